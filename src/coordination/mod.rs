@@ -1,0 +1,107 @@
+//! etcd, and an in-process group of the same semantics. The only room that names `etcd_client`.
+//!
+//! A lease gives liveness, compare-and-set gives one owner per unit; a watch is a hint, a range read is the truth.
+//! Never here: who *should* own what (that is `cluster`).
+
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A backend in which members can meet: an etcd cluster, or the in-process twin.
+#[async_trait]
+pub trait Coordinator: Send + Sync + 'static {
+    /// Joins under `record.id` with a lease. Refused with [`CoordinationError::IdTaken`] while another live process
+    /// holds the id. One attempt.
+    async fn join(&self, record: MemberRecord) -> Result<Arc<dyn Membership>, CoordinationError>;
+    /// Reads the group without joining it.
+    async fn view(&self) -> Result<View, CoordinationError>;
+    /// The backend in words for logs, without secrets.
+    fn name(&self) -> &str;
+}
+
+/// One process's place in the group, for as long as its lease is kept alive. A lost membership is never resumed.
+#[async_trait]
+pub trait Membership: Send + Sync + 'static {
+    /// The group as one linearizable range read sees it.
+    async fn view(&self) -> Result<View, CoordinationError>;
+    /// Returns when the group may have changed since the last call (or the last [`view`](Membership::view)); early
+    /// or idle returns are allowed, a missed change is not beyond the caller's own period of reading.
+    async fn changed(&self);
+    /// Says that this member can take work (configuration loaded, broker reachable), or cannot any more.
+    async fn set_ready(&self, ready: bool) -> Result<(), CoordinationError>;
+    /// Takes a unit if nobody has it: the epoch, or `None` if somebody has.
+    async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError>;
+    /// Gives a unit back if it is still mine with this epoch; whether it was.
+    async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError>;
+    /// Until when the lease is surely mine: send time of the last confirmed keepalive + 0.8 TTL. Past it nothing may be
+    /// done in the group's name.
+    fn deadline(&self) -> Instant;
+    /// Cancelled when the lease is lost or its deadline has passed.
+    fn lost(&self) -> CancellationToken;
+    /// Leaves at once: revokes the lease; what it still owned is free.
+    async fn leave(&self);
+}
+
+/// Rises with every change of owner of a unit: the `mod_revision` of the owner key.
+pub type Epoch = i64;
+
+/// What a member says of itself; JSON in etcd (format in `docs/formats.md`).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MemberRecord {
+    /// Format version of this record: 1.
+    pub format: u32,
+    /// Stable id.
+    pub id: String,
+    /// The machine.
+    pub host: String,
+    /// Version of the program.
+    pub version: String,
+    /// Share of the work relative to others, 1 to 100.
+    pub weight: u32,
+    /// Digest of everything that members must agree on.
+    pub config_digest: String,
+    /// Whether it can take work.
+    pub ready: bool,
+}
+
+/// The group at one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// The backend's revision of this read.
+    pub revision: i64,
+    /// Members by id.
+    pub members: BTreeMap<String, MemberRecord>,
+    /// Owned units: member id and epoch.
+    pub owners: BTreeMap<String, (String, Epoch)>,
+    /// Whether moving is paused by an operator.
+    pub paused: bool,
+}
+
+/// What the group would not do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CoordinationError {
+    /// The backend cannot be reached, or does not answer: try again.
+    #[error("cannot reach the coordination backend {backend}: {cause}")]
+    Away {
+        /// The backend, without secrets.
+        backend: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// The lease is gone: join again.
+    #[error("the membership of {0} is lost: its lease has expired")]
+    Lost(String),
+    /// Another live process has this id.
+    #[error("member id {0} is in use by a live process; set [nephoscope] member_id, or stop the other one")]
+    IdTaken(String),
+    /// What stands in the backend is not ours to read.
+    #[error("cannot read {key}: {why}")]
+    Foreign {
+        /// The key.
+        key: String,
+        /// Why.
+        why: String,
+    },
+}

@@ -1,0 +1,21 @@
+//! nephoscope, a clustered OpenStack notification agent: the map.
+//!
+//! Rooms in reading order. A room names only rooms above it in this list; `convert`, `pipeline` and `cluster` never
+//! name each other. `tests/architecture.rs` holds these rules.
+
+// Pure floor: no async, no clock, no I/O, no logging.
+pub mod model; // what everything talks about: notification, sample, event, receipt
+pub mod convert; // notification -> samples, events, complaints
+pub mod pipeline; // which sample or event goes to which publishers
+pub mod cluster; // who owns which queue
+
+// Edge floor: one kind of outside each.
+pub mod config; // files: ceilometer.conf, YAML, URLs, secrets
+pub mod observe; // logs, metrics, health
+pub mod transport; // RabbitMQ, and the in-process broker
+pub mod coordination; // etcd, and the in-process group
+pub mod publish; // where samples and events go
+
+// Top floor.
+pub mod agent; // the assembled machine
+pub mod cli; // commands, printing, exit codes

@@ -1,0 +1,160 @@
+//! What an operator wrote, with file and line: the tree a YAML file becomes before anybody says what it means, and
+//! the complaint about a place in it.
+
+use super::value::Value;
+use std::fmt;
+use std::sync::Arc;
+
+/// A place in a file of the operator's. Line 0 means the file as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The file's name, as the operator gave it.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
+    }
+}
+
+/// How bad a complaint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing; the agent runs.
+    Warning,
+    /// The agent refuses to start, or (at run time) one definition gave nothing for one message.
+    Error,
+}
+
+/// Something wrong with what the operator wrote, or with what a definition did to one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// Where the cause is written.
+    pub place: Place,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong and what would be right, in the operator's words.
+    pub text: String,
+}
+
+impl Complaint {
+    /// A complaint that keeps the agent from starting.
+    pub fn error(place: &Place, text: impl Into<String>) -> Self {
+        Complaint { place: place.clone(), severity: Severity::Error, text: text.into() }
+    }
+
+    /// A complaint that does not.
+    pub fn warning(place: &Place, text: impl Into<String>) -> Self {
+        Complaint { place: place.clone(), severity: Severity::Warning, text: text.into() }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.text)
+    }
+}
+
+/// One node of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Where it begins.
+    pub place: Place,
+    /// What it holds.
+    pub data: Data,
+}
+
+/// What a node holds. Scalars are already typed as the original's YAML reader types them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// A string, number, boolean or null.
+    Scalar(Value),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the original's order after merges; a key is unique (the last written value wins).
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// The value of a string key of a mapping.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entries().find(|(k, _)| k.as_str() == Some(key)).map(|(_, v)| v)
+    }
+
+    /// Keys and values, if this is a mapping; nothing otherwise.
+    pub fn entries(&self) -> impl Iterator<Item = (&Node, &Node)> {
+        match &self.data {
+            Data::Map(pairs) => pairs.as_slice(),
+            _ => &[],
+        }
+        .iter()
+        .map(|(k, v)| (k, v))
+    }
+
+    /// The items, if this is a list.
+    pub fn items(&self) -> Option<&[Node]> {
+        match &self.data {
+            Data::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The scalar, if this is one.
+    pub fn scalar(&self) -> Option<&Value> {
+        match &self.data {
+            Data::Scalar(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The string, if this is one.
+    pub fn as_str(&self) -> Option<&str> {
+        self.scalar().and_then(Value::as_str)
+    }
+
+    /// Python's truth of what was written: a required key must be true in this sense.
+    pub fn is_truthy(&self) -> bool {
+        match &self.data {
+            Data::Scalar(value) => value.is_truthy(),
+            Data::List(items) => !items.is_empty(),
+            Data::Map(pairs) => !pairs.is_empty(),
+        }
+    }
+
+    /// The node without its places: as a plain value. Keys that are not strings are written as JSON.
+    pub fn to_value(&self) -> Value {
+        match &self.data {
+            Data::Scalar(value) => value.clone(),
+            Data::List(items) => Value::List(items.iter().map(Node::to_value).collect()),
+            Data::Map(pairs) => Value::Dict(pairs.iter().map(|(k, v)| (k.key_text(), v.to_value())).collect()),
+        }
+    }
+
+    /// A key as text.
+    pub fn key_text(&self) -> String {
+        match self.as_str() {
+            Some(text) => text.to_owned(),
+            None => super::json::to_string(&self.to_value()),
+        }
+    }
+
+    /// A node from a plain value, all at one place: definitions that come as JSON.
+    pub fn from_value(value: &Value, place: &Place) -> Node {
+        let data = match value {
+            Value::List(items) => Data::List(items.iter().map(|v| Node::from_value(v, place)).collect()),
+            Value::Dict(dict) => Data::Map(
+                dict.iter()
+                    .map(|(k, v)| (Node::from_value(&Value::from(k), place), Node::from_value(v, place)))
+                    .collect(),
+            ),
+            scalar => Data::Scalar(scalar.clone()),
+        };
+        Node { place: place.clone(), data }
+    }
+}

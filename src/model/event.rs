@@ -1,0 +1,114 @@
+//! An event: what happened, with typed traits.
+
+use super::time;
+use super::value::{Dict, Value};
+use chrono::NaiveDateTime;
+
+/// The value of a trait, with its type (Ceilometer reference §3.3 gives the codes).
+#[derive(Debug, Clone, PartialEq)]
+pub enum TraitValue {
+    /// Code 0: text without a type.
+    None(String),
+    /// Code 1, at most 255 characters.
+    Text(String),
+    /// Code 2: an integer of any size ([`Value::Int`] or [`Value::Big`]).
+    Int(Value),
+    /// Code 3.
+    Float(f64),
+    /// Code 4: naive, UTC.
+    Datetime(NaiveDateTime),
+}
+
+impl TraitValue {
+    /// The type's code in messages.
+    pub fn dtype(&self) -> i64 {
+        match self {
+            TraitValue::None(_) => 0,
+            TraitValue::Text(_) => 1,
+            TraitValue::Int(_) => 2,
+            TraitValue::Float(_) => 3,
+            TraitValue::Datetime(_) => 4,
+        }
+    }
+
+    /// The value as in messages: a datetime is its ISO text.
+    pub fn to_value(&self) -> Value {
+        match self {
+            TraitValue::None(s) | TraitValue::Text(s) => Value::from(s.as_str()),
+            TraitValue::Int(i) => i.clone(),
+            TraitValue::Float(f) => Value::Float(*f),
+            TraitValue::Datetime(t) => Value::from(time::isoformat_naive(t)),
+        }
+    }
+}
+
+/// One trait of an event. (`trait` is taken.)
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trait {
+    /// Its name.
+    pub name: String,
+    /// Its typed value.
+    pub value: TraitValue,
+}
+
+/// An event (Ceilometer reference §4.2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The notification's message id, whatever the sender put there.
+    pub message_id: Value,
+    /// The notification's event type.
+    pub event_type: String,
+    /// When the notification was sent; naive, UTC.
+    pub generated: NaiveDateTime,
+    /// The traits, default traits first.
+    pub traits: Vec<Trait>,
+    /// The whole notification where `store_raw` asks for it, else empty.
+    pub raw: Dict,
+}
+
+impl Event {
+    /// The original's `serialize()`: `{message_id, event_type, generated, traits: [[name, dtype, value]], raw}`.
+    pub fn serialize(&self) -> Dict {
+        let traits = self
+            .traits
+            .iter()
+            .map(|t| Value::List(vec![Value::from(t.name.as_str()), Value::Int(t.value.dtype()), t.value.to_value()]))
+            .collect();
+        Dict::from_iter([
+            ("message_id", self.message_id.clone()),
+            ("event_type", Value::from(self.event_type.as_str())),
+            ("generated", Value::from(time::isoformat_naive(&self.generated))),
+            ("traits", Value::List(traits)),
+            ("raw", Value::Dict(self.raw.clone())),
+        ])
+    }
+
+    /// The event of a [`serialize`](Event::serialize)d one; the key that is missing or wrong if it is none.
+    pub fn from_dict(mut dict: Dict) -> Result<Event, &'static str> {
+        let generated = dict.get("generated").and_then(Value::as_str).and_then(time::parse).ok_or("generated")?;
+        let Some(Value::Str(event_type)) = dict.remove("event_type") else { return Err("event_type") };
+        let Some(Value::List(traits)) = dict.remove("traits") else { return Err("traits") };
+        let Some(Value::Dict(raw)) = dict.remove("raw") else { return Err("raw") };
+        Ok(Event {
+            message_id: dict.remove("message_id").unwrap_or_default(),
+            event_type: event_type.into_string(),
+            generated: generated.naive_utc(),
+            traits: traits.into_iter().map(read_trait).collect::<Option<_>>().ok_or("traits")?,
+            raw,
+        })
+    }
+}
+
+fn read_trait(serialized: Value) -> Option<Trait> {
+    let Value::List(parts) = serialized else { return None };
+    let [name, dtype, value] = <[Value; 3]>::try_from(parts).ok()?;
+    let value = match (dtype, value) {
+        (Value::Int(0), Value::Str(s)) => TraitValue::None(s.into_string()),
+        (Value::Int(1), Value::Str(s)) => TraitValue::Text(s.into_string()),
+        (Value::Int(2), i @ (Value::Int(_) | Value::Big(_))) => TraitValue::Int(i),
+        (Value::Int(3), Value::Float(f)) => TraitValue::Float(f),
+        (Value::Int(4), Value::Str(s)) => TraitValue::Datetime(time::parse(&s)?.naive_utc()),
+        _ => return None,
+    };
+    Some(Trait { name: name.as_str()?.to_owned(), value })
+}

@@ -1,0 +1,20 @@
+//! What everything else talks about: notification, sample, event, receipt, and the values they are made of.
+//!
+//! Never here: clocks, sockets, files, logging. Everything in this room is plain data or a pure function.
+
+pub mod document;
+pub mod envelope;
+pub mod event;
+pub mod json;
+pub mod notification;
+pub mod receipt;
+pub mod sample;
+pub mod time;
+pub mod value;
+
+pub use document::{Complaint, Data, Node, Place, Severity};
+pub use event::{Event, Trait, TraitValue};
+pub use notification::{Notification, Parts, Priority};
+pub use receipt::{Receipt, Verdict};
+pub use sample::{Sample, SampleType};
+pub use value::{Dict, Value};

@@ -1,0 +1,158 @@
+//! A notification: what a service said, in the one shape all definitions look at.
+
+use super::value::{Dict, Value};
+use std::fmt;
+
+/// The seven priorities of `oslo.messaging`; each has its own main queue `<topic>.<priority>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// `audit`
+    Audit,
+    /// `critical`
+    Critical,
+    /// `debug`
+    Debug,
+    /// `error`: gives events
+    Error,
+    /// `info`: gives samples and events
+    Info,
+    /// `sample`: gives samples
+    Sample,
+    /// `warn`
+    Warn,
+}
+
+impl Priority {
+    /// All of them, in the order in which the original handles a batch.
+    pub const ALL: [Priority; 7] = [
+        Priority::Audit,
+        Priority::Critical,
+        Priority::Debug,
+        Priority::Error,
+        Priority::Info,
+        Priority::Sample,
+        Priority::Warn,
+    ];
+
+    /// The name in lower case, as in queue names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Priority::Audit => "audit",
+            Priority::Critical => "critical",
+            Priority::Debug => "debug",
+            Priority::Error => "error",
+            Priority::Info => "info",
+            Priority::Sample => "sample",
+            Priority::Warn => "warn",
+        }
+    }
+
+    /// The priority of that name in any case, as in message bodies.
+    pub fn from_name(name: &str) -> Option<Priority> {
+        Priority::ALL.into_iter().find(|p| p.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the sample endpoints look at it (Ceilometer reference §4.4).
+    pub fn gives_samples(self) -> bool {
+        matches!(self, Priority::Info | Priority::Sample)
+    }
+
+    /// Whether the event endpoint looks at it (Ceilometer reference §4.2).
+    pub fn gives_events(self) -> bool {
+        matches!(self, Priority::Info | Priority::Error)
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A notification as the definitions see it: a dictionary of `ctxt`, `publisher_id`, `event_type`, `payload` and
+/// `metadata` (`message_id`, `timestamp`), in this order (Ceilometer reference §3.2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notification {
+    root: Value,
+    priority: Priority,
+}
+
+impl Notification {
+    /// A notification from its parts. Any of them may be of any type: senders are free.
+    pub fn new(priority: Priority, parts: Parts) -> Self {
+        let metadata = Dict::from_iter([("message_id", parts.message_id), ("timestamp", parts.timestamp)]);
+        let root = Dict::from_iter([
+            ("ctxt", Value::Dict(parts.ctxt)),
+            ("publisher_id", parts.publisher_id),
+            ("event_type", parts.event_type),
+            ("payload", parts.payload),
+            ("metadata", Value::Dict(metadata)),
+        ]);
+        Notification { root: Value::Dict(root), priority }
+    }
+
+    /// A notification that already has the definitions' shape.
+    pub fn from_root(priority: Priority, root: Dict) -> Self {
+        Notification { root: Value::Dict(root), priority }
+    }
+
+    /// What definitions evaluate their paths on: always a dictionary.
+    pub fn root(&self) -> &Value {
+        &self.root
+    }
+
+    /// The priority, from the body.
+    pub fn priority(&self) -> Priority {
+        self.priority
+    }
+
+    /// `event_type`, if it is a string.
+    pub fn event_type(&self) -> Option<&str> {
+        self.field("event_type").as_str()
+    }
+
+    /// `publisher_id`.
+    pub fn publisher_id(&self) -> &Value {
+        self.field("publisher_id")
+    }
+
+    /// `payload`.
+    pub fn payload(&self) -> &Value {
+        self.field("payload")
+    }
+
+    /// `metadata.message_id`.
+    pub fn message_id(&self) -> &Value {
+        self.metadata("message_id")
+    }
+
+    /// `metadata.timestamp`.
+    pub fn timestamp(&self) -> &Value {
+        self.metadata("timestamp")
+    }
+
+    fn field(&self, name: &str) -> &Value {
+        self.root.as_dict().and_then(|d| d.get(name)).unwrap_or(&Value::Null)
+    }
+
+    fn metadata(&self, name: &str) -> &Value {
+        self.field("metadata").as_dict().and_then(|d| d.get(name)).unwrap_or(&Value::Null)
+    }
+}
+
+/// The parts of a [`Notification`].
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// The request context, without the `_context_` prefix.
+    pub ctxt: Dict,
+    /// Who sent it.
+    pub publisher_id: Value,
+    /// What happened.
+    pub event_type: Value,
+    /// The details.
+    pub payload: Value,
+    /// The message's id.
+    pub message_id: Value,
+    /// When it was sent.
+    pub timestamp: Value,
+}

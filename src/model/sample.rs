@@ -1,0 +1,119 @@
+//! A sample: one measured value of one meter of one resource.
+
+use super::value::{Dict, Value};
+
+/// How volumes of a meter relate to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SampleType {
+    /// A value of its own at each moment.
+    Gauge,
+    /// A change since the last sample.
+    Delta,
+    /// A counter that only grows, or starts anew.
+    Cumulative,
+}
+
+impl SampleType {
+    /// The field's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            SampleType::Gauge => "gauge",
+            SampleType::Delta => "delta",
+            SampleType::Cumulative => "cumulative",
+        }
+    }
+
+    /// The type of that name.
+    pub fn from_name(name: &str) -> Option<SampleType> {
+        [SampleType::Gauge, SampleType::Delta, SampleType::Cumulative].into_iter().find(|t| t.name() == name)
+    }
+}
+
+/// A sample (Ceilometer reference §4.5). Fields that come from a path hold whatever the path found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The meter's name.
+    pub name: String,
+    /// The meter's type.
+    pub kind: SampleType,
+    /// The unit of the volume.
+    pub unit: Value,
+    /// The measured value, in `unit`; a number, or a string that reads as one.
+    pub volume: Value,
+    /// Whose it is: user id.
+    pub user_id: Value,
+    /// The user's name, where the sender gave it.
+    pub user_name: Value,
+    /// Whose it is: project id.
+    pub project_id: Value,
+    /// The project's name, where the sender gave it.
+    pub project_name: Value,
+    /// What was measured.
+    pub resource_id: Value,
+    /// When, ISO 8601.
+    pub timestamp: String,
+    /// What else is known of the resource.
+    pub resource_metadata: Dict,
+    /// Where it comes from; `[DEFAULT] sample_source`.
+    pub source: String,
+    /// The same at every repeat of the same notification.
+    pub id: String,
+    /// The sender's monotonic clock in seconds, where it gave it.
+    pub monotonic_time: Value,
+}
+
+impl Sample {
+    /// The original's `as_dict()`: keys and order of Ceilometer reference §4.5.
+    pub fn as_dict(&self) -> Dict {
+        Dict::from_iter([
+            ("name", Value::from(self.name.as_str())),
+            ("type", Value::from(self.kind.name())),
+            ("unit", self.unit.clone()),
+            ("volume", self.volume.clone()),
+            ("user_id", self.user_id.clone()),
+            ("user_name", self.user_name.clone()),
+            ("project_id", self.project_id.clone()),
+            ("project_name", self.project_name.clone()),
+            ("resource_id", self.resource_id.clone()),
+            ("timestamp", Value::from(self.timestamp.as_str())),
+            ("resource_metadata", Value::Dict(self.resource_metadata.clone())),
+            ("source", Value::from(self.source.as_str())),
+            ("id", Value::from(self.id.as_str())),
+            ("monotonic_time", self.monotonic_time.clone()),
+        ])
+    }
+
+    /// The sample of an [`as_dict`](Sample::as_dict); the key that is missing or wrong if it is none.
+    pub fn from_dict(mut dict: Dict) -> Result<Sample, &'static str> {
+        fn text(dict: &mut Dict, key: &'static str) -> Result<String, &'static str> {
+            match dict.remove(key) {
+                Some(Value::Str(s)) => Ok(s.into_string()),
+                _ => Err(key),
+            }
+        }
+        let kind = dict.get("type").and_then(Value::as_str).and_then(SampleType::from_name).ok_or("type")?;
+        let resource_metadata = match dict.remove("resource_metadata") {
+            Some(Value::Dict(metadata)) => metadata,
+            _ => return Err("resource_metadata"),
+        };
+        let (name, timestamp) = (text(&mut dict, "name")?, text(&mut dict, "timestamp")?);
+        let (source, id) = (text(&mut dict, "source")?, text(&mut dict, "id")?);
+        let mut any = |key| dict.remove(key).unwrap_or_default();
+        Ok(Sample {
+            name,
+            kind,
+            unit: any("unit"),
+            volume: any("volume"),
+            user_id: any("user_id"),
+            user_name: any("user_name"),
+            project_id: any("project_id"),
+            project_name: any("project_name"),
+            resource_id: any("resource_id"),
+            timestamp,
+            resource_metadata,
+            source,
+            id,
+            monotonic_time: any("monotonic_time"),
+        })
+    }
+}

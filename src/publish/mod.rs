@@ -1,0 +1,69 @@
+//! Where samples and events go. The only room that names the HTTP client.
+//!
+//! Every publisher has the same five parts: options, build, work, tests, page. A publisher says what became of a
+//! batch; it never retries for ever by itself and never swallows a failure.
+
+use async_trait::async_trait;
+use std::time::Duration;
+
+use crate::model::{Event, Sample};
+
+/// A destination, built from one URL of a sink.
+#[async_trait]
+pub trait Publisher: Send + Sync + 'static {
+    /// Hands over a batch in its order. `Ok` means that the destination has taken responsibility for all of it.
+    async fn publish(&self, batch: &Batch) -> Result<(), PublishError>;
+    /// Finishes what is buffered; at stop and at reload.
+    async fn close(&self) {}
+}
+
+/// What one pipeline hands to its publishers at once: never empty, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Batch {
+    /// Of a pipeline of `pipeline.yaml`.
+    Samples(Vec<Sample>),
+    /// Of a pipeline of `event_pipeline.yaml`.
+    Events(Vec<Event>),
+}
+
+impl Batch {
+    /// How many samples or events.
+    pub fn len(&self) -> usize {
+        match self {
+            Batch::Samples(samples) => samples.len(),
+            Batch::Events(events) => events.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Why a batch was not taken, and what to do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PublishError {
+    /// The destination is away or busy: hold the pipeline, offer the same batch again.
+    #[error("cannot publish now: {cause}")]
+    Retry {
+        /// What the destination said.
+        cause: String,
+        /// How long it asks to wait, if it says.
+        after: Option<Duration>,
+    },
+    /// The destination will never take these (positions in the batch): park them with the reason; the others are taken.
+    #[error("the destination refuses {} records: {cause}", which.len())]
+    Refuse {
+        /// Positions in the batch.
+        which: Vec<usize>,
+        /// What the destination said.
+        cause: String,
+    },
+    /// Nothing can be published any more: the agent must stop.
+    #[error("cannot publish any more: {cause}")]
+    Stop {
+        /// What happened.
+        cause: String,
+    },
+}

@@ -1,0 +1,225 @@
+//! RabbitMQ, and an in-process broker of the same semantics. The only room that names `lapin`.
+//!
+//! One connection is one [`Session`]: whatever was delivered in a session is settled in it or comes back. A lost
+//! session is never resumed; its successor starts anew. [`Broker::connect`] makes one attempt; the loop that keeps
+//! trying, with jittered back-off over the hosts, is [`link`].
+//!
+//! Never here: what a message means. Bodies are bytes.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::Receipt;
+
+/// A broker that can be connected to: one `transport_url`, or the in-process twin.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// One attempt at a new session. Hosts are tried in rotation from attempt to attempt.
+    async fn connect(&self) -> Result<Arc<dyn Session>, TransportError>;
+    /// The broker in words for logs, without secrets: `rabbit://127.0.0.1:5672/`.
+    fn name(&self) -> &str;
+}
+
+/// One connection.
+#[async_trait]
+pub trait Session: Send + Sync + 'static {
+    /// Declares exchanges, then queues, then bindings. What is already there and equal stays.
+    ///
+    /// Where an exchange or queue is marked [`fallback_transient`](Queue::fallback_transient) and the broker has it
+    /// otherwise (406 on `durable`), it is declared non-durable, as oslo.messaging does (Ceilometer reference §3.1).
+    async fn declare(&self, topology: &Topology) -> Result<(), TransportError>;
+    /// Starts consuming on a channel of its own.
+    async fn consume(&self, queue: &str, options: ConsumeOptions) -> Result<Box<dyn Consumer>, TransportError>;
+    /// Hands one message to the broker (mandatory, with publisher confirm) and waits for room in the window of
+    /// unconfirmed messages and bytes. The confirmation resolves when the broker has taken responsibility.
+    /// Messages of one session to one queue arrive in the order of these calls.
+    async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError>;
+    /// Messages ready and consumers of a queue; [`TransportError::NoQueue`] if there is none.
+    async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError>;
+    /// Deletes a queue if it is empty and unused; whether it is gone.
+    async fn delete_if_idle(&self, queue: &str) -> Result<bool, TransportError>;
+    /// Cancelled when the session is over, for whatever reason. Nothing of it may be settled or published after that.
+    fn over(&self) -> CancellationToken;
+    /// Closes in order: channels first, so that what is unsettled goes back, then the connection.
+    async fn close(&self);
+    /// Cuts without an AMQP close: for a fenced owner.
+    fn cut(&self);
+}
+
+/// One consumer on its own channel.
+#[async_trait]
+pub trait Consumer: Send + 'static {
+    /// The next delivery; `None` when the consumer is over: session lost, queue deleted, cancelled by the broker.
+    async fn next(&mut self) -> Option<Delivery>;
+    /// A further delivery that is already here, without waiting.
+    fn ready(&mut self) -> Option<Delivery>;
+    /// Closes the *channel* and waits for the broker's answer: everything unsettled is then back in its queue, in
+    /// order. (`basic.cancel` would let a successor start on later messages first.)
+    async fn close(self: Box<Self>) -> Result<(), TransportError>;
+}
+
+/// One message from a queue.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The queue it was in.
+    pub queue: Arc<str>,
+    /// The body, decompressed if the `compression` header said so.
+    pub body: Bytes,
+    /// `content_type`, if set.
+    pub content_type: Option<String>,
+    /// String headers.
+    pub headers: BTreeMap<String, String>,
+    /// Whether the broker delivered it before.
+    pub redelivered: bool,
+    /// Settles it: `Kept` and `Parked` acknowledge (coalesced, `multiple`), `Returned` ends the consumer: what is
+    /// unsettled goes back by closing the channel, never by `basic.nack` (which reorders).
+    pub receipt: Receipt,
+}
+
+/// How to consume.
+#[derive(Debug, Clone)]
+pub struct ConsumeOptions {
+    /// Unacknowledged messages at most, per consumer.
+    pub prefetch_messages: u16,
+    /// Ask for the only consumer of the queue (403 where there is another; quorum queues ignore it).
+    pub exclusive: bool,
+    /// Consumer arguments, e.g. `x-cancel-on-ha-failover`.
+    pub arguments: BTreeMap<String, Argument>,
+}
+
+/// An argument of a queue or consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Argument {
+    /// A string.
+    Text(String),
+    /// A signed integer, sent as `long-long`... RabbitMQ compares by value.
+    Integer(i64),
+    /// A boolean.
+    Bool(bool),
+}
+
+/// One message to a broker. Persistent, with a confirm, mandatory.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// The exchange, empty for the default exchange.
+    pub exchange: String,
+    /// The routing key; on the default exchange the queue's name.
+    pub routing_key: String,
+    /// The body.
+    pub body: Bytes,
+    /// `content_type`; `content_encoding` is always `utf-8`, as oslo.messaging has it.
+    pub content_type: &'static str,
+    /// String headers.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Resolves when the broker has taken a message, or says why not: nacked, returned as unroutable, session over.
+pub struct Confirmation(futures_util::future::BoxFuture<'static, Result<(), TransportError>>);
+
+impl Confirmation {
+    /// A confirmation from the future that knows.
+    pub fn new(known: impl Future<Output = Result<(), TransportError>> + Send + 'static) -> Self {
+        Confirmation(Box::pin(known))
+    }
+
+    /// Waits for the broker's word.
+    pub async fn wait(self) -> Result<(), TransportError> {
+        self.0.await
+    }
+}
+
+/// What there is of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueState {
+    /// Messages ready for delivery.
+    pub messages: u32,
+    /// Consumers, active or waiting.
+    pub consumers: u32,
+}
+
+/// What must be there before anything flows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Topic exchanges.
+    pub exchanges: Vec<Exchange>,
+    /// Queues.
+    pub queues: Vec<Queue>,
+    /// Which exchange feeds which queue.
+    pub bindings: Vec<Binding>,
+}
+
+/// A topic exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its name.
+    pub name: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes with its last binding.
+    pub auto_delete: bool,
+    /// See [`Session::declare`].
+    pub fallback_transient: bool,
+}
+
+/// A queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes with its last consumer.
+    pub auto_delete: bool,
+    /// `x-…` arguments.
+    pub arguments: BTreeMap<String, Argument>,
+    /// See [`Session::declare`].
+    pub fallback_transient: bool,
+}
+
+/// A binding by routing key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// From this exchange …
+    pub exchange: String,
+    /// … to this queue …
+    pub queue: String,
+    /// … for messages with this key.
+    pub routing_key: String,
+}
+
+/// What the broker or the way to it would not do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TransportError {
+    /// No session, or not any more: connect again.
+    #[error("cannot reach the broker {broker}: {cause}")]
+    Away {
+        /// The broker, without secrets.
+        broker: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// The broker refuses for good: wrong credentials, vhost, or an inequivalent queue. A person must act.
+    #[error("the broker refuses: {0}")]
+    Refused(String),
+    /// Another consumer has the queue for itself.
+    #[error("queue {0} is consumed exclusively by another process")]
+    Occupied(String),
+    /// There is no such queue.
+    #[error("there is no queue {0}")]
+    NoQueue(String),
+    /// The broker did not take a message: no route, or a full queue with `reject-publish`.
+    #[error("the broker did not take a message for {to}: {why}")]
+    NotTaken {
+        /// The routing key.
+        to: String,
+        /// `unroutable`, `nacked`.
+        why: &'static str,
+    },
+    /// No answer within the limit.
+    #[error("no answer from the broker within {0:?}")]
+    Slow(Duration),
+}
