@@ -1,1 +1,17 @@
-//! (coming)
+//! Logs, metrics, health and the status model: what a person sees of a running agent.
+//!
+//! Log line and counter of one happening are written together, in one function of [`Metrics`] named after it, under a
+//! stable dotted name. Everything that becomes a label is bounded: a sender cannot grow the page.
+//!
+//! Never here: decisions. Nothing in the agent reads a counter or a status to choose what to do.
+
+pub mod http;
+pub mod logs;
+pub mod metrics;
+mod series;
+pub mod status;
+
+pub use http::{ServeError, Serving};
+pub use logs::{Format, LogSettings};
+pub use metrics::{Metrics, ParkReason};
+pub use status::{Board, Status};

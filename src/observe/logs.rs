@@ -1,0 +1,229 @@
+//! Log lines: one line each, to standard error, as text for people or JSON for machines.
+//!
+//! Every line carries the stable dotted name of its happening as `event`; lines of libraries carry their module.
+
+use chrono::{SecondsFormat, Utc};
+use std::fmt::{self, Write as _};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The environment variable that overrides the level, e.g. `debug` or `info,nephoscope::transport=trace`.
+pub const LEVEL_VARIABLE: &str = "NEPHOSCOPE_LOG";
+
+/// Libraries that say at `info` what interests only those who debug them.
+const QUIET: &str = "lapin=warn,h2=warn,hyper=warn,tonic=warn,tower=warn,rustls=warn,reqwest=warn";
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// `2026-01-02T03:04:05.678Z INFO  agent.queue.opened queue opened queue=q1 epoch=5`
+    #[default]
+    Text,
+    /// `{"time":…,"level":"INFO","event":"agent.queue.opened","message":"queue opened","queue":"q1","epoch":5}`
+    Json,
+}
+
+/// How to log.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// How lines look.
+    pub format: Format,
+    /// The level, or a list of `module=level`; [`LEVEL_VARIABLE`] overrides it.
+    pub level: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { format: Format::Text, level: "info".to_owned() }
+    }
+}
+
+/// Why logging cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is none.
+    #[error("cannot read the log level {level:?}: {cause}; expected error, warn, info, debug, trace or module=level,…")]
+    Level {
+        /// What was given.
+        level: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Somebody was first.
+    #[error("cannot start logging twice in one process")]
+    Twice,
+}
+
+/// Sends the log of this process to standard error from now on.
+pub fn init(settings: &LogSettings) -> Result<(), LogError> {
+    let level = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| settings.level.clone());
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
+        .map_err(|cause| LogError::Level { level, cause: cause.to_string() })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .event_format(OneLine(settings.format))
+        .try_init()
+        .map_err(|_| LogError::Twice)
+}
+
+/// Writes one happening as one line.
+struct OneLine(Format);
+
+impl<S, N> FormatEvent<S, N> for OneLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Line::new(self.0);
+        event.record(&mut line);
+        let time = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let meta = event.metadata();
+        let name = line.event.as_deref().unwrap_or(meta.target());
+        match self.0 {
+            Format::Text => {
+                let space = if line.message.is_empty() { "" } else { " " };
+                writeln!(writer, "{time} {:<5} {name}{space}{}{}", meta.level(), line.message, line.rest)
+            }
+            Format::Json => {
+                let (name, message) = (json_text(name), json_text(&line.message));
+                let level = meta.level();
+                writeln!(
+                    writer,
+                    r#"{{"time":"{time}","level":"{level}","event":{name},"message":{message}{}}}"#,
+                    line.rest
+                )
+            }
+        }
+    }
+}
+
+/// The fields of one happening: its name, its words, and the rest already written out.
+struct Line {
+    format: Format,
+    event: Option<String>,
+    message: String,
+    rest: String,
+}
+
+impl Line {
+    fn new(format: Format) -> Self {
+        Line { format, event: None, message: String::new(), rest: String::new() }
+    }
+
+    /// A field whose value is a number or a truth value.
+    fn bare(&mut self, field: &Field, value: impl fmt::Display) {
+        // Writing to a String cannot fail; the same holds below.
+        let _ = match self.format {
+            Format::Text => write!(self.rest, " {}={value}", field.name()),
+            Format::Json => write!(self.rest, ",{}:{value}", json_text(field.name())),
+        };
+    }
+
+    fn text(&mut self, field: &Field, value: &str) {
+        match (field.name(), self.format) {
+            ("event", _) => self.event = Some(value.to_owned()),
+            ("message", Format::Text) => self.message = one_line(value),
+            ("message", Format::Json) => value.clone_into(&mut self.message),
+            (name, Format::Text) => {
+                let plain =
+                    !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+                let _ =
+                    if plain { write!(self.rest, " {name}={value}") } else { write!(self.rest, " {name}={value:?}") };
+            }
+            (name, Format::Json) => {
+                let _ = write!(self.rest, ",{}:{}", json_text(name), json_text(value));
+            }
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.text(field, &format!("{value:?}"));
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, value);
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.bare(field, value);
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.bare(field, value);
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.bare(field, value);
+    }
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() { self.bare(field, value) } else { self.text(field, &value.to_string()) }
+    }
+}
+
+/// A sender's text must not begin a line of its own.
+fn one_line(text: &str) -> String {
+    if text.contains(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
+}
+
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged by `what`, without the 25 characters of its time.
+    fn logged(format: Format, what: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let into = sink.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(move || into.clone()).event_format(OneLine(format)).finish();
+        tracing::subscriber::with_default(subscriber, what);
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn a_happening() {
+        tracing::info!(event = "agent.queue.opened", queue = "q 1", unit = "u1", epoch = 5, "queue\nopened");
+    }
+
+    #[test]
+    fn a_text_line_is_one_line_with_its_name_first() {
+        let line = logged(Format::Text, a_happening);
+        assert_eq!(&line[25..], "INFO  agent.queue.opened queue\\nopened queue=\"q 1\" unit=u1 epoch=5\n");
+    }
+
+    #[test]
+    fn a_json_line_is_flat() {
+        let line = logged(Format::Json, a_happening);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["event"], "agent.queue.opened");
+        assert_eq!(value["message"], "queue\nopened");
+        assert_eq!((&value["queue"], &value["epoch"]), (&"q 1".into(), &5.into()));
+        assert_eq!(line.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_line_without_a_name_carries_its_module() {
+        let line = logged(Format::Text, || tracing::warn!(attempt = 2));
+        assert_eq!(&line[25..], "WARN  nephoscope::observe::logs::tests attempt=2\n");
+    }
+}

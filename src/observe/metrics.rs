@@ -1,0 +1,394 @@
+//! Everything that can happen and is worth a number: one function per happening, which counts it and logs it.
+//!
+//! The page `docs/metrics.md` is printed from the registrations here; a test compares.
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tracing::{debug, error, info, trace, warn};
+
+use super::series::{Registrar, Series, Tally};
+use crate::model::{Complaint, Event, Priority, Sample, Verdict};
+
+/// The counters of one process. Cheap to clone: all clones count into the same.
+#[derive(Clone)]
+pub struct Metrics(Arc<Families>);
+
+/// Why a message was put aside instead of handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkReason {
+    /// The body is no notification.
+    Unreadable,
+    /// The body names a priority that does not exist.
+    UnknownPriority,
+    /// A packet on a pipeline queue is not in our format.
+    ForeignPacket,
+    /// A publisher will never take it.
+    Refused,
+    /// It was delivered too often without getting through.
+    Poison,
+}
+
+impl ParkReason {
+    /// The value of the label `reason`, and of the header of a parked message.
+    pub fn name(self) -> &'static str {
+        match self {
+            ParkReason::Unreadable => "unreadable",
+            ParkReason::UnknownPriority => "unknown_priority",
+            ParkReason::ForeignPacket => "foreign_packet",
+            ParkReason::Refused => "refused",
+            ParkReason::Poison => "poison",
+        }
+    }
+}
+
+struct Families {
+    registry: Registry,
+    rows: String,
+
+    received: Series<1, Counter>,
+    redelivered: Series<1, Counter>,
+    unwanted: Series<1, Counter>,
+    parked: Series<2, Counter>,
+    settled: Series<1, Counter>,
+    handling: Series<1, Histogram>,
+
+    samples: Tally,
+    events: Tally,
+    complaints: Series<1, Counter>,
+
+    published: Series<2, Counter>,
+    publishing: Series<1, Histogram>,
+    retries: Series<2, Counter>,
+    refused: Series<2, Counter>,
+    shed: Series<1, Counter>,
+
+    packets_sent: Series<1, Counter>,
+    packets_sent_bytes: Series<1, Counter>,
+    packets_received: Series<1, Counter>,
+    packet_repeats: Series<1, Counter>,
+
+    opened: Counter,
+    closed: Series<1, Counter>,
+    owned: Gauge,
+    members: Gauge,
+    memberships_lost: Counter,
+    lease_margin: Gauge<f64, AtomicU64>,
+
+    link_up: Series<1, Gauge>,
+    link_losses: Series<1, Counter>,
+    in_flight_messages: Series<1, Gauge>,
+    in_flight_bytes: Series<1, Gauge>,
+
+    reloads: Series<1, Counter>,
+}
+
+/// 0.5 ms to 16 s.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.0005, 2.0, 16))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut r = Registrar::new();
+        let version: Series<1, Gauge> = r.gauges("build_info", ["version"], "1 for the version that runs");
+        version.of([env!("CARGO_PKG_VERSION")]).set(1);
+        let families = Families {
+            received: r.counters("notifications_received", ["queue"], "Notifications taken from a main queue"),
+            redelivered: r.counters("redelivered", ["queue"], "Messages that the broker delivered again"),
+            unwanted: r.counters("notifications_unwanted", ["priority"], "Notifications that no endpoint looks at"),
+            parked: r.counters("parked", ["queue", "reason"], "Messages put aside with their reason"),
+            settled: r.counters("settled", ["verdict"], "Deliveries settled: kept, parked, or returned to the broker"),
+            handling: r.histograms("handling_seconds", ["queue"], "From delivery to settlement, in seconds", seconds),
+            samples: r.tally("samples", "meter", "Samples made of notifications"),
+            events: r.tally("events", "event_type", "Events made of notifications"),
+            complaints: r.counters("complaints", ["place"], "Times a definition gave nothing for a message"),
+            published: r.counters("published", ["pipeline", "publisher"], "Samples or events that a publisher took"),
+            publishing: r.histograms("publish_seconds", ["publisher"], "Time of one publish call, in seconds", seconds),
+            retries: r.counters("publish_retries", ["pipeline", "publisher"], "Publish calls to be repeated"),
+            refused: r.counters("publish_refused", ["pipeline", "publisher"], "Samples or events refused for good"),
+            shed: r.counters("shed", ["publisher"], "Samples or events lost by a publisher's own policy (drop, queue)"),
+            packets_sent: r.counters("packets_sent", ["pipeline"], "Packets confirmed by a pipeline queue"),
+            packets_sent_bytes: r.counters("packets_sent_bytes", ["pipeline"], "Their size, in bytes"),
+            packets_received: r.counters("packets_received", ["pipeline"], "Packets taken from a pipeline queue"),
+            packet_repeats: r.counters("packet_repeats", ["pipeline"], "Packets recognised as already handled"),
+            opened: r.counter("queues_opened", "Pipeline queues taken over"),
+            closed: r.counters("queues_closed", ["why"], "Pipeline queues given up"),
+            owned: r.gauge("queues_owned", "Pipeline queues owned now"),
+            members: r.gauge("members", "Members of the group as this one sees it"),
+            memberships_lost: r.counter("memberships_lost", "Times the group took this member for dead"),
+            lease_margin: r.gauge("lease_margin_seconds", "Time left in which the lease is surely ours, in seconds"),
+            link_up: r.gauges("link_up", ["link"], "1 while the link to a server is up"),
+            link_losses: r.counters("link_losses", ["link"], "Times a link that was up went down"),
+            in_flight_messages: r.gauges("in_flight_messages", ["link"], "Messages sent and not yet confirmed"),
+            in_flight_bytes: r.gauges("in_flight_bytes", ["link"], "Bytes sent and not yet confirmed"),
+            reloads: r.counters("reloads", ["outcome"], "Reloads of the configuration: taken, unchanged or refused"),
+            registry: Registry::default(),
+            rows: String::new(),
+        };
+        let (registry, rows) = r.finish();
+        Metrics(Arc::new(Families { registry, rows, ..families }))
+    }
+
+    /// The page for Prometheus, in the OpenMetrics text format.
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        // Only a metric's own Display could fail, and none of ours does.
+        if let Err(error) = text::encode(&mut page, &self.0.registry) {
+            error!(event = "observe.metrics.unprintable", %error, "cannot print the metrics");
+        }
+        page
+    }
+
+    /// The rows of `docs/metrics.md`: name, kind, labels, meaning.
+    pub fn reference(&self) -> &str {
+        &self.0.rows
+    }
+
+    // --- main queues ---
+
+    /// `count` notifications came from a main queue, `again` of them not for the first time.
+    pub fn notifications_received(&self, queue: &str, count: u64, again: u64) {
+        trace!(event = "main.received", queue, count, again);
+        self.0.received.of([queue]).inc_by(count);
+        if again > 0 {
+            self.0.redelivered.of([queue]).inc_by(again);
+        }
+    }
+
+    /// A notification of a priority that no endpoint looks at was acknowledged and forgotten.
+    pub fn notification_unwanted(&self, priority: Priority) {
+        trace!(event = "main.unwanted", %priority);
+        self.0.unwanted.of([priority.name()]).inc();
+    }
+
+    /// A message of `queue` was put aside. `detail` is what a person needs to know.
+    pub fn message_parked(&self, queue: &str, reason: ParkReason, detail: &str) {
+        warn!(event = "message.parked", queue, reason = reason.name(), detail, "put aside");
+        self.0.parked.of([queue, reason.name()]).inc();
+    }
+
+    /// A delivery of `queue` was settled, so long after it came.
+    pub fn delivery_settled(&self, queue: &str, verdict: Verdict, took: Duration) {
+        let name = match verdict {
+            Verdict::Kept => "kept",
+            Verdict::Parked => "parked",
+            Verdict::Returned => "returned",
+        };
+        trace!(event = "delivery.settled", queue, verdict = name, ?took);
+        self.0.settled.of([name]).inc();
+        self.0.handling.of([queue]).observe(took.as_secs_f64());
+    }
+
+    // --- conversion ---
+
+    /// One notification gave these.
+    pub fn converted(&self, samples: &[Sample], events: &[Event]) {
+        for sample in samples {
+            self.0.samples.bump(&sample.name);
+        }
+        for event in events {
+            self.0.events.bump(&event.event_type);
+        }
+    }
+
+    /// A definition gave nothing for one message. Said at the first, second, fourth, eighth … time; counted always.
+    pub fn complained(&self, complaint: &Complaint) {
+        let counter = self.0.complaints.of([&complaint.place.to_string()]);
+        let times = counter.inc() + 1;
+        if times.is_power_of_two() {
+            warn!(event = "convert.complaint", place = %complaint.place, times, "{}", complaint.text);
+        } else {
+            debug!(event = "convert.complaint", place = %complaint.place, times, "{}", complaint.text);
+        }
+    }
+
+    // --- publishers; `publisher` is the URL without its secrets ---
+
+    /// A publisher took `records` samples or events of a pipeline.
+    pub fn published(&self, pipeline: &str, publisher: &str, records: usize, took: Duration) {
+        trace!(event = "publish.taken", pipeline, publisher, records, ?took);
+        self.0.published.of([pipeline, publisher]).inc_by(records as u64);
+        self.0.publishing.of([publisher]).observe(took.as_secs_f64());
+    }
+
+    /// A publisher is away or busy: its pipeline holds for `wait` and offers the same batch again.
+    pub fn publish_held(&self, pipeline: &str, publisher: &str, attempt: u32, wait: Duration, cause: &str) {
+        warn!(event = "publish.held", pipeline, publisher, attempt, ?wait, cause, "cannot publish now, holding");
+        self.0.retries.of([pipeline, publisher]).inc();
+    }
+
+    /// A publisher that had been away takes again.
+    pub fn publish_resumed(&self, pipeline: &str, publisher: &str, away: Duration) {
+        info!(event = "publish.resumed", pipeline, publisher, ?away, "publishing again");
+    }
+
+    /// A publisher will never take these `records`.
+    pub fn publish_refused(&self, pipeline: &str, publisher: &str, records: usize, cause: &str) {
+        warn!(event = "publish.refused", pipeline, publisher, records, cause, "refused for good");
+        self.0.refused.of([pipeline, publisher]).inc_by(records as u64);
+    }
+
+    /// A publisher lost `records` because its own options say so (`policy=drop`, a full `policy=queue`).
+    pub fn records_shed(&self, publisher: &str, records: usize, cause: &str) {
+        warn!(event = "publish.shed", publisher, records, cause, "lost by the publisher's policy");
+        self.0.shed.of([publisher]).inc_by(records as u64);
+    }
+
+    // --- packets between members ---
+
+    /// A pipeline queue confirmed a packet.
+    pub fn packet_sent(&self, pipeline: &str, notifications: usize, bytes: usize) {
+        trace!(event = "packet.sent", pipeline, notifications, bytes);
+        self.0.packets_sent.of([pipeline]).inc();
+        self.0.packets_sent_bytes.of([pipeline]).inc_by(bytes as u64);
+    }
+
+    /// A packet came from a pipeline queue.
+    pub fn packet_received(&self, pipeline: &str, queue: &str, again: bool) {
+        trace!(event = "packet.received", pipeline, queue, again);
+        self.0.packets_received.of([pipeline]).inc();
+        if again {
+            self.0.redelivered.of([queue]).inc();
+        }
+    }
+
+    /// A packet was recognised as one that had its effect already.
+    pub fn packet_repeated(&self, pipeline: &str, queue: &str) {
+        debug!(event = "packet.repeated", pipeline, queue);
+        self.0.packet_repeats.of([pipeline]).inc();
+    }
+
+    // --- ownership ---
+
+    /// A pipeline queue was taken over; `owned` is how many there are now.
+    pub fn queue_opened(&self, queue: &str, epoch: i64, owned: usize) {
+        info!(event = "agent.queue.opened", queue, epoch, owned, "queue opened");
+        self.0.opened.inc();
+        self.0.owned.set(gauge_value(owned));
+    }
+
+    /// A pipeline queue was given up: `why` is one of `handed_over`, `lost`, `stopped`.
+    pub fn queue_closed(&self, queue: &str, why: &'static str, took: Duration, owned: usize) {
+        info!(event = "agent.queue.closed", queue, why, ?took, owned, "queue closed");
+        self.0.closed.of([why]).inc();
+        self.0.owned.set(gauge_value(owned));
+    }
+
+    /// The group changed: so many members are in it now.
+    pub fn members_changed(&self, members: usize, ids: &str) {
+        info!(event = "cluster.members", members, ids, "members changed");
+        self.0.members.set(gauge_value(members));
+    }
+
+    /// The group took this member for dead, or may have.
+    pub fn membership_lost(&self, member: &str, cause: &str) {
+        warn!(event = "cluster.membership.lost", member, cause, "membership lost, joining again");
+        self.0.memberships_lost.inc();
+    }
+
+    /// How long the lease is still surely ours.
+    pub fn lease_margin(&self, left: Duration) {
+        self.0.lease_margin.set(left.as_secs_f64());
+    }
+
+    // --- links ---
+
+    /// A link to a server went from one state to another (`down`, `connecting`, `up`).
+    pub fn link_changed(&self, link: &str, from: &'static str, to: &'static str, detail: &str) {
+        let up = to == "up";
+        self.0.link_up.of([link]).set(i64::from(up));
+        if from == "up" && !up {
+            self.0.link_losses.of([link]).inc();
+            warn!(event = "link.changed", link, from, to, detail, "{from} => {to}");
+        } else {
+            info!(event = "link.changed", link, from, to, detail, "{from} => {to}");
+        }
+    }
+
+    /// A link is not used any more.
+    pub fn link_forgotten(&self, link: &str) {
+        debug!(event = "link.forgotten", link);
+        self.0.link_up.forget([link]);
+        self.0.in_flight_messages.forget([link]);
+        self.0.in_flight_bytes.forget([link]);
+    }
+
+    /// What a link has sent and not seen confirmed.
+    pub fn in_flight(&self, link: &str, messages: usize, bytes: usize) {
+        self.0.in_flight_messages.of([link]).set(gauge_value(messages));
+        self.0.in_flight_bytes.of([link]).set(gauge_value(bytes));
+    }
+
+    // --- configuration ---
+
+    /// The configuration was read again and taken; `changed` pipelines are others now.
+    pub fn reload_taken(&self, changed: usize) {
+        info!(event = "agent.reload.taken", changed, "configuration reloaded");
+        self.0.reloads.of([if changed == 0 { "unchanged" } else { "taken" }]).inc();
+    }
+
+    /// The configuration was read again and is wrong: the old one stays.
+    pub fn reload_refused(&self, complaints: &[Complaint]) {
+        for complaint in complaints {
+            error!(event = "agent.reload.complaint", "{complaint}");
+        }
+        error!(event = "agent.reload.refused", complaints = complaints.len(), "keeping the old configuration");
+        self.0.reloads.of(["refused"]).inc();
+    }
+}
+
+fn gauge_value(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Place;
+
+    #[test]
+    fn the_reference_page_lists_exactly_what_is_registered() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let listed: String = page.lines().filter(|l| l.starts_with("| `nephoscope_")).flat_map(|l| [l, "\n"]).collect();
+        assert_eq!(listed, Metrics::new().reference(), "docs/metrics.md: replace its rows by the right side");
+    }
+
+    #[test]
+    fn happenings_show_on_the_page() {
+        let metrics = Metrics::new();
+        metrics.notifications_received("notifications.info", 3, 1);
+        metrics.message_parked("notifications.info", ParkReason::UnknownPriority, "BOGUS");
+        metrics.published("cpu_source:cpu_sink", "file:///x", 7, Duration::from_millis(3));
+        metrics.link_changed("rabbit://h/", "up", "down", "cut");
+        metrics.lease_margin(Duration::from_millis(2500));
+        metrics.complained(&Complaint::error(&Place { file: "meters.yaml".into(), line: 3 }, "no volume"));
+        let page = metrics.page();
+        for line in [
+            r#"nephoscope_notifications_received_total{queue="notifications.info"} 3"#,
+            r#"nephoscope_redelivered_total{queue="notifications.info"} 1"#,
+            r#"nephoscope_parked_total{queue="notifications.info",reason="unknown_priority"} 1"#,
+            r#"nephoscope_published_total{pipeline="cpu_source:cpu_sink",publisher="file:///x"} 7"#,
+            r#"nephoscope_link_up{link="rabbit://h/"} 0"#,
+            r#"nephoscope_link_losses_total{link="rabbit://h/"} 1"#,
+            r#"nephoscope_complaints_total{place="meters.yaml:3"} 1"#,
+            "nephoscope_lease_margin_seconds 2.5",
+            "# EOF",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} is not in\n{page}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Families of counters and gauges whose label values are bounded, and the list of what was registered.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Series of one family at most; what comes later is counted under [`OTHER`] in all its labels.
+pub(super) const SERIES_MAX: usize = 500;
+/// The label value of everything past [`SERIES_MAX`].
+pub(super) const OTHER: &str = "other";
+
+/// What every name begins with.
+pub(super) const PREFIX: &str = "nephoscope";
+
+/// How a histogram of the page is made: buckets in seconds.
+type Buckets = fn() -> Histogram;
+
+/// Metrics of one name, told apart by `N` labels.
+#[derive(Debug, Clone)]
+pub(super) struct Series<const N: usize, M, C = fn() -> M> {
+    labels: [&'static str; N],
+    family: Family<[(&'static str, String); N], M, C>,
+    count: Arc<AtomicUsize>,
+}
+
+impl<const N: usize, M: Clone, C: MetricConstructor<M>> Series<N, M, C> {
+    /// The metric with these label values, or the one for the rest when there are too many.
+    pub(super) fn of(&self, values: [&str; N]) -> M {
+        let wanted: [(&'static str, String); N] = std::array::from_fn(|n| (self.labels[n], values[n].to_owned()));
+        if let Some(metric) = self.family.get(&wanted) {
+            return metric.clone();
+        }
+        // Counted before it is made: two threads with the same new labels waste one place, never exceed the bound.
+        if self.count.fetch_add(1, Ordering::Relaxed) < SERIES_MAX {
+            return self.family.get_or_create_owned(&wanted);
+        }
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.family.get_or_create_owned(&self.labels.map(|label| (label, OTHER.to_owned())))
+    }
+
+    /// Forgets the series of something that is gone.
+    pub(super) fn forget(&self, values: [&str; N]) {
+        if self.family.remove(&std::array::from_fn(|n| (self.labels[n], values[n].to_owned()))) {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counters by one label that are bumped for every sample: a look-up allocates nothing.
+#[derive(Debug)]
+pub(super) struct Tally {
+    series: Series<1, Counter>,
+    known: RwLock<HashMap<Box<str>, Counter>>,
+}
+
+impl Tally {
+    /// Counts one.
+    pub(super) fn bump(&self, value: &str) {
+        if let Some(counter) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(value) {
+            counter.inc();
+            return;
+        }
+        let counter = self.series.of([value]);
+        counter.inc();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < SERIES_MAX {
+            known.insert(value.into(), counter);
+        }
+    }
+}
+
+/// The registry while it is filled: remembers each row for the reference page.
+pub(super) struct Registrar {
+    registry: Registry,
+    rows: String,
+}
+
+impl Registrar {
+    pub(super) fn new() -> Self {
+        Registrar { registry: Registry::with_prefix(PREFIX), rows: String::new() }
+    }
+
+    /// The registry, and the rows of the page in the order of registration.
+    pub(super) fn finish(self) -> (Registry, String) {
+        (self.registry, self.rows)
+    }
+
+    pub(super) fn counter(&mut self, name: &'static str, help: &'static str) -> Counter {
+        self.one(name, "counter", help)
+    }
+
+    pub(super) fn counters<const N: usize>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        help: &'static str,
+    ) -> Series<N, Counter> {
+        self.many(name, labels, "counter", help, Counter::default)
+    }
+
+    pub(super) fn tally(&mut self, name: &'static str, label: &'static str, help: &'static str) -> Tally {
+        Tally { series: self.counters(name, [label], help), known: RwLock::default() }
+    }
+
+    pub(super) fn gauge<M: Metric + Clone + Default>(&mut self, name: &'static str, help: &'static str) -> M {
+        self.one(name, "gauge", help)
+    }
+
+    pub(super) fn gauges<const N: usize>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        help: &'static str,
+    ) -> Series<N, Gauge> {
+        self.many(name, labels, "gauge", help, Gauge::default)
+    }
+
+    pub(super) fn histograms<const N: usize>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        help: &'static str,
+        buckets: Buckets,
+    ) -> Series<N, Histogram> {
+        self.many(name, labels, "histogram", help, buckets)
+    }
+
+    fn one<M: Metric + Clone + Default>(&mut self, name: &'static str, kind: &str, help: &'static str) -> M {
+        let metric = M::default();
+        self.registry.register(name, help, metric.clone());
+        self.row(name, kind, &[], help);
+        metric
+    }
+
+    fn many<const N: usize, M>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        kind: &str,
+        help: &'static str,
+        make: fn() -> M,
+    ) -> Series<N, M>
+    where
+        Family<[(&'static str, String); N], M, fn() -> M>: Metric + Clone,
+    {
+        let family = Family::new_with_constructor(make);
+        self.registry.register(name, help, family.clone());
+        self.row(name, kind, &labels, help);
+        Series { labels, family, count: Arc::default() }
+    }
+
+    fn row(&mut self, name: &str, kind: &str, labels: &[&str], help: &str) {
+        let total = if kind == "counter" { "_total" } else { "" };
+        let labels = labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ");
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.rows, "| `{PREFIX}_{name}{total}` | {kind} | {labels} | {help} |");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_past_the_bound_are_counted_together() {
+        let mut registrar = Registrar::new();
+        let tally = registrar.tally("things", "kind", "Things");
+        for n in 0..SERIES_MAX + 40 {
+            tally.bump(&format!("kind-{n}"));
+            tally.bump("kind-0");
+        }
+        assert_eq!(tally.series.of([OTHER]).get(), 40);
+        assert_eq!(tally.series.of(["kind-0"]).get(), 1 + SERIES_MAX as u64 + 40);
+        assert_eq!(tally.series.count.load(Ordering::Relaxed), SERIES_MAX);
+    }
+
+    #[test]
+    fn what_is_gone_leaves_the_page() {
+        let mut registrar = Registrar::new();
+        let gauges = registrar.gauges("links", ["link"], "Links");
+        gauges.of(["a"]).set(1);
+        gauges.forget(["a"]);
+        assert!(gauges.family.get(&[("link", "a".to_owned())]).is_none());
+    }
+}
