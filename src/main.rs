@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The binary: see `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nephoscope::cli::main()
+}

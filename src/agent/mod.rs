@@ -1,1 +1,209 @@
-//! (coming)
+//! The assembled machine. Read it in this order, and you have followed one notification from queue to publisher:
+//!
+//! 1. `intake` takes deliveries from a queue, as much as is there.
+//! 2. `main_listener` opens, converts and routes them (`route`), parks what cannot be read (`parking`).
+//! 3. Alone: `direct` hands fragments to the sinks of this process. In a group: `forward` packs them (`packet`) for
+//!    the pipeline queues, and `pipeline_listener` takes them up where the queue's owner runs.
+//! 4. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
+//!
+//! Around it: `unit` opens one queue, `supervisor` decides with the group which ones, `ground` is what they share,
+//! `nursery` knows who is still there, and this file starts, reloads, drains and kills the whole.
+//!
+//! Never here: what a definition means, what a broker or a group does. Those are rooms below.
+
+mod direct;
+mod forward;
+mod ground;
+mod intake;
+mod main_listener;
+pub mod names;
+mod nursery;
+pub mod packet;
+mod parking;
+mod pipeline_listener;
+mod route;
+mod sink;
+mod supervisor;
+mod unit;
+
+pub mod assembly;
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::coordination::{Coordinator, MemberRecord};
+use crate::observe::{Board, Metrics};
+use direct::DirectSinks;
+use nursery::Nursery;
+use parking::Parking;
+use supervisor::{Control, Supervisor};
+
+pub use assembly::Blueprint;
+pub use ground::{AgentOptions, BrokerPlace};
+pub use intake::IntakeBounds;
+pub use packet::PacketBounds;
+pub use sink::Backoff;
+
+use ground::Ground;
+
+/// How often a drain says who is still busy.
+const BUSY_REPORT: Duration = Duration::from_secs(5);
+
+/// What an agent is made of.
+pub struct Parts {
+    /// The group's name, part of the names of its queues.
+    pub group: String,
+    /// What it says of itself in the group.
+    pub record: MemberRecord,
+    /// The brokers; pipeline queues and the parking queue are on the first.
+    pub brokers: Vec<BrokerPlace>,
+    /// Where members meet; the in-process one for an agent alone.
+    pub coordinator: Arc<dyn Coordinator>,
+    /// Definitions, pipelines and publishers.
+    pub blueprint: Blueprint,
+    /// Bounds and waits.
+    pub options: AgentOptions,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Where it says what it does.
+    pub board: Board,
+}
+
+/// A running agent. Dropping it kills it.
+pub struct Agent {
+    ground: Arc<Ground>,
+    control: mpsc::Sender<Control>,
+    blueprint: Mutex<Blueprint>,
+    outcome: watch::Receiver<Option<Outcome>>,
+    give_up: tokio_util::sync::CancellationToken,
+}
+
+/// How an agent came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was drained.
+    Drained,
+    /// It cannot go on; the sentence says why and what to do.
+    Failed(String),
+}
+
+/// A drain that was not done by its deadline: what is not settled goes back to the broker.
+#[derive(Debug, thiserror::Error)]
+#[error("not drained in {0:?}, still busy: {1}")]
+pub struct NotDrained(Duration, String);
+
+impl Agent {
+    /// Starts an agent: downstream first (publishers are built already), then the group, then the queues.
+    pub fn start(parts: Parts) -> Agent {
+        let Parts { group, record, brokers, coordinator, blueprint, options, metrics, board } = parts;
+        let nursery = Nursery::new();
+        let member: Arc<str> = record.id.as_str().into();
+        let (deaths, died) = mpsc::channel(1);
+        let brokers: Vec<Arc<BrokerPlace>> = brokers.into_iter().map(Arc::new).collect();
+        let link = brokers[0].link.clone();
+        let parking = Parking::new(link, &names::parking_queue(&group), &member, metrics.clone());
+        let ground =
+            Arc::new(Ground { group: group.into(), member, brokers, options, parking, metrics, nursery, deaths });
+        let give_up = tokio_util::sync::CancellationToken::new();
+        let direct = Arc::new(DirectSinks::new(Arc::clone(&ground), give_up.clone()));
+        let (control, controlled) = mpsc::channel(4);
+        let routes = Arc::clone(blueprint.routes());
+        let supervisor =
+            Supervisor::new(Arc::clone(&ground), coordinator, record, routes, Arc::clone(&direct), controlled, board);
+        let (outcome, known) = watch::channel(None);
+        ground.nursery.spawn("the supervisor", oversee(supervisor, died, outcome));
+        Agent { ground, control, blueprint: Mutex::new(blueprint), outcome: known, give_up }
+    }
+
+    /// Waits until it comes to its end.
+    pub async fn ended(&self) -> Outcome {
+        let mut outcome = self.outcome.clone();
+        match outcome.wait_for(Option::is_some).await {
+            Ok(known) => known.clone().unwrap_or(Outcome::Drained),
+            Err(_) => Outcome::Failed("cannot go on: it was killed".to_owned()),
+        }
+    }
+
+    /// Takes over another configuration: sinks that did not change keep their publishers, queues that did not change
+    /// keep their listeners. How many sinks are others now.
+    pub async fn reload(&self, next: Blueprint) -> usize {
+        let mut present = self.blueprint.lock().await;
+        let (next, replaced) = next.succeed(&present);
+        let changed = replaced.len();
+        let (done, taken) = oneshot::channel();
+        if self.control.send(Control::Reload(Arc::clone(next.routes()), done)).await.is_ok() {
+            let _ended = taken.await;
+        }
+        *present = next;
+        drop(present);
+        for sink in replaced {
+            sink.close().await;
+        }
+        changed
+    }
+
+    /// Stops in order, upstream first: no queue is taken from any more, what is in flight is finished and settled,
+    /// queues are given up, publishers are closed. Past the deadline everything left goes back to the broker.
+    pub async fn drain(&self, deadline: Duration) -> Result<(), NotDrained> {
+        let began = Instant::now();
+        let until = began + deadline;
+        self.give_up.cancel();
+        let _ended = self.control.send(Control::Drain).await;
+        let drained = async {
+            self.ended().await;
+            for place in &self.ground.brokers {
+                place.link.stop().await;
+            }
+            self.blueprint.lock().await.close().await;
+        };
+        tokio::pin!(drained);
+        let mut report = tokio::time::interval_at(began + BUSY_REPORT, BUSY_REPORT);
+        loop {
+            tokio::select! {
+                () = &mut drained => {
+                    self.ground.nursery.kill();
+                    self.ground.metrics.drained(began.elapsed());
+                    return Ok(());
+                }
+                _ = report.tick() => self.ground.metrics.drain_waits(began.elapsed(), &self.ground.nursery.busy().join(", ")),
+                () = tokio::time::sleep_until(until) => {
+                    let busy = self.ground.nursery.busy().join(", ");
+                    self.kill();
+                    return Err(NotDrained(deadline, busy));
+                }
+            }
+        }
+    }
+
+    /// Ends everything where it stands, as a crash would: nothing is settled, connections are cut.
+    pub fn kill(&self) {
+        self.ground.nursery.kill();
+        for place in &self.ground.brokers {
+            place.link.cut();
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs the supervisor and makes known how it ended, or that a publisher is at its end.
+async fn oversee(
+    supervisor: Supervisor,
+    mut died: mpsc::Receiver<sink::Dead>,
+    outcome: watch::Sender<Option<Outcome>>,
+) {
+    let ended = tokio::select! {
+        ended = supervisor.run() => match ended {
+            Ok(()) => Outcome::Drained,
+            Err(fatal) => Outcome::Failed(fatal.to_string()),
+        },
+        Some(dead) = died.recv() => Outcome::Failed(dead.to_string()),
+    };
+    outcome.send_replace(Some(ended));
+}

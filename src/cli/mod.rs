@@ -1,1 +1,132 @@
-//! (coming)
+//! The commands: arguments, printing, exit codes. The only room that names `clap`.
+//!
+//! Never here: what the agent does. A command builds, starts, waits and prints.
+
+mod check;
+mod convert;
+mod demo;
+mod notify;
+mod run;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{self, Settings};
+use crate::model::{Complaint, Severity};
+
+/// Everything went as asked.
+pub const EXIT_OK: u8 = 0;
+/// It was tried and failed; the message says what to do.
+pub const EXIT_FAILED: u8 = 1;
+/// The configuration is wrong (`EX_CONFIG`): every complaint was printed.
+pub const EXIT_CONFIG: u8 = 78;
+
+const ABOUT: &str = "A clustered OpenStack notification agent: notifications in, samples and events out, nothing lost.";
+
+const AFTER_HELP: &str = "\
+Start here:
+  nephoscope demo                                         three agents in one process, no server needed
+  nephoscope check --config-file /etc/ceilometer/ceilometer.conf
+  nephoscope run --config-file /etc/ceilometer/ceilometer.conf
+
+It reads Ceilometer's own files: ceilometer.conf, pipeline.yaml, event_pipeline.yaml, event_definitions.yaml, meters.d.
+
+Exit codes: 0 done; 1 failed, the message says why; 2 wrong arguments; 78 wrong configuration, every complaint is printed.";
+
+#[derive(Parser)]
+#[command(name = "nephoscope", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 120)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the agent until SIGTERM; SIGHUP reads the configuration again
+    Run(run::Arguments),
+    /// Show the main job without any server: three agents, one is killed, nothing is lost
+    Demo(demo::Arguments),
+    /// Read the whole configuration and print every complaint; touches no network
+    Check(check::Arguments),
+    /// Convert notifications from files and print what the pipelines would publish
+    Convert(convert::Arguments),
+    /// Send a notification as an OpenStack service does
+    Notify(notify::Arguments),
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug, Clone)]
+struct ConfigArguments {
+    /// A configuration file; may be given several times, later files win. Without any: the usual places
+    /// (~/.ceilometer, ~, /etc/ceilometer, /etc), and the defaults where there is none
+    #[arg(long = "config-file", value_name = "FILE")]
+    config_files: Vec<PathBuf>,
+    /// A folder whose *.conf files are read after the files, in the order of their names; may be given several times
+    #[arg(long = "config-dir", value_name = "DIR")]
+    config_dirs: Vec<PathBuf>,
+}
+
+impl ConfigArguments {
+    /// The settings, and whatever there is to complain about.
+    fn load(&self) -> (Option<Settings>, Vec<Complaint>) {
+        config::load(&self.config_files, &self.config_dirs)
+    }
+}
+
+/// The whole program: `main` is this paragraph.
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
+        Command::Notify(arguments) => notify::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::from(EXIT_OK),
+        Err(Failure::Config(complaints)) => {
+            print_complaints(&complaints);
+            ExitCode::from(EXIT_CONFIG)
+        }
+        Err(Failure::Other(message)) => {
+            eprintln!("nephoscope: {message}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+/// Why a command did not do what it was asked.
+enum Failure {
+    /// The configuration is wrong.
+    Config(Vec<Complaint>),
+    /// Something else; a whole sentence that says what to do.
+    Other(String),
+}
+
+/// Ends the command if anything keeps the agent from starting; prints the warnings otherwise.
+fn refuse_errors(complaints: Vec<Complaint>) -> Result<(), Failure> {
+    if complaints.iter().any(|c| c.severity == Severity::Error) {
+        return Err(Failure::Config(complaints));
+    }
+    print_complaints(&complaints);
+    Ok(())
+}
+
+fn print_complaints(complaints: &[Complaint]) {
+    for complaint in complaints {
+        let severity = match complaint.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        eprintln!("{severity}: {complaint}");
+    }
+}
+
+/// A runtime for a command that talks to the outside.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::Other(format!("cannot start the runtime: {e}")))
+}

@@ -1,0 +1,67 @@
+//! Without partitioning the middle hop is skipped: one worker per sink in this process, fed over a bounded channel, so
+//! that a slow publisher slows only its own sink until the prefetch is used up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::ground::Ground;
+use super::sink::{Parcel, SinkContext, SinkSlot};
+
+/// Batches that wait at a sink, at most; each is bounded by the intake.
+const WAITING_BATCHES_MAX: usize = 4;
+/// Parcels handed to the publishers at once, at most.
+const PARCELS_AT_ONCE_MAX: usize = 1_000;
+
+/// The workers of the sinks, by name; made when something first comes for them.
+pub struct DirectSinks {
+    workers: Mutex<HashMap<Arc<str>, mpsc::Sender<Vec<Parcel>>>>,
+    ground: Arc<Ground>,
+    context: SinkContext,
+}
+
+impl DirectSinks {
+    /// No workers yet; `give_up` ends the waiting for publishers that are away.
+    pub fn new(ground: Arc<Ground>, give_up: CancellationToken) -> Self {
+        DirectSinks { workers: Mutex::default(), context: ground.sink_context(give_up), ground }
+    }
+
+    /// Hands parcels to a sink and waits for room; `false` when the sink can take no more.
+    pub async fn hand_over(&self, slot: &Arc<SinkSlot>, parcels: Vec<Parcel>) -> bool {
+        let worker = self.worker(slot);
+        worker.send(parcels).await.is_ok()
+    }
+
+    fn worker(&self, slot: &Arc<SinkSlot>) -> mpsc::Sender<Vec<Parcel>> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers
+            .entry(Arc::clone(&slot.name))
+            .or_insert_with(|| {
+                let (sender, receiver) = mpsc::channel(WAITING_BATCHES_MAX);
+                let name = format!("sink {}", slot.name);
+                let work = work(Arc::clone(&self.ground), Arc::clone(slot), receiver, self.context.clone());
+                self.ground.nursery.spawn(&name, work);
+                sender
+            })
+            .clone()
+    }
+}
+
+async fn work(
+    ground: Arc<Ground>,
+    slot: Arc<SinkSlot>,
+    mut receiver: mpsc::Receiver<Vec<Parcel>>,
+    context: SinkContext,
+) {
+    while let Some(mut parcels) = receiver.recv().await {
+        while parcels.len() < PARCELS_AT_ONCE_MAX
+            && let Ok(more) = receiver.try_recv()
+        {
+            parcels.extend(more);
+        }
+        if let Err(dead) = slot.deliver(parcels, &context).await {
+            return ground.died(dead);
+        }
+    }
+}

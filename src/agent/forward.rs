@@ -1,0 +1,129 @@
+//! The first hop of a partitioned group: fragments are packed by pipeline queue and published with pipelined confirms;
+//! the originals are settled when everything they yielded is confirmed.
+
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+use super::names;
+use super::packet::{Fragment, PacketBounds, PacketBuilder};
+use super::route::Routes;
+use crate::model::{Receipt, Verdict};
+use crate::observe::Metrics;
+use crate::transport::{Confirmation, Outgoing, Session, TransportError};
+
+/// Packets published and not confirmed yet, at most; the session bounds their bytes.
+pub const UNCONFIRMED_PACKETS_MAX: usize = 1_024;
+
+/// Publishes what one main-queue listener converts. Bound to one session: a lost one ends the listener.
+pub struct Forwarder {
+    session: Arc<dyn Session>,
+    group: Arc<str>,
+    member: Arc<str>,
+    epoch: i64,
+    bounds: PacketBounds,
+    sequences: HashMap<String, u64>,
+    unconfirmed: mpsc::Sender<Sent>,
+}
+
+/// A published packet and what hangs on its confirm.
+pub struct Sent {
+    queue: String,
+    bytes: usize,
+    confirmation: Confirmation,
+    receipts: Vec<Receipt>,
+}
+
+/// What one listener says of itself in its packets.
+pub struct Sender {
+    /// The group's name, part of the names of queues.
+    pub group: Arc<str>,
+    /// The member id.
+    pub member: Arc<str>,
+    /// The epoch of the main queue it owns.
+    pub epoch: i64,
+}
+
+impl Forwarder {
+    /// A forwarder, and the confirms that [`settle_confirmed`] must be run on.
+    pub fn new(session: Arc<dyn Session>, sender: Sender, bounds: PacketBounds) -> (Self, mpsc::Receiver<Sent>) {
+        let (unconfirmed, confirms) = mpsc::channel(UNCONFIRMED_PACKETS_MAX);
+        let Sender { group, member, epoch } = sender;
+        (Forwarder { session, group, member, epoch, bounds, sequences: HashMap::new(), unconfirmed }, confirms)
+    }
+
+    /// Publishes what a batch of notifications yielded: one packet per pipeline queue, more where the bounds ask for it.
+    ///
+    /// An error means that the session is over; every receipt that is not confirmed goes back by itself.
+    pub async fn forward(&mut self, routes: &Routes, yielded: Vec<(usize, Fragment, Receipt)>) -> Result<(), TransportError> {
+        let mut open: BTreeMap<(usize, u16), (PacketBuilder, Vec<Receipt>)> = BTreeMap::new();
+        for (sink, fragment, receipt) in yielded {
+            for (queue, fragment) in routes.by_queue(fragment) {
+                let name = || names::pipeline_queue(&self.group, &routes.sinks[sink].name, queue);
+                let (packet, receipts) = match open.entry((sink, queue)) {
+                    std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(entry) => {
+                        let sequence = next(&mut self.sequences, name());
+                        entry.insert((PacketBuilder::new(&self.member, self.epoch, sequence), Vec::new()))
+                    }
+                };
+                packet.push(&fragment);
+                receipts.push(receipt.split());
+                if packet.is_full(self.bounds)
+                    && let Some(full) = open.remove(&(sink, queue))
+                {
+                    send(&*self.session, &self.unconfirmed, name(), full).await?;
+                }
+            }
+            // The parts in the packets now carry the delivery.
+            receipt.settle(Verdict::Kept);
+        }
+        for ((sink, queue), packet) in open {
+            let name = names::pipeline_queue(&self.group, &routes.sinks[sink].name, queue);
+            send(&*self.session, &self.unconfirmed, name, packet).await?;
+        }
+        Ok(())
+    }
+}
+
+fn next(sequences: &mut HashMap<String, u64>, queue: String) -> u64 {
+    let sequence = sequences.entry(queue).or_default();
+    *sequence += 1;
+    *sequence
+}
+
+async fn send(
+    session: &dyn Session,
+    unconfirmed: &mpsc::Sender<Sent>,
+    queue: String,
+    (packet, receipts): (PacketBuilder, Vec<Receipt>),
+) -> Result<(), TransportError> {
+    let body = Bytes::from(packet.finish());
+    let bytes = body.len();
+    let message = Outgoing {
+        exchange: String::new(),
+        routing_key: queue.clone(),
+        body,
+        content_type: "application/json",
+        headers: BTreeMap::new(),
+    };
+    let confirmation = session.publish(message).await?;
+    // The receiver lives as long as the listener; if it is gone the receipts go back by being dropped.
+    let _gone = unconfirmed.send(Sent { queue, bytes, confirmation, receipts }).await;
+    Ok(())
+}
+
+/// Settles receipts as the broker confirms the packets they hang on; ends when the forwarder is gone and all is known.
+pub async fn settle_confirmed(mut confirms: mpsc::Receiver<Sent>, metrics: Metrics) {
+    while let Some(Sent { queue, bytes, confirmation, receipts }) = confirms.recv().await {
+        match confirmation.wait().await {
+            Ok(()) => {
+                metrics.packet_sent(&queue, receipts.len(), bytes);
+                receipts.into_iter().for_each(|receipt| receipt.settle(Verdict::Kept));
+            }
+            // Dropping the receipts returns the originals, which ends the listener: nothing is acknowledged.
+            Err(error) => metrics.packet_not_taken(&queue, &error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Taking deliveries from a queue: as much as is there, never waiting for more, and an orderly end.
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::model::Receipt;
+use crate::transport::{Consumer, Delivery, TransportError};
+
+/// How much is taken at once.
+#[derive(Debug, Clone, Copy)]
+pub struct IntakeBounds {
+    /// Messages at most.
+    pub messages_max: usize,
+    /// Bytes of bodies after which no further message is taken.
+    pub bytes_max: usize,
+}
+
+/// What the next look at the queue gave.
+pub enum Taken {
+    /// At least one delivery, in order.
+    Batch(Vec<Delivery>),
+    /// The listener was asked to stop.
+    Stopped,
+    /// The consumer is over: session lost, queue deleted, or something was returned.
+    Lost,
+}
+
+/// A consumer and the count of what it gave that is not settled yet.
+pub struct Intake {
+    consumer: Box<dyn Consumer>,
+    bounds: IntakeBounds,
+    in_flight: TaskTracker,
+}
+
+impl Intake {
+    /// An intake from a consumer.
+    pub fn new(consumer: Box<dyn Consumer>, bounds: IntakeBounds) -> Self {
+        Intake { consumer, bounds, in_flight: TaskTracker::new() }
+    }
+
+    /// Waits for a delivery and takes what else is already here.
+    pub async fn next(&mut self, stop: &CancellationToken) -> Taken {
+        let first = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Taken::Stopped,
+            delivery = self.consumer.next() => match delivery {
+                Some(delivery) => delivery,
+                None => return Taken::Lost,
+            },
+        };
+        let mut bytes = first.body.len();
+        let mut batch = vec![self.counted(first)];
+        while batch.len() < self.bounds.messages_max && bytes < self.bounds.bytes_max {
+            let Some(delivery) = self.consumer.ready() else { break };
+            bytes += delivery.body.len();
+            batch.push(self.counted(delivery));
+        }
+        Taken::Batch(batch)
+    }
+
+    /// How many deliveries are not settled yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Waits until everything taken is settled, then closes the channel: what was delivered but not taken is back in
+    /// its queue, in order, when this returns.
+    pub async fn finish(self) -> Result<(), TransportError> {
+        self.in_flight.close();
+        self.in_flight.wait().await;
+        self.consumer.close().await
+    }
+
+    /// A receipt that counts as in flight until it is settled.
+    fn counted(&self, mut delivery: Delivery) -> Delivery {
+        let token = self.in_flight.token();
+        let inner = delivery.receipt;
+        delivery.receipt = Receipt::new(move |verdict| {
+            inner.settle(verdict);
+            drop(token);
+        });
+        delivery
+    }
+}

@@ -1,0 +1,143 @@
+//! The main-queue listener: notifications in; samples and events to the pipelines, in this process or over their queues.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::direct::DirectSinks;
+use super::forward::Forwarder;
+use super::intake::{Intake, Taken};
+use super::packet::Fragment;
+use super::parking::{Parking, Reason};
+use super::route::Routes;
+use super::sink::Parcel;
+use crate::model::envelope::{self, Unreadable};
+use crate::model::{Receipt, Verdict};
+use crate::observe::{Metrics, ParkReason};
+use crate::transport::Delivery;
+
+/// Where what is converted goes: the one switch between one agent and a group.
+pub enum Way {
+    /// Without partitioning: to the sinks of this process.
+    Direct(Arc<DirectSinks>),
+    /// With it: to the pipeline queues, where the listener of the queue's owner takes it up.
+    Queues(Forwarder),
+}
+
+/// How a listener came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to; everything it took is settled and its channel is closed.
+    Stopped,
+    /// Its session or its queue is gone, or something had to go back.
+    Lost,
+}
+
+/// One listener on one main queue.
+pub struct MainListener {
+    /// Deliveries.
+    pub intake: Intake,
+    /// The configuration; looked at once per batch, so that a reload needs no restart.
+    pub routes: watch::Receiver<Arc<Routes>>,
+    /// Where it all goes.
+    pub way: Way,
+    /// For what cannot be read.
+    pub parking: Parking,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+impl MainListener {
+    /// Runs until stopped or lost.
+    pub async fn run(mut self, stop: &CancellationToken) -> Ended {
+        loop {
+            let batch = match self.intake.next(stop).await {
+                Taken::Batch(batch) => batch,
+                Taken::Stopped => break,
+                Taken::Lost => return Ended::Lost,
+            };
+            if !self.handle(batch).await {
+                return Ended::Lost;
+            }
+        }
+        // The forwarder ends first: its confirms settle what is in flight.
+        drop(self.way);
+        match self.intake.finish().await {
+            Ok(()) => Ended::Stopped,
+            Err(_) => Ended::Lost,
+        }
+    }
+
+    /// Takes a batch as far as this listener takes it; `false` when the session is over.
+    async fn handle(&mut self, batch: Vec<Delivery>) -> bool {
+        let routes = Arc::clone(&self.routes.borrow());
+        let mut yielded = Vec::new();
+        if let Some(first) = batch.first() {
+            let again = batch.iter().filter(|d| d.redelivered).count();
+            self.metrics.notifications_received(&first.queue, batch.len() as u64, again as u64);
+        }
+        for delivery in batch {
+            match read(&routes, &delivery, &self.metrics) {
+                Ok(fragments) if fragments.is_empty() => delivery.receipt.settle(Verdict::Kept),
+                Ok(fragments) => {
+                    for (sink, fragment) in fragments {
+                        yielded.push((sink, fragment, delivery.receipt.split()));
+                    }
+                    // The parts in the fragments now carry the delivery.
+                    delivery.receipt.settle(Verdict::Kept);
+                }
+                Err(reason) => {
+                    let Delivery { queue, body, receipt, .. } = delivery;
+                    if let Err(error) = self.parking.park(&queue, body, &reason).await {
+                        self.metrics.parking_failed(&queue, &error.to_string());
+                        return false;
+                    }
+                    receipt.settle(Verdict::Parked);
+                }
+            }
+        }
+        match &mut self.way {
+            Way::Direct(sinks) => hand_over(sinks, &routes, yielded).await,
+            Way::Queues(forwarder) => forwarder.forward(&routes, yielded).await.is_ok(),
+        }
+    }
+}
+
+/// Groups by sink, in order, and waits for room at each.
+async fn hand_over(sinks: &DirectSinks, routes: &Routes, yielded: Vec<(usize, Fragment, Receipt)>) -> bool {
+    let mut by_sink: Vec<Vec<Parcel>> = routes.sinks.iter().map(|_| Vec::new()).collect();
+    for (sink, fragment, receipt) in yielded {
+        by_sink[sink].push(Parcel { fragment, receipt });
+    }
+    for (slot, parcels) in routes.sinks.iter().zip(by_sink) {
+        if !parcels.is_empty() && !sinks.hand_over(slot, parcels).await {
+            return false;
+        }
+    }
+    true
+}
+
+/// What a message yields for the sinks, or why it has to be parked.
+fn read(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> Result<Vec<(usize, Fragment)>, Reason> {
+    let notification = envelope::open(&delivery.body).map_err(|unreadable| Reason {
+        kind: match unreadable {
+            Unreadable::Priority(_) => ParkReason::UnknownPriority,
+            _ => ParkReason::Unreadable,
+        },
+        text: unreadable.to_string(),
+    })?;
+    if !routes.dispatcher.accepts(&notification) {
+        metrics.notification_unwanted(notification.priority());
+        return Ok(Vec::new());
+    }
+    // The converter is total; should a mistake of ours panic all the same, one message is parked and nothing loops.
+    let converted = catch_unwind(AssertUnwindSafe(|| routes.converter.convert(&notification)))
+        .map_err(|_| Reason { kind: ParkReason::Poison, text: "a mistake in the converter: please report it".to_owned() })?;
+    metrics.converted(&converted.samples, &converted.events);
+    converted.complaints.iter().for_each(|complaint| metrics.complained(complaint));
+    let mut complaints = Vec::new();
+    let fragments = routes.fragments(&notification, converted, &mut complaints);
+    complaints.iter().for_each(|complaint| metrics.complained(complaint));
+    Ok(fragments)
+}

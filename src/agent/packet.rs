@@ -1,0 +1,134 @@
+//! What travels on a pipeline queue: one packet, holding what one batch of notifications yields for that queue.
+//!
+//! JSON, format 1; the shape is written down in `docs/formats.md`. The broker's cost is per message, so packing is
+//! what lets the second hop keep up with the first.
+
+use crate::model::{Dict, Event, Sample, Value, json};
+use crate::publish::Batch;
+use std::sync::Arc;
+
+/// The format written, and the newest one read.
+pub const FORMAT: i64 = 1;
+
+/// What one notification yields for one pipeline, in emission order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fragment {
+    /// The notification's message id.
+    pub message_id: Value,
+    /// The pipeline that took it.
+    pub pipeline: Arc<str>,
+    /// The samples or events.
+    pub batch: Batch,
+}
+
+/// Bounds of one packet. A fragment that is larger than `bytes_max` travels alone.
+#[derive(Debug, Clone, Copy)]
+pub struct PacketBounds {
+    /// Notifications at most.
+    pub notifications_max: usize,
+    /// Bytes after which nothing is added.
+    pub bytes_max: usize,
+}
+
+/// A packet being filled.
+#[derive(Debug)]
+pub struct PacketBuilder {
+    body: Vec<u8>,
+    notifications: usize,
+}
+
+impl PacketBuilder {
+    /// An empty packet from a listener: its member id, the epoch of its main queue, and the number of this packet in
+    /// that epoch on its queue.
+    pub fn new(member: &str, epoch: i64, sequence: u64) -> Self {
+        let mut body = format!(r#"{{"format":{FORMAT},"epoch":{epoch},"sequence":{sequence},"member":"#).into_bytes();
+        json::write_str(member, &mut body);
+        body.extend_from_slice(br#","fragments":["#);
+        PacketBuilder { body, notifications: 0 }
+    }
+
+    /// Adds a fragment.
+    pub fn push(&mut self, fragment: &Fragment) {
+        let out = &mut self.body;
+        out.extend_from_slice(if self.notifications == 0 { br#"{"message_id":"# } else { br#",{"message_id":"# });
+        json::write(&fragment.message_id, out);
+        out.extend_from_slice(br#","pipeline":"#);
+        json::write_str(&fragment.pipeline, out);
+        let dicts: Vec<Dict> = match &fragment.batch {
+            Batch::Samples(samples) => {
+                out.extend_from_slice(br#","samples":["#);
+                samples.iter().map(Sample::as_dict).collect()
+            }
+            Batch::Events(events) => {
+                out.extend_from_slice(br#","events":["#);
+                events.iter().map(Event::serialize).collect()
+            }
+        };
+        for (n, dict) in dicts.iter().enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            json::write_dict(dict, out);
+        }
+        out.extend_from_slice(b"]}");
+        self.notifications += 1;
+    }
+
+    /// Whether the next fragment belongs into the next packet.
+    pub fn is_full(&self, bounds: PacketBounds) -> bool {
+        self.notifications >= bounds.notifications_max || self.body.len() >= bounds.bytes_max
+    }
+
+    /// The message body.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.body.extend_from_slice(b"]}");
+        self.body
+    }
+}
+
+/// Why a message on a pipeline queue is no packet of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAPacket {
+    /// Not JSON, or not an object.
+    #[error("the packet is not a JSON object")]
+    NotJson,
+    /// A newer format: this agent is older than the one that wrote it.
+    #[error("the packet has format {0}, this version reads up to {FORMAT}: update this agent")]
+    Newer(i64),
+    /// A part is missing or of another type.
+    #[error("the packet's {0} is missing or wrong")]
+    Part(&'static str),
+}
+
+/// The fragments of a packet, in order.
+pub fn read(body: &[u8]) -> Result<Vec<Fragment>, NotAPacket> {
+    let Ok(Value::Dict(mut packet)) = json::read(body) else { return Err(NotAPacket::NotJson) };
+    match packet.get("format") {
+        Some(Value::Int(FORMAT)) => {}
+        Some(Value::Int(newer)) => return Err(NotAPacket::Newer(*newer)),
+        _ => return Err(NotAPacket::Part("format")),
+    }
+    let Some(Value::List(fragments)) = packet.remove("fragments") else { return Err(NotAPacket::Part("fragments")) };
+    fragments.into_iter().map(read_fragment).collect()
+}
+
+fn read_fragment(fragment: Value) -> Result<Fragment, NotAPacket> {
+    let Value::Dict(mut fragment) = fragment else { return Err(NotAPacket::Part("fragments")) };
+    let pipeline = fragment.get("pipeline").and_then(Value::as_str).ok_or(NotAPacket::Part("pipeline"))?.into();
+    let batch = match (fragment.remove("samples"), fragment.remove("events")) {
+        (Some(Value::List(samples)), None) => Batch::Samples(each(samples, Sample::from_dict)?),
+        (None, Some(Value::List(events))) => Batch::Events(each(events, Event::from_dict)?),
+        _ => return Err(NotAPacket::Part("samples or events")),
+    };
+    Ok(Fragment { message_id: fragment.remove("message_id").unwrap_or_default(), pipeline, batch })
+}
+
+fn each<T>(items: Vec<Value>, read: impl Fn(Dict) -> Result<T, &'static str>) -> Result<Vec<T>, NotAPacket> {
+    items
+        .into_iter()
+        .map(|item| match item {
+            Value::Dict(dict) => read(dict).map_err(NotAPacket::Part),
+            _ => Err(NotAPacket::Part("samples or events")),
+        })
+        .collect()
+}

@@ -1,0 +1,134 @@
+//! Which pipeline takes what of a converted notification, and which of the pipeline's queues it belongs to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::packet::Fragment;
+use super::sink::SinkSlot;
+use crate::cluster::hash::{self, SlotTable};
+use crate::convert::{Converted, Converter};
+use crate::model::{Complaint, Event, Notification, Sample, TraitValue};
+use crate::pipeline::{NameFilter, volume};
+use crate::publish::Batch;
+use crate::transport::dispatch::Dispatcher;
+
+/// Everything that the configuration says about the way of a notification. Replaced whole at a reload.
+pub struct Routes {
+    /// Notifications that are wanted at all.
+    pub dispatcher: Dispatcher,
+    /// Makes samples and events.
+    pub converter: Converter,
+    /// The pipelines of `pipeline.yaml`, in its order.
+    pub sample_pipelines: Vec<Pipeline>,
+    /// The pipelines of `event_pipeline.yaml`, in its order.
+    pub event_pipelines: Vec<Pipeline>,
+    /// The sinks of both, by [`Pipeline::sink`].
+    pub sinks: Vec<Arc<SinkSlot>>,
+    /// Which of a sink's pipeline queues has which slot.
+    pub slots: SlotTable,
+}
+
+/// One source with one of its sinks.
+pub struct Pipeline {
+    /// `source:sink`, or the one name of both.
+    pub name: Arc<str>,
+    /// Meter names or event types it takes.
+    pub filter: NameFilter,
+    /// Position in [`Routes::sinks`].
+    pub sink: usize,
+}
+
+/// What one notification yields for one sink.
+pub type Routed = (usize, Fragment);
+
+impl Routes {
+    /// The fragments for the sinks, in pipeline order; samples whose volume cannot be published are left out with a
+    /// complaint, as the original's `_validate_volume` does (Ceilometer reference §4.1.3).
+    pub fn fragments(&self, notification: &Notification, converted: Converted, complaints: &mut Vec<Complaint>) -> Vec<Routed> {
+        let Converted { mut samples, events, .. } = converted;
+        samples.retain(|sample| match volume::check(sample) {
+            Ok(()) => true,
+            Err(why) => {
+                complaints.push(why);
+                false
+            }
+        });
+        let mut routed = Vec::new();
+        select(&self.sample_pipelines, samples, |s: &Sample| &s.name, |pipeline, taken| {
+            routed.push((pipeline.sink, fragment(notification, pipeline, Batch::Samples(taken))));
+        });
+        select(&self.event_pipelines, events, |e: &Event| &e.event_type, |pipeline, taken| {
+            routed.push((pipeline.sink, fragment(notification, pipeline, Batch::Events(taken))));
+        });
+        routed
+    }
+
+    /// How many pipeline queues a sink has.
+    pub fn queues_per_sink(&self) -> u16 {
+        self.slots.queues()
+    }
+
+    /// A fragment by the number of the pipeline queue that each of its samples or events belongs to.
+    pub fn by_queue(&self, fragment: Fragment) -> BTreeMap<u16, Fragment> {
+        let Fragment { message_id, pipeline, batch } = fragment;
+        let rewrap = |(queue, batch)| {
+            (queue, Fragment { message_id: message_id.clone(), pipeline: Arc::clone(&pipeline), batch })
+        };
+        match batch {
+            Batch::Samples(samples) => {
+                let groups = group(samples, |s| self.slots.queue_of(&hash::grouping_bytes(&s.resource_id)));
+                groups.into_iter().map(|(queue, samples)| (queue, Batch::Samples(samples))).map(rewrap).collect()
+            }
+            Batch::Events(events) => {
+                let groups = group(events, |e| self.slots.queue_of(event_key(e)));
+                groups.into_iter().map(|(queue, events)| (queue, Batch::Events(events))).map(rewrap).collect()
+            }
+        }
+    }
+
+}
+
+/// Events group by their `resource_id` trait, so that the events of one resource keep their order whatever their
+/// types; by event type, as the original does for all, where there is no such trait.
+fn event_key(event: &Event) -> &[u8] {
+    let resource = event.traits.iter().find(|t| t.name == "resource_id").map(|t| &t.value);
+    match resource {
+        Some(TraitValue::Text(id) | TraitValue::None(id)) => id.as_bytes(),
+        _ => event.event_type.as_bytes(),
+    }
+}
+
+fn group<T>(records: Vec<T>, queue: impl Fn(&T) -> u16) -> BTreeMap<u16, Vec<T>> {
+    let mut groups: BTreeMap<u16, Vec<T>> = BTreeMap::new();
+    for record in records {
+        groups.entry(queue(&record)).or_default().push(record);
+    }
+    groups
+}
+
+fn fragment(notification: &Notification, pipeline: &Pipeline, batch: Batch) -> Fragment {
+    Fragment { message_id: notification.message_id().clone(), pipeline: Arc::clone(&pipeline.name), batch }
+}
+
+/// Gives every pipeline the records it takes; the last taker gets the originals, the others copies.
+fn select<T: Clone>(
+    pipelines: &[Pipeline],
+    records: Vec<T>,
+    name: impl Fn(&T) -> &str,
+    mut take: impl FnMut(&Pipeline, Vec<T>),
+) {
+    if records.is_empty() {
+        return;
+    }
+    let mut rest = Some(records);
+    for (n, pipeline) in pipelines.iter().enumerate() {
+        let taken: Vec<T> = if n + 1 == pipelines.len() {
+            rest.take().into_iter().flatten().filter(|r| pipeline.filter.takes(name(r))).collect()
+        } else {
+            rest.iter().flatten().filter(|r| pipeline.filter.takes(name(r))).cloned().collect()
+        };
+        if !taken.is_empty() {
+            take(pipeline, taken);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A sink at work: everything it is given reaches all of its publishers, in order, or is parked, or goes back.
+
+use futures_util::future::join_all;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::packet::Fragment;
+use super::parking::{Parking, Reason};
+use crate::model::{Receipt, Verdict, json};
+use crate::observe::{Metrics, ParkReason};
+use crate::publish::{Batch, PublishError, Publisher};
+
+/// The publishers of one sink of `pipeline.yaml` or `event_pipeline.yaml`.
+pub struct Sink {
+    /// Its publishers, each with its URL (no secrets) for logs.
+    pub publishers: Vec<(Arc<str>, Arc<dyn Publisher>)>,
+    /// What was written about it: a reload that changes nothing here keeps this very sink.
+    pub written: String,
+}
+
+/// The place of a sink: its name stays, what stands behind it can be replaced at a reload.
+pub struct SinkSlot {
+    /// `meter_sink`, or `event:event_sink` for one of `event_pipeline.yaml`.
+    pub name: Arc<str>,
+    current: watch::Sender<Arc<Sink>>,
+}
+
+/// The first wait before a batch is offered again, and the longest.
+#[derive(Debug, Clone, Copy)]
+pub struct Backoff {
+    /// First wait.
+    pub first: Duration,
+    /// Longest wait.
+    pub longest: Duration,
+}
+
+/// One fragment with the part of its delivery's receipt that hangs on it.
+pub struct Parcel {
+    /// What is to be published.
+    pub fragment: Fragment,
+    /// Settled when it is.
+    pub receipt: Receipt,
+}
+
+/// What a sink needs to do its work beside its publishers.
+#[derive(Clone)]
+pub struct SinkContext {
+    /// For records that a publisher refuses.
+    pub parking: Parking,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Waits between offers.
+    pub backoff: Backoff,
+    /// Ends waiting: what is not accepted by then goes back.
+    pub stop: CancellationToken,
+}
+
+/// A publisher says that nothing can be published any more: the agent must stop.
+#[derive(Debug, thiserror::Error)]
+#[error("{publisher} cannot publish any more: {cause}")]
+pub struct Dead {
+    publisher: Arc<str>,
+    cause: String,
+}
+
+impl SinkSlot {
+    /// A slot with its first sink.
+    pub fn new(name: &str, sink: Sink) -> Self {
+        SinkSlot { name: name.into(), current: watch::Sender::new(Arc::new(sink)) }
+    }
+
+    /// The sink as configured now. Taken once per batch, so that a reload never splits one.
+    pub fn current(&self) -> Arc<Sink> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Puts another sink in the place; the former one is returned to be closed.
+    pub fn replace(&self, sink: Sink) -> Arc<Sink> {
+        self.current.send_replace(Arc::new(sink))
+    }
+
+    /// Publishes the parcels in their order and settles each: kept when every publisher accepted it, parked when one
+    /// refused it for good, returned when the wait was ended.
+    pub async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<(), Dead> {
+        let sink = self.current();
+        let mut parcels = parcels.into_iter().peekable();
+        // One batch holds samples or events; a sink of one file is given one kind only, so this runs once.
+        while let Some(first) = parcels.next() {
+            let mut batch = first.fragment.batch;
+            let mut ends = vec![batch.len()];
+            let mut receipts = vec![first.receipt];
+            while let Some(next) = parcels.next_if(|p| same_kind(&p.fragment.batch, &batch)) {
+                append(&mut batch, next.fragment.batch);
+                ends.push(batch.len());
+                receipts.push(next.receipt);
+            }
+            sink.deliver_batch(&self.name, batch, &ends, receipts, context).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink {
+    async fn deliver_batch(
+        &self,
+        name: &str,
+        batch: Batch,
+        ends: &[usize],
+        receipts: Vec<Receipt>,
+        context: &SinkContext,
+    ) -> Result<(), Dead> {
+        let offers = self.publishers.iter().map(|(url, publisher)| offer(name, url, publisher, &batch, context));
+        let mut refused = vec![false; receipts.len()];
+        for (outcome, (url, _)) in join_all(offers).await.into_iter().zip(&self.publishers) {
+            match outcome {
+                Outcome::Accepted => {}
+                Outcome::Refused(which, cause) => {
+                    for &record in &which {
+                        let text = format!("{url} refused it: {cause}");
+                        let reason = Reason { kind: ParkReason::Refused, text };
+                        let Some(body) = record_json(&batch, record) else { continue };
+                        if context.parking.park(name, body.into(), &reason).await.is_err() {
+                            // Not parked: dropping the receipts gives the deliveries back.
+                            return Ok(());
+                        }
+                        refused[ends.partition_point(|end| *end <= record)] = true;
+                    }
+                }
+                Outcome::Ended => return Ok(()),
+                Outcome::Dead(dead) => return Err(dead),
+            }
+        }
+        for (receipt, refused) in receipts.into_iter().zip(refused) {
+            receipt.settle(if refused { Verdict::Parked } else { Verdict::Kept });
+        }
+        Ok(())
+    }
+}
+
+enum Outcome {
+    Accepted,
+    Refused(Vec<usize>, String),
+    /// The wait was ended before the publisher accepted.
+    Ended,
+    Dead(Dead),
+}
+
+/// Offers a batch until it is accepted or refused, or the wait is ended.
+async fn offer(
+    sink: &str,
+    url: &Arc<str>,
+    publisher: &Arc<dyn Publisher>,
+    batch: &Batch,
+    context: &SinkContext,
+) -> Outcome {
+    let metrics = &context.metrics;
+    let began = Instant::now();
+    let mut wait = context.backoff.first;
+    for attempt in 1.. {
+        let offered = Instant::now();
+        let (cause, after) = match publisher.publish(batch).await {
+            Ok(()) => {
+                if attempt > 1 {
+                    metrics.publish_resumed(sink, url, began.elapsed());
+                }
+                metrics.published(sink, url, batch.len(), offered.elapsed());
+                return Outcome::Accepted;
+            }
+            Err(PublishError::Refuse { which, cause }) => {
+                metrics.publish_refused(sink, url, which.len(), &cause);
+                return Outcome::Refused(which, cause);
+            }
+            Err(PublishError::Stop { cause }) => return Outcome::Dead(Dead { publisher: Arc::clone(url), cause }),
+            Err(PublishError::Retry { cause, after }) => (cause, after),
+        };
+        let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(rand::random_range(0.75..1.25));
+        metrics.publish_held(sink, url, attempt, pause, &cause);
+        wait = (wait * 2).min(context.backoff.longest);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = context.stop.cancelled() => return Outcome::Ended,
+        }
+    }
+    Outcome::Ended
+}
+
+fn same_kind(one: &Batch, other: &Batch) -> bool {
+    std::mem::discriminant(one) == std::mem::discriminant(other)
+}
+
+fn append(batch: &mut Batch, more: Batch) {
+    match (batch, more) {
+        (Batch::Samples(all), Batch::Samples(more)) => all.extend(more),
+        (Batch::Events(all), Batch::Events(more)) => all.extend(more),
+        _ => debug_assert!(false, "a batch holds one kind"),
+    }
+}
+
+/// One record as JSON; `None` for a position that is not in the batch (a publisher's mistake).
+fn record_json(batch: &Batch, record: usize) -> Option<Vec<u8>> {
+    let dict = match batch {
+        Batch::Samples(samples) => samples.get(record)?.as_dict(),
+        Batch::Events(events) => events.get(record)?.serialize(),
+    };
+    let mut body = Vec::new();
+    json::write_dict(&dict, &mut body);
+    Some(body)
+}

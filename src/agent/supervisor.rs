@@ -1,0 +1,436 @@
+//! The supervisor: what happens goes into the ownership machine, what it orders is carried out.
+//!
+//! One task. It never waits for a unit: orders are handed to tasks of their own, whose answers come back as happenings.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::direct::DirectSinks;
+use super::ground::Ground;
+use super::route::Routes;
+use super::unit::{self, Kind};
+use super::main_listener::Ended;
+use crate::cluster::ownership::Stage;
+use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Standing};
+use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
+use crate::observe::Board;
+use crate::observe::status;
+
+/// Happenings that wait for the supervisor, at most; it never waits for those who send them.
+const HAPPENINGS_MAX: usize = 4_096;
+/// How often links, lease and machine are looked at even if nothing happens.
+const TICK: Duration = Duration::from_millis(500);
+/// Waits between two attempts to join: the first and the longest.
+const JOIN_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// For so long a taken member id may be that of a process that died and whose lease has yet to run out.
+const TAKEN_ID_PATIENCE: Duration = Duration::from_secs(45);
+
+/// What the supervisor is told from above.
+pub enum Control {
+    /// Work by these routes from now on.
+    Reload(Arc<Routes>, oneshot::Sender<()>),
+    /// Give up everything in order, then end.
+    Drain,
+}
+
+/// How the supervisor came to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// Another live process goes by this member's id.
+    #[error("cannot join the group: {0}")]
+    Join(CoordinationError),
+}
+
+/// The supervisor of one agent.
+pub struct Supervisor {
+    ground: Arc<Ground>,
+    coordinator: Arc<dyn Coordinator>,
+    record: MemberRecord,
+    routes: watch::Sender<Arc<Routes>>,
+    direct: Arc<DirectSinks>,
+    control: mpsc::Receiver<Control>,
+    board: Board,
+    units: BTreeMap<String, Kind>,
+    began: Instant,
+    broker_up: bool,
+    draining: bool,
+}
+
+/// One membership and what is done in its name.
+struct Term {
+    membership: Arc<dyn Membership>,
+    machine: Ownership,
+    running: HashMap<String, Running>,
+    answers: mpsc::Sender<Happening>,
+    members: String,
+}
+
+/// The handles of a unit that is opening, open or closing.
+struct Running {
+    epoch: i64,
+    stop: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Supervisor {
+    /// A supervisor that has not joined yet.
+    pub fn new(
+        ground: Arc<Ground>,
+        coordinator: Arc<dyn Coordinator>,
+        record: MemberRecord,
+        routes: Arc<Routes>,
+        direct: Arc<DirectSinks>,
+        control: mpsc::Receiver<Control>,
+        board: Board,
+    ) -> Self {
+        let units = unit::all(&ground, &routes).into_iter().collect();
+        let mut supervisor = Supervisor {
+            ground,
+            coordinator,
+            record,
+            routes: watch::Sender::new(routes),
+            direct,
+            control,
+            board,
+            units,
+            began: Instant::now(),
+            broker_up: false,
+            draining: false,
+        };
+        supervisor.record.config_digest = supervisor.digest();
+        supervisor
+    }
+
+    /// Joins, works, joins again when the membership is lost; ends when drained.
+    pub async fn run(mut self) -> Result<(), Fatal> {
+        while !self.draining {
+            let Some(membership) = self.join().await? else { break };
+            self.serve(membership).await;
+        }
+        Ok(())
+    }
+
+    /// Joins the group, trying until it is let in; `None` when told to drain meanwhile.
+    async fn join(&mut self) -> Result<Option<Arc<dyn Membership>>, Fatal> {
+        let metrics = self.ground.metrics.clone();
+        let began = Instant::now();
+        let (mut wait, longest) = JOIN_WAIT;
+        self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
+        loop {
+            self.record.ready = false;
+            match self.coordinator.join(self.record.clone()).await {
+                Ok(membership) => {
+                    metrics.member_joined(&self.record.id, self.coordinator.name());
+                    return Ok(Some(membership));
+                }
+                Err(taken @ CoordinationError::IdTaken(_)) if began.elapsed() > TAKEN_ID_PATIENCE => {
+                    return Err(Fatal::Join(taken));
+                }
+                Err(error) => metrics.join_failed(&error.to_string(), wait),
+            }
+            let again = Instant::now() + wait.mul_f64(rand::random_range(0.75..1.25));
+            wait = (wait * 2).min(longest);
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep_until(again) => break,
+                    told = self.control.recv() => match told {
+                        Some(Control::Reload(routes, done)) => self.reload(routes, done),
+                        Some(Control::Drain) | None => {
+                            self.draining = true;
+                            return Ok(None);
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    /// Works in the name of one membership until it is lost or everything is given up.
+    async fn serve(&mut self, membership: Arc<dyn Membership>) {
+        let (answers, mut happenings) = mpsc::channel(HAPPENINGS_MAX);
+        let options = OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
+        let machine = Ownership::new(self.record.id.clone(), options);
+        let mut term =
+            Term { membership: Arc::clone(&membership), machine, running: HashMap::new(), answers, members: String::new() };
+        let lost = membership.lost();
+        let link = self.ground.first_broker().link.clone();
+        let mut over = CancellationToken::new();
+        let mut tick = tokio::time::interval(TICK);
+        let mut next_view = Instant::now();
+        self.broker_up = false;
+        let mut done = self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()));
+        while !done {
+            done = tokio::select! {
+                biased;
+                () = lost.cancelled() => {
+                    self.ground.metrics.membership_lost(&self.record.id, "the lease ran out");
+                    // Whatever is in flight may be another's by now: nothing of it may be settled or published.
+                    self.step(&mut term, Happening::LeaseLost);
+                    self.ground.brokers.iter().filter_map(|b| b.link.current()).for_each(|session| session.cut());
+                    true
+                }
+                told = self.control.recv() => match told {
+                    Some(Control::Reload(routes, answer)) => {
+                        self.reload(routes, answer);
+                        let described = self.describe(&membership, self.record.ready);
+                        self.ground.nursery.spawn("the group", described);
+                        self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()))
+                    }
+                    Some(Control::Drain) | None => {
+                        self.draining = true;
+                        self.step(&mut term, Happening::Drain)
+                    }
+                },
+                Some(happening) = happenings.recv() => self.step(&mut term, happening),
+                () = over.cancelled(), if self.broker_up => {
+                    self.broker_up = false;
+                    self.step(&mut term, Happening::BrokerLost)
+                }
+                session = link.session(), if !self.broker_up => {
+                    over = session.over();
+                    self.broker_up = true;
+                    self.step(&mut term, Happening::BrokerBack)
+                }
+                () = membership.changed() => self.look(&mut term, &mut next_view).await,
+                () = tokio::time::sleep_until(next_view) => self.look(&mut term, &mut next_view).await,
+                _ = tick.tick() => {
+                    self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
+                    self.step(&mut term, Happening::Tick)
+                }
+            };
+        }
+        membership.leave().await;
+    }
+
+    /// Reads the group and gives what was read to the machine.
+    async fn look(&self, term: &mut Term, next_view: &mut Instant) -> bool {
+        *next_view = Instant::now() + self.ground.options.view_period;
+        match term.membership.view().await {
+            Ok(view) => {
+                let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
+                if ids != term.members {
+                    self.ground.metrics.members_changed(view.members.len(), &ids);
+                    term.members = ids;
+                }
+                self.board.change(|s| {
+                    s.member = Some(status::Member {
+                        id: self.record.id.clone(),
+                        host: self.record.host.clone(),
+                        group: view.members.keys().cloned().collect(),
+                        paused: view.paused,
+                    });
+                });
+                self.step(term, Happening::Viewed(self.group(view)))
+            }
+            Err(error) => {
+                self.ground.metrics.view_failed(&error.to_string());
+                *next_view = Instant::now() + TICK;
+                false
+            }
+        }
+    }
+
+    /// The group as the machine has to see it: a member that works by another set of units takes no part in placing
+    /// mine, until all have reloaded.
+    fn group(&self, view: View) -> Group {
+        let members = view.members.into_values().map(|m| {
+            let ready = m.ready && m.config_digest == self.record.config_digest;
+            (m.id, Standing { weight: m.weight, ready })
+        });
+        let owners = view.owners.into_iter().map(|(unit, (member, epoch))| (unit, Owner { member, epoch }));
+        Group { revision: view.revision, members: members.collect(), owners: owners.collect(), paused: view.paused }
+    }
+
+    /// One step of the machine; whether it is done.
+    fn step(&mut self, term: &mut Term, happening: Happening) -> bool {
+        if let Happening::Opened { unit, epoch } = &happening {
+            self.ground.metrics.queue_opened(unit, *epoch, term.running.len());
+        }
+        if let Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch } = &happening
+            && term.running.get(unit).is_some_and(|running| running.epoch == *epoch)
+        {
+            term.running.remove(unit);
+        }
+        let now = self.began.elapsed();
+        let mut done = false;
+        for order in term.machine.step(happening, now) {
+            done |= self.carry_out(term, order);
+        }
+        self.show(term);
+        done
+    }
+
+    fn carry_out(&mut self, term: &mut Term, order: Order) -> bool {
+        match order {
+            Order::Ready { ready } => {
+                self.record.ready = ready;
+                let described = self.describe(&term.membership, ready);
+                self.ground.nursery.spawn("the group", described);
+            }
+            Order::Claim { unit } => {
+                let (membership, answers) = (Arc::clone(&term.membership), term.answers.clone());
+                let metrics = self.ground.metrics.clone();
+                self.ground.nursery.spawn("the group", async move {
+                    let happening = match membership.claim(&unit).await {
+                        Ok(Some(epoch)) => Happening::Claimed { unit, epoch },
+                        Ok(None) => Happening::ClaimRefused { unit },
+                        Err(error) => {
+                            metrics.view_failed(&error.to_string());
+                            Happening::ClaimRefused { unit }
+                        }
+                    };
+                    let _over = answers.send(happening).await;
+                });
+            }
+            Order::Open { unit, epoch } => self.open(term, unit, epoch),
+            Order::Close { unit, .. } => {
+                if let Some(running) = term.running.get(&unit) {
+                    running.stop.cancel();
+                }
+            }
+            Order::Cut { unit } => {
+                if let Some(running) = term.running.remove(&unit) {
+                    running.cut.cancel();
+                    self.ground.metrics.queue_closed(&unit, "lost", Duration::ZERO, term.running.len());
+                }
+            }
+            Order::Release { unit, epoch } => {
+                let (membership, answers) = (Arc::clone(&term.membership), term.answers.clone());
+                self.ground.nursery.spawn("the group", async move {
+                    let happening = match membership.release(&unit, epoch).await {
+                        Ok(_) => Happening::Released { unit, epoch },
+                        Err(_) => Happening::ReleaseFailed { unit, epoch },
+                    };
+                    let _over = answers.send(happening).await;
+                });
+            }
+            Order::Done => return true,
+        }
+        false
+    }
+
+    /// Starts the task of a unit.
+    fn open(&mut self, term: &mut Term, unit: String, epoch: i64) {
+        let Some(kind) = self.units.get(&unit).cloned() else {
+            // Ordered before a reload took the unit away: answered as if it had not opened.
+            let answers = term.answers.clone();
+            self.ground.nursery.spawn("the group", async move {
+                let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
+            });
+            return;
+        };
+        let running = Running { epoch, stop: CancellationToken::new(), cut: CancellationToken::new() };
+        let (stop, cut) = (running.stop.clone(), running.cut.clone());
+        term.running.insert(unit.clone(), running);
+        let name = match &kind {
+            Kind::Main { queue, .. } => format!("main queue {queue}"),
+            Kind::Pipeline { queue, .. } => format!("pipeline queue {queue}"),
+        };
+        let work = Work {
+            ground: Arc::clone(&self.ground),
+            kind,
+            unit,
+            epoch,
+            routes: self.routes.subscribe(),
+            direct: Arc::clone(&self.direct),
+            stop,
+            answers: term.answers.clone(),
+        };
+        self.ground.nursery.spawn(&name, async move {
+            cut.run_until_cancelled_owned(work.run()).await;
+        });
+    }
+
+    /// Takes over other routes: units that are gone are closed by the machine, new ones are claimed, all others go on.
+    fn reload(&mut self, routes: Arc<Routes>, done: oneshot::Sender<()>) {
+        self.units = unit::all(&self.ground, &routes).into_iter().collect();
+        self.routes.send_replace(routes);
+        self.record.config_digest = self.digest();
+        let _nobody_waits = done.send(());
+    }
+
+    /// Members with the same units have the same digest.
+    fn digest(&self) -> String {
+        let names: Vec<&str> = self.units.keys().map(String::as_str).collect();
+        format!("{:016x}", crate::cluster::hash::stable(names.join("\n").as_bytes()))
+    }
+
+    /// Says in the group what this member is now.
+    fn describe(&self, membership: &Arc<dyn Membership>, ready: bool) -> impl Future<Output = ()> + Send + 'static {
+        let (membership, metrics) = (Arc::clone(membership), self.ground.metrics.clone());
+        let record = MemberRecord { ready, ..self.record.clone() };
+        async move {
+            if let Err(error) = membership.describe(record).await {
+                metrics.view_failed(&error.to_string());
+            }
+        }
+    }
+
+    /// Writes down what an operator may ask for.
+    fn show(&self, term: &Term) {
+        let mut waiting = Vec::new();
+        if !self.broker_up {
+            waiting.push(format!("the broker at {}", self.ground.first_broker().link.name()));
+        }
+        if self.broker_up && !self.record.ready && !self.draining {
+            waiting.push("the group to know that this member is ready".to_owned());
+        }
+        let (mut main_queues, mut units) = (Vec::new(), BTreeMap::new());
+        for (unit, stage) in term.machine.stages() {
+            let (epoch, state) = match stage {
+                Stage::Opening(epoch) => (epoch, "opening"),
+                Stage::Open(epoch) => (epoch, "running"),
+                Stage::Closing(epoch) => (epoch, "closing"),
+                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => continue,
+            };
+            match self.units.get(unit) {
+                Some(Kind::Main { queue, .. }) => main_queues.push(queue.clone()),
+                _ => drop(units.insert(unit.to_owned(), status::Unit { epoch, state })),
+            }
+        }
+        self.board.change(|status| {
+            status.phase = if self.draining { "draining" } else { "running" };
+            status.waiting_for = waiting;
+            status.main_queues = main_queues;
+            status.units = units;
+        });
+    }
+}
+
+/// The task of one unit: it answers whether it opened, and when it is closed.
+struct Work {
+    ground: Arc<Ground>,
+    kind: Kind,
+    unit: String,
+    epoch: i64,
+    routes: watch::Receiver<Arc<Routes>>,
+    direct: Arc<DirectSinks>,
+    stop: CancellationToken,
+    answers: mpsc::Sender<Happening>,
+}
+
+impl Work {
+    async fn run(self) {
+        let Work { ground, kind, unit, epoch, routes, direct, stop, answers } = self;
+        let metrics = ground.metrics.clone();
+        let listener = match unit::open(&ground, &kind, epoch, routes, &direct, &stop).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                metrics.queue_not_opened(&unit, &error.to_string());
+                let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
+                return;
+            }
+        };
+        let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
+        match listener.run(&stop).await {
+            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over", Duration::ZERO, 0),
+            Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost", Duration::ZERO, 0),
+            Err(dead) => ground.died(dead),
+        }
+        let _over = answers.send(Happening::Closed { unit, epoch }).await;
+    }
+}
