@@ -1,17 +1,36 @@
 //! Where samples and events go. The only room that names the HTTP client.
 //!
-//! Every publisher has the same five parts: options, build, work, tests, page. A publisher says what became of a
-//! batch; it never retries for ever by itself and never swallows a failure.
+//! Every publisher has the same five parts: options, build, work, tests, page (`docs/publishers.md`). A publisher
+//! says what became of a batch; it never retries for ever by itself and never swallows a failure.
+//!
+//! [`schemes`](crate::publish::schemes) is the table of what there is; [`build`] makes one publisher of one URL. Never
+//! here: which sample goes where, holding and repeating a batch, parking what is refused: that is the agent's.
 
 use async_trait::async_trait;
 use std::time::Duration;
 
 use crate::model::{Event, Sample};
 
+pub mod context;
+mod file;
+pub mod message;
+mod python;
+mod record;
+pub mod schemes;
+pub mod signature;
+mod target;
+pub mod test;
+
+pub use context::{Amqp, Context};
+pub use schemes::{BuildError, Kind, build, check, shown};
+pub use test::Shelf;
+
 /// A destination, built from one URL of a sink.
 #[async_trait]
 pub trait Publisher: Send + Sync + 'static {
     /// Hands over a batch in its order. `Ok` means that the destination has taken responsibility for all of it.
+    ///
+    /// May be called from several pipelines at once; each call is one batch, whole or (see [`PublishError`]) not.
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError>;
     /// Finishes what is buffered; at stop and at reload.
     async fn close(&self) {}
@@ -66,4 +85,11 @@ pub enum PublishError {
         /// What happened.
         cause: String,
     },
+}
+
+impl PublishError {
+    /// [`PublishError::Retry`] without a wish for when.
+    pub(crate) fn retry(cause: impl std::fmt::Display) -> Self {
+        PublishError::Retry { cause: cause.to_string(), after: None }
+    }
 }

@@ -1,0 +1,218 @@
+//! Samples and events as the original's `as_dict()` has them, borrowed: written as JSON or as Python's `repr()`
+//! without being copied first.
+
+use chrono::NaiveDateTime;
+
+use super::python::{self, Strings};
+use crate::model::{Dict, Event, Sample, Trait, TraitValue, Value, json};
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy)]
+enum Field<'a> {
+    Str(&'a str),
+    Value(&'a Value),
+    Dict(&'a Dict),
+    Time(&'a NaiveDateTime),
+    Traits(&'a [Trait]),
+}
+
+/// How a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Compact JSON; a time is `YYYY-MM-DD HH:MM:SS[.ffffff]` (Ceilometer reference §6.6).
+    Json,
+    /// Python's `repr()` of the dictionary.
+    Repr,
+}
+
+/// Appends a sample: keys and order of Ceilometer reference §4.5.
+pub(super) fn write_sample(sample: &Sample, form: Form, out: &mut Vec<u8>) {
+    let fields = [
+        ("name", Field::Str(&sample.name)),
+        ("type", Field::Str(sample.kind.name())),
+        ("unit", Field::Value(&sample.unit)),
+        ("volume", Field::Value(&sample.volume)),
+        ("user_id", Field::Value(&sample.user_id)),
+        ("user_name", Field::Value(&sample.user_name)),
+        ("project_id", Field::Value(&sample.project_id)),
+        ("project_name", Field::Value(&sample.project_name)),
+        ("resource_id", Field::Value(&sample.resource_id)),
+        ("timestamp", Field::Str(&sample.timestamp)),
+        ("resource_metadata", Field::Dict(&sample.resource_metadata)),
+        ("source", Field::Str(&sample.source)),
+        ("id", Field::Str(&sample.id)),
+        ("monotonic_time", Field::Value(&sample.monotonic_time)),
+    ];
+    write(&fields, form, out);
+}
+
+/// Appends an event: `generated` is a time, traits are dictionaries (Ceilometer reference §4.2).
+pub(super) fn write_event(event: &Event, form: Form, out: &mut Vec<u8>) {
+    let fields = [
+        ("message_id", Field::Value(&event.message_id)),
+        ("event_type", Field::Str(&event.event_type)),
+        ("generated", Field::Time(&event.generated)),
+        ("traits", Field::Traits(&event.traits)),
+        ("raw", Field::Dict(&event.raw)),
+    ];
+    write(&fields, form, out);
+}
+
+fn write(fields: &[(&str, Field)], form: Form, out: &mut Vec<u8>) {
+    match form {
+        Form::Json => write_json(fields, out),
+        Form::Repr => {
+            let mut text = String::with_capacity(512);
+            write_repr(fields, &mut text);
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+fn write_json(fields: &[(&str, Field)], out: &mut Vec<u8>) {
+    for (n, (name, field)) in fields.iter().enumerate() {
+        out.push(if n > 0 { b',' } else { b'{' });
+        json::write_str(name, out);
+        out.push(b':');
+        match field {
+            Field::Str(text) => json::write_str(text, out),
+            Field::Value(value) => json::write(value, out),
+            Field::Dict(dict) => json::write_dict(dict, out),
+            Field::Time(time) => json::write_str(&spaced(time), out),
+            Field::Traits(traits) => {
+                out.push(b'[');
+                for (n, of) in traits.iter().enumerate() {
+                    if n > 0 {
+                        out.push(b',');
+                    }
+                    with_trait_fields(of, |fields| write_json(fields, out));
+                }
+                out.push(b']');
+            }
+        }
+    }
+    out.push(b'}');
+}
+
+fn write_repr(fields: &[(&str, Field)], out: &mut String) {
+    for (n, (name, field)) in fields.iter().enumerate() {
+        out.push_str(if n > 0 { ", " } else { "{" });
+        python::repr_str(name, Strings::Text, out);
+        out.push_str(": ");
+        match field {
+            Field::Str(text) => python::repr_str(text, Strings::Text, out),
+            Field::Value(value) => python::repr(value, Strings::Text, out),
+            Field::Dict(dict) => python::repr_dict(dict, Strings::Text, out),
+            Field::Time(time) => python::repr_datetime(time, out),
+            Field::Traits(traits) => {
+                out.push('[');
+                for (n, of) in traits.iter().enumerate() {
+                    out.push_str(if n > 0 { ", " } else { "" });
+                    with_trait_fields(of, |fields| write_repr(fields, out));
+                }
+                out.push(']');
+            }
+        }
+    }
+    out.push('}');
+}
+
+/// A trait as `{name, dtype, value}`.
+fn with_trait_fields(of: &Trait, work: impl FnOnce(&[(&str, Field)])) {
+    let (dtype, float);
+    let value = match &of.value {
+        TraitValue::None(text) | TraitValue::Text(text) => Field::Str(text),
+        TraitValue::Int(int) => Field::Value(int),
+        TraitValue::Float(number) => {
+            float = Value::Float(*number);
+            Field::Value(&float)
+        }
+        TraitValue::Datetime(time) => Field::Time(time),
+    };
+    dtype = Value::Int(of.value.dtype());
+    work(&[("name", Field::Str(&of.name)), ("dtype", Field::Value(&dtype)), ("value", value)]);
+}
+
+/// Python's `str(datetime)`.
+fn spaced(time: &NaiveDateTime) -> String {
+    crate::model::time::isoformat_naive(time).replace('T', " ")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::model::{SampleType, time};
+
+    /// A sample of `name` with this id.
+    pub(crate) fn sample(name: &str, id: &str) -> Sample {
+        Sample {
+            name: name.to_owned(),
+            kind: SampleType::Cumulative,
+            unit: "ns".into(),
+            volume: Value::Float(1.5),
+            user_id: "u".into(),
+            user_name: Value::Null,
+            project_id: "p".into(),
+            project_name: Value::Null,
+            resource_id: "r".into(),
+            timestamp: "2020-01-01T00:00:00+00:00".to_owned(),
+            resource_metadata: Dict::from_iter([("l", Value::List(vec![Value::Int(1), "it's\n".into()]))]),
+            source: "openstack".to_owned(),
+            id: id.to_owned(),
+            monotonic_time: Value::Null,
+        }
+    }
+
+    /// An event with a trait of each type.
+    pub(crate) fn event(message_id: &str) -> Event {
+        let of = |name: &str, value| Trait { name: name.to_owned(), value };
+        let moment = time::parse("2020-01-01T00:00:00.000005").unwrap().naive_utc();
+        Event {
+            message_id: message_id.into(),
+            event_type: "compute.instance.update".to_owned(),
+            generated: moment,
+            traits: vec![
+                of("n", TraitValue::None("x".to_owned())),
+                of("t", TraitValue::Text("é".to_owned())),
+                of("i", TraitValue::Int(Value::Int(7))),
+                of("f", TraitValue::Float(1e16)),
+                of("d", TraitValue::Datetime(moment)),
+            ],
+            raw: Dict::new(),
+        }
+    }
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_sample_is_written_as_its_as_dict() {
+        let sample = sample("cpu", "1");
+        let written = text(|out| write_sample(&sample, Form::Json, out));
+        assert_eq!(written, json::to_string(&Value::Dict(sample.as_dict())));
+        assert_eq!(
+            text(|out| write_sample(&sample, Form::Repr, out)),
+            "{'name': 'cpu', 'type': 'cumulative', 'unit': 'ns', 'volume': 1.5, 'user_id': 'u', 'user_name': None, \
+             'project_id': 'p', 'project_name': None, 'resource_id': 'r', 'timestamp': '2020-01-01T00:00:00+00:00', \
+             'resource_metadata': {'l': [1, \"it's\\n\"]}, 'source': 'openstack', 'id': '1', 'monotonic_time': None}"
+        );
+    }
+
+    #[test]
+    fn an_event_is_written_with_times_and_trait_dictionaries() {
+        let event = event("m");
+        assert_eq!(
+            text(|out| write_event(&event, Form::Json, out)),
+            r#"{"message_id":"m","event_type":"compute.instance.update","generated":"2020-01-01 00:00:00.000005","traits":[{"name":"n","dtype":0,"value":"x"},{"name":"t","dtype":1,"value":"é"},{"name":"i","dtype":2,"value":7},{"name":"f","dtype":3,"value":1e+16},{"name":"d","dtype":4,"value":"2020-01-01 00:00:00.000005"}],"raw":{}}"#
+        );
+        let repr = text(|out| write_event(&event, Form::Repr, out));
+        assert!(
+            repr.contains("'generated': datetime.datetime(2020, 1, 1, 0, 0, 0, 5), 'traits': [{'name': 'n', "),
+            "{repr}"
+        );
+        assert!(repr.contains("{'name': 'f', 'dtype': 3, 'value': 1e+16}"), "{repr}");
+    }
+}

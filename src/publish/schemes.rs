@@ -1,0 +1,157 @@
+//! The table of publishers, and the one way from a URL to a publisher.
+
+use std::sync::Arc;
+
+use super::target::Target;
+use super::{Context, Publisher, file, test};
+
+/// What a sink publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Samples: a sink of `pipeline.yaml`.
+    Samples,
+    /// Events: a sink of `event_pipeline.yaml`.
+    Events,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Samples => "samples",
+            Kind::Events => "events",
+        }
+    }
+}
+
+/// Why a URL does not become a publisher: all that is wrong with it. The agent refuses to start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot load publisher {url}: {}", complaints.join("; "))]
+pub struct BuildError {
+    /// The URL, without passwords and options.
+    pub url: String,
+    /// What is wrong, and what to do.
+    pub complaints: Vec<String>,
+}
+
+/// One row of the table.
+struct Scheme {
+    name: &'static str,
+    samples: bool,
+    events: bool,
+    state: State,
+}
+
+/// Whether a scheme can be used.
+#[derive(Clone, Copy)]
+enum State {
+    /// Here: `check` reads the options and touches nothing, `build` opens what is needed.
+    Here { check: fn(&Target) -> Result<(), Vec<String>>, build: fn(&Target, Kind, &Context) -> Built },
+    /// Ceilometer has it, this version does not.
+    NotYet,
+    /// Ceilometer had it; what to write instead.
+    Gone(&'static str),
+}
+
+/// A publisher, or all complaints about its URL.
+pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
+
+/// Every scheme that Ceilometer ever had (Ceilometer reference §6).
+const SCHEMES: &[Scheme] = &[
+    row("file", true, true, State::Here { check: file::check, build: file::build }),
+    row("test", true, true, State::Here { check: test::check, build: test::build }),
+    row("gnocchi", true, true, State::NotYet),
+    row("udp", true, false, State::NotYet),
+    row("tcp", true, false, State::NotYet),
+    row("zaqar", true, true, State::NotYet),
+    row("prometheus", true, false, State::NotYet),
+    row("opentelemetryhttp", true, false, State::NotYet),
+    row("kafka", true, true, State::Gone("notifier:// or https://")),
+    row("rpc", true, false, State::Gone("notifier://")),
+    row("meter", true, false, State::Gone("notifier://")),
+    row("meter_publisher", true, false, State::Gone("notifier://")),
+    row("direct", true, true, State::Gone("the target itself: file://, https:// or notifier://")),
+    row("database", true, true, State::Gone("notifier:// or https://")),
+    row("file_alt", true, true, State::Gone("file://")),
+    row("http_alt", true, true, State::Gone("https://")),
+    row("panko", false, true, State::Gone("https:// or notifier://")),
+    row("monasca", true, false, State::Gone("https://")),
+];
+
+const fn row(name: &'static str, samples: bool, events: bool, state: State) -> Scheme {
+    Scheme { name, samples, events, state }
+}
+
+/// Makes the publisher of a URL. Links to servers are opened later, at the first batch; files are opened now.
+pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publisher>, BuildError> {
+    let (target, _, build) = find(url, kind)?;
+    build(&target, kind, context).map_err(|complaints| BuildError { url: target.shown(), complaints })
+}
+
+/// Says what [`build`] would say of the URL and its options, touching neither file nor network.
+pub fn check(url: &str, kind: Kind) -> Result<(), BuildError> {
+    let (target, check, _) = find(url, kind)?;
+    check(&target).map_err(|complaints| BuildError { url: target.shown(), complaints })
+}
+
+/// A publisher's URL for logs and labels: without passwords and options.
+pub fn shown(url: &str) -> String {
+    Target::parse(url).map_or_else(|_| url.to_owned(), |target| target.shown())
+}
+
+type Check = fn(&Target) -> Result<(), Vec<String>>;
+type Build = fn(&Target, Kind, &Context) -> Built;
+
+fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
+    let refuse = |url: String, complaint: String| Err(BuildError { url, complaints: vec![complaint] });
+    let target = match Target::parse(url) {
+        Ok(target) => target,
+        Err(complaint) => return refuse(url.to_owned(), complaint),
+    };
+    let name = target.scheme.as_str();
+    let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name == name) else {
+        return refuse(target.shown(), format!("there is no publisher {name}; {}", available(kind)));
+    };
+    match (scheme.state, takes(scheme, kind)) {
+        (State::Here { check, build }, true) => Ok((target, check, build)),
+        (State::NotYet, true) => refuse(
+            target.shown(),
+            format!("{name} is not yet in this version: take it out of the sink; {}", available(kind)),
+        ),
+        (State::Gone(instead), true) => {
+            refuse(target.shown(), format!("{name} is gone from Ceilometer and not here; use {instead}"))
+        }
+        (_, false) => refuse(target.shown(), format!("{name} does not take {}; {}", kind.name(), available(kind))),
+    }
+}
+
+fn takes(scheme: &Scheme, kind: Kind) -> bool {
+    match kind {
+        Kind::Samples => scheme.samples,
+        Kind::Events => scheme.events,
+    }
+}
+
+fn available(kind: Kind) -> String {
+    let here = SCHEMES.iter().filter(|s| takes(s, kind) && matches!(s.state, State::Here { .. }));
+    format!("{} go to: {}", kind.name(), here.map(|s| s.name).collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("gnochi://", Kind::Samples, "there is no publisher gnochi")]
+    #[case("gnocchi://?archive_policy=low", Kind::Samples, "not yet in this version")]
+    #[case("udp://h:1", Kind::Events, "udp does not take events")]
+    #[case("meter_publisher://", Kind::Samples, "use notifier://")]
+    #[case("notifier", Kind::Samples, "scheme://")]
+    #[case("file:///x?max_bytes=ten", Kind::Events, "expected a number of at least 0")]
+    fn a_url_that_cannot_be_loaded_says_what_to_do(#[case] url: &str, #[case] kind: Kind, #[case] what: &str) {
+        let checked = check(url, kind).unwrap_err();
+        let built = build(url, kind, &Context::default()).err().unwrap();
+        assert_eq!(checked, built);
+        assert!(checked.to_string().contains(what), "{checked}");
+    }
+}

@@ -1,0 +1,131 @@
+//! `test://name`: keeps what it takes in memory, for tests and demonstrations.
+//!
+//! Options: `max_records` (100,000): past it the oldest batches go.
+
+use async_trait::async_trait;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::schemes::{Built, Kind};
+use super::target::Target;
+use super::{Batch, Context, PublishError, Publisher};
+
+/// Records kept under one name, unless `max_records` says otherwise.
+const RECORDS_MAX: usize = 100_000;
+
+/// What all `test://` publishers of one [`Context`] have taken, by name; and what they shall answer next.
+#[derive(Debug, Clone, Default)]
+pub struct Shelf(Arc<Mutex<BTreeMap<String, Board>>>);
+
+#[derive(Debug, Default)]
+struct Board {
+    taken: VecDeque<Batch>,
+    answers: VecDeque<PublishError>,
+}
+
+impl Shelf {
+    /// What `test://name` has taken and still has, oldest first.
+    pub fn batches(&self, name: &str) -> Vec<Batch> {
+        self.lock().get(name).map(|board| board.taken.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The next call of `test://name` is answered so; several are answered in turn. Of a refused batch the records
+    /// that are not refused are taken.
+    pub fn answer_next(&self, name: &str, error: PublishError) {
+        self.lock().entry(name.to_owned()).or_default().answers.push_back(error);
+    }
+
+    fn take(&self, name: &str, batch: &Batch, records_max: usize) -> Result<(), PublishError> {
+        let mut shelf = self.lock();
+        let board = shelf.entry(name.to_owned()).or_default();
+        match board.answers.pop_front() {
+            None => board.keep(batch.clone(), records_max),
+            Some(PublishError::Refuse { which, cause }) => {
+                let others = without(batch, &which);
+                if !others.is_empty() {
+                    board.keep(others, records_max);
+                }
+                return Err(PublishError::Refuse { which, cause });
+            }
+            Some(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Board>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Board {
+    fn keep(&mut self, batch: Batch, records_max: usize) {
+        self.taken.push_back(batch);
+        let mut records: usize = self.taken.iter().map(Batch::len).sum();
+        while records > records_max && self.taken.len() > 1 {
+            records -= self.taken.pop_front().map_or(0, |oldest| oldest.len());
+        }
+    }
+}
+
+/// The batch without some positions.
+fn without(batch: &Batch, which: &[usize]) -> Batch {
+    fn others<T: Clone>(records: &[T], which: &[usize]) -> Vec<T> {
+        records.iter().enumerate().filter(|(n, _)| !which.contains(n)).map(|(_, record)| record.clone()).collect()
+    }
+    match batch {
+        Batch::Samples(samples) => Batch::Samples(others(samples, which)),
+        Batch::Events(events) => Batch::Events(others(events, which)),
+    }
+}
+
+struct TestPublisher {
+    name: String,
+    records_max: usize,
+    shelf: Shelf,
+}
+
+#[async_trait]
+impl Publisher for TestPublisher {
+    async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
+        self.shelf.take(&self.name, batch, self.records_max)
+    }
+}
+
+fn options(target: &Target) -> Result<usize, Vec<String>> {
+    let mut options = target.options();
+    let records_max = options.number("max_records", 1).unwrap_or(RECORDS_MAX);
+    options.finish(records_max)
+}
+
+pub(super) fn check(target: &Target) -> Result<(), Vec<String>> {
+    options(target).map(drop)
+}
+
+pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
+    let records_max = options(target)?;
+    let name = format!("{}{}", target.netloc, target.path);
+    Ok(Arc::new(TestPublisher { name, records_max, shelf: context.shelf.clone() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::build;
+    use crate::publish::record::tests::sample;
+
+    #[tokio::test]
+    async fn what_was_taken_can_be_looked_at_by_name() {
+        let context = Context::default();
+        let publisher = build("test://a?max_records=3", Kind::Samples, &context).unwrap();
+        let batch = |ids: &[&str]| Batch::Samples(ids.iter().map(|id| sample("cpu", id)).collect());
+        context.shelf.answer_next("a", PublishError::retry("away"));
+        context.shelf.answer_next("a", PublishError::Refuse { which: vec![0], cause: "no".to_owned() });
+        assert!(matches!(publisher.publish(&batch(&["1"])).await, Err(PublishError::Retry { .. })));
+        assert!(matches!(publisher.publish(&batch(&["1", "2"])).await, Err(PublishError::Refuse { .. })));
+        publisher.publish(&batch(&["3"])).await.unwrap();
+        assert_eq!(context.shelf.batches("a"), [batch(&["2"]), batch(&["3"])]);
+        publisher.publish(&batch(&["4", "5"])).await.unwrap();
+        assert_eq!(context.shelf.batches("a"), [batch(&["3"]), batch(&["4", "5"])], "the oldest goes");
+        assert!(context.shelf.batches("b").is_empty());
+    }
+}
