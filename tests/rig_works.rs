@@ -30,7 +30,7 @@ fn two_askers_get_the_same_shared_servers() {
 
 #[test]
 fn an_own_broker_is_frozen_thawed_killed_and_started_again_on_the_same_port() {
-    let broker = rig::own_rabbitmq(5);
+    let broker = rig::own_rabbitmq();
     let port = broker.port;
     assert!(speaks_amqp(port));
     broker.freeze();
@@ -47,7 +47,7 @@ fn an_own_broker_is_frozen_thawed_killed_and_started_again_on_the_same_port() {
 
 #[test]
 fn an_own_etcd_is_killed_and_started_again_on_the_same_port() {
-    let etcd = rig::own_etcd(5);
+    let etcd = rig::own_etcd();
     let port = etcd.port;
     etcd.kill();
     assert!(!accepts(port));
@@ -55,4 +55,20 @@ fn an_own_etcd_is_killed_and_started_again_on_the_same_port() {
     assert!(accepts(port));
     drop(etcd);
     assert!(!accepts(port), "the guard removed it");
+}
+
+#[test]
+fn two_tests_ask_for_a_server_of_their_own_at_once() {
+    let (one, other) = (rig::own_etcd(), rig::own_etcd());
+    assert_ne!(one.port, other.port);
+}
+
+#[test]
+fn one_member_of_a_cluster_of_three_is_killed() {
+    let cluster = rig::etcd_cluster();
+    cluster.members[0].kill();
+    assert!(!accepts(cluster.members[0].port));
+    assert!(accepts(cluster.members[1].port) && accepts(cluster.members[2].port));
+    cluster.members[0].start();
+    assert!(accepts(cluster.members[0].port));
 }

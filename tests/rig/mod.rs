@@ -3,11 +3,12 @@
 //! [`rabbitmq`] and [`etcd`] give the one server that the whole run shares; it is started by the first test that asks, and
 //! stopped by `make test` (or `tests/rig/stop-all.sh`), never by a test: name your queues and keys so that neighbours do
 //! not meet, or take a [`Rabbit::vhost`]. A test that kills, freezes or stops a server takes [`own_rabbitmq`] or
-//! [`own_etcd`] with a slot from 1 to 5 of its own; the guard removes it, state and all, when the test ends.
+//! [`own_etcd`]; the guard removes it, state and all, when the test ends.
 //!
 //! All knowledge about the servers is in the scripts beside this file; here they are only called.
-#![allow(dead_code, reason = "each test file uses its own part of the rig")]
+#![expect(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses its own part of the rig")]
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,24 +47,22 @@ pub fn etcd() -> Etcd {
     start_etcd(0)
 }
 
-/// A RabbitMQ for one test alone. `slot` is 1 to 5; tests that run side by side need different ones.
-pub fn own_rabbitmq(slot: u8) -> Own<Rabbit> {
-    assert!((1..=5).contains(&slot), "slot {slot}: a test's own server has a slot from 1 to 5");
-    Own::fresh("rabbitmq.sh", slot, start_rabbitmq)
+/// A RabbitMQ for one test alone, with nothing in it. Five can run side by side; the sixth asker waits.
+pub fn own_rabbitmq() -> Own<Rabbit> {
+    Own::fresh("rabbitmq.sh", start_rabbitmq)
 }
 
-/// An etcd for one test alone. `slot` is 1 to 5; tests that run side by side need different ones.
-pub fn own_etcd(slot: u8) -> Own<Etcd> {
-    assert!((1..=5).contains(&slot), "slot {slot}: a test's own server has a slot from 1 to 5");
-    Own::fresh("etcd.sh", slot, start_etcd)
+/// An etcd for one test alone, with nothing in it. Five can run side by side; the sixth asker waits.
+pub fn own_etcd() -> Own<Etcd> {
+    Own::fresh("etcd.sh", start_etcd)
 }
 
-/// Three RabbitMQ nodes that form one cluster; there is one per checkout.
+/// Three RabbitMQ nodes that form one cluster; there is one per checkout, the second asker waits.
 pub fn rabbitmq_cluster() -> Cluster<Rabbit> {
     Cluster::fresh("rabbitmq", start_rabbitmq)
 }
 
-/// Three etcd members that form one cluster; there is one per checkout.
+/// Three etcd members that form one cluster; there is one per checkout, the second asker waits.
 pub fn etcd_cluster() -> Cluster<Etcd> {
     Cluster::fresh("etcd", start_etcd)
 }
@@ -98,13 +97,16 @@ pub struct Own<S> {
     pub server: S,
     script: &'static str,
     slot: String,
+    /// Held for as long as the slot is ours; `None` in a cluster, which holds one for all its slots.
+    _claim: Option<File>,
 }
 
 impl<S> Own<S> {
-    fn fresh(script_name: &'static str, slot: u8, start: fn(u8) -> S) -> Self {
+    fn fresh(script_name: &'static str, start: fn(u8) -> S) -> Self {
+        let (slot, claim) = free_slot(script_name);
         // What a test that was killed left behind is not this test's beginning.
         wipe(script_name, &slot.to_string());
-        Self { server: start(slot), script: script_name, slot: slot.to_string() }
+        Self { server: start(slot), script: script_name, slot: slot.to_string(), _claim: Some(claim) }
     }
 
     /// SIGKILL; what is on disk stays.
@@ -161,18 +163,21 @@ impl<S> Drop for Own<S> {
 pub struct Cluster<S> {
     /// The members, each of which may be killed, frozen and started again.
     pub members: Vec<Own<S>>,
+    _claim: File,
 }
 
 impl<S> Cluster<S> {
     fn fresh(kind: &'static str, start: fn(u8) -> S) -> Self {
+        let claim = claim_file(kind, "cluster");
+        claim.lock().unwrap();
         let member_script = if kind == "etcd" { "etcd.sh" } else { "rabbitmq.sh" };
         for slot in 6..=8 {
             wipe(member_script, &slot.to_string());
         }
         script(&format!("{kind}-cluster.sh"), &["start"]);
-        let members =
-            (6..=8).map(|slot| Own { server: start(slot), script: member_script, slot: slot.to_string() }).collect();
-        Self { members }
+        let member =
+            |slot: u8| Own { server: start(slot), script: member_script, slot: slot.to_string(), _claim: None };
+        Self { members: (6..=8).map(member).collect(), _claim: claim }
     }
 }
 
@@ -184,6 +189,29 @@ fn start_rabbitmq(slot: u8) -> Rabbit {
 fn start_etcd(slot: u8) -> Etcd {
     let port = port_of(&script("etcd.sh", &["start", &slot.to_string()]));
     Etcd { endpoint: format!("127.0.0.1:{port}"), port, slot }
+}
+
+/// A slot from 1 to 5 that no other test of this checkout holds, and the lock that says so: it goes with the file, so also
+/// when the test is killed.
+fn free_slot(script_name: &str) -> (u8, File) {
+    let claims: Vec<File> = (1..=5).map(|slot| claim_file(script_name, &slot.to_string())).collect();
+    let mut slots = (1..=5).zip(claims);
+    let (first_slot, first) = slots.next().unwrap();
+    if first.try_lock().is_ok() {
+        return (first_slot, first);
+    }
+    if let Some(free) = slots.find(|(_, claim)| claim.try_lock().is_ok()) {
+        return free;
+    }
+    first.lock().unwrap();
+    (first_slot, first)
+}
+
+fn claim_file(kind: &str, slot: &str) -> File {
+    let state = std::env::var_os("NEPHOSCOPE_RIG")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/rig"), PathBuf::from);
+    std::fs::create_dir_all(&state).unwrap();
+    File::create(state.join(format!("{kind}-{slot}.claim"))).unwrap()
 }
 
 /// `READY … port=<n> …` → n.

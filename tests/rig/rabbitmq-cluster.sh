@@ -26,7 +26,7 @@ ${RABBITMQ_CONF_EXTRA:-}"
         export RABBITMQ_WAIT=${RABBITMQ_WAIT:-120}
         each start
         until=$((SECONDS + 30))
-        until [ "$("$rig_here/rabbitmq.sh" ctl 6 eval 'length(rabbit_nodes:list_running()).' 2> /dev/null)" = 3 ]; do
+        until [ "$("$rig_here/rabbitmq.sh" ctl 6 eval 'length(try rabbit_nodes:list_running() catch error:undef -> rabbit_nodes:all_running() end).' 2> /dev/null)" = 3 ]; do
             [ $SECONDS -lt $until ] || fail "the three RabbitMQ nodes run, but did not become one cluster in 30 s"
             sleep 0.2
         done

@@ -65,5 +65,10 @@ end() {
     done
 }
 
-# A zombie whose parent has not looked yet is not alive.
-alive() { [ -d "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2> /dev/null; }
+# A zombie whose parent has not looked yet is not alive; one whose other threads still close their sockets is.
+alive() {
+    [ -d "/proc/$1" ] || return 1
+    if ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2> /dev/null; then [ -d "/proc/$1" ]; return; fi
+    local threads=("/proc/$1/task"/*)
+    [ ${#threads[@]} -gt 1 ]
+}

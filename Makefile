@@ -1,0 +1,80 @@
+# make demo    build, and run three agents in one process, no server needed
+# make test    install what is missing, build, run every check and test
+# make help    the rest
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+.PHONY: help deps build demo test check bench images stop clean
+
+# Rust where rustup puts it, also when the shell does not know yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# Without Rust, or with one too old, one line says what to install.
+WANTED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+FOUND := $(shell PATH="$(PATH)"; command -v cargo > /dev/null && rustc --version 2> /dev/null | cut -d' ' -f2)
+ifneq ($(MAKECMDGOALS),help)
+ifeq ($(FOUND),)
+$(error Rust is missing: install Rust $(WANTED) or newer with rustup (rustup toolchain install stable))
+endif
+ifneq ($(firstword $(shell printf '%s\n' $(WANTED) $(FOUND) | sort -V)),$(WANTED))
+$(error Rust $(FOUND) is too old: install Rust $(WANTED) or newer (rustup update stable))
+endif
+endif
+
+SCRIPTS := .ci/run .ci/deps $(wildcard tests/rig/*.sh deploy/*.sh deploy/compose/*.sh)
+# On a terminal cargo shows its progress; elsewhere three hundred lines of "Compiling" would hide ours.
+QUIET := $(shell test -t 2 || echo --quiet)
+
+help:
+	@echo "make build   the library and the binary (target/debug/nephoscope)"
+	@echo "make demo    three agents in one process, bundled notifications, one agent killed; no server needed"
+	@echo "make test    install what is missing from Debian, then every check and test, as .ci/run does"
+	@echo "make check   the quick checks alone: format, lints, scripts"
+	@echo "make bench   throughput, latency, memory beside a bare consume-and-ack loop"
+	@echo "make deps    install what is missing from Debian (RabbitMQ, etcd, protoc, …)"
+	@echo "make images  container images made from Debian packages, where no registry is reached"
+	@echo "make stop    stop the servers that tests left running"
+
+deps:
+	@.ci/deps
+
+build:
+	@.ci/deps build
+	cargo build --locked
+
+demo:
+	@.ci/deps build
+	@echo "building (a few minutes the first time)"
+	@cargo build --locked $(QUIET)
+	@target/debug/nephoscope demo
+
+check:
+	cargo fmt --check
+	shellcheck -x $(SCRIPTS)
+	cargo clippy --locked $(QUIET) --all-targets -- -D warnings
+
+# Cheap checks first. The servers that tests share are stopped however it ends; the last thing printed is the runner's summary.
+test: deps check
+	cargo build --locked $(QUIET)
+	cargo test --locked --doc $(QUIET)
+	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; \
+	if cargo nextest --version > /dev/null 2>&1; then \
+	    cargo nextest run --locked --cargo-quiet; \
+	else \
+	    echo "cargo-nextest is missing (cargo install cargo-nextest --locked): cargo test instead"; \
+	    cargo test --locked $(QUIET) --tests --no-fail-fast; \
+	fi
+
+bench:
+	@.ci/deps
+	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; cargo bench --locked $(QUIET)
+
+images:
+	@deploy/local-images.sh
+
+stop:
+	@FAST=1 WIPE=1 tests/rig/stop-all.sh
+
+clean: stop
+	cargo clean
