@@ -3,6 +3,12 @@
 //! A lease gives liveness, compare-and-set gives one owner per unit; a watch is a hint, a range read is the truth.
 //! Never here: who *should* own what (that is `cluster`).
 
+pub mod lease;
+pub mod memory;
+
+pub use memory::MemoryGroup;
+
+use crate::cluster::{Group, Owner, Standing};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +37,8 @@ pub trait Membership: Send + Sync + 'static {
     async fn changed(&self);
     /// Says that this member can take work (configuration loaded, broker reachable), or cannot any more.
     async fn set_ready(&self, ready: bool) -> Result<(), CoordinationError>;
-    /// Takes a unit if nobody has it: the epoch, or `None` if somebody has.
+    /// Takes a unit if nobody else has it: a new epoch, or `None` if somebody has. A unit that is mine already is
+    /// taken anew: after a lost broker session it needs a new epoch, and an answer may have been lost on the way.
     async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError>;
     /// Gives a unit back if it is still mine with this epoch; whether it was.
     async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError>;
@@ -77,6 +84,20 @@ pub struct View {
     pub owners: BTreeMap<String, (String, Epoch)>,
     /// Whether moving is paused by an operator.
     pub paused: bool,
+}
+
+impl View {
+    /// The same, in the terms of the pure rooms.
+    pub fn group(&self) -> Group {
+        let standing = |record: &MemberRecord| Standing { weight: record.weight, ready: record.ready };
+        let owner = |(member, epoch): &(String, Epoch)| Owner { member: member.clone(), epoch: *epoch };
+        Group {
+            revision: self.revision,
+            members: self.members.iter().map(|(id, record)| (id.clone(), standing(record))).collect(),
+            owners: self.owners.iter().map(|(unit, of)| (unit.clone(), owner(of))).collect(),
+            paused: self.paused,
+        }
+    }
 }
 
 /// What the group would not do.

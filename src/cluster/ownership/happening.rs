@@ -1,0 +1,160 @@
+//! Everything that can happen to a member, and everything it can be told to do.
+
+use crate::cluster::group::{Epoch, Group};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+/// Something happened. Answers name unit and epoch; one that does not fit what is under way is ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// The group was read. Views are given in the order in which they were read.
+    Viewed(Group),
+    /// These units exist now: all of the group's, not only mine.
+    Units(BTreeSet<String>),
+    /// Answer to [`Order::Claim`]: the unit is mine with this epoch.
+    Claimed {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Answer to [`Order::Claim`]: somebody else has it, or nobody could be asked. The next view decides.
+    ClaimRefused {
+        /// The unit.
+        unit: String,
+    },
+    /// Answer to [`Order::Open`]: work has begun.
+    Opened {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Answer to [`Order::Open`]: it did not open (nothing of it is left open). Released, and tried again later.
+    OpenFailed {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Answer to [`Order::Close`], or it ended by itself: its channel is closed, everything taken is settled.
+    Closed {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Answer to [`Order::Release`]: the owner key with this epoch is gone (it may have been before).
+    Released {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Answer to [`Order::Release`]: nobody could be asked.
+    ReleaseFailed {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The lease is lost or past its deadline: somebody else may own everything of mine.
+    LeaseLost,
+    /// The broker session is over.
+    BrokerLost,
+    /// There is a broker session, the first or a new one.
+    BrokerBack,
+    /// This member is to leave in order.
+    Drain,
+    /// Time has passed.
+    Tick,
+}
+
+/// Something to do. Each is carried out once; the one about a unit before the next about the same unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Say in the group that I can take work, or cannot.
+    Ready {
+        /// Which.
+        ready: bool,
+    },
+    /// Make the unit mine by compare-and-set, with a new epoch even where it is mine already.
+    Claim {
+        /// The unit.
+        unit: String,
+    },
+    /// Begin to work on it.
+    Open {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Stop taking, finish what is in flight, settle it, close the channel.
+    Close {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Abandon at once, without a close: it may be another's by now. Not answered.
+    Cut {
+        /// The unit.
+        unit: String,
+    },
+    /// Delete the owner key if it still has this epoch.
+    Release {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Nothing is mine any more, and this machine says nothing more.
+    Done,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Order::Ready { ready: true } => f.write_str("ready"),
+            Order::Ready { ready: false } => f.write_str("not ready"),
+            Order::Claim { unit } => write!(f, "claim {unit}"),
+            Order::Open { unit, epoch } => write!(f, "open {unit} @{epoch}"),
+            Order::Close { unit, epoch } => write!(f, "close {unit} @{epoch}"),
+            Order::Cut { unit } => write!(f, "cut {unit}"),
+            Order::Release { unit, epoch } => write!(f, "release {unit} @{epoch}"),
+            Order::Done => f.write_str("done"),
+        }
+    }
+}
+
+/// Bounds and waits of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnershipOptions {
+    /// Hand-overs away from this member that may be under way at once; draining is not bound by it.
+    pub moves_at_once: usize,
+    /// Claims that may be under way at once.
+    pub claims_at_once: usize,
+    /// How long units are kept without a broker session before others may have them.
+    pub broker_grace: Duration,
+    /// Wait before a release that could not be done is tried again.
+    pub release_again: Duration,
+    /// Wait before a unit that did not open is claimed again: the first time; doubled each further time.
+    pub setback_min: Duration,
+    /// The longest such wait.
+    pub setback_max: Duration,
+}
+
+impl Default for OwnershipOptions {
+    fn default() -> Self {
+        OwnershipOptions {
+            moves_at_once: 8,
+            claims_at_once: 64,
+            broker_grace: Duration::from_secs(5),
+            release_again: Duration::from_secs(1),
+            setback_min: Duration::from_secs(1),
+            setback_max: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The in-process group: the same leases, compare-and-set and watch as etcd, on tokio's clock.
+//!
+//! Everything happens under one lock and at one instant, so a run on a paused clock repeats exactly. The hooks at the
+//! end of [`MemoryGroup`] do to members what the world does: kill, cut off, and a backend that is away.
+
+use super::{CoordinationError, Coordinator, Epoch, MemberRecord, Membership, View};
+use crate::coordination::lease::{CALL_TIMEOUT, Terms};
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The name of the backend in logs.
+const NAME: &str = "memory";
+
+/// A group inside this process. Clones are the same group.
+#[derive(Clone)]
+pub struct MemoryGroup {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    terms: Terms,
+    state: Mutex<State>,
+    /// The revision, for those who wait for a change.
+    revision: watch::Sender<i64>,
+}
+
+#[derive(Default)]
+struct State {
+    revision: i64,
+    next_lease: i64,
+    /// Lease → when it expires.
+    leases: BTreeMap<i64, Instant>,
+    members: BTreeMap<String, (MemberRecord, i64)>,
+    owners: BTreeMap<String, (String, Epoch, i64)>,
+    paused: bool,
+    /// Leases whose holder cannot reach the backend.
+    cut: BTreeSet<i64>,
+    /// Leases whose holder is dead.
+    killed: BTreeSet<i64>,
+    away_since: Option<Instant>,
+}
+
+impl State {
+    /// Drops what expired up to `now`. Nothing expires while the backend is away.
+    fn expire(&mut self, now: Instant) {
+        if self.away_since.is_some() {
+            return;
+        }
+        let expired: Vec<i64> = self.leases.iter().filter(|(_, at)| **at <= now).map(|(lease, _)| *lease).collect();
+        expired.into_iter().for_each(|lease| self.revoke(lease));
+    }
+
+    /// One revision, however much goes with the lease.
+    fn revoke(&mut self, lease: i64) {
+        if self.leases.remove(&lease).is_some() {
+            self.members.retain(|_, (_, l)| *l != lease);
+            self.owners.retain(|_, (_, _, l)| *l != lease);
+            self.revision += 1;
+        }
+    }
+
+    fn view(&self) -> View {
+        View {
+            revision: self.revision,
+            members: self.members.iter().map(|(id, (record, _))| (id.clone(), record.clone())).collect(),
+            owners: self.owners.iter().map(|(unit, (id, epoch, _))| (unit.clone(), (id.clone(), *epoch))).collect(),
+            paused: self.paused,
+        }
+    }
+}
+
+impl MemoryGroup {
+    /// An empty group whose leases last `ttl`.
+    pub fn new(ttl: Duration) -> Self {
+        let state = Mutex::new(State { revision: 1, next_lease: 1, ..State::default() });
+        MemoryGroup { shared: Arc::new(Shared { terms: Terms::new(ttl), state, revision: watch::Sender::new(1) }) }
+    }
+
+    /// Pauses or resumes moving, as an operator does.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.with(|state| {
+            state.paused = paused;
+            state.revision += 1;
+        });
+    }
+
+    /// The process of this member dies: its lease is kept alive no longer and expires in its time.
+    pub fn kill(&self, member: &str) {
+        self.shared.with(|state| {
+            if let Some((_, lease)) = state.members.get(member) {
+                state.killed.insert(*lease);
+            }
+        });
+    }
+
+    /// The member cannot reach the backend any more; its calls fail after their time limit.
+    pub fn cut(&self, member: &str) {
+        self.shared.with(|state| {
+            if let Some((_, lease)) = state.members.get(member) {
+                state.cut.insert(*lease);
+            }
+        });
+    }
+
+    /// All who were cut off reach the backend again.
+    pub fn heal(&self) {
+        self.shared.with(|state| state.cut.clear());
+    }
+
+    /// The backend goes away, or comes back with every lease at its full time again, as a restarted etcd does.
+    pub fn set_away(&self, away: bool) {
+        let ttl = self.shared.terms.ttl;
+        self.shared.with(|state| {
+            if away {
+                state.away_since = state.away_since.or(Some(Instant::now()));
+            } else if state.away_since.take().is_some() {
+                state.leases.values_mut().for_each(|at| *at = Instant::now() + ttl);
+                state.revision += 1;
+            }
+        });
+    }
+}
+
+impl Shared {
+    /// Does something at one instant, and wakes who waits if it changed anything.
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state: MutexGuard<'_, State> = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.expire(Instant::now());
+        let result = act(&mut state);
+        let revision = state.revision;
+        drop(state);
+        self.revision.send_if_modified(|seen| std::mem::replace(seen, revision) != revision);
+        result
+    }
+
+    /// The same, as a call over a network that may be cut.
+    async fn call<T>(&self, lease: Option<i64>, act: impl FnOnce(&mut State) -> T) -> Result<T, CoordinationError> {
+        let answer = self.with(|state| {
+            let cut = lease.is_some_and(|lease| state.cut.contains(&lease) || state.killed.contains(&lease));
+            if cut || state.away_since.is_some() { None } else { Some(act(state)) }
+        });
+        match answer {
+            Some(answer) => Ok(answer),
+            None => {
+                tokio::time::sleep(CALL_TIMEOUT).await;
+                Err(CoordinationError::Away { backend: NAME.to_owned(), cause: "no answer".to_owned() })
+            }
+        }
+    }
+
+    fn next_expiry(&self) -> Option<Instant> {
+        self.with(|state| if state.away_since.is_some() { None } else { state.leases.values().min().copied() })
+    }
+}
+
+#[async_trait]
+impl Coordinator for MemoryGroup {
+    async fn join(&self, record: MemberRecord) -> Result<Arc<dyn Membership>, CoordinationError> {
+        let sent = Instant::now();
+        let id = record.id.clone();
+        let ttl = self.shared.terms.ttl;
+        let lease = self
+            .shared
+            .call(None, |state| {
+                if state.members.contains_key(&record.id) {
+                    return Err(CoordinationError::IdTaken(record.id.clone()));
+                }
+                let lease = state.next_lease;
+                state.next_lease += 1;
+                state.revision += 1;
+                state.leases.insert(lease, sent + ttl);
+                state.members.insert(record.id.clone(), (record.clone(), lease));
+                Ok(lease)
+            })
+            .await??;
+        let lost = CancellationToken::new();
+        let kept = CancellationToken::new();
+        let deadline = watch::Sender::new(self.shared.terms.deadline(sent));
+        let keeper = Keeper {
+            shared: self.shared.clone(),
+            lease,
+            deadline: deadline.clone(),
+            lost: lost.clone(),
+            kept: kept.clone(),
+        };
+        tokio::spawn(keeper.run());
+        let changes = tokio::sync::Mutex::new(self.shared.revision.subscribe());
+        Ok(Arc::new(MemoryMembership {
+            shared: self.shared.clone(),
+            id,
+            lease,
+            deadline,
+            lost,
+            changes,
+            _kept: kept.drop_guard(),
+        }))
+    }
+
+    async fn view(&self) -> Result<View, CoordinationError> {
+        self.shared.call(None, |state| state.view()).await
+    }
+
+    fn name(&self) -> &str {
+        NAME
+    }
+}
+
+/// Keeps one lease alive, and says when that fails.
+struct Keeper {
+    shared: Arc<Shared>,
+    lease: i64,
+    deadline: watch::Sender<Instant>,
+    lost: CancellationToken,
+    /// Cancelled when nobody holds the membership any more.
+    kept: CancellationToken,
+}
+
+impl Keeper {
+    async fn run(self) {
+        let Keeper { shared, lease, deadline, lost, kept } = self;
+        let terms = shared.terms;
+        let keep = async {
+            loop {
+                tokio::time::sleep(terms.keepalive_every()).await;
+                let sent = Instant::now();
+                let renew = |state: &mut State| {
+                    state.leases.get_mut(&lease).map(|expires| *expires = sent + terms.ttl).is_some()
+                };
+                match shared.call(Some(lease), renew).await {
+                    Ok(true) => drop(deadline.send_replace(terms.deadline(sent))),
+                    Ok(false) => return,
+                    Err(_) => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = kept.cancelled() => return,
+            () = keep => {}
+            () = super::lease::passed(deadline.subscribe()) => {}
+        }
+        lost.cancel();
+        // So that this process may join again without waiting for its own former lease.
+        for _ in 0..terms.giving_back_tries() {
+            if shared.call(Some(lease), |state| state.revoke(lease)).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(terms.keepalive_every()).await;
+        }
+    }
+}
+
+struct MemoryMembership {
+    shared: Arc<Shared>,
+    id: String,
+    lease: i64,
+    deadline: watch::Sender<Instant>,
+    lost: CancellationToken,
+    changes: tokio::sync::Mutex<watch::Receiver<i64>>,
+    _kept: DropGuard,
+}
+
+impl MemoryMembership {
+    /// A write in the member's name: refused when its lease is gone.
+    async fn write<T>(&self, act: impl FnOnce(&mut State) -> T + Send) -> Result<T, CoordinationError> {
+        if self.lost.is_cancelled() {
+            return Err(CoordinationError::Lost(self.id.clone()));
+        }
+        let lease = self.lease;
+        let wrote = |state: &mut State| state.leases.contains_key(&lease).then(|| act(state));
+        self.shared.call(Some(lease), wrote).await?.ok_or_else(|| CoordinationError::Lost(self.id.clone()))
+    }
+}
+
+#[async_trait]
+impl Membership for MemoryMembership {
+    async fn view(&self) -> Result<View, CoordinationError> {
+        self.shared.call(Some(self.lease), |state| state.view()).await
+    }
+
+    async fn changed(&self) {
+        let mut changes = self.changes.lock().await;
+        loop {
+            let expiry = self.shared.next_expiry();
+            let expire = async {
+                match expiry {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = changes.changed() => if changed.is_ok() { return },
+                () = expire => {} // reading the next expiry drops what is due, which is a change
+            }
+        }
+    }
+
+    async fn set_ready(&self, ready: bool) -> Result<(), CoordinationError> {
+        self.write(|state| {
+            if let Some((record, _)) = state.members.get_mut(&self.id) {
+                record.ready = ready;
+                state.revision += 1;
+            }
+        })
+        .await
+    }
+
+    async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError> {
+        self.write(|state| {
+            if state.owners.get(unit).is_some_and(|(_, _, lease)| *lease != self.lease) {
+                return None;
+            }
+            state.revision += 1;
+            state.owners.insert(unit.to_owned(), (self.id.clone(), state.revision, self.lease));
+            Some(state.revision)
+        })
+        .await
+    }
+
+    async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError> {
+        self.write(|state| {
+            let mine = state.owners.get(unit).is_some_and(|(_, e, lease)| *e == epoch && *lease == self.lease);
+            if mine {
+                state.owners.remove(unit);
+                state.revision += 1;
+            }
+            mine
+        })
+        .await
+    }
+
+    fn deadline(&self) -> Instant {
+        *self.deadline.borrow()
+    }
+
+    fn lost(&self) -> CancellationToken {
+        self.lost.clone()
+    }
+
+    async fn leave(&self) {
+        let lease = self.lease;
+        // Where the backend is away the lease runs out by itself.
+        let _ = self.shared.call(Some(lease), |state| state.revoke(lease)).await;
+        self.lost.cancel();
+    }
+}
