@@ -153,7 +153,8 @@ impl Composer {
         let wrong = |why: String| Complaint::error(&Place { file: self.file.clone(), line }, why);
         let mut merges = false;
         let value = match tag {
-            None if style == ScalarStyle::Plain => {
+            // PyYAML takes a lone `!` before a plain scalar for no tag at all.
+            tag if style == ScalarStyle::Plain && tag.is_none_or(is_plain_tag) => {
                 merges = text == "<<";
                 scalar::resolve(text).map_err(wrong)?
             }
@@ -273,7 +274,7 @@ impl Composer {
     }
 }
 
-/// The tag `!` alone: a string, whatever it looks like.
+/// The tag `!` alone.
 fn is_plain_tag(tag: &Tag) -> bool {
     (tag.handle.is_empty() && tag.suffix == "!") || (tag.handle == "!" && tag.suffix.is_empty())
 }
