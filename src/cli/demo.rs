@@ -1,0 +1,260 @@
+//! `nephoscope demo`: the main job without any server. Three agents in one process, one is killed midway.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{Failure, runtime};
+use crate::agent::{Agent, assembly};
+use crate::config::Settings;
+use crate::coordination::memory::MemoryGroup;
+use crate::model::{Dict, Value, envelope, json};
+use crate::observe::Board;
+use crate::transport::memory::MemoryBroker;
+use crate::transport::{Broker, Session};
+
+/// The bundled notifications: real-shaped ones of Nova, Cinder, Neutron, Glance, Keystone, Heat and a polling agent.
+const NOTIFICATIONS: &str = include_str!("../../config/notifications.jsonl");
+/// The agents' lease: short, so that the take-over can be watched.
+const TTL: Duration = Duration::from_secs(1);
+/// Past this the demo has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Pipeline queues of each sink.
+const QUEUES: u16 = 6;
+
+/// What the demo does.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Where the samples and events are written; its *.json files are overwritten
+    #[arg(long, value_name = "DIR", default_value = "demo-output")]
+    output: PathBuf,
+    /// How many notifications are sent
+    #[arg(long, value_name = "COUNT", default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    notifications: u32,
+}
+
+/// Runs it; fails unless nothing is lost.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    runtime()?.block_on(play(arguments))
+}
+
+async fn play(arguments: &Arguments) -> Result<(), Failure> {
+    let output = prepare(&arguments.output)?;
+    let messages = messages(arguments.notifications);
+    let settings = settings(&output)?;
+    let expected = expected(&settings, &messages)?;
+    let (broker, group) = (MemoryBroker::new("memory"), MemoryGroup::new(TTL));
+    println!("three agents on an in-process broker and group, {QUEUES} queues for samples and {QUEUES} for events");
+    let mut agents = BTreeMap::new();
+    for id in ["agent-1", "agent-2", "agent-3"] {
+        let board = Board::new();
+        let parts = assembly::in_process(&settings, id, &broker, &group, board.clone()).map_err(Failure::Config)?;
+        agents.insert(id, (Agent::start(parts), board));
+    }
+    until("every queue has its owner", || owned(&agents).values().map(BTreeSet::len).sum::<usize>() == usize::from(2 * QUEUES)).await?;
+    let before = owned(&agents);
+    let bar = progress(messages.len());
+    let session = broker.connect().await.map_err(|e| Failure::Other(e.to_string()))?;
+    let half = messages.len() / 2;
+    let mut victim = None;
+    for (n, message) in messages.iter().enumerate() {
+        if n == half {
+            let dead = most_loaded(&before);
+            say(&bar, &format!("{dead} is killed; its queues move when its lease of {TTL:?} has run out"));
+            if let Some((agent, _)) = agents.remove(dead.as_str()) {
+                agent.kill();
+                group.kill(&dead);
+            }
+            victim = Some(dead);
+        }
+        send(&*session, message).await?;
+        bar.inc(1);
+        if n % 500 == 499 && bar.is_hidden() {
+            println!("{} of {} notifications sent", n + 1, messages.len());
+        }
+    }
+    until("everything is published", || {
+        owned(&agents).values().map(BTreeSet::len).sum::<usize>() == usize::from(2 * QUEUES)
+            && broker.queues().iter().all(|q| q.ready == 0 && q.unacked == 0)
+    })
+    .await?;
+    bar.finish_and_clear();
+    let after = owned(&agents);
+    for (agent, _) in agents.values() {
+        agent.drain(Duration::from_secs(10)).await.map_err(|e| Failure::Other(e.to_string()))?;
+    }
+    let found = read_back(&output)?;
+    report(&messages, &expected, &found, &before, &after, victim.as_deref());
+    let lost = expected.keys().filter(|id| !found.ids.contains_key(*id)).count();
+    println!("\nsamples and events are in {}", output.display());
+    if lost > 0 { Err(Failure::Other(format!("{lost} samples or events were lost: please report it"))) } else { Ok(()) }
+}
+
+/// The agents that are still alive, with what they say of themselves.
+type Agents = BTreeMap<&'static str, (Agent, Board)>;
+/// Pipeline queues by the agent that has them open.
+type Owned = BTreeMap<String, BTreeSet<String>>;
+
+fn owned(agents: &Agents) -> Owned {
+    let running = |board: &Board| {
+        let units = board.read().units;
+        units.into_iter().filter(|(_, unit)| unit.state == "running").map(|(name, _)| name).collect()
+    };
+    agents.iter().map(|(id, (_, board))| ((*id).to_owned(), running(board))).collect()
+}
+
+fn most_loaded(owned: &Owned) -> String {
+    owned.iter().max_by_key(|(_, queues)| queues.len()).map(|(id, _)| id.clone()).unwrap_or_default()
+}
+
+/// The folder, made and without what an earlier run left in it; as an absolute path, for URLs.
+fn prepare(folder: &Path) -> Result<PathBuf, Failure> {
+    let cannot = |e: std::io::Error| Failure::Other(format!("cannot use the folder {}: {e}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(cannot)?;
+    for name in ["samples.json", "events.json"] {
+        match std::fs::remove_file(folder.join(name)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(cannot(e)),
+            _ => {}
+        }
+    }
+    folder.canonicalize().map_err(cannot)
+}
+
+/// The shipped definitions, and pipelines that write JSON lines into the folder.
+fn settings(output: &Path) -> Result<Settings, Failure> {
+    let pipeline = |names: &str, kind: &str, file: &str| {
+        let path = output.join(file);
+        format!(
+            "sources: [{{name: {kind}_source, {names}: ['*'], sinks: [{kind}_sink]}}]\n\
+             sinks: [{{name: {kind}_sink, publishers: ['file://{}?json']}}]\n",
+            path.display()
+        )
+    };
+    let mut settings = Settings::default();
+    settings.agent.workload_partitioning = true;
+    settings.agent.pipeline_processing_queues = QUEUES;
+    settings.definitions.pipeline = config_text("the demo's pipeline.yaml", pipeline("meters", "meter", "samples.json"));
+    settings.definitions.event_pipeline =
+        config_text("the demo's event_pipeline.yaml", pipeline("events", "event", "events.json"));
+    Ok(settings)
+}
+
+/// So many notifications: the bundled ones over and over, each with an id of its own.
+fn messages(count: u32) -> Vec<Vec<u8>> {
+    let bundled: Vec<Dict> = NOTIFICATIONS
+        .lines()
+        .filter_map(|line| match json::read(line.as_bytes()) {
+            Ok(Value::Dict(outer)) => envelope::unwrap(outer).ok(),
+            _ => None,
+        })
+        .collect();
+    let each = bundled.iter().cycle().zip(0..count);
+    each.map(|(message, n)| {
+        let mut message = message.clone();
+        message.insert("message_id", Value::from(format!("00000000-0000-4000-8000-{n:012}")));
+        let mut body = Vec::new();
+        json::write_dict(&message, &mut body);
+        body
+    })
+    .collect()
+}
+
+/// The ids of everything that must come out, with the meter or `event` each belongs to: what one converter alone makes.
+fn expected(settings: &Settings, messages: &[Vec<u8>]) -> Result<BTreeMap<String, String>, Failure> {
+    let (converter, complaints) = assembly::converter(settings);
+    let converter = converter.ok_or(Failure::Config(complaints))?;
+    let mut expected = BTreeMap::new();
+    for message in messages {
+        let notification = envelope::open(message).map_err(|e| Failure::Other(format!("a bundled notification: {e}")))?;
+        let converted = converter.convert(&notification);
+        expected.extend(converted.samples.into_iter().map(|s| (s.id, s.name)));
+        expected.extend(converted.events.iter().map(|e| (json::to_string(&e.message_id), "(events)".to_owned())));
+    }
+    Ok(expected)
+}
+
+/// What was found in the output.
+#[derive(Default)]
+struct Found {
+    /// How often each id was written.
+    ids: BTreeMap<String, usize>,
+}
+
+fn read_back(output: &Path) -> Result<Found, Failure> {
+    let mut found = Found::default();
+    for (file, id) in [("samples.json", "id"), ("events.json", "message_id")] {
+        let path = output.join(file);
+        let text = std::fs::read(&path).map_err(|e| Failure::Other(format!("cannot read {}: {e}", path.display())))?;
+        for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            let Ok(Value::Dict(record)) = json::read(line) else {
+                return Err(Failure::Other(format!("{} has a line that is not JSON", path.display())));
+            };
+            let id = match record.get(id) {
+                Some(Value::Str(id)) if file == "samples.json" => id.to_string(),
+                other => json::to_string(other.unwrap_or(&Value::Null)),
+            };
+            *found.ids.entry(id).or_default() += 1;
+        }
+    }
+    Ok(found)
+}
+
+fn report(
+    messages: &[Vec<u8>],
+    expected: &BTreeMap<String, String>,
+    found: &Found,
+    before: &Owned,
+    after: &Owned,
+    victim: Option<&str>,
+) {
+    let mut by_meter: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
+    for (id, meter) in expected {
+        let times = found.ids.get(id).copied().unwrap_or(0);
+        let row = by_meter.entry(meter).or_default();
+        row.0 += 1;
+        row.1 += usize::from(times == 0);
+        row.2 += times.saturating_sub(1);
+    }
+    println!("\n{:<44} {:>8} {:>6} {:>8}", "meter", "out", "lost", "repeats");
+    for (meter, (out, lost, repeats)) in &by_meter {
+        println!("{meter:<44} {:>8} {lost:>6} {repeats:>8}", out - lost);
+    }
+    println!("\n{:<44} {:>8} {:>8}", "pipeline queues of", "before", "after");
+    for (id, queues) in before {
+        let fate = if victim == Some(id) { "killed".to_owned() } else { after.get(id).map_or(0, BTreeSet::len).to_string() };
+        println!("{id:<44} {:>8} {fate:>8}", queues.len());
+    }
+    let lost: usize = by_meter.values().map(|row| row.1).sum();
+    let repeats: usize = by_meter.values().map(|row| row.2).sum();
+    println!("\nnotifications in {}, samples and events out {}, lost {lost}", messages.len(), expected.len() - lost);
+    println!("repeats after the kill, with the same ids: {repeats}");
+}
+
+fn progress(count: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(count as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} notifications sent  {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn say(bar: &ProgressBar, line: &str) {
+    if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
+}
+
+/// Looks again and again until it is so.
+async fn until(what: &str, so: impl Fn() -> bool) -> Result<(), Failure> {
+    let began = Instant::now();
+    while !so() {
+        if began.elapsed() > PATIENCE {
+            return Err(Failure::Other(format!("gave up waiting until {what}: please report it")));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
