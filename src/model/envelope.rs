@@ -1,4 +1,4 @@
-//! From the bytes on the wire to a [`Notification`] (Ceilometer reference §3.2).
+//! From the bytes on the wire to a [`Notification`], and back (Ceilometer reference §3.2).
 
 use super::json::{self, JsonError};
 use super::notification::{Notification, Parts, Priority};
@@ -85,6 +85,30 @@ pub fn from_message(message: Dict) -> Result<Notification, Unreadable> {
     Ok(Notification::new(priority, parts))
 }
 
+/// The two forms of a message on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The `messaging` driver: the message itself.
+    Bare,
+    /// The `messagingv2` driver: the message as a string in an envelope that says its version.
+    Enveloped,
+}
+
+/// The body of a message in wire form.
+pub fn seal(message: &Dict, form: Form) -> Vec<u8> {
+    let mut inner = Vec::new();
+    json::write_dict(message, &mut inner);
+    match form {
+        Form::Bare => inner,
+        Form::Enveloped => {
+            let mut body = br#"{"oslo.version":"2.0","oslo.message":"#.to_vec();
+            json::write_str(&String::from_utf8_lossy(&inner), &mut body);
+            body.push(b'}');
+            body
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +122,9 @@ mod tests {
         let wrapped = format!(r#"{{"oslo.version":"2.0","oslo.message":{text}}}"#);
         let notification = open(bare).unwrap();
         assert_eq!(notification, open(wrapped.as_bytes()).unwrap());
+        let Value::Dict(message) = json::read(bare).unwrap() else { panic!("an object") };
+        assert_eq!(notification, open(&seal(&message, Form::Bare)).unwrap());
+        assert_eq!(notification, open(&seal(&message, Form::Enveloped)).unwrap());
         assert_eq!(
             json::to_string(notification.root()),
             r#"{"ctxt":{"user":"x","client_timeout":null},"publisher_id":"p","event_type":"e","payload":{"a":1},"metadata":{"message_id":"m","timestamp":"t"}}"#

@@ -1,0 +1,119 @@
+//! `nephoscope notify`: sends a notification as an OpenStack service does.
+
+use std::io::Read;
+use uuid::Uuid;
+
+use super::{ConfigArguments, Failure, refuse_errors, runtime};
+use crate::agent::assembly;
+use crate::model::envelope::{self, Form};
+use crate::model::{Dict, Priority, Value, json};
+use crate::transport::{Outgoing, topology};
+
+/// What is sent, and where to.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// What happened, e.g. compute.instance.exists
+    #[arg(long)]
+    event_type: String,
+    /// The details: a JSON text, or - to read it from standard input
+    #[arg(long, default_value = "{}")]
+    payload: String,
+    /// One of audit, critical, debug, error, info, sample, warn
+    #[arg(long, default_value = "info", value_parser = priority)]
+    priority: Priority,
+    /// Who says so
+    #[arg(long, default_value = "nephoscope.notify")]
+    publisher_id: String,
+    /// The request context: a JSON object
+    #[arg(long, default_value = "{}")]
+    context: String,
+    /// The sending service's exchange
+    #[arg(long, default_value = "nova")]
+    exchange: String,
+    /// The form of the message: the driver that an oslo.messaging service would be configured with
+    #[arg(long, value_enum, default_value_t = Driver::Messagingv2)]
+    driver: Driver,
+    /// How often it is sent, each time with ids of its own
+    #[arg(long, default_value_t = 1)]
+    count: u32,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Driver {
+    /// Version 1: the bare message
+    Messaging,
+    /// Version 2: in an envelope
+    Messagingv2,
+}
+
+fn priority(name: &str) -> Result<Priority, String> {
+    Priority::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = Priority::ALL.iter().map(|p| p.name()).collect();
+        format!("expected one of {}", known.join(", "))
+    })
+}
+
+/// Sends and waits until the broker has taken it; prints the message ids.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (settings, complaints) = arguments.config.load();
+    let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
+    refuse_errors(complaints)?;
+    let payload = if arguments.payload == "-" {
+        let mut text = String::new();
+        let read = std::io::stdin().read_to_string(&mut text);
+        read.map_err(|e| Failure::Other(format!("cannot read the payload from standard input: {e}")))?;
+        text
+    } else {
+        arguments.payload.clone()
+    };
+    let payload = json::read(payload.as_bytes()).map_err(|e| Failure::Other(format!("--payload is {e}")))?;
+    let context = match json::read(arguments.context.as_bytes()) {
+        Ok(Value::Dict(context)) => context,
+        _ => return Err(Failure::Other("--context is not a JSON object".to_owned())),
+    };
+    runtime()?.block_on(async {
+        let url = &settings.intake.urls[0];
+        let broker = assembly::broker(url).map_err(Failure::Other)?;
+        let cannot = |e: crate::transport::TransportError| Failure::Other(format!("cannot send: {e}"));
+        let session = broker.connect().await.map_err(cannot)?;
+        let topic = &settings.intake.topics[0];
+        let target = topology::notify_target(&arguments.exchange, topic, arguments.priority, &assembly::declared(url));
+        session.declare(&target).await.map_err(cannot)?;
+        for _ in 0..arguments.count {
+            let message = message(arguments, &context, payload.clone());
+            let form = match arguments.driver {
+                Driver::Messaging => Form::Bare,
+                Driver::Messagingv2 => Form::Enveloped,
+            };
+            let outgoing = Outgoing {
+                exchange: arguments.exchange.clone(),
+                routing_key: format!("{topic}.{}", arguments.priority),
+                body: envelope::seal(&message, form).into(),
+                content_type: "application/json",
+                headers: std::collections::BTreeMap::new(),
+            };
+            session.publish(outgoing).await.map_err(cannot)?.wait().await.map_err(cannot)?;
+            println!("{}", message.get("message_id").and_then(Value::as_str).unwrap_or_default());
+        }
+        session.close().await;
+        Ok(())
+    })
+}
+
+/// A message in wire form, with the keys in the order of oslo.messaging.
+fn message(arguments: &Arguments, context: &Dict, payload: Value) -> Dict {
+    let now = chrono::Utc::now().naive_utc().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+    let own = [
+        ("message_id", Value::from(Uuid::new_v4().to_string())),
+        ("publisher_id", Value::from(arguments.publisher_id.as_str())),
+        ("event_type", Value::from(arguments.event_type.as_str())),
+        ("priority", Value::from(arguments.priority.name().to_uppercase())),
+        ("payload", payload),
+        ("timestamp", Value::from(now)),
+        ("_unique_id", Value::from(Uuid::new_v4().simple().to_string())),
+    ];
+    let context = context.iter().map(|(key, value)| (format!("_context_{key}"), value.clone()));
+    own.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(context).collect()
+}

@@ -1,0 +1,141 @@
+//! `nephoscope run`: the service.
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigArguments, Failure, refuse_errors, runtime};
+use crate::agent::assembly::{self, Watch};
+use crate::agent::{Agent, Outcome};
+use crate::config::Settings;
+use crate::model::{Complaint, Severity};
+use crate::observe::{self, Board, Metrics};
+
+/// Where the configuration is.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+/// A drain without a limit of its own still ends.
+const DRAIN_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Runs until told to stop.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (settings, complaints) = arguments.config.load();
+    let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
+    // All complaints at once: those of the definition files and pipelines too.
+    let more = assembly::check(&settings);
+    if complaints.iter().chain(&more).any(|c| c.severity == Severity::Error) {
+        return refuse_errors(complaints.into_iter().chain(more).collect());
+    }
+    observe::logs::init(&assembly::log_settings(&settings)).map_err(|e| Failure::Other(e.to_string()))?;
+    for complaint in complaints.iter().chain(&more) {
+        observe::logs::configuration_warning(complaint);
+    }
+    runtime()?.block_on(serve(&arguments.config, settings))
+}
+
+async fn serve(config: &ConfigArguments, settings: Settings) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(|e| Failure::Other(format!("cannot listen for signals: {e}")))?;
+    let (metrics, board, stop) = (Metrics::new(), Board::new(), CancellationToken::new());
+    let server = match settings.observing.listen {
+        Some(address) => {
+            let server = observe::http::serve(address, metrics.clone(), board.clone(), stop.clone()).await;
+            Some(server.map_err(|e| Failure::Other(e.to_string()))?)
+        }
+        None => None,
+    };
+    let context = Arc::new(assembly::publish_context(&settings, &metrics).map_err(Failure::Other)?);
+    let parts = assembly::parts(&settings, &context, metrics.clone(), board.clone()).map_err(Failure::Config)?;
+    let agent = Agent::start(parts);
+    let mut watch = Watch::new(&settings);
+    let outcome = loop {
+        tokio::select! {
+            outcome = agent.ended() => break outcome,
+            () = signals.stop() => break drain(&agent, &mut signals, &settings).await?,
+            () = signals.reload() => reload(config, &settings, &context, &agent, &metrics).await,
+            () = watch.changed(), if settings.lifecycle.refresh => reload(config, &settings, &context, &agent, &metrics).await,
+        }
+    };
+    stop.cancel();
+    if let Some(server) = server {
+        server.stopped().await;
+    }
+    match outcome {
+        Outcome::Drained => Ok(()),
+        Outcome::Failed(why) => Err(Failure::Other(why)),
+    }
+}
+
+/// Drains; a second signal stops at once.
+async fn drain(agent: &Agent, signals: &mut Signals, settings: &Settings) -> Result<Outcome, Failure> {
+    tokio::select! {
+        drained = agent.drain(settings.lifecycle.drain_timeout.unwrap_or(DRAIN_MAX)) => match drained {
+            Ok(()) => Ok(Outcome::Drained),
+            Err(late) => Ok(Outcome::Failed(late.to_string())),
+        },
+        () = signals.stop() => {
+            agent.kill();
+            Err(Failure::Other("stopped at once; what was not settled goes back to the broker".to_owned()))
+        }
+    }
+}
+
+/// Reads everything again; keeps what runs if anything is wrong.
+async fn reload(
+    config: &ConfigArguments,
+    running: &Settings,
+    context: &crate::publish::Context,
+    agent: &Agent,
+    metrics: &Metrics,
+) {
+    let (settings, mut complaints) = config.load();
+    let next = match &settings {
+        Some(settings) => {
+            complaints.extend(assembly::needs_restart(running, settings));
+            let (next, more) = agent.prepare(settings, context).await;
+            complaints.extend(more);
+            next
+        }
+        None => None,
+    };
+    let wrong = complaints.iter().any(|c: &Complaint| c.severity == Severity::Error);
+    match next.filter(|_| !wrong) {
+        Some(next) => {
+            complaints.iter().for_each(observe::logs::configuration_warning);
+            metrics.reload_taken(agent.reload(next).await);
+        }
+        None => metrics.reload_refused(&complaints),
+    }
+}
+
+/// The signals of a service.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn reload(&mut self) {
+        let _ = self.hangup.recv().await;
+    }
+}
