@@ -1,0 +1,108 @@
+//! A broker in this process, of RabbitMQ's semantics as far as the agent leans on them: topic and default exchange,
+//! prefetch, return in order with `redelivered`, exclusive and single active consumer, mandatory and confirms,
+//! `x-max-length` with `reject-publish`.
+//!
+//! The same calls give the same deliveries: no clock, no thread, no randomness, so that a simulator can drive whole
+//! agents on it. `tests/transport_contract.rs` runs the same circumstances here and on a real RabbitMQ.
+//!
+//! Never here: streams, priorities, dead-lettering, time to live.
+
+mod session;
+mod state;
+mod topic;
+
+use async_trait::async_trait;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Broker, Session, TransportError};
+use session::MemorySession;
+use state::State;
+
+/// The broker. A clone is another way to the same one.
+#[derive(Debug, Clone)]
+pub struct MemoryBroker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: String,
+    state: Mutex<State>,
+}
+
+/// One line of [`MemoryBroker::queues`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueView {
+    /// The queue.
+    pub name: String,
+    /// Messages that wait for a consumer with room.
+    pub ready: usize,
+    /// Messages that a consumer has and did not settle.
+    pub unacked: usize,
+    /// Consumers, active or waiting.
+    pub consumers: usize,
+}
+
+impl Default for MemoryBroker {
+    fn default() -> Self {
+        MemoryBroker::new("memory")
+    }
+}
+
+impl MemoryBroker {
+    /// An empty broker that runs. The name is for logs.
+    pub fn new(name: impl Into<String>) -> Self {
+        MemoryBroker { shared: Arc::new(Shared { name: name.into(), state: Mutex::new(State::running()) }) }
+    }
+
+    /// Stops as a broker does that is shut down: all sessions end, what is not durable is gone, connecting fails.
+    pub fn stop(&self) {
+        self.state().stop();
+    }
+
+    /// Starts again after [`stop`](MemoryBroker::stop), with what is durable.
+    pub fn start(&self) {
+        self.state().running = true;
+    }
+
+    /// All queues, by name.
+    pub fn queues(&self) -> Vec<QueueView> {
+        self.state().views()
+    }
+
+    /// Deletes a queue with everything in it, as an operator might: its consumers end. Whether it was there.
+    pub fn delete_queue(&self, queue: &str) -> bool {
+        self.state().delete_queue(queue)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    fn away(&self, cause: &str) -> TransportError {
+        TransportError::Away { broker: self.shared.name.clone(), cause: cause.to_owned() }
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere leaves the state whole: every change of it is one function without a way out in the middle.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Broker for MemoryBroker {
+    async fn connect(&self) -> Result<Arc<dyn Session>, TransportError> {
+        let mut state = self.state();
+        if !state.running {
+            return Err(self.away("it is stopped"));
+        }
+        let (id, over) = state.open_session();
+        Ok(Arc::new(MemorySession::new(self.clone(), id, over)))
+    }
+
+    fn name(&self) -> &str {
+        &self.shared.name
+    }
+}
