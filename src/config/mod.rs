@@ -1,9 +1,16 @@
 //! Files: what an operator wrote, and what it means.
 //!
-//! Raw, then real. [`yaml`] and the INI reader give what was written, with file and line; the settings are what it
-//! means, which cannot be wrong. Whatever is wrong is complained about all at once.
+//! Raw, then real. [`yaml`] and the INI reader give what was written, with file and line; [`Settings`] is what it means,
+//! which cannot be wrong. Every option is one row of [`options`]. Whatever is wrong is complained about all at once.
 //!
-//! Never here: sockets, the environment of a running agent, or what a definition *does* (that is `convert` and
-//! `pipeline`, which get nodes).
+//! Never here: sockets, logging, or what a definition *does* (that is `convert` and `pipeline`, which get nodes).
 
+pub mod coordination_url;
+pub mod rabbit;
+pub mod secret;
+pub mod settings;
+pub mod transport_url;
 pub mod yaml;
+
+pub use secret::Secret;
+pub use settings::Settings;

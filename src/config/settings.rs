@@ -1,0 +1,221 @@
+//! What the configuration means: typed, bounded, complete. A [`Settings`] cannot be wrong.
+
+use super::coordination_url::CoordinationUrl;
+use super::secret::Secret;
+use super::transport_url::TransportUrl;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything the agent is told, grouped by who uses it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `[DEFAULT] host`: this machine, in `publisher_id`s and member records.
+    pub host: String,
+    /// The broker of the pipeline queues, of parked messages and of the `notifier` publisher.
+    pub transport: TransportUrl,
+    /// Where notifications come from.
+    pub intake: Intake,
+    /// What becomes of them.
+    pub conversion: Conversion,
+    /// Which files say where samples and events go.
+    pub pipelines: Pipelines,
+    /// How the work is shared.
+    pub cluster: Cluster,
+    /// What publishers share.
+    pub publishing: Publishing,
+    /// Logs, metrics, health.
+    pub observing: Observing,
+    /// Starting, reloading, stopping.
+    pub lifecycle: Lifecycle,
+    /// Where configuration was read, and where definition files are looked for.
+    pub sources: Sources,
+}
+
+/// The main queues.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intake {
+    /// `[notification] messaging_urls`, or the one transport where that is empty. Never empty.
+    pub urls: Vec<TransportUrl>,
+    /// `[oslo_messaging_notifications] topics`: queue names before `.info`. Never empty.
+    pub topics: Vec<String>,
+    /// `[notification] notification_control_exchanges`, with the renames of the per-service options of old applied.
+    /// Empty while an operator drains an agent of before Queens.
+    pub exchanges: Vec<String>,
+    /// Notifications handled at once, at least 1.
+    pub batch_size: usize,
+    /// How long a batch may wait to fill; `None`: as long as it takes.
+    pub batch_timeout: Option<Duration>,
+    /// Whether a notification whose event fails is settled all the same.
+    pub ack_on_event_error: bool,
+    /// Whether main queues are consumed exclusively where the broker can do that; off beside a running Ceilometer.
+    pub main_queue_exclusive: bool,
+    /// `[nephoscope] accept_notifications`: filter rules as written; empty accepts all.
+    pub accept_notifications: Vec<String>,
+}
+
+/// What the converter is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conversion {
+    /// `source` of samples.
+    pub sample_source: String,
+    /// Prefixes of user metadata that are copied, without the prefix.
+    pub reserved_metadata_namespace: Vec<String>,
+    /// Longest copied string, in characters.
+    pub reserved_metadata_length: usize,
+    /// Further keys that are copied.
+    pub reserved_metadata_keys: Vec<String>,
+    /// Folders of `*.yaml` meter definitions that were written in the configuration; `None`: the original's two
+    /// defaults, `/etc/ceilometer/meters.d` and the shipped definitions.
+    pub meter_definitions_dirs: Option<Vec<PathBuf>>,
+    /// The one file of meter definitions of before Pike, if written.
+    pub meter_definitions_file: Option<String>,
+    /// Event definitions, to be looked for.
+    pub event_definitions_file: String,
+    /// Whether notifications without a definition make no event.
+    pub drop_unmatched_notifications: bool,
+    /// Priorities (lower case) whose raw notification is kept in the event.
+    pub store_raw: Vec<String>,
+    /// Whether meters that only count (`volume: 1`) are left out.
+    pub disable_non_metric_meters: bool,
+    /// Whether user and project are taken from the context as the original meant, or as it does.
+    pub user_id_fallback: Fallback,
+}
+
+/// How user and project of a sample are found where a definition does not say (Ceilometer reference §4.1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// Never found: the paths of the original match nothing since its 9.0.
+    Original,
+    /// `ctxt.user_id` or `ctxt.user`; `ctxt.project_id` or `ctxt.tenant_id`.
+    Repaired,
+}
+
+/// Which pipelines there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipelines {
+    /// Whether samples are made and published.
+    pub samples: bool,
+    /// Whether events are made and published.
+    pub events: bool,
+    /// `pipeline_cfg_file`, to be looked for.
+    pub samples_file: String,
+    /// `event_pipeline_cfg_file`, to be looked for.
+    pub events_file: String,
+}
+
+/// How the work is shared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// Whether data go through pipeline queues that are spread over the members.
+    pub workload_partitioning: bool,
+    /// Pipeline queues per pipeline, at least 1.
+    pub pipeline_processing_queues: usize,
+    /// Where members meet; present whenever `workload_partitioning` is.
+    pub backend: Option<CoordinationUrl>,
+    /// The group's name, part of queue names and keys.
+    pub group: String,
+    /// This member's id, stable over restarts.
+    pub member_id: String,
+    /// Share of the work relative to others, 1 to 100.
+    pub weight: u32,
+    /// How long a silent member keeps its queues.
+    pub lease_ttl: Duration,
+    /// Period of the full read of the group.
+    pub check_interval: Duration,
+    /// What pipeline queues are declared as.
+    pub queue_type: QueueType,
+    /// Notifications in one packet at most.
+    pub packet_notifications_max: usize,
+    /// Bytes in one packet at most (one larger notification still travels alone).
+    pub packet_bytes_max: usize,
+    /// Messages that the parking queue holds.
+    pub parked_messages_max: usize,
+    /// Times a message may come back before it is parked.
+    pub max_moves: u32,
+    /// Worker processes asked for: here one process uses this many threads for conversion.
+    pub workers: usize,
+}
+
+/// What pipeline queues are declared as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueType {
+    /// Classic, durable.
+    Classic,
+    /// Quorum.
+    Quorum,
+    /// Quorum where `[oslo_messaging_rabbit] rabbit_quorum_queue` is set or there are several broker hosts; else classic.
+    Auto,
+}
+
+/// What publishers share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publishing {
+    /// Key of signatures; `None` signs with the empty string.
+    pub telemetry_secret: Option<Secret>,
+    /// Exchange of what we publish over AMQP.
+    pub control_exchange: String,
+    /// Topic of samples.
+    pub metering_topic: String,
+    /// Topic of events.
+    pub event_topic: String,
+    /// Envelope of what we publish over AMQP.
+    pub envelope: Envelope,
+    /// Shortest pause before a batch is offered again.
+    pub retry_min: Duration,
+    /// Longest pause before a batch is offered again.
+    pub retry_max: Duration,
+    /// Requests of one publisher at once.
+    pub max_parallel_requests: usize,
+}
+
+/// The two message formats of oslo.messaging (Ceilometer reference §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Envelope {
+    /// `messaging`: the message itself.
+    V1,
+    /// `messagingv2`: wrapped, with its version.
+    V2,
+}
+
+/// Logs, metrics, health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observing {
+    /// Address of `/metrics`, `/livez`, `/readyz`; `None`: off.
+    pub listen: Option<SocketAddr>,
+    /// Form of log lines.
+    pub log_format: LogFormat,
+    /// What is logged, as a `tracing` filter: `info`, `nephoscope=debug,warn`.
+    pub log_level: String,
+    /// Where logs go; `None`: standard error.
+    pub log_file: Option<PathBuf>,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starting, reloading, stopping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// How long a stop may take; `None`: as long as it takes.
+    pub drain_timeout: Option<Duration>,
+    /// Whether changed definition files are noticed without SIGHUP.
+    pub refresh: bool,
+    /// How often they are looked at.
+    pub refresh_interval: Duration,
+}
+
+/// Where configuration was read, and where definition files are looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sources {
+    /// Configuration files read, in order.
+    pub files: Vec<PathBuf>,
+    /// Folders searched for definition files, in order (Ceilometer reference §2.2).
+    pub search: Vec<PathBuf>,
+}
