@@ -13,6 +13,7 @@ use crate::model::{Event, Sample};
 
 pub mod context;
 mod file;
+mod http;
 pub mod message;
 mod python;
 mod record;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::target::Target;
-use super::{Context, Publisher, file, test};
+use super::{Context, Publisher, file, http, test};
 
 /// What a sink publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +58,8 @@ pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 /// Every scheme that Ceilometer ever had (Ceilometer reference §6).
 const SCHEMES: &[Scheme] = &[
     row("file", true, true, State::Here { check: file::check, build: file::build }),
+    row("http", true, true, State::Here { check: http::check, build: http::build }),
+    row("https", true, true, State::Here { check: http::check, build: http::build }),
     row("test", true, true, State::Here { check: test::check, build: test::build }),
     row("gnocchi", true, true, State::NotYet),
     row("udp", true, false, State::NotYet),

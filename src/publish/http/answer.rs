@@ -1,0 +1,86 @@
+//! What an HTTP answer means for the records that were posted.
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use std::time::Duration;
+
+/// The longest wait that a `Retry-After` can ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// How much of an answer's body is read, in bytes: to use the connection again, and to tell why.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How much of it goes into the reason, in characters.
+const REASON_CHARACTERS_MAX: usize = 200;
+
+/// What becomes of a post.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The server has taken responsibility.
+    Taken,
+    /// Not now.
+    Later { cause: String, after: Option<Duration> },
+    /// Not these records; others may do.
+    NotThese { cause: String },
+    /// Nothing like this, ever.
+    Never { cause: String },
+}
+
+/// Reads the answer.
+pub(super) async fn read(mut response: Response, now: DateTime<Utc>) -> Answer {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Vec::new();
+    // A body that breaks off tells less; the status counts.
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > BODY_BYTES_MAX {
+            break;
+        }
+    }
+    judge(status, &headers, &body, now)
+}
+
+fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Answer {
+    if status.is_success() {
+        return Answer::Taken;
+    }
+    let said: String = String::from_utf8_lossy(body).trim().chars().take(REASON_CHARACTERS_MAX).collect();
+    let cause = if said.is_empty() { status.to_string() } else { format!("{status}: {said}") };
+    if status.is_redirection() {
+        let place = headers.get(LOCATION).and_then(|place| place.to_str().ok()).unwrap_or("another place");
+        return Answer::Never { cause: format!("{status}: redirects are not followed, write {place} in the pipeline") };
+    }
+    match status.as_u16() {
+        // Wrong credentials are the operator's to mend, not the records' fault: hold.
+        401 | 403 | 407 | 408 | 425 | 429 | 500.. => Answer::Later { cause, after: wait(headers, now) },
+        400 | 413 | 422 => Answer::NotThese { cause },
+        _ => Answer::Never { cause },
+    }
+}
+
+/// `Retry-After`, in seconds or as a date.
+fn wait(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => (DateTime::parse_from_rfc2822(text).ok()?.to_utc() - now).to_std().unwrap_or_default(),
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("7", Some(7))]
+    #[case("86400", Some(300))]
+    #[case("Thu, 01 Jan 2026 00:00:30 GMT", Some(30))]
+    #[case("Wed, 01 Jan 2020 00:00:00 GMT", Some(0))]
+    #[case("soon", None)]
+    fn how_long_to_wait(#[case] said: &str, #[case] seconds: Option<u64>) {
+        let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap().to_utc();
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, said.parse().unwrap())]);
+        assert_eq!(wait(&headers, now), seconds.map(Duration::from_secs));
+    }
+}

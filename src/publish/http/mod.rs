@@ -1,0 +1,149 @@
+//! `http://` and `https://`: posts samples and events as JSON (Ceilometer reference §6.3).
+//!
+//! Options: `timeout` (seconds, 5), `max_retries` (of connecting, 2), `batch` (one array for all, true), `verify_ssl`
+//! (true, false, or a file or folder of authorities), `clientcert`, `clientkey`, `raw_only` (events: only the
+//! payloads that `store_raw` kept). Other options stay in the URL.
+//!
+//! Where the original swallows every status, this one says what it means: away, busy, or refused. Of an array that is
+//! refused as malformed or too large, halves are tried until only the bad records are left.
+
+mod answer;
+mod options;
+
+use async_trait::async_trait;
+use chrono::Utc;
+use reqwest::Client;
+use reqwest::header::CONTENT_TYPE;
+use std::sync::Arc;
+
+use self::answer::Answer;
+use self::options::Options;
+use super::record::{self, Form};
+use super::schemes::{Built, Kind};
+use super::target::Target;
+use super::{Batch, Context, PublishError, Publisher};
+use crate::model::{Event, json};
+
+pub(super) fn check(target: &Target) -> Result<(), Vec<String>> {
+    Options::read(target).map(drop)
+}
+
+pub(super) fn build(target: &Target, _: Kind, _: &Context) -> Built {
+    let options = Options::read(target)?;
+    let client = options.client()?;
+    Ok(Arc::new(HttpPublisher { options, client }))
+}
+
+struct HttpPublisher {
+    options: Options,
+    client: Client,
+}
+
+/// One record ready to be posted, with its position in the batch.
+struct Item {
+    position: usize,
+    json: Vec<u8>,
+}
+
+#[async_trait]
+impl Publisher for HttpPublisher {
+    async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
+        let items = self.items(batch);
+        let mut refused: Vec<usize> = Vec::new();
+        let mut causes: Vec<String> = Vec::new();
+        // Parts yet to post, the next one last.
+        let mut parts: Vec<&[Item]> = match self.options.batch {
+            true if items.is_empty() => Vec::new(),
+            true => vec![&items],
+            false => items.chunks(1).rev().collect(),
+        };
+        while let Some(part) = parts.pop() {
+            match self.post(self.body(part)).await {
+                Answer::Taken => {}
+                Answer::Later { cause, after } => return Err(PublishError::Retry { cause, after }),
+                Answer::NotThese { .. } if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Answer::NotThese { cause } | Answer::Never { cause } => {
+                    refused.extend(part.iter().map(|item| item.position));
+                    if !causes.contains(&cause) {
+                        causes.push(cause);
+                    }
+                }
+            }
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(PublishError::Refuse { which: refused, cause: causes.join("; ") })
+    }
+}
+
+impl HttpPublisher {
+    fn items(&self, batch: &Batch) -> Vec<Item> {
+        let item = |position, write: &dyn Fn(&mut Vec<u8>)| {
+            let mut json = Vec::with_capacity(512);
+            write(&mut json);
+            Item { position, json }
+        };
+        match batch {
+            Batch::Samples(samples) => samples
+                .iter()
+                .enumerate()
+                .map(|(n, sample)| item(n, &|out| record::write_sample(sample, Form::Json, out)))
+                .collect(),
+            Batch::Events(events) if self.options.raw_only => events
+                .iter()
+                .enumerate()
+                .filter_map(|(n, event)| Some((n, raw_payload(event)?)))
+                .map(|(n, payload)| item(n, &|out| json::write(payload, out)))
+                .collect(),
+            Batch::Events(events) => events
+                .iter()
+                .enumerate()
+                .map(|(n, event)| item(n, &|out| json::write_dict(&event.serialize(), out)))
+                .collect(),
+        }
+    }
+
+    /// An array with `batch`, else the one record by itself.
+    fn body(&self, part: &[Item]) -> Vec<u8> {
+        if !self.options.batch {
+            return part.iter().flat_map(|item| item.json.iter().copied()).collect();
+        }
+        let mut body = vec![b'['];
+        for (n, item) in part.iter().enumerate() {
+            if n > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(&item.json);
+        }
+        body.push(b']');
+        body
+    }
+
+    async fn post(&self, body: Vec<u8>) -> Answer {
+        let body = bytes::Bytes::from(body);
+        let mut retries = self.options.max_retries;
+        loop {
+            let mut request = self.client.post(self.options.url.clone()).header(CONTENT_TYPE, "application/json");
+            if let Some((user, password)) = &self.options.credentials {
+                request = request.basic_auth(user, Some(password));
+            }
+            match request.body(body.clone()).send().await {
+                Ok(response) => return answer::read(response, Utc::now()).await,
+                Err(error) if error.is_connect() && retries > 0 => retries -= 1,
+                Err(error) => return Answer::Later { cause: options::told(&error), after: None },
+            }
+        }
+    }
+}
+
+/// The payload of the notification that `store_raw` kept; nothing if it kept none, or an empty one.
+fn raw_payload(event: &Event) -> Option<&crate::model::Value> {
+    event.raw.get("payload").filter(|payload| payload.is_truthy())
+}
+
+#[cfg(test)]
+mod tests;

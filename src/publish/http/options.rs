@@ -1,0 +1,197 @@
+//! What an `http://` or `https://` URL says (Ceilometer reference §6.3), and the client it makes.
+
+use percent_encoding::percent_decode_str;
+use reqwest::{Certificate, Client, Identity, Url, redirect};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::publish::target::Target;
+
+/// Seconds for one request, unless `timeout` says otherwise.
+const TIMEOUT_S: f64 = 5.0;
+/// The longest `timeout`, in seconds.
+const TIMEOUT_S_MAX: f64 = 3600.0;
+/// Attempts to connect after the first, unless `max_retries` says otherwise.
+const CONNECT_RETRIES: u32 = 2;
+/// Idle connections kept for the next batches.
+const IDLE_CONNECTIONS_MAX: usize = 8;
+
+/// What the URL says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Options {
+    /// Where to post to: without credentials, with the options that are not ours.
+    pub url: Url,
+    pub credentials: Option<(String, String)>,
+    pub timeout: Duration,
+    pub max_retries: u32,
+    pub batch: bool,
+    pub raw_only: bool,
+    verify: Verify,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+}
+
+/// Whether the server must show who it is.
+#[derive(Debug, Clone, PartialEq)]
+enum Verify {
+    /// To the authorities of the system.
+    System,
+    /// To those in this file or folder.
+    Authorities(PathBuf),
+    /// To nobody.
+    No,
+}
+
+impl Options {
+    pub(super) fn read(target: &Target) -> Result<Options, Vec<String>> {
+        let mut options = target.options();
+        let seconds = options.number("timeout", 0.001).unwrap_or(TIMEOUT_S);
+        if seconds > TIMEOUT_S_MAX {
+            options.complain(format!("timeout={seconds}: expected at most {TIMEOUT_S_MAX} seconds"));
+        }
+        let max_retries = options.number("max_retries", 0).unwrap_or(CONNECT_RETRIES);
+        let batch = options.flag("batch").unwrap_or(true);
+        let raw_only = options.flag("raw_only").unwrap_or(false);
+        let verify = match options.text("verify_ssl") {
+            None => Verify::System,
+            Some(text) => match text.to_ascii_lowercase().as_str() {
+                "1" | "true" | "t" | "yes" | "y" | "on" => Verify::System,
+                "0" | "false" | "f" | "no" | "n" | "off" => Verify::No,
+                _ => Verify::Authorities(PathBuf::from(text)),
+            },
+        };
+        let client_cert = options.text("clientcert").map(PathBuf::from);
+        let client_key = options.text("clientkey").map(PathBuf::from);
+        if client_key.is_some() && client_cert.is_none() {
+            options
+                .complain("clientkey is given without clientcert: give both, or clientcert alone with the key in it");
+        }
+        let (credentials, place) = match target.netloc.rsplit_once('@') {
+            None => (None, target.netloc.as_str()),
+            Some((user, place)) => match user.split_once(':') {
+                Some((user, password)) => (Some((decoded(user), decoded(password))), place),
+                None => {
+                    options.complain("a user without a password; write https://user:password@host/path");
+                    (None, place)
+                }
+            },
+        };
+        let rest = options.rest();
+        // The URL standard would take the first part of the path for the host.
+        let place = if place.is_empty() { ":" } else { place };
+        let url = Url::parse(&format!("{}://{place}{}", target.scheme, target.path)).map(|mut url| {
+            if !rest.is_empty() {
+                url.query_pairs_mut().extend_pairs(rest);
+            }
+            url
+        });
+        let url = match url {
+            Ok(url) => Some(url),
+            Err(cause) => {
+                options.complain(format!("{cause}; write {}://host[:port]/path", target.scheme));
+                None
+            }
+        };
+        let timeout = Duration::from_secs_f64(seconds.min(TIMEOUT_S_MAX));
+        let read = url.map(|url| Options {
+            url,
+            credentials,
+            timeout,
+            max_retries,
+            batch,
+            raw_only,
+            verify,
+            client_cert,
+            client_key,
+        });
+        options.finish(read)?.ok_or_else(Vec::new)
+    }
+
+    /// The client: redirects are not followed, certificates are read now.
+    pub(super) fn client(&self) -> Result<Client, Vec<String>> {
+        // An error here means that another room was first, with the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut complaints = Vec::new();
+        let mut builder = Client::builder()
+            .user_agent(concat!("nephoscope/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .timeout(self.timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
+        builder = match &self.verify {
+            // Without TLS a machine without authorities will do.
+            _ if self.url.scheme() == "http" => builder.tls_certs_only([]),
+            Verify::System => builder,
+            Verify::No => builder.tls_danger_accept_invalid_certs(true),
+            Verify::Authorities(path) => match authorities(path) {
+                Ok(certificates) => builder.tls_certs_only(certificates),
+                Err(cause) => {
+                    complaints.push(format!("verify_ssl={}: {cause}", path.display()));
+                    builder
+                }
+            },
+        };
+        match self.identity() {
+            Ok(Some(identity)) => builder = builder.identity(identity),
+            Ok(None) => {}
+            Err(complaint) => complaints.push(complaint),
+        }
+        if complaints.is_empty() {
+            return builder.build().map_err(|cause| vec![format!("the HTTP client cannot be made: {}", told(&cause))]);
+        }
+        Err(complaints)
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, String> {
+        let Some(cert) = &self.client_cert else { return Ok(None) };
+        let mut pem = fs::read(cert).map_err(|cause| format!("clientcert={}: {cause}", cert.display()))?;
+        if let Some(key) = &self.client_key {
+            pem.push(b'\n');
+            pem.extend(fs::read(key).map_err(|cause| format!("clientkey={}: {cause}", key.display()))?);
+        }
+        let identity = Identity::from_pem(&pem).map_err(|cause| {
+            format!("clientcert={}: not a certificate with its key in PEM: {}", cert.display(), told(&cause))
+        })?;
+        Ok(Some(identity))
+    }
+}
+
+/// An error with its causes, without the URL: it may hold secrets.
+pub(super) fn told(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else if error.is_connect() {
+        "no connection".to_owned()
+    } else {
+        "the request failed".to_owned()
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// The certificates of a file, or of all files of a folder.
+fn authorities(path: &Path) -> Result<Vec<Certificate>, String> {
+    let files = if path.is_dir() {
+        let entries = fs::read_dir(path).map_err(|cause| cause.to_string())?;
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_file()).collect()
+    } else {
+        vec![path.to_owned()]
+    };
+    let mut certificates = Vec::new();
+    for file in files {
+        let pem = fs::read(&file).map_err(|cause| cause.to_string())?;
+        certificates.extend(Certificate::from_pem_bundle(&pem).map_err(|cause| told(&cause))?);
+    }
+    if certificates.is_empty() { Err("no certificate in PEM there".to_owned()) } else { Ok(certificates) }
+}
