@@ -2,81 +2,253 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::ground::{AgentOptions, BrokerPlace};
-use super::intake::IntakeBounds;
-use super::packet::PacketBounds;
 use super::route::{Pipeline, Routes};
-use super::sink::{Backoff, Sink, SinkSlot};
-use super::{Parts, names};
+use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
 use crate::config::{self, Settings};
-use crate::convert::{ConvertOptions, Converter};
-use crate::coordination::memory::MemoryGroup;
-use crate::coordination::{Coordinator, MemberRecord};
-use crate::model::{Complaint, Place, Severity};
-use crate::observe::{Board, Metrics};
+use crate::convert::{ConvertOptions, Converter, Repairs, Reserved};
+use crate::model::{Complaint, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, Publisher};
-use crate::transport::Broker;
 use crate::transport::dispatch::Dispatcher;
-use crate::transport::link::Link;
 
 /// Definitions, pipelines and publishers: what a reload replaces.
 pub struct Blueprint {
     routes: Arc<Routes>,
-    /// Sinks that have to be put into the place of a former one of the same name.
+    /// Sinks to be put into the place of a former one of the same name.
     replacements: Vec<(Arc<SinkSlot>, Sink)>,
     publishers: Publishers,
 }
 
-/// The publishers by what they take and their URL: sinks of one file that name the same URL share one.
+/// The publishers by what they take and their URL: sinks that name the same URL share one.
 type Publishers = BTreeMap<(publish::Kind, String), Arc<dyn Publisher>>;
 
 impl Blueprint {
     /// Reads the definition files and builds the publishers. Publishers and sinks of `previous` that are still wanted
-    /// are kept. Nothing is built unless everything is right; all complaints come at once.
+    /// are kept as they are. There is a blueprint unless a complaint is an error; all complaints come at once.
     pub fn build(
         settings: &Settings,
         context: &publish::Context,
         previous: Option<&Blueprint>,
     ) -> (Option<Blueprint>, Vec<Complaint>) {
-        let (definitions, mut complaints) = config::definitions::load(settings);
-        let (converter, more) = Converter::build(definitions.sources(), convert_options(settings));
-        complaints.extend(more);
-        let mut plans = Vec::new();
-        for (kind, node) in
-            [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)]
-        {
-            match node.as_ref().map(|node| Plan::read(kind, node)) {
-                Some(Ok(plan)) => plans.push(plan),
-                Some(Err(more)) => complaints.extend(more),
-                None => {}
-            }
-        }
-        let dispatcher = dispatcher(settings, &mut complaints);
-        let slots = SlotTable::even(u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX));
-        let slots = slots.map_err(|e| complaints.push(Complaint::error(&nowhere(), e.to_string()))).ok();
+        let (read, mut complaints) = read(settings);
+        let Some(read) = read else { return (None, complaints) };
         let mut publishers = Publishers::new();
-        for plan in &plans {
+        for plan in &read.plans {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
         }
-        let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
-        let (Some(converter), Some(slots), false) = (converter, slots, wrong) else { return (None, complaints) };
-        let mut blueprint = Blueprint {
-            routes: Arc::new(Routes {
-                dispatcher,
-                converter,
-                sample_pipelines: Vec::new(),
-                event_pipelines: Vec::new(),
-                sinks: Vec::new(),
-                slots,
-            }),
-            replacements: Vec::new(),
-            publishers,
+        if complaints.iter().any(|c| c.severity == Severity::Error) {
+            return (None, complaints);
+        }
+        let mut drawing = Drawing { previous, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
+        let (mut sample_pipelines, mut event_pipelines) = (Vec::new(), Vec::new());
+        for plan in &read.plans {
+            let pipelines = drawing.pipelines(plan);
+            match plan.kind {
+                pipeline::Kind::Samples => sample_pipelines.extend(pipelines),
+                pipeline::Kind::Events => event_pipelines.extend(pipelines),
+            }
+        }
+        let Drawing { sinks, replacements, .. } = drawing;
+        let Read { converter, dispatcher, slots, .. } = read;
+        let routes = Routes { dispatcher, converter, sample_pipelines, event_pipelines, sinks, slots };
+        (Some(Blueprint { routes: Arc::new(routes), replacements, publishers }), complaints)
+    }
+
+    /// The routes.
+    pub(super) fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// Puts changed sinks into the places of their predecessors; how many.
+    pub(super) fn take_over(&mut self) -> usize {
+        let replacements = std::mem::take(&mut self.replacements);
+        let changed = replacements.len();
+        for (slot, sink) in replacements {
+            slot.replace(sink);
+        }
+        changed
+    }
+
+    /// Closes the publishers that `next` does not use any more; all of them if there is no next.
+    pub(super) async fn close(&self, next: Option<&Blueprint>) {
+        for (key, publisher) in &self.publishers {
+            if !next.is_some_and(|next| next.publishers.contains_key(key)) {
+                publisher.close().await;
+            }
+        }
+    }
+}
+
+/// The converter alone, for commands that publish nothing.
+pub fn converter(settings: &Settings) -> (Option<Converter>, Vec<Complaint>) {
+    let (definitions, mut complaints) = config::definitions::load(settings);
+    let converter = definitions.and_then(|definitions| {
+        let (converter, more) = Converter::build(&sources(&definitions), convert_options(settings));
+        complaints.extend(more);
+        converter
+    });
+    (converter, complaints)
+}
+
+/// Everything there is to complain about in the files that the settings name, without building anything.
+pub fn check(settings: &Settings) -> Vec<Complaint> {
+    let (read, mut complaints) = read(settings);
+    for (plan, sink, publisher) in read.iter().flat_map(|read| &read.plans).flat_map(publishers_of) {
+        if let Err(error) = publish::check(&publisher.url, publish_kind(plan.kind)) {
+            complaints.push(Complaint::error(&publisher.place, format!("sink {}: {error}", sink.name)));
+        }
+    }
+    complaints
+}
+
+/// What the definition files say.
+struct Read {
+    converter: Converter,
+    plans: Vec<Plan>,
+    dispatcher: Dispatcher,
+    slots: SlotTable,
+}
+
+/// Reads everything that is not publishers.
+fn read(settings: &Settings) -> (Option<Read>, Vec<Complaint>) {
+    let (definitions, mut complaints) = config::definitions::load(settings);
+    let Some(definitions) = definitions else { return (None, complaints) };
+    let (converter, more) = Converter::build(&sources(&definitions), convert_options(settings));
+    complaints.extend(more);
+    let mut plans = Vec::new();
+    for (kind, node) in [
+        (pipeline::Kind::Samples, &definitions.pipeline),
+        (pipeline::Kind::Events, &definitions.event_pipeline),
+    ] {
+        match node.as_ref().map(|node| Plan::read(kind, node)) {
+            Some(Ok(plan)) => plans.push(plan),
+            Some(Err(more)) => complaints.extend(more),
+            None => {}
+        }
+    }
+    let written = Place { file: "[nephoscope] accept_notifications".into(), line: 0 };
+    let dispatcher = Dispatcher::parse(&settings.intake.accept_notifications)
+        .map_err(|wrong| complaints.extend(wrong.iter().map(|text| Complaint::error(&written, text))))
+        .ok();
+    let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
+    let written = Place { file: "[notification] pipeline_processing_queues".into(), line: 0 };
+    let slots = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
+    let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
+    let read = match (converter, dispatcher, slots) {
+        (Some(converter), Some(dispatcher), Some(slots)) if !wrong => Some(Read { converter, plans, dispatcher, slots }),
+        _ => None,
+    };
+    (read, complaints)
+}
+
+fn sources(definitions: &config::definitions::Definitions) -> crate::convert::Sources {
+    crate::convert::Sources { meters: definitions.meters.clone(), events: definitions.events.clone() }
+}
+
+fn convert_options(settings: &Settings) -> ConvertOptions {
+    let conversion = &settings.conversion;
+    ConvertOptions {
+        sample_source: conversion.sample_source.clone(),
+        reserved_metadata: Reserved {
+            prefixes: conversion.reserved_metadata_namespace.clone(),
+            keys: conversion.reserved_metadata_keys.clone(),
+            length_chars: i64::try_from(conversion.reserved_metadata_length).unwrap_or(i64::MAX),
+        },
+        drop_unmatched_notifications: conversion.drop_unmatched_notifications,
+        store_raw: conversion.store_raw.iter().filter_map(|name| Priority::from_name(name)).collect(),
+        disable_non_metric_meters: conversion.disable_non_metric_meters,
+        repairs: Repairs {
+            context_fallback: conversion.user_id_fallback == config::settings::Fallback::Repaired,
+            ..Repairs::default()
+        },
+    }
+}
+
+/// The plans' publishers, each with its sink.
+fn publishers_of(plan: &Plan) -> impl Iterator<Item = (&Plan, &pipeline::Sink, &pipeline::PublisherUrl)> {
+    plan.sinks.iter().flat_map(move |sink| sink.publishers.iter().map(move |publisher| (plan, sink, publisher)))
+}
+
+fn build_publishers(
+    plan: &Plan,
+    context: &publish::Context,
+    previous: Option<&Blueprint>,
+    publishers: &mut Publishers,
+    complaints: &mut Vec<Complaint>,
+) {
+    let kind = publish_kind(plan.kind);
+    for (_, sink, publisher) in publishers_of(plan) {
+        let key = (kind, publisher.url.clone());
+        if publishers.contains_key(&key) {
+            continue;
+        }
+        let kept = previous.and_then(|previous| previous.publishers.get(&key)).cloned();
+        match kept.map_or_else(|| publish::build(&publisher.url, kind, context), Ok) {
+            Ok(built) => drop(publishers.insert(key, built)),
+            Err(error) => complaints.push(Complaint::error(&publisher.place, format!("sink {}: {error}", sink.name))),
+        }
+    }
+}
+
+fn publish_kind(kind: pipeline::Kind) -> publish::Kind {
+    match kind {
+        pipeline::Kind::Samples => publish::Kind::Samples,
+        pipeline::Kind::Events => publish::Kind::Events,
+    }
+}
+
+/// Sinks as they come together.
+struct Drawing<'a> {
+    previous: Option<&'a Blueprint>,
+    publishers: &'a Publishers,
+    sinks: Vec<Arc<SinkSlot>>,
+    replacements: Vec<(Arc<SinkSlot>, Sink)>,
+}
+
+impl Drawing<'_> {
+    /// The pipelines of a plan; its sinks are added to those of all plans.
+    fn pipelines(&mut self, plan: &Plan) -> Vec<Pipeline> {
+        let first = self.sinks.len();
+        for sink in &plan.sinks {
+            let slot = self.slot(plan.kind, sink);
+            self.sinks.push(slot);
+        }
+        let pipeline = |p: &pipeline::Pipeline| Pipeline {
+            name: p.name.as_str().into(),
+            filter: p.filter.clone(),
+            sink: first + p.sink,
         };
-        blueprint.route(&plans, previous);
-        (Some(blueprint), complaints)
+        plan.pipelines.iter().map(pipeline).collect()
+    }
+
+    /// The place of a sink: the one it had, if it had one.
+    fn slot(&mut self, kind: pipeline::Kind, sink: &pipeline::Sink) -> Arc<SinkSlot> {
+        let name = match kind {
+            pipeline::Kind::Samples => sink.name.clone(),
+            pipeline::Kind::Events => format!("event:{}", sink.name),
+        };
+        let urls: Vec<&str> = sink.publishers.iter().map(|p| p.url.as_str()).collect();
+        let written = urls.join("\n");
+        let former = self.previous.and_then(|p| p.routes.sinks.iter().find(|slot| *slot.name == *name));
+        if let Some(former) = former
+            && former.current().written == written
+        {
+            return Arc::clone(former);
+        }
+        let publisher = |url: &&str| {
+            let key = (publish_kind(kind), (*url).to_owned());
+            let built = self.publishers.get(&key)?;
+            Some((Arc::from(publish::shown(url)), Arc::clone(built)))
+        };
+        let built = Sink { publishers: urls.iter().filter_map(publisher).collect(), written };
+        match former {
+            Some(former) => {
+                self.replacements.push((Arc::clone(former), built));
+                Arc::clone(former)
+            }
+            None => Arc::new(SinkSlot::new(&name, built)),
+        }
     }
 }

@@ -33,8 +33,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::config::Settings;
 use crate::coordination::{Coordinator, MemberRecord};
+use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
+use crate::publish;
 use direct::DirectSinks;
 use nursery::Nursery;
 use parking::Parking;
@@ -126,21 +129,26 @@ impl Agent {
         }
     }
 
-    /// Takes over another configuration: sinks that did not change keep their publishers, queues that did not change
-    /// keep their listeners. How many sinks are others now.
-    pub async fn reload(&self, next: Blueprint) -> usize {
+    /// Reads another configuration for this agent; nothing changes yet.
+    pub async fn prepare(
+        &self,
+        settings: &Settings,
+        context: &publish::Context,
+    ) -> (Option<Blueprint>, Vec<Complaint>) {
+        Blueprint::build(settings, context, Some(&*self.blueprint.lock().await))
+    }
+
+    /// Takes over a prepared configuration: sinks that did not change keep their publishers, queues that did not
+    /// change keep their listeners. How many sinks are others now.
+    pub async fn reload(&self, mut next: Blueprint) -> usize {
         let mut present = self.blueprint.lock().await;
-        let (next, replaced) = next.succeed(&present);
-        let changed = replaced.len();
+        let changed = next.take_over();
         let (done, taken) = oneshot::channel();
         if self.control.send(Control::Reload(Arc::clone(next.routes()), done)).await.is_ok() {
             let _ended = taken.await;
         }
-        *present = next;
-        drop(present);
-        for sink in replaced {
-            sink.close().await;
-        }
+        let former = std::mem::replace(&mut *present, next);
+        former.close(Some(&*present)).await;
         changed
     }
 
@@ -156,7 +164,7 @@ impl Agent {
             for place in &self.ground.brokers {
                 place.link.stop().await;
             }
-            self.blueprint.lock().await.close().await;
+            self.blueprint.lock().await.close(None).await;
         };
         tokio::pin!(drained);
         let mut report = tokio::time::interval_at(began + BUSY_REPORT, BUSY_REPORT);

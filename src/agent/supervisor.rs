@@ -227,7 +227,7 @@ impl Supervisor {
                 self.step(term, Happening::Viewed(self.group(view)))
             }
             Err(error) => {
-                self.ground.metrics.view_failed(&error.to_string());
+                self.ground.metrics.group_silent(&error.to_string());
                 *next_view = Instant::now() + TICK;
                 false
             }
@@ -279,7 +279,7 @@ impl Supervisor {
                         Ok(Some(epoch)) => Happening::Claimed { unit, epoch },
                         Ok(None) => Happening::ClaimRefused { unit },
                         Err(error) => {
-                            metrics.view_failed(&error.to_string());
+                            metrics.group_silent(&error.to_string());
                             Happening::ClaimRefused { unit }
                         }
                     };
@@ -365,7 +365,7 @@ impl Supervisor {
         let record = MemberRecord { ready, ..self.record.clone() };
         async move {
             if let Err(error) = membership.describe(record).await {
-                metrics.view_failed(&error.to_string());
+                metrics.group_silent(&error.to_string());
             }
         }
     }

@@ -32,15 +32,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return refuse_errors(complaints.into_iter().chain(more).collect());
     }
     observe::logs::init(&assembly::log_settings(&settings)).map_err(|e| Failure::Other(e.to_string()))?;
+    let metrics = Metrics::new();
     for complaint in complaints.iter().chain(&more) {
-        observe::logs::configuration_warning(complaint);
+        metrics.configuration_warned(complaint);
     }
-    runtime()?.block_on(serve(&arguments.config, settings))
+    runtime()?.block_on(serve(&arguments.config, settings, metrics))
 }
 
-async fn serve(config: &ConfigArguments, settings: Settings) -> Result<(), Failure> {
+async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|e| Failure::Other(format!("cannot listen for signals: {e}")))?;
-    let (metrics, board, stop) = (Metrics::new(), Board::new(), CancellationToken::new());
+    let (board, stop) = (Board::new(), CancellationToken::new());
     let server = match settings.observing.listen {
         Some(address) => {
             let server = observe::http::serve(address, metrics.clone(), board.clone(), stop.clone()).await;
@@ -105,7 +106,7 @@ async fn reload(
     let wrong = complaints.iter().any(|c: &Complaint| c.severity == Severity::Error);
     match next.filter(|_| !wrong) {
         Some(next) => {
-            complaints.iter().for_each(observe::logs::configuration_warning);
+            complaints.iter().for_each(|c| metrics.configuration_warned(c));
             metrics.reload_taken(agent.reload(next).await);
         }
         None => metrics.reload_refused(&complaints),

@@ -86,6 +86,7 @@ struct Families {
     in_flight_bytes: Series<1, Gauge>,
 
     reloads: Series<1, Counter>,
+    troubles: Series<1, Counter>,
 }
 
 /// 0.5 ms to 16 s.
@@ -134,6 +135,7 @@ impl Metrics {
             link_losses: r.counters("link_losses", ["link"], "Times a link that was up went down"),
             in_flight_messages: r.gauges("in_flight_messages", ["link"], "Messages sent and not yet confirmed"),
             in_flight_bytes: r.gauges("in_flight_bytes", ["link"], "Bytes sent and not yet confirmed"),
+            troubles: r.counters("troubles", ["what"], "Steps of the agent that failed and are tried again"),
             reloads: r.counters("reloads", ["outcome"], "Reloads of the configuration: taken, unchanged or refused"),
             registry: Registry::default(),
             rows: String::new(),
@@ -332,7 +334,59 @@ impl Metrics {
         self.0.in_flight_bytes.of([link]).set(gauge_value(bytes));
     }
 
+    // --- the agent's own steps: what fails is tried again ---
+
+    /// This member is in the group.
+    pub fn member_joined(&self, member: &str, backend: &str) {
+        info!(event = "cluster.member.joined", member, backend, "joined the group");
+    }
+
+    /// Joining failed and is tried again.
+    pub fn join_failed(&self, cause: &str, wait: Duration) {
+        warn!(event = "cluster.member.not_joined", cause, ?wait, "cannot join yet");
+        self.0.troubles.of(["join"]).inc();
+    }
+
+    /// The group did not answer: owners keep working, nothing is taken over meanwhile.
+    pub fn group_silent(&self, cause: &str) {
+        warn!(event = "cluster.silent", cause, "the group does not answer");
+        self.0.troubles.of(["group"]).inc();
+    }
+
+    /// A queue could not be opened; it is given back and claimed again later.
+    pub fn queue_not_opened(&self, queue: &str, cause: &str) {
+        warn!(event = "agent.queue.not_opened", queue, cause, "cannot open the queue yet");
+        self.0.troubles.of(["open"]).inc();
+    }
+
+    /// A pipeline queue did not take a packet: its notifications go back to the main queue.
+    pub fn packet_not_taken(&self, queue: &str, cause: &str) {
+        warn!(event = "packet.not_taken", queue, cause, "a packet was not taken, its notifications go back");
+        self.0.troubles.of(["packet"]).inc();
+    }
+
+    /// A message could not be put aside: it goes back, and nothing more is taken from its queue for a while.
+    pub fn parking_failed(&self, queue: &str, cause: &str) {
+        error!(event = "message.not_parked", queue, cause, "cannot put a message aside; drain or enlarge the parking queue");
+        self.0.troubles.of(["park"]).inc();
+    }
+
+    /// A drain goes on; these are still busy.
+    pub fn drain_waits(&self, since: Duration, busy: &str) {
+        warn!(event = "agent.drain.waits", ?since, busy, "still busy");
+    }
+
+    /// Everything was finished and given up in order.
+    pub fn drained(&self, took: Duration) {
+        info!(event = "agent.drained", ?took, "drained");
+    }
+
     // --- configuration ---
+
+    /// The configuration is usable, but the operator should know this.
+    pub fn configuration_warned(&self, complaint: &Complaint) {
+        warn!(event = "config.warning", "{complaint}");
+    }
 
     /// The configuration was read again and taken; `changed` pipelines are others now.
     pub fn reload_taken(&self, changed: usize) {
