@@ -1,0 +1,310 @@
+//! `make bench`: the agent against a bare consume-and-ack loop on the same broker, in the same run.
+//!
+//! One machine, RabbitMQ and etcd on loopback, 20,000 mixed notifications pre-filled, the file publisher. Printed, never
+//! gated on: absolute figures drift by a factor of two between runs on shared machines, ratios do not.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench fails by panicking")]
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for people")]
+
+#[path = "../tests/rig/mod.rs"]
+mod rig;
+
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const NOTIFICATIONS: usize = 20_000;
+const RUNS: usize = 3;
+const LATENCY_RATE: u64 = 100;
+const LATENCY_SECONDS: u64 = 10;
+/// Past this something is wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let bench = Bench::new().await;
+        println!(
+            "{NOTIFICATIONS} notifications, mean {} bytes, {} cores, RabbitMQ on loopback, classic queues, file publisher",
+            bench.bodies.iter().map(Vec::len).sum::<usize>() / bench.bodies.len(),
+            std::thread::available_parallelism().map_or(0, usize::from)
+        );
+        println!("{:<14} {:>9} {:>7} {:>13} {:>9} {:>14}", "loop", "per s", "ratio", "CPU s/1,000", "RSS MiB", "first msg ms");
+        let (mut bare, mut direct, mut partitioned) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            // Interleaved, so that a slow minute of the machine hits all three.
+            bare.push(bench.bare().await);
+            direct.push(bench.agent(Mode::Direct).await);
+            partitioned.push(bench.agent(Mode::Partitioned).await);
+        }
+        let reference = median(bare.iter().map(|d| d.rate));
+        for (name, drains) in [("bare lapin", bare), ("direct", direct), ("partitioned", partitioned)] {
+            let rate = median(drains.iter().map(|d| d.rate));
+            println!(
+                "{name:<14} {rate:>9.0} {:>6.0}% {:>13.3} {:>9.1} {:>14.0}",
+                100.0 * rate / reference,
+                median(drains.iter().map(|d| d.cpu_per_thousand)),
+                median(drains.iter().map(|d| d.rss_mib)),
+                median(drains.iter().map(|d| d.first_ms)),
+            );
+        }
+        println!("(median of {RUNS}; aims: direct 60 %, partitioned 35 % of bare, RSS under 60 MiB, first message under 300 ms)");
+        for mode in [Mode::Direct, Mode::Partitioned] {
+            let mut latencies = bench.latency(mode).await;
+            latencies.sort_unstable();
+            let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+            println!("latency at {LATENCY_RATE}/s, {mode:?}: p50 {:.1} ms, p99 {:.1} ms, {} samples", at(0.5), at(0.99), latencies.len());
+        }
+    });
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mode {
+    Direct,
+    Partitioned,
+}
+
+/// What one drain of the queue showed.
+struct Drain {
+    rate: f64,
+    cpu_per_thousand: f64,
+    rss_mib: f64,
+    first_ms: f64,
+}
+
+struct Bench {
+    rabbit: rig::Rabbit,
+    etcd: rig::Etcd,
+    channel: Channel,
+    bodies: Vec<Vec<u8>>,
+    folder: PathBuf,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let (rabbit, etcd) = (rig::rabbitmq(), rig::etcd());
+        let connection = Connection::connect(&rabbit.url, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("throughput");
+        fs::create_dir_all(&folder).unwrap();
+        let bodies = include_str!("../config/notifications.jsonl").lines().map(|l| l.as_bytes().to_vec()).collect();
+        // The connection lives as long as its channel's last user: the process.
+        std::mem::forget(connection);
+        Bench { rabbit, etcd, channel, bodies, folder }
+    }
+
+    /// A fresh main queue, as oslo.messaging declares it, with the notifications in it.
+    async fn fill(&self, topic: &str, count: usize) {
+        let queue = format!("{topic}.info");
+        self.channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+        self.channel.exchange_declare("nova".into(), ExchangeKind::Topic, ExchangeDeclareOptions::default(), FieldTable::default()).await.unwrap();
+        self.channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
+        self.channel.queue_bind(queue.as_str().into(), "nova".into(), queue.as_str().into(), QueueBindOptions::default(), FieldTable::default()).await.unwrap();
+        let mut confirms = Vec::new();
+        for body in self.bodies.iter().cycle().take(count) {
+            let properties = BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
+            let sent = self.channel.basic_publish("nova".into(), queue.as_str().into(), BasicPublishOptions::default(), body, properties);
+            confirms.push(sent.await.unwrap());
+        }
+        for confirm in confirms {
+            confirm.await.unwrap();
+        }
+    }
+
+    /// Messages ready in a queue.
+    async fn ready(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await.unwrap().message_count()
+    }
+
+    /// A bare lapin loop: consume, ack every hundredth with `multiple`.
+    async fn bare(&self) -> Drain {
+        self.fill("bare", NOTIFICATIONS).await;
+        let cpu = cpu_seconds(std::process::id());
+        let began = Instant::now();
+        let connection = Connection::connect(&self.rabbit.url, ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.basic_qos(1_000, BasicQosOptions::default()).await.unwrap();
+        let mut consumer =
+            channel.basic_consume("bare.info".into(), "bench".into(), BasicConsumeOptions::default(), FieldTable::default()).await.unwrap();
+        let mut first = None;
+        for n in 1..=NOTIFICATIONS {
+            let delivery = consumer.next().await.unwrap().unwrap();
+            first.get_or_insert_with(Instant::now);
+            if n % 100 == 0 {
+                channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true }).await.unwrap();
+            }
+        }
+        let first = first.unwrap();
+        let rate = NOTIFICATIONS as f64 / first.elapsed().as_secs_f64();
+        let cpu = cpu_seconds(std::process::id()) - cpu;
+        connection.close(200, "done".into()).await.unwrap();
+        Drain {
+            rate,
+            cpu_per_thousand: cpu / (NOTIFICATIONS as f64 / 1e3),
+            rss_mib: rss_mib(std::process::id()),
+            first_ms: (first - began).as_secs_f64() * 1e3,
+        }
+    }
+
+    /// The agent, as a process of its own, on the same filled queue.
+    async fn agent(&self, mode: Mode) -> Drain {
+        let topic = format!("bench{mode:?}").to_lowercase();
+        self.fill(&topic, NOTIFICATIONS).await;
+        let queue = format!("{topic}.info");
+        let config = self.configure(&topic, mode);
+        let began = Instant::now();
+        let agent = Agent::start(&config);
+        while self.ready(&queue).await as usize == NOTIFICATIONS {
+            assert!(began.elapsed() < PATIENCE, "the agent takes nothing");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let first = Instant::now();
+        // Every notification of the mix makes one event: the last line tells the end.
+        let events = self.folder.join(format!("{topic}-events.json"));
+        let mut lines = Lines::open(&events);
+        while lines.count() < NOTIFICATIONS {
+            assert!(began.elapsed() < PATIENCE, "{} of {NOTIFICATIONS} events after {PATIENCE:?}", lines.count());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let rate = NOTIFICATIONS as f64 / first.elapsed().as_secs_f64();
+        let pid = agent.0.id();
+        Drain {
+            rate,
+            cpu_per_thousand: cpu_seconds(pid) / (NOTIFICATIONS as f64 / 1e3),
+            rss_mib: rss_mib(pid),
+            first_ms: (first - began).as_secs_f64() * 1e3,
+        }
+    }
+
+    /// From handing a notification to the broker to its event's line in the file.
+    async fn latency(&self, mode: Mode) -> Vec<Duration> {
+        let topic = format!("latency{mode:?}").to_lowercase();
+        self.fill(&topic, 1).await;
+        let agent = Agent::start(&self.configure(&topic, mode));
+        let mut lines = Lines::open(&self.folder.join(format!("{topic}-events.json")));
+        let began = Instant::now();
+        while lines.count() < 1 {
+            assert!(began.elapsed() < PATIENCE, "the agent publishes nothing");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut latencies = Vec::new();
+        let mut beat = tokio::time::interval(Duration::from_micros(1_000_000 / LATENCY_RATE));
+        for n in 0..(LATENCY_RATE * LATENCY_SECONDS) as usize {
+            beat.tick().await;
+            let sent = Instant::now();
+            let body = &self.bodies[n % self.bodies.len()];
+            let key = format!("{topic}.info");
+            let properties = BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
+            self.channel.basic_publish("nova".into(), key.as_str().into(), BasicPublishOptions::default(), body, properties).await.unwrap();
+            while lines.count() < n + 2 {
+                assert!(sent.elapsed() < PATIENCE, "one notification got lost");
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+            latencies.push(sent.elapsed());
+        }
+        drop(agent);
+        latencies
+    }
+
+    fn configure(&self, topic: &str, mode: Mode) -> PathBuf {
+        let folder = self.folder.display();
+        for name in ["samples", "events"] {
+            let _absent = fs::remove_file(self.folder.join(format!("{topic}-{name}.json")));
+        }
+        let config = self.folder.join(format!("{topic}.conf"));
+        let coordination = match mode {
+            Mode::Direct => String::new(),
+            Mode::Partitioned => format!("workload_partitioning = true\n[coordination]\nbackend_url = etcd3://{}\n", self.etcd.endpoint),
+        };
+        let written = format!(
+            "[DEFAULT]\ntransport_url = rabbit://guest:guest@127.0.0.1:{}/\npipeline_cfg_file = {folder}/{topic}-pipeline.yaml\n\
+             event_pipeline_cfg_file = {folder}/{topic}-event_pipeline.yaml\n[oslo_messaging_notifications]\ntopics = {topic}\n\
+             [nephoscope]\ngroup = {topic}-{}\nlisten =\nlog_level = warn\n[notification]\n{coordination}",
+            self.rabbit.port,
+            std::process::id(),
+        );
+        fs::write(&config, written).unwrap();
+        for (kind, key, file) in [("meter", "meters", "pipeline"), ("event", "events", "event_pipeline")] {
+            let lines = if kind == "meter" { "samples" } else { "events" };
+            let text = format!(
+                "sources: [{{name: {kind}_source, {key}: ['*'], sinks: [{kind}_sink]}}]\n\
+                 sinks: [{{name: {kind}_sink, publishers: ['file://{folder}/{topic}-{lines}.json?json']}}]\n"
+            );
+            fs::write(self.folder.join(format!("{topic}-{file}.yaml")), text).unwrap();
+        }
+        config
+    }
+}
+
+/// An agent's process; ended when dropped.
+struct Agent(Child);
+
+impl Agent {
+    fn start(config: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+        Agent(command.args(["run", "--config-file"]).arg(config).stdin(Stdio::null()).spawn().expect("the agent starts"))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _gone = Command::new("kill").arg(self.0.id().to_string()).status();
+        let _status = self.0.wait();
+    }
+}
+
+/// Counts the lines of a growing file without reading any of it twice.
+struct Lines {
+    path: PathBuf,
+    read: u64,
+    count: usize,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Self {
+        Lines { path: path.to_owned(), read: 0, count: 0 }
+    }
+
+    fn count(&mut self) -> usize {
+        use std::io::{Read, Seek, SeekFrom};
+        let Ok(mut file) = fs::File::open(&self.path) else { return 0 };
+        let mut new = Vec::new();
+        file.seek(SeekFrom::Start(self.read)).unwrap();
+        file.read_to_end(&mut new).unwrap();
+        self.read += new.len() as u64;
+        self.count += new.iter().filter(|b| **b == b'\n').count();
+        self.count
+    }
+}
+
+/// CPU seconds of a process so far, user and system.
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_name = stat.rsplit(')').next().unwrap();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+    // USER_HZ is 100 on every Linux there is.
+    ticks / 100.0
+}
+
+/// Peak resident size of a process so far.
+fn rss_mib(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
