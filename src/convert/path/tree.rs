@@ -1,0 +1,164 @@
+//! What a path means, as a tree.
+
+use crate::convert::python::{Comparison, Operator, Pattern, Raised, Substitution};
+use crate::model::Value;
+
+/// A path, or a part of one (Ceilometer reference, Appendix A).
+#[derive(Debug, Clone)]
+pub(super) enum Tree {
+    /// `$`: the outermost object; for a computed value, that value.
+    Root,
+    /// `@`, `` `this` ``.
+    This,
+    /// `` `parent` ``.
+    Parent,
+    /// `name`, `a,b`, `['name']`.
+    Members(Box<[Name]>),
+    /// `*`, or a list of names with a quoted `*` among them.
+    Every,
+    /// `[n]`; numbers past 64 bits are cut to them, which no list can tell.
+    Index(i64),
+    /// `[*]`, `[a:b]`.
+    Slice(Option<i64>, Option<i64>),
+    /// `a.b`, `a[…]`.
+    Child(Box<Tree>, Box<Tree>),
+    /// `a..b`.
+    Descendants(Box<Tree>, Box<Tree>),
+    /// `a where b`.
+    Where(Box<Tree>, Box<Tree>),
+    /// `a|b`.
+    Union(Box<Tree>, Box<Tree>),
+    /// `a & b`: raises. The sides are of no account.
+    Intersect,
+    /// `[?…]`.
+    Filter(Box<[Condition]>),
+    /// `` `sorted` ``, `[/a, \b]`: the keys, each with whether it is descending.
+    Sorted(Box<[(Tree, bool)]>),
+    /// `` `len` ``.
+    Len,
+    /// `` `split(c, segment, max)` ``.
+    Split { separator: char, segment: usize, max: Option<usize> },
+    /// `` `sub(/re/, replacement)` ``.
+    Sub(Box<Substitution>),
+    /// `a + b`.
+    Arithmetic(Operand, Operator, Operand),
+}
+
+/// A member's name, and where the members of the older, flat notifications are today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Name {
+    /// As written.
+    pub(super) text: Box<str>,
+    /// If the root has no such member: which member of it has what under which name.
+    pub(super) today: Option<(&'static str, Box<str>)>,
+}
+
+/// One side of an arithmetic operation.
+#[derive(Debug, Clone)]
+pub(super) enum Operand {
+    /// A number, or a single name, which is text here.
+    Literal(Value),
+    /// A path.
+    Path(Box<Tree>),
+}
+
+/// One condition of a filter.
+#[derive(Debug, Clone)]
+pub(super) struct Condition {
+    /// What is looked at.
+    pub(super) target: Tree,
+    /// What must hold; a path alone need only match.
+    pub(super) test: Option<Test>,
+}
+
+/// What must hold of a value that is not null.
+#[derive(Debug, Clone)]
+pub(super) struct Test {
+    /// Whether the value is taken as an integer first.
+    pub(super) coerced: bool,
+    /// The relation.
+    pub(super) relation: Relation,
+    /// What is compared with.
+    pub(super) literal: Value,
+}
+
+/// The relation of a test.
+#[derive(Debug, Clone)]
+pub(super) enum Relation {
+    /// `=`, `==`
+    Equal,
+    /// `!=`
+    Unequal,
+    /// `<` and its kin.
+    Ordered(Comparison),
+    /// `~`: what a pattern that does not compile raises comes at its use.
+    Matches(Result<Box<Pattern>, Raised>),
+}
+
+impl Tree {
+    /// Whether matches must know what contains them: `parent`, or a `$` that is not where the path begins.
+    pub(super) fn climbs(&self) -> bool {
+        self.climbs_from(true)
+    }
+
+    fn climbs_from(&self, beginning: bool) -> bool {
+        match self {
+            Tree::Root => !beginning,
+            Tree::Parent => true,
+            Tree::Child(left, right) | Tree::Descendants(left, right) | Tree::Where(left, right) => {
+                left.climbs_from(beginning) || right.climbs_from(false)
+            }
+            Tree::Union(left, right) => left.climbs_from(beginning) || right.climbs_from(beginning),
+            Tree::Arithmetic(left, _, right) => [left, right].into_iter().any(|operand| match operand {
+                Operand::Path(path) => path.climbs_from(beginning),
+                Operand::Literal(_) => false,
+            }),
+            // What stands in brackets begins anew at each item.
+            Tree::Filter(conditions) => conditions.iter().any(|condition| condition.target.climbs()),
+            Tree::Sorted(keys) => keys.iter().any(|(key, _)| key.climbs()),
+            _ => false,
+        }
+    }
+
+    /// The names of a bare `a.b.c` (perhaps with a `$` before it): nearly all paths are such.
+    pub(super) fn bare_names(&self) -> Option<Vec<Name>> {
+        match self {
+            Tree::Members(names) => <&[Name; 1]>::try_from(&**names).ok().map(|names| names.to_vec()),
+            Tree::Child(left, right) => {
+                let mut names = if matches!(**left, Tree::Root) { Vec::new() } else { left.bare_names()? };
+                names.extend(right.bare_names()?);
+                Some(names)
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets the names of root members find what the flat notifications of the older releases had there
+    /// (`_context_user_id`, `message_id`, `timestamp`).
+    pub(super) fn see_flat_members(&mut self) {
+        match self {
+            Tree::Members(names) => {
+                for name in names {
+                    name.today = match &*name.text {
+                        "message_id" | "timestamp" => Some(("metadata", name.text.clone())),
+                        text => text.strip_prefix("_context_").map(|rest| ("ctxt", rest.into())),
+                    };
+                }
+            }
+            Tree::Child(left, right) if matches!(**left, Tree::Root | Tree::This) => right.see_flat_members(),
+            Tree::Child(left, _) | Tree::Descendants(left, _) | Tree::Where(left, _) => left.see_flat_members(),
+            Tree::Union(left, right) => {
+                left.see_flat_members();
+                right.see_flat_members();
+            }
+            Tree::Arithmetic(left, _, right) => {
+                for operand in [left, right] {
+                    if let Operand::Path(path) = operand {
+                        path.see_flat_members();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}

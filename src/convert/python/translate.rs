@@ -1,0 +1,481 @@
+//! From the syntax of Python's `re` to that of `fancy-regex`.
+//!
+//! Read character by character, so that everything the two spell or mean differently is decided here: `$` (also before
+//! a last newline), `\Z`, octal and long escapes, `{,n}`, lone braces and brackets, `&&` in a class, verbose mode,
+//! what `\s` and `\w` contain. Groups lose their names: they are counted.
+//!
+//! Known to differ: `\b` and case-insensitivity follow the Unicode tables of the Rust library; a look-behind may be
+//! refused or accepted where Python judges its width otherwise.
+
+use super::Raised;
+use std::iter::Peekable;
+use std::str::CharIndices;
+
+/// Groups deeper than this are refused.
+const NESTING_MAX: usize = 100;
+/// Python's own limit.
+const REPEAT_MAX: u64 = 4_294_967_294;
+
+/// A translated expression.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Translated {
+    /// In the syntax of `fancy-regex`.
+    pub(super) text: String,
+    /// The number of capturing groups.
+    pub(super) groups: usize,
+    /// The names of groups, with their numbers.
+    pub(super) names: Vec<(String, usize)>,
+}
+
+fn error(text: impl Into<std::borrow::Cow<'static, str>>) -> Raised {
+    Raised::new("error", text)
+}
+
+/// Translates; an `error` where Python has one.
+pub(super) fn translate(text: &str) -> Result<Translated, Raised> {
+    let mut reader = Reader {
+        source: text,
+        chars: text.char_indices().peekable(),
+        out: Translated::default(),
+        flags: Flags::default(),
+        open: Vec::new(),
+        last: Last::Nothing,
+        nothing_yet: true,
+    };
+    reader.whole()?;
+    Ok(reader.out)
+}
+
+/// The flags that change what is written here; `i` and `s` only pass through.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flags {
+    ascii: bool,
+    multi_line: bool,
+    verbose: bool,
+}
+
+/// What a repetition would repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Nothing,
+    Position,
+    Item,
+    Repetition,
+}
+
+/// An open group: the flags to come back to, and its number.
+struct Group {
+    flags: Flags,
+    number: Option<usize>,
+}
+
+struct Reader<'a> {
+    source: &'a str,
+    chars: Peekable<CharIndices<'a>>,
+    out: Translated,
+    flags: Flags,
+    open: Vec<Group>,
+    last: Last,
+    nothing_yet: bool,
+}
+
+impl Reader<'_> {
+    fn next(&mut self) -> Option<char> {
+        self.chars.next().map(|(_, c)| c)
+    }
+
+    fn peek(&mut self) -> Option<char> {
+        self.chars.peek().map(|(_, c)| *c)
+    }
+
+    fn take(&mut self, c: char) -> bool {
+        self.chars.next_if(|(_, next)| *next == c).is_some()
+    }
+
+    fn rest(&mut self) -> &str {
+        let at = self.chars.peek().map_or(self.source.len(), |(at, _)| *at);
+        &self.source[at..]
+    }
+
+    fn push(&mut self, text: &str, last: Last) {
+        self.out.text.push_str(text);
+        self.last = last;
+        self.nothing_yet = false;
+    }
+
+    fn literal(&mut self, c: char) {
+        escape(c, &mut self.out.text);
+        self.last = Last::Item;
+        self.nothing_yet = false;
+    }
+
+    fn whole(&mut self) -> Result<(), Raised> {
+        while let Some(c) = self.next() {
+            match c {
+                c if self.flags.verbose && matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c') => {}
+                '#' if self.flags.verbose => while self.next().is_some_and(|c| c != '\n') {},
+                '\\' => self.escaped()?,
+                '[' => self.class()?,
+                '(' => self.group()?,
+                ')' => {
+                    let group = self.open.pop().ok_or_else(|| error("unbalanced parenthesis"))?;
+                    self.flags = group.flags;
+                    self.push(")", Last::Item);
+                }
+                '|' => self.push("|", Last::Nothing),
+                '.' => self.push(".", Last::Item),
+                '^' => self.push("^", Last::Position),
+                '$' if self.flags.multi_line => self.push("$", Last::Position),
+                '$' => self.push(r"(?=\n?\z)", Last::Position),
+                '*' | '+' | '?' => self.repetition(&c.to_string())?,
+                '{' => match self.braces()? {
+                    Some(repetition) => self.repetition(&repetition)?,
+                    None => self.literal('{'),
+                },
+                c => self.literal(c),
+            }
+        }
+        if self.open.is_empty() { Ok(()) } else { Err(error("missing ), unterminated subpattern")) }
+    }
+
+    fn repetition(&mut self, text: &str) -> Result<(), Raised> {
+        match self.last {
+            Last::Item => {}
+            Last::Repetition => return Err(error("multiple repeat")),
+            Last::Nothing | Last::Position => return Err(error("nothing to repeat")),
+        }
+        self.push(text, Last::Repetition);
+        if self.take('?') {
+            self.out.text.push('?');
+        } else if self.take('+') {
+            self.out.text.push('+');
+        }
+        Ok(())
+    }
+
+    /// After `{`: a repetition, or nothing read if this is a brace like any other.
+    fn braces(&mut self) -> Result<Option<String>, Raised> {
+        let rest = self.rest();
+        let Some(inner) = rest.find('}').map(|end| &rest[..end]) else { return Ok(None) };
+        let (low, high) = inner.split_once(',').unwrap_or((inner, inner));
+        let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        if inner.is_empty() || !is_number(low) || !is_number(high) {
+            return Ok(None);
+        }
+        let read = |text: &str| match text.parse::<u64>() {
+            Ok(number) if number <= REPEAT_MAX => Ok(number),
+            _ => Err(Raised::new("OverflowError", "the repetition number is too large")),
+        };
+        let low = if low.is_empty() { 0 } else { read(low)? };
+        let repetition = if high.is_empty() { format!("{{{low},}}") } else { format!("{{{low},{}}}", read(high)?) };
+        if !high.is_empty() && read(high)? < low {
+            return Err(error("min repeat greater than max repeat"));
+        }
+        let length = inner.len();
+        for _ in 0..=length {
+            self.next();
+        }
+        Ok(Some(repetition))
+    }
+
+    /// After a backslash outside a class.
+    fn escaped(&mut self) -> Result<(), Raised> {
+        let c = self.next().ok_or_else(|| error("bad escape (end of pattern)"))?;
+        match c {
+            'A' => self.push(r"\A", Last::Position),
+            'Z' => self.push(r"\z", Last::Position),
+            'b' | 'B' => self.push(if c == 'b' { r"\b" } else { r"\B" }, Last::Position),
+            'd' | 'D' | 's' | 'S' | 'w' | 'W' => self.push(category(c, self.flags.ascii), Last::Item),
+            '1'..='9' => self.reference_or_octal(c)?,
+            c => {
+                let c = self.character(c)?;
+                self.literal(c);
+            }
+        }
+        Ok(())
+    }
+
+    /// `\N`, `\NN` a group, `\OOO` a character.
+    fn reference_or_octal(&mut self, first: char) -> Result<(), Raised> {
+        let mut digits = String::from(first);
+        if let Some(second) = self.peek().filter(char::is_ascii_digit) {
+            self.next();
+            digits.push(second);
+            let octal = |c: char| matches!(c, '0'..='7');
+            if octal(first)
+                && octal(second)
+                && let Some(third) = self.peek().filter(|c| octal(*c))
+            {
+                self.next();
+                digits.push(third);
+                let c = octal_character(&digits)?;
+                self.literal(c);
+                return Ok(());
+            }
+        }
+        let number: usize = digits.parse().map_err(|_| error("invalid group reference"))?;
+        self.reference(number)
+    }
+
+    fn reference(&mut self, number: usize) -> Result<(), Raised> {
+        if number == 0 || number > self.out.groups {
+            return Err(error(format!("invalid group reference {number}")));
+        }
+        if self.open.iter().any(|group| group.number == Some(number)) {
+            return Err(error("cannot refer to an open group"));
+        }
+        self.push(&format!(r"(?:\{number})"), Last::Item);
+        Ok(())
+    }
+
+    /// The character of an escape that stands for one, in and outside classes; `c` is what follows the backslash.
+    fn character(&mut self, c: char) -> Result<char, Raised> {
+        Ok(match c {
+            'a' => '\x07',
+            'f' => '\x0c',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'v' => '\x0b',
+            'x' => self.hexadecimal(2)?,
+            'u' => self.hexadecimal(4)?,
+            'U' => self.hexadecimal(8)?,
+            '0'..='7' => {
+                let mut digits = String::from(c);
+                while digits.len() < 3
+                    && let Some(next) = self.peek().filter(|c| matches!(c, '0'..='7'))
+                {
+                    self.next();
+                    digits.push(next);
+                }
+                octal_character(&digits)?
+            }
+            c if c.is_ascii_alphanumeric() => return Err(error(format!("bad escape \\{c}"))),
+            c => c,
+        })
+    }
+
+    fn hexadecimal(&mut self, width: usize) -> Result<char, Raised> {
+        let rest = self.rest();
+        let digits = rest.get(..width).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
+        let c = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).and_then(char::from_u32);
+        for _ in 0..width {
+            self.next();
+        }
+        c.ok_or_else(|| error("incomplete escape"))
+    }
+
+    /// After `[`.
+    fn class(&mut self) -> Result<(), Raised> {
+        let unterminated = || error("unterminated character set");
+        let open = if self.take('^') { "[^" } else { "[" };
+        self.push(open, Last::Item);
+        let mut first = true;
+        loop {
+            let c = self.next().ok_or_else(unterminated)?;
+            if c == ']' && !first {
+                break;
+            }
+            first = false;
+            let low = self.class_item(c)?;
+            if self.peek() != Some('-') {
+                continue;
+            }
+            self.next();
+            let c = self.next().ok_or_else(unterminated)?;
+            if c == ']' {
+                escape('-', &mut self.out.text);
+                break;
+            }
+            let Some(low) = low else { return Err(error("bad character range")) };
+            let at = self.out.text.len();
+            let high = self.class_item(c)?.filter(|high| *high >= low);
+            let high = high.ok_or_else(|| error("bad character range"))?;
+            self.out.text.truncate(at);
+            self.out.text.push('-');
+            escape(high, &mut self.out.text);
+        }
+        self.out.text.push(']');
+        Ok(())
+    }
+
+    /// One item of a class is written; its character if it is one.
+    fn class_item(&mut self, c: char) -> Result<Option<char>, Raised> {
+        let c = match c {
+            '\\' => match self.next().ok_or_else(|| error("bad escape (end of pattern)"))? {
+                c @ ('d' | 'D' | 's' | 'S' | 'w' | 'W') => {
+                    self.out.text.push_str(category(c, self.flags.ascii));
+                    return Ok(None);
+                }
+                'b' => '\x08',
+                c => self.character(c)?,
+            },
+            c => c,
+        };
+        escape(c, &mut self.out.text);
+        Ok(Some(c))
+    }
+
+    /// After `(`.
+    fn group(&mut self) -> Result<(), Raised> {
+        if !self.take('?') {
+            return self.open_capturing();
+        }
+        let c = self.next().ok_or_else(|| error("unexpected end of pattern"))?;
+        match c {
+            ':' => self.open("(?:", None),
+            '>' => self.open("(?>", None),
+            '=' => self.open("(?=", None),
+            '!' => self.open("(?!", None),
+            '<' => match self.next() {
+                Some('=') => self.open("(?<=", None),
+                Some('!') => self.open("(?<!", None),
+                _ => Err(error("unknown extension ?<")),
+            },
+            '#' => {
+                while let Some(c) = self.next() {
+                    if c == ')' {
+                        return Ok(());
+                    }
+                }
+                Err(error("missing ), unterminated comment"))
+            }
+            'P' => match self.next() {
+                Some('<') => {
+                    let name = self.name('>')?;
+                    if self.out.names.iter().any(|(known, _)| *known == name) {
+                        return Err(error(format!("redefinition of group name '{name}'")));
+                    }
+                    self.out.names.push((name, self.out.groups + 1));
+                    self.open_capturing()
+                }
+                Some('=') => {
+                    let name = self.name(')')?;
+                    let number = self.out.names.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+                    self.reference(number.ok_or_else(|| error(format!("unknown group name '{name}'")))?)
+                }
+                _ => Err(error("unknown extension ?P")),
+            },
+            '(' => {
+                let condition = self.name_or_number(')')?;
+                let names = &self.out.names;
+                let number = match condition.parse::<usize>() {
+                    Ok(number) => number,
+                    Err(_) => names.iter().find(|(name, _)| *name == condition).map_or(0, |(_, number)| *number),
+                };
+                if number == 0 {
+                    return Err(error("bad group number"));
+                }
+                self.open(&format!("(?({number})"), None)
+            }
+            c => self.inline_flags(c),
+        }
+    }
+
+    fn open(&mut self, text: &str, number: Option<usize>) -> Result<(), Raised> {
+        if self.open.len() >= NESTING_MAX {
+            return Err(Raised::new("RecursionError", "the groups are nested too deep"));
+        }
+        self.open.push(Group { flags: self.flags, number });
+        self.push(text, Last::Nothing);
+        Ok(())
+    }
+
+    fn open_capturing(&mut self) -> Result<(), Raised> {
+        self.out.groups += 1;
+        self.open("(", Some(self.out.groups))
+    }
+
+    fn name_or_number(&mut self, end: char) -> Result<String, Raised> {
+        let mut name = String::new();
+        loop {
+            match self.next() {
+                Some(c) if c == end && !name.is_empty() => return Ok(name),
+                Some(c) if c != end => name.push(c),
+                _ => return Err(error("missing group name")),
+            }
+        }
+    }
+
+    fn name(&mut self, end: char) -> Result<String, Raised> {
+        let name = self.name_or_number(end)?;
+        let good = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(char::is_numeric);
+        if good { Ok(name) } else { Err(error(format!("bad character in group name '{name}'"))) }
+    }
+
+    /// `(?aimsux)` for the whole, only at its start; `(?aimsux-imsx:…)` for a group. `c` is the first letter.
+    fn inline_flags(&mut self, mut c: char) -> Result<(), Raised> {
+        let mut flags = self.flags;
+        let (mut on, mut off, mut clearing) = (String::new(), String::new(), false);
+        loop {
+            match c {
+                'a' if !clearing => flags.ascii = true,
+                'u' if !clearing => flags.ascii = false,
+                'm' => flags.multi_line = !clearing,
+                'x' => flags.verbose = !clearing,
+                'i' | 's' => {}
+                '-' if !clearing => clearing = true,
+                'L' => return Err(error("bad inline flags: cannot use 'L' flag with a str pattern")),
+                ')' if !clearing => {
+                    if !self.nothing_yet {
+                        return Err(error("global flags not at the start of the expression"));
+                    }
+                    self.flags = flags;
+                    if !on.is_empty() {
+                        self.out.text.push_str(&format!("(?{on})"));
+                    }
+                    return Ok(());
+                }
+                ':' => {
+                    let dash = if off.is_empty() { "" } else { "-" };
+                    self.open(&format!("(?{on}{dash}{off}:"), None)?;
+                    self.flags = flags;
+                    return Ok(());
+                }
+                c => return Err(error(format!("unknown flag or extension ?{c}"))),
+            }
+            if matches!(c, 'i' | 'm' | 's') {
+                if clearing {
+                    off.push(c)
+                } else if !on.contains(c) {
+                    on.push(c)
+                }
+            }
+            c = self.next().ok_or_else(|| error("missing -, : or )"))?;
+        }
+    }
+}
+
+fn octal_character(digits: &str) -> Result<char, Raised> {
+    let code = u32::from_str_radix(digits, 8).ok().filter(|code| *code <= 0o377);
+    code.and_then(char::from_u32).ok_or_else(|| error("octal escape value outside of range 0-0o377"))
+}
+
+/// A category as Python has it, in and outside classes.
+fn category(letter: char, ascii: bool) -> &'static str {
+    match (letter, ascii) {
+        ('d', false) => r"\d",
+        ('D', false) => r"\D",
+        ('s', false) => r"[\s\x1c-\x1f]",
+        ('S', false) => r"[^\s\x1c-\x1f]",
+        ('w', false) => r"[\p{L}\p{N}_]",
+        ('W', false) => r"[^\p{L}\p{N}_]",
+        ('d', true) => r"[0-9]",
+        ('D', true) => r"[^0-9]",
+        ('s', true) => r"[\t\n\r\x0b\x0c ]",
+        ('S', true) => r"[^\t\n\r\x0b\x0c ]",
+        ('w', true) => r"[0-9A-Za-z_]",
+        _ => r"[^0-9A-Za-z_]",
+    }
+}
+
+/// Writes a character that stands for itself.
+fn escape(c: char, out: &mut String) {
+    if matches!(
+        c,
+        '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' | '#' | '&' | '-' | '~'
+    ) {
+        out.push('\\');
+    }
+    out.push(c);
+}
