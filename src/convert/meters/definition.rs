@@ -1,0 +1,208 @@
+//! One meter definition, from what the operator wrote to what it means.
+
+use super::attributes::{Attributes, UserMetadata};
+use super::lookup::Lookup;
+use crate::convert::field::{Field, FieldError};
+use crate::convert::options::ConvertOptions;
+use crate::convert::python::{Pattern, Raised};
+use crate::convert::sampling::Sampling;
+use crate::model::{Complaint, Data, Node, Notification, Place, SampleType, Value};
+
+/// The keys that must be true in Python's sense, in the order in which their absence is reported.
+const REQUIRED: [&str; 6] = ["name", "type", "event_type", "unit", "volume", "resource_id"];
+
+/// A meter definition in force.
+pub(crate) struct MeterDefinition {
+    /// Where it is written.
+    pub(crate) place: Place,
+    /// Its name as written: a literal or a path.
+    pub(crate) name: Value,
+    /// Regular expressions, met at the start of the event type; with their text.
+    event_types: Vec<(String, Pattern)>,
+    /// Where each value is found.
+    pub(super) attributes: Attributes,
+    /// Named metadata, in order.
+    pub(super) metadata: Vec<(Box<str>, Field)>,
+    /// The user's own metadata.
+    pub(super) user_metadata: Option<UserMetadata>,
+    /// One sample, or as many as names are found.
+    lookup: Option<Lookup>,
+}
+
+/// Why a definition is not in force, and where that is written.
+pub(super) enum LoadFault {
+    /// The original skips it and goes on.
+    Skipped(Place, String),
+    /// The original loses all meters; we refuse to start.
+    Refused(Place, String),
+}
+
+impl MeterDefinition {
+    /// Reads a definition in the order of the original, whose first complaint decides.
+    pub(super) fn load(
+        entry: &Node,
+        options: &ConvertOptions,
+        complaints: &mut Vec<Complaint>,
+    ) -> Result<Self, LoadFault> {
+        let missing: Vec<&str> =
+            REQUIRED.into_iter().filter(|key| !entry.get(key).is_some_and(Node::is_truthy)).collect();
+        if !missing.is_empty() {
+            let why = format!("{} missing or empty", missing.join(", "));
+            return Err(LoadFault::Skipped(entry.place.clone(), why));
+        }
+        let event_types = event_types(entry)?;
+        let lookup = entry.get("lookup");
+        check_type(entry, lookup)?;
+        let attributes = Attributes::load(entry, options, complaints)?;
+        let metadata = metadata(entry)?;
+        let user_metadata = match entry.get("user_metadata").filter(|node| node.is_truthy()) {
+            Some(node) => {
+                let reserved = options.reserved_metadata.clone();
+                Some(UserMetadata { field: compile("user_metadata", node)?, reserved })
+            }
+            None => None,
+        };
+        let lookup = lookup.filter(|node| node.is_truthy()).map(|node| Lookup::load(node, options));
+        if let Some(lookup) = &lookup {
+            lookup.check(entry, &attributes, complaints);
+        }
+        let name = entry.get("name").map(Node::to_value).unwrap_or_default();
+        Ok(MeterDefinition {
+            place: entry.place.clone(),
+            name,
+            event_types,
+            attributes,
+            metadata,
+            user_metadata,
+            lookup,
+        })
+    }
+
+    /// Whether it looks at this event type. An expression that takes too long to match does not match.
+    pub(crate) fn matches(&self, event_type: &str) -> bool {
+        self.event_types.iter().any(|(_, pattern)| pattern.matches(event_type).unwrap_or(false))
+    }
+
+    /// The event types as written.
+    pub(crate) fn event_types(&self) -> impl Iterator<Item = &str> {
+        self.event_types.iter().map(|(text, _)| text.as_str())
+    }
+
+    /// Makes its samples. A sample that cannot be made is a complaint; the others are made.
+    pub(crate) fn sample(&self, sampling: &mut Sampling<'_>) {
+        let made = match &self.lookup {
+            None => self.sample_one(sampling),
+            Some(lookup) => lookup.sample(self, sampling),
+        };
+        if let Err(raised) = made {
+            self.complain(sampling, &raised);
+        }
+    }
+
+    pub(super) fn complain(&self, sampling: &mut Sampling<'_>, raised: &Raised) {
+        sampling.complain(&self.place, &format!("meter {}", self.shown_name()), raised);
+    }
+
+    /// The name for complaints.
+    pub(crate) fn shown_name(&self) -> String {
+        match &self.name {
+            Value::Str(name) => name.to_string(),
+            other => crate::model::json::to_string(other),
+        }
+    }
+
+    /// Every attribute with a path: its key, the path, and what it finds, for the operator's eyes.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &Field)> {
+        let metadata = self.metadata.iter().map(|(name, field)| (&**name, field));
+        let user = self.user_metadata.iter().map(|user| ("user_metadata", &user.field));
+        self.attributes.fields().chain(metadata).chain(user)
+    }
+
+    fn sample_one(&self, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
+        let root = sampling.notification().root();
+        let metadata = self.metadata(sampling.notification())?;
+        let found = self.attributes.first(root)?;
+        let draft = found.draft(metadata, sampling)?;
+        sampling.push(draft);
+        Ok(())
+    }
+
+    /// The metadata that the definition names: only what is true in Python's sense.
+    pub(super) fn metadata(&self, notification: &Notification) -> Result<crate::model::Dict, Raised> {
+        let mut pairs = Vec::with_capacity(self.metadata.len());
+        for (name, field) in &self.metadata {
+            if let Some(value) = field.first(notification.root())?.filter(|value| value.is_truthy()) {
+                pairs.push((name.clone(), value.into_owned()));
+            }
+        }
+        let mut metadata = crate::model::Dict::from_pairs(pairs);
+        if let Some(user) = &self.user_metadata {
+            user.copy(notification.root(), &mut metadata)?;
+        }
+        Ok(metadata)
+    }
+}
+
+/// Compiles a field of a definition.
+pub(super) fn compile(key: &str, node: &Node) -> Result<Field, LoadFault> {
+    Field::compile(node).map_err(|error| match error {
+        FieldError::Definition(why) => LoadFault::Skipped(node.place.clone(), format!("{key}: {why}")),
+        FieldError::Plugin(raised) => LoadFault::Refused(node.place.clone(), format!("{key}: {raised}")),
+    })
+}
+
+fn event_types(entry: &Node) -> Result<Vec<(String, Pattern)>, LoadFault> {
+    let Some(node) = entry.get("event_type") else { return Ok(Vec::new()) };
+    let refused = |node: &Node, why: String| LoadFault::Refused(node.place.clone(), format!("event_type: {why}"));
+    let read = |node: &Node| {
+        let text = node.as_str().ok_or_else(|| refused(node, "expected a regular expression".to_owned()))?;
+        let pattern = Pattern::new(text).map_err(|raised| {
+            refused(node, format!("{raised} (a regular expression is expected here, not a glob: .* for any text)"))
+        })?;
+        Ok((text.to_owned(), pattern))
+    };
+    match &node.data {
+        Data::Scalar(Value::Str(_)) => Ok(vec![read(node)?]),
+        Data::List(items) => items.iter().map(read).collect(),
+        Data::Map(pairs) => pairs.iter().map(|(key, _)| read(key)).collect(),
+        Data::Scalar(_) => Err(refused(node, "expected a regular expression or a list of them".to_owned())),
+    }
+}
+
+/// A type that is not looked up must be one of the three.
+fn check_type(entry: &Node, lookup: Option<&Node>) -> Result<(), LoadFault> {
+    let looked_up = match lookup.map(|node| (node, &node.data)) {
+        None => false,
+        // Python's `in` on a text: as part of it.
+        Some((_, Data::Scalar(Value::Str(text)))) => text.contains("type"),
+        Some((_, Data::List(items))) => items.iter().any(|item| item.as_str() == Some("type")),
+        Some((_, Data::Map(pairs))) => pairs.iter().any(|(key, _)| key.as_str() == Some("type")),
+        Some((node, Data::Scalar(_))) => {
+            let why = "lookup: expected an attribute's name or a list of them".to_owned();
+            return Err(LoadFault::Refused(node.place.clone(), why));
+        }
+    };
+    let Some(kind) = entry.get("type") else { return Ok(()) };
+    if looked_up || kind.as_str().and_then(SampleType::from_name).is_some() {
+        return Ok(());
+    }
+    let written = crate::model::json::to_string(&kind.to_value());
+    Err(LoadFault::Skipped(kind.place.clone(), format!("type: {written} is not gauge, delta or cumulative")))
+}
+
+fn metadata(entry: &Node) -> Result<Vec<(Box<str>, Field)>, LoadFault> {
+    let Some(node) = entry.get("metadata") else { return Ok(Vec::new()) };
+    match &node.data {
+        Data::Map(pairs) => pairs
+            .iter()
+            .map(|(key, value)| {
+                let name = key.key_text();
+                let field = compile(&format!("metadata {name}"), value)?;
+                Ok((name.into_boxed_str(), field))
+            })
+            .collect(),
+        Data::List(items) if items.is_empty() => Ok(Vec::new()),
+        Data::Scalar(Value::Str(text)) if text.is_empty() => Ok(Vec::new()),
+        _ => Err(LoadFault::Refused(node.place.clone(), "metadata: expected a mapping of names to paths".to_owned())),
+    }
+}

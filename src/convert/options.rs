@@ -1,0 +1,68 @@
+//! What the operator can choose about conversion. The defaults are the original's, save where the original loses data
+//! or loops.
+
+use crate::model::Priority;
+
+/// How notifications are converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConvertOptions {
+    /// `[DEFAULT] sample_source`: the `source` of samples made here.
+    pub sample_source: String,
+    /// `[DEFAULT] reserved_metadata_namespace`, `_keys`, `_length`.
+    pub reserved_metadata: Reserved,
+    /// `[event] drop_unmatched_notifications`: without it, what no definition matches becomes an event of the default
+    /// traits.
+    pub drop_unmatched_notifications: bool,
+    /// `[event] store_raw`: the priorities whose whole notification is kept in `raw`.
+    pub store_raw: Vec<Priority>,
+    /// `[notification] disable_non_metric_meters`: without it, the classic listeners (Ceilometer reference §1.4) count
+    /// instances, networks, ports and so on.
+    pub disable_non_metric_meters: bool,
+    /// Departures from the original; all off by default.
+    pub repairs: Repairs,
+}
+
+impl Default for ConvertOptions {
+    fn default() -> Self {
+        ConvertOptions {
+            sample_source: "openstack".to_owned(),
+            reserved_metadata: Reserved::default(),
+            drop_unmatched_notifications: false,
+            store_raw: Vec::new(),
+            disable_non_metric_meters: true,
+            repairs: Repairs::default(),
+        }
+    }
+}
+
+/// Which of a user's own metadata keys travel with samples (Ceilometer reference §4.1.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    /// Keys with one of these prefixes.
+    pub prefixes: Vec<String>,
+    /// Keys of exactly these names.
+    pub keys: Vec<String>,
+    /// String values are cut to this many characters; negative counts from the end, as in Python.
+    pub length_chars: i64,
+}
+
+impl Default for Reserved {
+    fn default() -> Self {
+        Reserved { prefixes: vec!["metering.".to_owned()], keys: Vec::new(), length_chars: 256 }
+    }
+}
+
+/// Known faults of the original that change what is produced when repaired: each is off until asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each an option of its own")]
+pub struct Repairs {
+    /// Samples without `user_id` or `project_id` paths take them from the request context. The original means to, but
+    /// its path `ctxt.user_id|ctxt.user` finds nothing in its own dialect (Ceilometer reference §4.1.3).
+    pub context_fallback: bool,
+    /// A `name` or `unit` that is no path at all (`%`, `B/s`) is taken as text. The original loses the meter.
+    pub unparsable_literals: bool,
+    /// In lookup mode a constant (`volume: 1`) is repeated for every sample. The original fails on every message.
+    pub lookup_constants: bool,
+    /// A trait whose value does not convert is left out. The original loses the event.
+    pub failed_traits: bool,
+}
