@@ -74,3 +74,15 @@ fn run(kind: &str, deliberate: &[Deliberate], check: impl Fn(&Dict) -> Result<()
         assert!(failures.is_empty(), "differences:\n{}", failures.join("\n").chars().take(20_000).collect::<String>());
     }
 }
+
+/// Equal by value and type; the order of keys does not count.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Dict(a), Value::Dict(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        (Value::Float(a), Value::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
+        (a, b) => a == b,
+    }
+}
