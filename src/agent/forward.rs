@@ -56,7 +56,11 @@ impl Forwarder {
     /// Publishes what a batch of notifications yielded: one packet per pipeline queue, more where the bounds ask for it.
     ///
     /// An error means that the session is over; every receipt that is not confirmed goes back by itself.
-    pub async fn forward(&mut self, routes: &Routes, yielded: Vec<(usize, Fragment, Receipt)>) -> Result<(), TransportError> {
+    pub async fn forward(
+        &mut self,
+        routes: &Routes,
+        yielded: Vec<(usize, Fragment, Receipt)>,
+    ) -> Result<(), TransportError> {
         let mut open: BTreeMap<(usize, u16), (PacketBuilder, Vec<Receipt>)> = BTreeMap::new();
         for (sink, fragment, receipt) in yielded {
             for (queue, fragment) in routes.by_queue(fragment) {

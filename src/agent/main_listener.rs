@@ -132,8 +132,10 @@ fn read(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> Result<Vec<(
         return Ok(Vec::new());
     }
     // The converter is total; should a mistake of ours panic all the same, one message is parked and nothing loops.
-    let converted = catch_unwind(AssertUnwindSafe(|| routes.converter.convert(&notification)))
-        .map_err(|_| Reason { kind: ParkReason::Poison, text: "a mistake in the converter: please report it".to_owned() })?;
+    let converted = catch_unwind(AssertUnwindSafe(|| routes.converter.convert(&notification))).map_err(|_| Reason {
+        kind: ParkReason::Poison,
+        text: "a mistake in the converter: please report it".to_owned(),
+    })?;
     metrics.converted(&converted.samples, &converted.events);
     converted.complaints.iter().for_each(|complaint| metrics.complained(complaint));
     let mut complaints = Vec::new();

@@ -44,7 +44,12 @@ pub type Routed = (usize, Fragment);
 impl Routes {
     /// The fragments for the sinks, in pipeline order; samples whose volume cannot be published are left out with a
     /// complaint, as the original's `_validate_volume` does (Ceilometer reference §4.1.3).
-    pub fn fragments(&self, notification: &Notification, converted: Converted, complaints: &mut Vec<Complaint>) -> Vec<Routed> {
+    pub fn fragments(
+        &self,
+        notification: &Notification,
+        converted: Converted,
+        complaints: &mut Vec<Complaint>,
+    ) -> Vec<Routed> {
         let Converted { mut samples, events, .. } = converted;
         samples.retain(|sample| match volume::check(sample) {
             Ok(()) => true,
@@ -54,12 +59,22 @@ impl Routes {
             }
         });
         let mut routed = Vec::new();
-        select(&self.sample_pipelines, samples, |s: &Sample| &s.name, |pipeline, taken| {
-            routed.push((pipeline.sink, fragment(notification, pipeline, Batch::Samples(taken))));
-        });
-        select(&self.event_pipelines, events, |e: &Event| &e.event_type, |pipeline, taken| {
-            routed.push((pipeline.sink, fragment(notification, pipeline, Batch::Events(taken))));
-        });
+        select(
+            &self.sample_pipelines,
+            samples,
+            |s: &Sample| &s.name,
+            |pipeline, taken| {
+                routed.push((pipeline.sink, fragment(notification, pipeline, Batch::Samples(taken))));
+            },
+        );
+        select(
+            &self.event_pipelines,
+            events,
+            |e: &Event| &e.event_type,
+            |pipeline, taken| {
+                routed.push((pipeline.sink, fragment(notification, pipeline, Batch::Events(taken))));
+            },
+        );
         routed
     }
 
@@ -85,7 +100,6 @@ impl Routes {
             }
         }
     }
-
 }
 
 /// Events group by their `resource_id` trait, so that the events of one resource keep their order whatever their

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::direct::DirectSinks;
 use super::ground::Ground;
+use super::main_listener::Ended;
 use super::route::Routes;
 use super::unit::{self, Kind};
-use super::main_listener::Ended;
 use crate::cluster::ownership::Stage;
 use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Standing};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
@@ -152,10 +152,16 @@ impl Supervisor {
     /// Works in the name of one membership until it is lost or everything is given up.
     async fn serve(&mut self, membership: Arc<dyn Membership>) {
         let (answers, mut happenings) = mpsc::channel(HAPPENINGS_MAX);
-        let options = OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
+        let options =
+            OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
         let machine = Ownership::new(self.record.id.clone(), options);
-        let mut term =
-            Term { membership: Arc::clone(&membership), machine, running: HashMap::new(), answers, members: String::new() };
+        let mut term = Term {
+            membership: Arc::clone(&membership),
+            machine,
+            running: HashMap::new(),
+            answers,
+            members: String::new(),
+        };
         let lost = membership.lost();
         let link = self.ground.first_broker().link.clone();
         let mut over = CancellationToken::new();

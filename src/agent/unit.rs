@@ -81,8 +81,7 @@ pub async fn open(
             let way = if options.partitioned {
                 // Everything declared and routable before the first message is taken.
                 let session = ground.prepared(ground.first_broker(), &now).await?;
-                let sender =
-                    Sender { group: Arc::clone(&ground.group), member: Arc::clone(&ground.member), epoch };
+                let sender = Sender { group: Arc::clone(&ground.group), member: Arc::clone(&ground.member), epoch };
                 let (forwarder, confirms) = Forwarder::new(session, sender, options.packet);
                 let name = format!("confirms of {queue}");
                 ground.nursery.spawn(&name, forward::settle_confirmed(confirms, ground.metrics.clone()));

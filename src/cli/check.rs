@@ -20,6 +20,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     complaints.dedup();
     let warnings = complaints.len();
     refuse_errors(complaints)?;
-    println!("the configuration can be run{}", if warnings == 0 { String::new() } else { format!(", {warnings} warnings") });
+    println!(
+        "the configuration can be run{}",
+        if warnings == 0 { String::new() } else { format!(", {warnings} warnings") }
+    );
     Ok(())
 }

@@ -102,7 +102,13 @@ struct Answer {
 }
 
 impl Answer {
-    fn print(self, output: Output, n: usize, notification: Option<&Notification>, out: &mut impl Write) -> io::Result<()> {
+    fn print(
+        self,
+        output: Output,
+        n: usize,
+        notification: Option<&Notification>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         match output {
             Output::Json => {
                 let complaints = self.complaints.into_iter().map(Value::from).collect::<Vec<_>>();
@@ -119,7 +125,8 @@ impl Answer {
                 let (samples, events) = (self.samples.len(), self.events.len());
                 writeln!(out, "{n} {what}: {samples} samples, {events} events")?;
                 for sample in &self.samples {
-                    let field = |name| sample.as_dict().and_then(|d| d.get(name)).map(json::to_string).unwrap_or_default();
+                    let field =
+                        |name| sample.as_dict().and_then(|d| d.get(name)).map(json::to_string).unwrap_or_default();
                     writeln!(
                         out,
                         "  sample {} = {} {} ({}) of {} at {}",

@@ -53,7 +53,10 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
         let parts = assembly::in_process(&settings, id, &broker, &group, board.clone()).map_err(Failure::Config)?;
         agents.insert(id, (Agent::start(parts), board));
     }
-    until("every queue has its owner", || owned(&agents).values().map(BTreeSet::len).sum::<usize>() == usize::from(2 * QUEUES)).await?;
+    until("every queue has its owner", || {
+        owned(&agents).values().map(BTreeSet::len).sum::<usize>() == usize::from(2 * QUEUES)
+    })
+    .await?;
     let before = owned(&agents);
     let bar = progress(messages.len());
     let session = broker.connect().await.map_err(|e| Failure::Other(e.to_string()))?;
@@ -135,7 +138,8 @@ fn settings(output: &Path) -> Result<Settings, Failure> {
     let mut settings = Settings::default();
     settings.agent.workload_partitioning = true;
     settings.agent.pipeline_processing_queues = QUEUES;
-    settings.definitions.pipeline = config_text("the demo's pipeline.yaml", pipeline("meters", "meter", "samples.json"));
+    settings.definitions.pipeline =
+        config_text("the demo's pipeline.yaml", pipeline("meters", "meter", "samples.json"));
     settings.definitions.event_pipeline =
         config_text("the demo's event_pipeline.yaml", pipeline("events", "event", "events.json"));
     Ok(settings)
@@ -167,7 +171,8 @@ fn expected(settings: &Settings, messages: &[Vec<u8>]) -> Result<BTreeMap<String
     let converter = converter.ok_or(Failure::Config(complaints))?;
     let mut expected = BTreeMap::new();
     for message in messages {
-        let notification = envelope::open(message).map_err(|e| Failure::Other(format!("a bundled notification: {e}")))?;
+        let notification =
+            envelope::open(message).map_err(|e| Failure::Other(format!("a bundled notification: {e}")))?;
         let converted = converter.convert(&notification);
         expected.extend(converted.samples.into_iter().map(|s| (s.id, s.name)));
         expected.extend(converted.events.iter().map(|e| (json::to_string(&e.message_id), "(events)".to_owned())));
@@ -223,7 +228,8 @@ fn report(
     }
     println!("\n{:<44} {:>8} {:>8}", "pipeline queues of", "before", "after");
     for (id, queues) in before {
-        let fate = if victim == Some(id) { "killed".to_owned() } else { after.get(id).map_or(0, BTreeSet::len).to_string() };
+        let fate =
+            if victim == Some(id) { "killed".to_owned() } else { after.get(id).map_or(0, BTreeSet::len).to_string() };
         println!("{id:<44} {:>8} {fate:>8}", queues.len());
     }
     let lost: usize = by_meter.values().map(|row| row.1).sum();
