@@ -17,8 +17,7 @@ use super::unit::{self, Kind};
 use crate::cluster::ownership::Stage;
 use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Standing};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
-use crate::observe::Board;
-use crate::observe::status;
+use crate::observe::{Board, Metrics, status};
 
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
 const HAPPENINGS_MAX: usize = 4_096;
@@ -66,6 +65,9 @@ struct Term {
     machine: Ownership,
     running: HashMap<String, Running>,
     answers: mpsc::Sender<Happening>,
+    /// What the group is told of this member.
+    record: watch::Sender<MemberRecord>,
+    /// The ids last seen, for the log.
     members: String,
 }
 
@@ -182,8 +184,7 @@ impl Supervisor {
                 told = self.control.recv() => match told {
                     Some(Control::Reload(routes, answer)) => {
                         self.reload(routes, answer);
-                        let described = self.describe(&membership, self.record.ready);
-                        self.ground.nursery.spawn("the group", described);
+                        term.record.send_replace(self.record.clone());
                         self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()))
                     }
                     Some(Control::Drain) | None => {
@@ -274,8 +275,7 @@ impl Supervisor {
         match order {
             Order::Ready { ready } => {
                 self.record.ready = ready;
-                let described = self.describe(&term.membership, ready);
-                self.ground.nursery.spawn("the group", described);
+                term.record.send_replace(self.record.clone());
             }
             Order::Claim { unit } => {
                 let (membership, answers) = (Arc::clone(&term.membership), term.answers.clone());
@@ -365,17 +365,6 @@ impl Supervisor {
         format!("{:016x}", crate::cluster::hash::stable(names.join("\n").as_bytes()))
     }
 
-    /// Says in the group what this member is now.
-    fn describe(&self, membership: &Arc<dyn Membership>, ready: bool) -> impl Future<Output = ()> + Send + 'static {
-        let (membership, metrics) = (Arc::clone(membership), self.ground.metrics.clone());
-        let record = MemberRecord { ready, ..self.record.clone() };
-        async move {
-            if let Err(error) = membership.describe(record).await {
-                metrics.group_silent(&error.to_string());
-            }
-        }
-    }
-
     /// Writes down what an operator may ask for.
     fn show(&self, term: &Term) {
         let mut waiting = Vec::new();
@@ -404,6 +393,22 @@ impl Supervisor {
             status.main_queues = main_queues;
             status.units = units;
         });
+    }
+}
+
+/// Tells the group what this member is whenever that changes; ends with the term.
+async fn describe(membership: Arc<dyn Membership>, mut told: watch::Receiver<MemberRecord>, metrics: Metrics) {
+    while told.changed().await.is_ok() {
+        let record = told.borrow_and_update().clone();
+        if let Err(error) = membership.describe(record).await {
+            metrics.group_silent(&error.to_string());
+            if membership.lost().is_cancelled() {
+                return;
+            }
+            // Said again at the next tick of patience: the newest record is what counts.
+            tokio::time::sleep(TICK).await;
+            told.mark_changed();
+        }
     }
 }
 

@@ -300,10 +300,10 @@ impl Membership for MemoryMembership {
         }
     }
 
-    async fn set_ready(&self, ready: bool) -> Result<(), CoordinationError> {
+    async fn describe(&self, record: MemberRecord) -> Result<(), CoordinationError> {
         self.write(|state| {
-            if let Some((record, _)) = state.members.get_mut(&self.id) {
-                record.ready = ready;
+            if let Some((present, _)) = state.members.get_mut(&self.id) {
+                *present = record;
                 state.revision += 1;
             }
         })

@@ -37,8 +37,8 @@ pub trait Membership: Send + Sync + 'static {
     /// Returns when the group may have changed since the last call (or the last [`view`](Membership::view)); early
     /// or idle returns are allowed, a missed change is not beyond the caller's own period of reading.
     async fn changed(&self);
-    /// Says that this member can take work (configuration loaded, broker reachable), or cannot any more.
-    async fn set_ready(&self, ready: bool) -> Result<(), CoordinationError>;
+    /// Says anew what this member is, above all whether it can take work. The record's id is this member's.
+    async fn describe(&self, record: MemberRecord) -> Result<(), CoordinationError>;
     /// Takes a unit if nobody else has it: a new epoch, or `None` if somebody has. A unit that is mine already is
     /// taken anew: after a lost broker session it needs a new epoch, and an answer may have been lost on the way.
     async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError>;

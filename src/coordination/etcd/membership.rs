@@ -6,14 +6,13 @@ use crate::coordination::{CoordinationError, Epoch, MemberRecord, Membership, Vi
 use async_trait::async_trait;
 use etcd_client::{Client, Compare, CompareOp, Error, PutOptions, ResponseHeader, Txn, TxnOp, TxnOpResponse};
 use std::sync::Arc;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) struct EtcdMembership {
     backend: Backend,
     id: String,
-    record: Mutex<MemberRecord>,
     lease: i64,
     deadline: watch::Sender<Instant>,
     lost: CancellationToken,
@@ -24,7 +23,7 @@ pub(super) struct EtcdMembership {
 
 impl EtcdMembership {
     /// The membership of a lease that was asked for at `sent`; from here on it is kept alive.
-    pub(super) fn keep(backend: Backend, record: MemberRecord, lease: i64, sent: Instant) -> Arc<dyn Membership> {
+    pub(super) fn keep(backend: Backend, id: String, lease: i64, sent: Instant) -> Arc<dyn Membership> {
         let deadline = watch::Sender::new(backend.terms.deadline(sent));
         let (lost, held, changes) = (CancellationToken::new(), CancellationToken::new(), Arc::new(Notify::new()));
         let keeper = Keeper {
@@ -37,9 +36,7 @@ impl EtcdMembership {
         tokio::spawn(keeper.run());
         let watcher = Watcher { backend: backend.clone(), changes: changes.clone() };
         tokio::spawn(held.clone().run_until_cancelled_owned(watcher.run()));
-        let id = record.id.clone();
-        let record = Mutex::new(record);
-        Arc::new(EtcdMembership { backend, id, record, lease, deadline, lost, changes, _held: held.drop_guard() })
+        Arc::new(EtcdMembership { backend, id, lease, deadline, lost, changes, _held: held.drop_guard() })
     }
 
     /// A write in the member's name.
@@ -72,14 +69,11 @@ impl Membership for EtcdMembership {
         self.changes.notified().await;
     }
 
-    async fn set_ready(&self, ready: bool) -> Result<(), CoordinationError> {
-        let mut record = self.record.lock().await;
-        let next = MemberRecord { ready, ..record.clone() };
-        let (key, value) = (self.backend.keys.member(&self.id), keys::write_member(&next));
+    async fn describe(&self, record: MemberRecord) -> Result<(), CoordinationError> {
+        let (key, value) = (self.backend.keys.member(&self.id), keys::write_member(&record));
         let options = PutOptions::new().with_lease(self.lease);
         self.write(async |mut client: Client| client.put(key.clone(), value.clone(), Some(options.clone())).await)
             .await?;
-        *record = next;
         Ok(())
     }
 
