@@ -207,7 +207,7 @@ impl Coordinator for EtcdGroup {
             answer.succeeded() || answer.op_responses().iter().any(mine)
         });
         match joined {
-            Ok(true) => Ok(membership::EtcdMembership::keep(backend, record, lease, sent)),
+            Ok(true) => Ok(membership::EtcdMembership::keep(backend, record.id, lease, sent)),
             refused => {
                 let revoke = async |mut client: Client| client.lease_revoke(lease).await;
                 // If this fails too, the lease runs out by itself, with nothing or an unready member on it.
