@@ -101,7 +101,7 @@ fn write_float(f: f64, out: &mut String) {
 
 /// Everything that `str.isprintable()` denies, the space aside.
 static UNPRINTABLE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Zs}]$").ok());
+    LazyLock::new(|| Regex::new(r"^[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Zs}]$").ok());
 
 fn is_printable(c: char) -> bool {
     if c.is_ascii() {
