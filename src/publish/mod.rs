@@ -15,6 +15,7 @@ pub mod context;
 mod file;
 mod http;
 pub mod message;
+mod notifier;
 mod python;
 mod record;
 pub mod schemes;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::target::Target;
-use super::{Context, Publisher, file, http, test};
+use super::{Context, Publisher, file, http, notifier, test};
 
 /// What a sink publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +60,7 @@ const SCHEMES: &[Scheme] = &[
     row("file", true, true, State::Here { check: file::check, build: file::build }),
     row("http", true, true, State::Here { check: http::check, build: http::build }),
     row("https", true, true, State::Here { check: http::check, build: http::build }),
+    row("notifier", true, true, State::Here { check: notifier::check, build: notifier::build }),
     row("test", true, true, State::Here { check: test::check, build: test::build }),
     row("gnocchi", true, true, State::NotYet),
     row("udp", true, false, State::NotYet),

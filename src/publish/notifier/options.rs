@@ -1,0 +1,117 @@
+//! What a `notifier://` URL says (Ceilometer reference §6.2).
+
+use crate::publish::target::Target;
+
+/// Batches that `policy=queue` keeps, unless `max_queue_length` says otherwise.
+const QUEUE_BATCHES: usize = 1024;
+
+/// What the URL says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Options {
+    /// Another broker than the default notification transport.
+    pub transport: Option<String>,
+    /// Instead of the configured topic; each gets its own copy.
+    pub topics: Vec<String>,
+    pub policy: Policy,
+    /// Batches that `policy=queue` keeps while the broker is away.
+    pub queue_batches_max: usize,
+    /// Whether each meter's samples also go to a topic of their own.
+    pub per_meter_topic: bool,
+}
+
+/// What to do while the broker is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Policy {
+    /// Hold the pipeline: nothing is lost.
+    Hold,
+    /// Keep batches in memory, the youngest; the oldest are lost, and all of them when the process dies.
+    Queue,
+    /// Lose them.
+    Drop,
+}
+
+impl Options {
+    pub(super) fn read(target: &Target) -> Result<Options, Vec<String>> {
+        let mut options = target.options();
+        let topics = options.all("topic");
+        if topics.iter().any(String::is_empty) {
+            options.complain("topic=: expected a name");
+        }
+        let policy = match options.text("policy").as_deref() {
+            None | Some("default") => Policy::Hold,
+            Some("queue") => Policy::Queue,
+            Some("drop") => Policy::Drop,
+            Some(other) => {
+                options.complain(format!("policy={other}: expected default, queue or drop"));
+                Policy::Hold
+            }
+        };
+        let queue_batches_max = options.number("max_queue_length", 1).unwrap_or(QUEUE_BATCHES);
+        let per_meter_topic = options.flag("per_meter_topic").unwrap_or(false);
+        // Read for its form only: with `default` a batch is repeated as long as it takes, else never.
+        let _: Option<i64> = options.number("max_retry", -1);
+        let driver = options.text("driver").unwrap_or_else(|| "rabbit".to_owned());
+        if !matches!(driver.as_str(), "rabbit" | "kombu") {
+            options.complain(format!("driver={driver}: only rabbit is here"));
+        }
+        // The original hands its own options to the transport too, which then refuses to load.
+        let transport = (!target.netloc.is_empty()).then(|| {
+            let query: Vec<String> = options.rest().iter().map(|(key, value)| encoded(key, value)).collect();
+            let mark = if query.is_empty() { "" } else { "?" };
+            format!("{driver}://{}{}{mark}{}", target.netloc, target.path, query.join("&"))
+        });
+        options.finish(Options { transport, topics, policy, queue_batches_max, per_meter_topic })
+    }
+}
+
+/// A pair of a query, as the transport reads it back.
+fn encoded(key: &str, value: &str) -> String {
+    let encode = |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    // Option names are words with `_`.
+    format!("{}={}", encode(key).replace("%5F", "_"), encode(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn read(url: &str) -> Result<Options, String> {
+        Options::read(&Target::parse(url).unwrap()).map_err(|complaints| complaints.join("; "))
+    }
+
+    #[test]
+    fn a_host_and_options_go_together() {
+        let url = "notifier://u:p%40@h1:5672,u:p@h2/cloud?topic=a&policy=queue&topic=b&max_queue_length=7&\
+                   per_meter_topic=1&max_retry=100&driver=rabbit&rabbit_quorum_queue=true&ssl_ca_file=/a%20b";
+        let expected = Options {
+            transport: Some(
+                "rabbit://u:p%40@h1:5672,u:p@h2/cloud?rabbit_quorum_queue=true&ssl_ca_file=%2Fa%20b".to_owned(),
+            ),
+            topics: vec!["a".to_owned(), "b".to_owned()],
+            policy: Policy::Queue,
+            queue_batches_max: 7,
+            per_meter_topic: true,
+        };
+        assert_eq!(read(url), Ok(expected));
+    }
+
+    #[test]
+    fn nothing_but_the_scheme_means_the_default_transport() {
+        let options = read("notifier://").unwrap();
+        assert_eq!((options.transport, options.topics, options.policy), (None, Vec::new(), Policy::Hold));
+    }
+
+    #[rstest]
+    #[case(
+        "notifier://?policy=keep&max_queue_length=0",
+        "policy=keep: expected default, queue or drop; max_queue_length=0"
+    )]
+    #[case("notifier://h?driver=kafka", "only rabbit is here")]
+    #[case("notifier://?rabbit_quorum_queue=true", "unknown option rabbit_quorum_queue")]
+    #[case("notifier://?topic=", "expected a name")]
+    fn wrong_options_are_named(#[case] url: &str, #[case] what: &str) {
+        let complaints = read(url).unwrap_err();
+        assert!(complaints.contains(what), "{complaints}");
+    }
+}
