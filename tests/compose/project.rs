@@ -1,0 +1,149 @@
+//! One running compose project, by whichever of `docker compose` and `docker-compose` is there; removed on drop.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+pub(crate) struct Project {
+    name: String,
+    /// `["docker", "compose"]` or `["docker-compose"]`.
+    program: Vec<&'static str>,
+    env_file: PathBuf,
+    /// Files of the test itself.
+    pub(crate) scratch: tempfile::TempDir,
+    succeeded: bool,
+}
+
+impl Project {
+    /// Make the images with `binary` in them. The error is the reason why nothing can be started here.
+    pub(crate) fn prepare(binary: &str) -> Result<Self, String> {
+        if !answers(&["docker", "info"]) {
+            return Err("no Docker engine answers".to_owned());
+        }
+        let program = if answers(&["docker", "compose", "version"]) {
+            vec!["docker", "compose"]
+        } else if answers(&["docker-compose", "version"]) {
+            vec!["docker-compose"]
+        } else {
+            return Err("neither `docker compose` nor `docker-compose` is installed".to_owned());
+        };
+        let env_file = if let Some(own) = std::env::var_os("NEPHOSCOPE_COMPOSE_ENV") {
+            PathBuf::from(own)
+        } else {
+            let binary = std::env::var("NEPHOSCOPE_BINARY").unwrap_or_else(|_| binary.to_owned());
+            run(Command::new(repository().join("deploy/local-images.sh")).env("NEPHOSCOPE_BINARY", binary));
+            repository().join("target/compose.env")
+        };
+        // A name per checkout, so that two of them do not take each other's project down.
+        let name = format!("nephoscope_test_{:08x}", short_hash(repository().to_str().unwrap_or_default()));
+        let project = Self { name, program, env_file, scratch: tempfile::tempdir().unwrap(), succeeded: false };
+        // What a run that was killed left behind.
+        project.compose(&["down", "-v", "--remove-orphans", "-t", "1"]);
+        Ok(project)
+    }
+
+    /// Run a compose command to its end; panics with what it said when it fails.
+    pub(crate) fn compose(&self, arguments: &[&str]) {
+        run(self.command().args(arguments));
+    }
+
+    pub(crate) fn is_healthy(&self, service: &str) -> bool {
+        run(Command::new("docker").args(["inspect", "-f", "{{.State.Health.Status}}", &self.container(service)])).trim()
+            == "healthy"
+    }
+
+    /// Take a service off one of the networks; its connections there hang, as with a pulled cable.
+    pub(crate) fn cut(&self, service: &str, network: &str) {
+        let network = format!("{}_{network}", self.name);
+        run(Command::new("docker").args(["network", "disconnect", &network, &self.container(service)]));
+    }
+
+    pub(crate) fn join(&self, service: &str, network: &str) {
+        let network = format!("{}_{network}", self.name);
+        run(Command::new("docker").args(["network", "connect", &network, &self.container(service)]));
+    }
+
+    /// The broker as a notifier outside of the containers sees it.
+    pub(crate) fn broker_url(&self) -> String {
+        let address = run(self.command().args(["port", "rabbitmq", "5672"]));
+        format!("rabbit://nephoscope:nephoscope@{}/", address.trim())
+    }
+
+    /// The JSON lines of a file on the output volume; none if it is not there yet. A last line without its end is not read.
+    pub(crate) fn output(&self, file: &str) -> Vec<Value> {
+        // The one agent that is never stopped or paused.
+        let read = format!("cat /output/{file} 2> /dev/null || true");
+        let text = run(Command::new("docker").args(["exec", &self.container("agent3"), "sh", "-c", &read]));
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let parse =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{file}: {error} in {line:?}"));
+        whole.lines().map(parse).collect()
+    }
+
+    /// Nothing to see: no logs on drop.
+    pub(crate) fn succeeded(&mut self) {
+        self.succeeded = true;
+    }
+
+    /// Container names differ between the two compose programs; ids do not.
+    fn container(&self, service: &str) -> String {
+        run(self.command().args(["ps", "-q", service])).trim().to_owned()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.program[0]);
+        command
+            .args(&self.program[1..])
+            .args(["-p", &self.name, "--env-file"])
+            .arg(&self.env_file)
+            .current_dir(repository());
+        command
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            let _shown = self.command().args(["logs", "--no-color", "--tail", "40"]).status();
+        }
+        let _gone = self
+            .command()
+            .args(["down", "-v", "--remove-orphans", "-t", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+/// Ask twice a second until the answer is `Ok`; panics with the last complaint when `within` is over.
+pub(crate) fn until(within: Duration, mut ask: impl FnMut() -> Result<(), String>) {
+    let start = Instant::now();
+    while let Err(complaint) = ask() {
+        assert!(start.elapsed() < within, "not within {} s: {complaint}", within.as_secs());
+        let _waited = Command::new("sleep").arg("0.5").status();
+    }
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Does the command end well within ten seconds?
+fn answers(command: &[&str]) -> bool {
+    let asked = Command::new("timeout").arg("10").args(command).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+fn run(command: &mut Command) -> String {
+    let done = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let complaint = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{command:?}: {complaint}{}", String::from_utf8_lossy(&done.stdout));
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// A short name for a path; not a checksum of anything.
+fn short_hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
