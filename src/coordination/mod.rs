@@ -3,9 +3,11 @@
 //! A lease gives liveness, compare-and-set gives one owner per unit; a watch is a hint, a range read is the truth.
 //! Never here: who *should* own what (that is `cluster`).
 
+pub mod etcd;
 pub mod lease;
 pub mod memory;
 
+pub use etcd::{EtcdGroup, EtcdOptions};
 pub use memory::MemoryGroup;
 
 use crate::cluster::{Group, Owner, Standing};

@@ -1,0 +1,230 @@
+//! The group in etcd: one lease per member, and every key of the member hangs on it.
+//!
+//! Keys and records are in [`keys`] and `docs/formats.md`. etcd 3.4 loses and repeats watch events, so a watch only
+//! wakes; what counts is the linearizable range read. The client's streams never heal: they are opened anew after any
+//! error, by the two tasks in [`keeper`].
+
+mod keeper;
+pub mod keys;
+mod membership;
+pub mod options;
+
+pub use options::EtcdOptions;
+
+use super::lease::{CALL_TIMEOUT, Terms};
+use super::{CoordinationError, Coordinator, MemberRecord, Membership, View};
+use async_trait::async_trait;
+use etcd_client::{Certificate, Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, Identity, KeyValue};
+use etcd_client::{PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse};
+use keys::Keys;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+/// An idle connection is asked for a sign of life this often: without it a frozen server hangs streams for good.
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// How long the sign of life may take.
+const PING_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Keys read at once; a group with more is read in several pages of one revision.
+const PAGE_KEYS: i64 = 4000;
+/// A call is tried at most at this many endpoints.
+const TRIES_MAX: usize = 3;
+
+/// A group in an etcd cluster.
+pub struct EtcdGroup {
+    backend: Backend,
+}
+
+/// The way to etcd, shared by all who use it.
+#[derive(Clone)]
+struct Backend {
+    name: Arc<str>,
+    options: Arc<EtcdOptions>,
+    keys: Arc<Keys>,
+    terms: Terms,
+    client: Arc<OnceCell<Client>>,
+}
+
+impl EtcdGroup {
+    /// The group `group` (without `/`) in this etcd, with leases of `ttl`. Nothing is connected yet.
+    pub fn new(options: EtcdOptions, group: &str, ttl: Duration) -> Self {
+        let name = options.to_string().into();
+        // etcd counts whole seconds; rounding up never shortens a lease behind the member's back.
+        let ttl = Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0));
+        let backend = Backend {
+            name,
+            options: Arc::new(options),
+            keys: Arc::new(Keys::new(group)),
+            terms: Terms::new(ttl),
+            client: Arc::default(),
+        };
+        EtcdGroup { backend }
+    }
+}
+
+impl Backend {
+    fn away(&self, cause: impl ToString) -> CoordinationError {
+        CoordinationError::Away { backend: self.name.to_string(), cause: cause.to_string() }
+    }
+
+    async fn client(&self) -> Result<Client, CoordinationError> {
+        let connect = async {
+            let options = self.connect_options().await?;
+            let connecting = Client::connect(&self.options.endpoints, Some(options));
+            match tokio::time::timeout(CALL_TIMEOUT, connecting).await {
+                Ok(connected) => connected.map_err(|error| self.away(error)),
+                Err(_) => Err(self.away("no answer")),
+            }
+        };
+        self.client.get_or_try_init(|| connect).await.cloned()
+    }
+
+    async fn connect_options(&self) -> Result<ConnectOptions, CoordinationError> {
+        let mut connect = ConnectOptions::new()
+            .with_keep_alive(PING_EVERY, PING_TIMEOUT)
+            .with_keep_alive_while_idle(true)
+            .with_timeout(self.options.timeout)
+            .with_connect_timeout(self.options.timeout)
+            .with_auto_token_refresh(true)
+            // A member of an etcd minority then ends its watches instead of keeping silent.
+            .with_require_leader(true);
+        if let Some((user, password)) = &self.options.user {
+            connect = connect.with_user(user, password);
+        }
+        if let Some(tls) = &self.options.tls {
+            let read = async |path: &str| {
+                tokio::fs::read(path).await.map_err(|error| self.away(format!("cannot read {path}: {error}")))
+            };
+            let mut options = TlsOptions::new().with_enabled_roots();
+            if let Some(path) = &tls.ca_cert {
+                options = options.ca_certificate(Certificate::from_pem(read(path).await?));
+            }
+            if let Some((cert, key)) = &tls.identity {
+                options = options.identity(Identity::from_pem(read(cert).await?, read(key).await?));
+            }
+            connect = connect.with_tls(options);
+        }
+        Ok(connect)
+    }
+
+    /// One call with a time limit, tried anew at another endpoint if one does not answer: so it must be repeatable.
+    async fn call<T, F>(&self, act: impl Fn(Client) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let client = self.client().await.map_err(Failure::Other)?;
+        let tries = self.options.endpoints.len().clamp(1, TRIES_MAX);
+        let mut answer = Err(Failure::Other(self.away("no answer")));
+        for _ in 0..tries {
+            answer = match tokio::time::timeout(self.options.timeout, act(client.clone())).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) if is_lease_gone(&error) => return Err(Failure::LeaseGone),
+                Ok(Err(error)) => Err(Failure::Other(self.away(error))),
+                Err(_) => Err(Failure::Other(self.away("no answer"))),
+            };
+        }
+        answer
+    }
+
+    /// The whole group at one revision.
+    async fn view(&self) -> Result<View, CoordinationError> {
+        let mut pairs: Vec<KeyValue> = Vec::new();
+        let mut revision = 0;
+        let mut from = self.keys.root().to_vec();
+        loop {
+            let options = GetOptions::new().with_range(self.keys.root_end()).with_limit(PAGE_KEYS);
+            let options = if revision > 0 { options.with_revision(revision) } else { options };
+            let read = async |mut client: Client| client.get(from.clone(), Some(options.clone())).await;
+            let mut page = self.call(read).await.map_err(|failure| failure.of(self, "the reader"))?;
+            if revision == 0 {
+                revision = page.header().map_or(0, etcd_client::ResponseHeader::revision);
+            }
+            pairs.extend(page.take_kvs());
+            match pairs.last() {
+                Some(last) if page.more() => {
+                    from = last.key().to_vec();
+                    from.push(0);
+                }
+                _ => return self.keys.view(revision, &pairs),
+            }
+        }
+    }
+}
+
+/// Why a call came to nothing.
+enum Failure {
+    /// etcd knows no such lease.
+    LeaseGone,
+    Other(CoordinationError),
+}
+
+impl Failure {
+    /// The failure as the group's error, for this member.
+    fn of(self, backend: &Backend, member: &str) -> CoordinationError {
+        match self {
+            Failure::LeaseGone if member.is_empty() => backend.away("lease not found"),
+            Failure::LeaseGone => CoordinationError::Lost(member.to_owned()),
+            Failure::Other(error) => error,
+        }
+    }
+}
+
+/// etcd says so by the text and the code of the status; the client, when a keepalive stream opens, by text alone.
+fn is_lease_gone(error: &Error) -> bool {
+    match error {
+        Error::GRpcStatus(status) => status.message().contains("requested lease not found"),
+        Error::LeaseKeepAliveError(text) => text == "lease not found",
+        _ => false,
+    }
+}
+
+#[async_trait]
+impl Coordinator for EtcdGroup {
+    async fn join(&self, record: MemberRecord) -> Result<Arc<dyn Membership>, CoordinationError> {
+        let backend = self.backend.clone();
+        let sent = Instant::now();
+        let ttl = i64::try_from(backend.terms.ttl.as_secs()).unwrap_or(i64::MAX);
+        let granted = backend.call(async |mut client: Client| client.lease_grant(ttl, None).await).await;
+        let granted = granted.map_err(|failure| failure.of(&backend, &record.id))?;
+        let lease = granted.id();
+        let key = backend.keys.member(&record.id);
+        let value = keys::write_member(&record);
+        let put = || TxnOp::put(key.clone(), value.clone(), Some(PutOptions::new().with_lease(lease)));
+        let join = async |mut client: Client| {
+            let txn = Txn::new()
+                .when([Compare::create_revision(key.clone(), CompareOp::Equal, 0)])
+                .and_then([put()])
+                .or_else([TxnOp::get(key.clone(), None)]);
+            client.txn(txn).await
+        };
+        let joined = backend.call(join).await.map(|answer| {
+            // Mine as well if it is there with my lease: the answer to a first try was lost.
+            let mine = |op: &TxnOpResponse| match op {
+                TxnOpResponse::Get(found) => found.kvs().iter().any(|kv| kv.lease() == lease),
+                _ => false,
+            };
+            answer.succeeded() || answer.op_responses().iter().any(mine)
+        });
+        match joined {
+            Ok(true) => Ok(membership::EtcdMembership::keep(backend, record, lease, sent)),
+            refused => {
+                let revoke = async |mut client: Client| client.lease_revoke(lease).await;
+                // If this fails too, the lease runs out by itself, with nothing or an unready member on it.
+                let _ = backend.call(revoke).await;
+                Err(match refused {
+                    Err(failure) => failure.of(&backend, &record.id),
+                    Ok(_) => CoordinationError::IdTaken(record.id),
+                })
+            }
+        }
+    }
+
+    async fn view(&self) -> Result<View, CoordinationError> {
+        self.backend.view().await
+    }
+
+    fn name(&self) -> &str {
+        &self.backend.name
+    }
+}

@@ -1,0 +1,105 @@
+//! Keys and records in etcd, written and read (`docs/formats.md`, "In etcd").
+
+use crate::coordination::{CoordinationError, MemberRecord, View};
+use etcd_client::KeyValue;
+use serde::{Deserialize, Serialize};
+
+/// The format of every record in this version.
+pub const FORMAT: u32 = 1;
+
+/// The keys of one group.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    root: String,
+}
+
+/// The value of an owner key.
+#[derive(Debug, Serialize, Deserialize)]
+struct OwnerRecord {
+    format: u32,
+    member: String,
+}
+
+/// Any record: only to see whether it is one of ours.
+#[derive(Deserialize)]
+struct AnyRecord {
+    format: u32,
+}
+
+impl Keys {
+    /// The keys under `/nephoscope/<group>/`.
+    pub fn new(group: &str) -> Self {
+        Keys { root: format!("/nephoscope/{group}/") }
+    }
+
+    /// What all keys of the group begin with.
+    pub fn root(&self) -> &[u8] {
+        self.root.as_bytes()
+    }
+
+    /// The first key after all of the group's: the same with the last byte, `/`, one higher.
+    pub fn root_end(&self) -> Vec<u8> {
+        let mut end = self.root.as_bytes()[..self.root.len() - 1].to_vec();
+        end.push(b'/' + 1);
+        end
+    }
+
+    /// The key of a member.
+    pub fn member(&self, id: &str) -> String {
+        format!("{}members/{id}", self.root)
+    }
+
+    /// The key of a unit's owner.
+    pub fn owner(&self, unit: &str) -> String {
+        format!("{}owners/{unit}", self.root)
+    }
+
+    /// The group as a range read gave it. Keys of other kinds are passed over; a record of our kinds that is not of
+    /// our format is an error that names it.
+    pub fn view(&self, revision: i64, pairs: &[KeyValue]) -> Result<View, CoordinationError> {
+        let mut view = View { revision, ..View::default() };
+        for pair in pairs {
+            let Some(key) = std::str::from_utf8(pair.key()).ok().and_then(|key| key.strip_prefix(&self.root)) else {
+                continue;
+            };
+            if let Some(id) = key.strip_prefix("members/") {
+                let record: MemberRecord = self.read(key, pair.value())?;
+                if record.id != id {
+                    return Err(self.foreign(key, format!("it is the record of member {}", record.id)));
+                }
+                view.members.insert(id.to_owned(), record);
+            } else if let Some(unit) = key.strip_prefix("owners/") {
+                let record: OwnerRecord = self.read(key, pair.value())?;
+                view.owners.insert(unit.to_owned(), (record.member, pair.mod_revision()));
+            } else if key == "pause" {
+                view.paused = true;
+            }
+        }
+        Ok(view)
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, key: &str, value: &[u8]) -> Result<T, CoordinationError> {
+        match serde_json::from_slice::<AnyRecord>(value) {
+            Ok(AnyRecord { format: FORMAT }) => {
+                serde_json::from_slice(value).map_err(|error| self.foreign(key, error.to_string()))
+            }
+            Ok(AnyRecord { format }) => Err(self.foreign(key, format!("its format is {format}, expected {FORMAT}"))),
+            Err(error) => Err(self.foreign(key, error.to_string())),
+        }
+    }
+
+    fn foreign(&self, key: &str, why: String) -> CoordinationError {
+        CoordinationError::Foreign { key: format!("{}{key}", self.root), why }
+    }
+}
+
+/// The value of a member key.
+pub fn write_member(record: &MemberRecord) -> Vec<u8> {
+    // Strings and numbers only: writing them cannot fail.
+    serde_json::to_vec(record).unwrap_or_default()
+}
+
+/// The value of an owner key.
+pub fn write_owner(member: &str) -> Vec<u8> {
+    serde_json::to_vec(&OwnerRecord { format: FORMAT, member: member.to_owned() }).unwrap_or_default()
+}
