@@ -6,11 +6,13 @@
 //!
 //! Never here: what a message means. Bodies are bytes.
 
+pub mod amqp;
 mod compression;
 mod fallback;
 mod ledger;
 pub mod memory;
 
+pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 pub use compression::{COMPRESSION_HEADER, Packed, UNPACKED_BYTES_MAX};
 pub use memory::MemoryBroker;
 

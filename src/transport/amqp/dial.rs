@@ -1,0 +1,117 @@
+//! One attempt at a connection: socket, TLS, AMQP handshake.
+
+use lapin::tcp::AsyncTcpStream;
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::lookup_host;
+
+use super::super::TransportError;
+use super::options::{AmqpHost, AmqpOptions, Login};
+use super::{reply, tls};
+
+/// The longest attempt at one host, handshakes included.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A second handle on the socket, to cut it under lapin's feet.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wire(Arc<Mutex<Option<TcpStream>>>);
+
+impl Wire {
+    /// No more bytes either way, from now on. No AMQP close.
+    pub(super) fn cut(&self) {
+        if let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // An error means that it is closed already.
+            let _closed = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn hold(&self, socket: &impl AsFd) -> io::Result<()> {
+        let socket = TcpStream::from(socket.as_fd().try_clone_to_owned()?);
+        socket.set_nodelay(true)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+        Ok(())
+    }
+}
+
+/// Connects to one host.
+pub(super) async fn dial(options: &AmqpOptions, host: &AmqpHost) -> Result<(Connection, Wire), TransportError> {
+    let broker = format!("{}:{}", host.host, host.port);
+    let tls = match &options.tls {
+        Some(tls) => Some(Arc::new(tls::client_config(tls).map_err(TransportError::Refused)?)),
+        None => None,
+    };
+    let wire = Wire::default();
+    let (held, name) = (wire.clone(), host.host.clone());
+    let addresses =
+        addresses(host).await.map_err(|e| TransportError::Away { broker: broker.clone(), cause: e.to_string() })?;
+    let runtime = lapin::runtime::default_runtime().map_err(|error| reply::plain(&broker, &error))?;
+    let sockets = runtime.clone();
+    let open = async move |_: AMQPUri, _| {
+        let stream = AsyncTcpStream::connect(&sockets, &addresses[..]).await?;
+        if let AsyncTcpStream::Plain(socket) = &stream {
+            held.hold(socket.get_ref())?;
+        }
+        Ok(match &tls {
+            Some(tls) => stream.into_rustls(&tls.clone().into(), &name).await?,
+            None => stream,
+        })
+    };
+    let properties = ConnectionProperties::default().with_connection_name(options.connection_name.clone().into());
+    let connecting = Connection::connector(uri(options, host), runtime, open, properties);
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(Ok(connection)) => Ok((connection, wire)),
+        Ok(Err(error)) => Err(refused_or_away(&broker, &error)),
+        Err(_) => {
+            wire.cut();
+            Err(TransportError::Slow(CONNECT_TIMEOUT))
+        }
+    }
+}
+
+async fn addresses(host: &AmqpHost) -> io::Result<Vec<SocketAddr>> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, lookup_host((host.host.as_str(), host.port))).await {
+        Ok(found) => Ok(found?.collect()),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name server does not answer")),
+    }
+}
+
+fn refused_or_away(broker: &str, error: &lapin::Error) -> TransportError {
+    match error.kind() {
+        // A certificate that does not fit will not fit the next time either.
+        ErrorKind::IOError(cause) if cause.kind() == io::ErrorKind::InvalidData => {
+            TransportError::Refused(format!("TLS with {broker}: {cause}"))
+        }
+        _ => reply::plain(broker, error),
+    }
+}
+
+fn uri(options: &AmqpOptions, host: &AmqpHost) -> AMQPUri {
+    let mechanism = match options.login {
+        Login::AmqPlain => SASLMechanism::AMQPlain,
+        Login::Plain => SASLMechanism::Plain,
+        Login::External => SASLMechanism::External,
+    };
+    let vhost = if options.virtual_host.is_empty() { "/" } else { &options.virtual_host };
+    // AMQP carries 16 bits of seconds. An explicit 0 would be read as "as the broker likes".
+    let heartbeat = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
+    AMQPUri {
+        // TLS is ours to open (see `dial`), so that the socket can be cut and the verification is oslo's.
+        scheme: AMQPScheme::AMQP,
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo { username: host.username.clone(), password: host.password.clone() },
+            host: host.host.clone(),
+            port: host.port,
+        },
+        vhost: vhost.to_owned(),
+        query: AMQPQueryString {
+            heartbeat: Some(heartbeat),
+            auth_mechanism: Some(mechanism),
+            ..AMQPQueryString::default()
+        },
+    }
+}

@@ -1,0 +1,80 @@
+//! RabbitMQ over AMQP 0-9-1, with lapin.
+//!
+//! One connection, one channel for declarations at a time, one per consumer, one for publishing. lapin's automatic
+//! recovery is off: a lost connection is a lost session, so that no tag of one meets the channels of another.
+//!
+//! Never here: `basic.nack`, `basic.reject`, `basic.cancel`, which reorder; transient queues of our own, global
+//! prefetch, mirrored queues, which RabbitMQ 4 removed.
+
+mod consumer;
+mod dial;
+mod options;
+mod producer;
+mod reply;
+mod session;
+mod tls;
+
+pub use options::{AmqpHost, AmqpOptions, Login, TlsOptions};
+pub use producer::{WINDOW_BYTES, WINDOW_MESSAGES};
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Broker, Session, TransportError};
+use session::AmqpSession;
+
+/// One RabbitMQ, or one cluster of it. A clone shares the rotation of the hosts.
+#[derive(Debug, Clone)]
+pub struct AmqpBroker {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: AmqpOptions,
+    name: Arc<str>,
+    next_host: AtomicUsize,
+}
+
+impl AmqpBroker {
+    /// A broker to connect to; nothing happens yet.
+    pub fn new(options: AmqpOptions) -> Self {
+        let first =
+            if options.shuffle && options.hosts.len() > 1 { rand::random_range(0..options.hosts.len()) } else { 0 };
+        let name = options.name().into();
+        AmqpBroker { shared: Arc::new(Shared { options, name, next_host: AtomicUsize::new(first) }) }
+    }
+
+    fn name_text(&self) -> &str {
+        &self.shared.name
+    }
+
+    fn shared_name(&self) -> Arc<str> {
+        self.shared.name.clone()
+    }
+}
+
+#[async_trait]
+impl Broker for AmqpBroker {
+    async fn connect(&self) -> Result<Arc<dyn Session>, TransportError> {
+        let options = &self.shared.options;
+        let turn = self.shared.next_host.fetch_add(1, Ordering::Relaxed);
+        let Some(host) = options.hosts.get(turn.checked_rem(options.hosts.len()).unwrap_or(0)) else {
+            return Err(TransportError::Refused("the transport_url has no host".to_owned()));
+        };
+        if options.tls.as_ref().is_some_and(|tls| tls.ca_file.is_none()) {
+            tracing::warn!(
+                name: "transport.tls.unverified",
+                broker = self.name_text(),
+                "TLS without ssl_ca_file: anybody can pose as the broker; set [oslo_messaging_rabbit] ssl_ca_file"
+            );
+        }
+        let (connection, wire) = dial::dial(options, host).await?;
+        Ok(Arc::new(AmqpSession::begin(self.clone(), connection, wire).await?))
+    }
+
+    fn name(&self) -> &str {
+        self.name_text()
+    }
+}

@@ -1,0 +1,243 @@
+//! One connection to RabbitMQ.
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, Event, ExchangeKind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+use super::super::{
+    Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Outgoing, Queue, QueueState, Session,
+    Topology, TransportError, fallback,
+};
+use super::AmqpBroker;
+use super::consumer::AmqpConsumer;
+use super::dial::Wire;
+use super::producer::Producer;
+use super::reply::{self, Refusal, within};
+
+pub(super) struct AmqpSession {
+    broker: AmqpBroker,
+    connection: Arc<Connection>,
+    wire: Wire,
+    over: CancellationToken,
+    producer: Producer,
+    consumers: tokio_util::task::TaskTracker,
+}
+
+impl AmqpSession {
+    pub(super) async fn begin(broker: AmqpBroker, connection: Connection, wire: Wire) -> Result<Self, TransportError> {
+        let over = CancellationToken::new();
+        let connection = Arc::new(connection);
+        tokio::spawn(watch(connection.events_listener(), over.clone(), wire.clone(), broker.name_text().to_owned()));
+        let channel = within(broker.name_text(), connection.create_channel()).await;
+        let channel = channel.map_err(|refusal| refusal.about_queue(""))?;
+        let producer = Producer::begin(broker.name_text(), channel, over.clone()).await?;
+        Ok(AmqpSession { broker, connection, wire, over, producer, consumers: tokio_util::task::TaskTracker::new() })
+    }
+
+    fn name(&self) -> &str {
+        self.broker.name_text()
+    }
+
+    /// A channel for requests that may be refused: a refusal closes it.
+    async fn channel(&self) -> Result<Channel, TransportError> {
+        if self.over.is_cancelled() {
+            return Err(self.ended());
+        }
+        within(self.name(), self.connection.create_channel()).await.map_err(|refusal| refusal.about_queue(""))
+    }
+
+    fn ended(&self) -> TransportError {
+        TransportError::Away { broker: self.name().to_owned(), cause: "the session is over".to_owned() }
+    }
+
+    async fn declare_exchange(&self, channel: &Channel, exchange: &Exchange, durable: bool) -> Result<(), Refusal> {
+        let options = ExchangeDeclareOptions { durable, auto_delete: exchange.auto_delete, ..Default::default() };
+        let name = short(&exchange.name).map_err(Refusal::Other)?;
+        within(self.name(), channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default())).await
+    }
+
+    async fn declare_queue(&self, channel: &Channel, queue: &Queue, durable: bool) -> Result<(), Refusal> {
+        let options = QueueDeclareOptions { durable, auto_delete: queue.auto_delete, ..Default::default() };
+        let name = short(&queue.name).map_err(Refusal::Other)?;
+        within(self.name(), channel.queue_declare(name, options, table(&queue.arguments))).await.map(drop)
+    }
+
+    /// All bindings at once: one way there and back instead of a hundred.
+    async fn bind(&self, channel: &Channel, bindings: &[Binding]) -> Result<(), TransportError> {
+        let bind = async |binding: &Binding| {
+            let (queue, exchange) = (short(&binding.queue)?, short(&binding.exchange)?);
+            let (key, options) = (short(&binding.routing_key)?, QueueBindOptions::default());
+            let done = within(self.name(), channel.queue_bind(queue, exchange, key, options, FieldTable::default()));
+            done.await.map_err(|refusal| match refusal {
+                Refusal::NotFound(text) => TransportError::Refused(text),
+                other => other.about_queue(&binding.queue),
+            })
+        };
+        futures_util::future::try_join_all(bindings.iter().map(bind)).await.map(drop)
+    }
+
+    /// Passive declaration.
+    async fn look(&self, queue: &str) -> Result<QueueState, TransportError> {
+        let channel = self.channel().await?;
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let found = within(self.name(), channel.queue_declare(short(queue)?, options, FieldTable::default())).await;
+        let found = found.map_err(|refusal| refusal.about_queue(queue))?;
+        self.done_with(channel).await;
+        Ok(QueueState { messages: found.message_count(), consumers: found.consumer_count() })
+    }
+
+    async fn done_with(&self, channel: Channel) {
+        // What it was for is done; a channel that closes badly is closed too.
+        let _closed = within(self.name(), channel.close(200, "OK".into())).await;
+    }
+}
+
+#[async_trait]
+impl Session for AmqpSession {
+    async fn declare(&self, topology: &Topology) -> Result<(), TransportError> {
+        let mut channel = self.channel().await?;
+        let mut fallen = fallback::Fallen::default();
+        for exchange in &topology.exchanges {
+            for durable in fallen.exchange_attempts(exchange) {
+                match self.declare_exchange(&channel, exchange, durable).await {
+                    Ok(()) => break,
+                    Err(Refusal::Unequal(text)) => {
+                        let unequal = fallback::Unequal::from_reply(&exchange.name, &text);
+                        fallen.exchange_refused(exchange, durable, unequal)?;
+                    }
+                    Err(other) => return Err(other.about_queue(&exchange.name)),
+                }
+                channel = self.channel().await?;
+            }
+        }
+        for queue in &topology.queues {
+            for durable in fallen.queue_attempts(queue, topology) {
+                match self.declare_queue(&channel, queue, durable).await {
+                    Ok(()) => break,
+                    Err(Refusal::Unequal(text)) => {
+                        let unequal = fallback::Unequal::from_reply(&queue.name, &text);
+                        fallen.queue_refused(queue, topology, durable, unequal)?;
+                    }
+                    Err(other) => return Err(other.about_queue(&queue.name)),
+                }
+                channel = self.channel().await?;
+            }
+        }
+        self.bind(&channel, &topology.bindings).await?;
+        self.done_with(channel).await;
+        Ok(())
+    }
+
+    async fn consume(&self, queue: &str, options: ConsumeOptions) -> Result<Box<dyn Consumer>, TransportError> {
+        let channel = self.channel().await?;
+        let name = self.broker.shared_name();
+        let consumer = AmqpConsumer::begin(name, channel, queue, &options, self.over.clone(), &self.consumers).await?;
+        Ok(Box::new(consumer))
+    }
+
+    async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError> {
+        self.producer.publish(message).await
+    }
+
+    async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError> {
+        self.look(queue).await
+    }
+
+    async fn delete_if_idle(&self, queue: &str) -> Result<bool, TransportError> {
+        match self.look(queue).await {
+            Ok(QueueState { messages: 0, consumers: 0 }) => {}
+            Ok(_) => return Ok(false),
+            Err(TransportError::NoQueue(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        // Quorum queues know no `if-unused`, `if-empty`: RabbitMQ answers 540, which closes the whole connection. So
+        // that condition was the look above, and who calls this knows that nobody sends there any more.
+        let channel = self.channel().await?;
+        let deleted = within(self.name(), channel.queue_delete(short(queue)?, QueueDeleteOptions::default())).await;
+        deleted.map_err(|refusal| refusal.about_queue(queue))?;
+        self.done_with(channel).await;
+        Ok(true)
+    }
+
+    fn over(&self) -> CancellationToken {
+        self.over.clone()
+    }
+
+    async fn close(&self) {
+        self.producer.close().await;
+        self.over.cancel();
+        // The consumers see the token, send what is settled and close their channels.
+        self.consumers.close();
+        let _in_time = tokio::time::timeout(reply::ANSWER_TIMEOUT, self.consumers.wait()).await;
+        let _closed = within(self.name(), self.connection.close(200, "OK".into())).await;
+        self.wire.cut();
+    }
+
+    fn cut(&self) {
+        self.over.cancel();
+        self.wire.cut();
+    }
+}
+
+impl Drop for AmqpSession {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+/// Watches the connection: its first error ends the session.
+async fn watch(
+    events: impl futures_util::Stream<Item = Event> + Send,
+    over: CancellationToken,
+    wire: Wire,
+    broker: String,
+) {
+    tokio::pin!(events);
+    loop {
+        let event = tokio::select! {
+            () = over.cancelled() => return,
+            event = events.next() => event,
+        };
+        match event {
+            Some(Event::ConnectionBlocked(reason)) => {
+                tracing::warn!(name: "transport.blocked", broker, reason, "the broker takes no messages for now");
+            }
+            Some(Event::ConnectionUnblocked) => {
+                tracing::info!(name: "transport.unblocked", broker, "the broker takes messages again");
+            }
+            Some(Event::Error(_)) | None => {
+                over.cancel();
+                wire.cut();
+                return;
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// A name on the wire: 255 bytes at most.
+pub(super) fn short(name: &str) -> Result<ShortString, TransportError> {
+    if name.len() > usize::from(u8::MAX) {
+        return Err(TransportError::Refused(format!("{name:?} is longer than the 255 bytes AMQP has for a name")));
+    }
+    Ok(name.into())
+}
+
+/// Arguments as RabbitMQ wants them.
+pub(super) fn table(arguments: &BTreeMap<String, Argument>) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in arguments {
+        let value = match value {
+            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            Argument::Integer(number) => AMQPValue::LongLongInt(*number),
+            Argument::Bool(flag) => AMQPValue::Boolean(*flag),
+        };
+        table.insert(name.as_str().into(), value);
+    }
+    table
+}
