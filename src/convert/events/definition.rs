@@ -121,27 +121,46 @@ impl EventDefinition {
         self.excluded.is_empty() && self.included.iter().any(|(text, _)| text == "*")
     }
 
-    /// Why no notification can ever reach it, if that is sure: `earlier` have the first say.
+    /// Why no notification can ever reach it, if that is sure and anything is lost by it: `earlier` have the first say.
+    ///
+    /// A definition that only lends its traits to later ones, as YAML anchors are used, loses nothing.
     pub(super) fn never_used(&self, earlier: &[EventDefinition]) -> Option<String> {
+        /// So many winners are named.
+        const NAMED_MAX: usize = 3;
         let mut winners: Vec<String> = Vec::new();
+        let mut lent = true;
         for (text, glob) in &self.included {
             if self.excluded.iter().any(|(_, excluded)| excluded.covers(glob)) {
                 continue;
             }
-            let winner = earlier.iter().find_map(|other| {
-                let (text, _) = other.included.iter().find(|(_, wide)| wide.covers(glob))?;
-                other.excluded.is_empty().then(|| format!("{text} at {}", other.place))
-            })?;
-            winners.push(format!("{text} by {winner}"));
+            let winner = earlier
+                .iter()
+                .find(|other| other.excluded.is_empty() && other.included.iter().any(|(_, wide)| wide.covers(glob)))?;
+            lent &= winner.has_traits_of(self);
+            let (wide, _) = winner.included.iter().find(|(_, wide)| wide.covers(glob))?;
+            winners.push(format!("{text} by {wide} at {}", winner.place));
         }
         if winners.is_empty() {
             return Some("this event definition takes no event type at all".to_owned());
         }
-        Some(format!(
-            "this event definition is never used, because a later one takes everything first: {} (the last definition \
-             that takes an event type wins)",
-            winners.join(", ")
-        ))
+        let more = winners.len().saturating_sub(NAMED_MAX);
+        winners.truncate(NAMED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!lent).then(|| {
+            format!(
+                "this event definition is never used, because later ones take everything it names: {}{more} (the last \
+                 definition that takes an event type wins, alone)",
+                winners.join(", ")
+            )
+        })
+    }
+
+    /// Whether every trait that the other defines is one of its own, found in the same way.
+    fn has_traits_of(&self, other: &EventDefinition) -> bool {
+        let mut defined = other.traits.iter().filter(|t| !DEFAULT_TRAITS.contains(&(&*t.name, t.field.text())));
+        defined.all(|theirs| {
+            self.traits.iter().any(|own| own.name == theirs.name && own.field.text() == theirs.field.text())
+        })
     }
 
     /// The event types as written, exclusions with their `!`.
