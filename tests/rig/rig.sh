@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# Sourced by the other scripts here, never run: where the rig keeps its state, and which ports are its own.
+#
+#   NEPHOSCOPE_RIG        folder of all state      (default <repository>/target/rig)
+#   NEPHOSCOPE_RIG_PORTS  first port of its block  (default: chosen once per checkout, kept in <state>/ports)
+#
+# A server is named by its slot. Slot 0 is the one that the whole test run shares, 1 to 5 belong to tests that kill or
+# freeze theirs, 6 to 8 are the three nodes of the clusters. A block is 50 ports on 127.0.0.1:
+#   +0..8 AMQP   +10..18 management   +20..28 Erlang distribution   +30,32..46 etcd clients   +31,33..47 etcd peers   +49 epmd
+# so that two checkouts on one machine, or a RabbitMQ that was there before, never meet.
+set -euo pipefail
+# A login shell may turn this on; the server's output is not ours to translate.
+export LC_ALL=C.UTF-8
+rig_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+rig_state=${NEPHOSCOPE_RIG:-$(cd "$rig_here/../.." && pwd)/target/rig}
+mkdir -p "$rig_state"
+rig_started=$(date +%s%N)
+
+say_secs() { awk -v a="$rig_started" -v b="$(date +%s%N)" 'BEGIN { printf "%.2f", (b - a) / 1e9 }'; }
+fail() { echo "$*" >&2; exit 1; }
+
+# Wait for the lock named $1; a server must not inherit it: start servers with 8>&-.
+hold() { exec 8> "$rig_state/$1.lock"; flock 8; }
+
+# True when something listens on a port of the block that begins at $1.
+block_is_busy() {
+    local line port
+    while read -r _ line _ state _; do
+        [ "$state" = 0A ] || continue
+        port=$((16#${line##*:}))
+        if [ "$port" -ge "$1" ] && [ "$port" -lt $(($1 + 50)) ]; then return 0; fi
+    done < <(cat /proc/net/tcp /proc/net/tcp6 2> /dev/null)
+    return 1
+}
+
+# Print the first port of our block, chosen once: from the checkout's path, then the next free one.
+# 16000 to 24999 lies below the ports that the kernel hands to outgoing connections.
+block() {
+    if [ -n "${NEPHOSCOPE_RIG_PORTS:-}" ]; then echo "$NEPHOSCOPE_RIG_PORTS"; return; fi
+    (
+        hold ports
+        if [ ! -s "$rig_state/ports" ]; then
+            n=$(($(printf %s "$rig_state" | cksum | cut -d' ' -f1) % 180))
+            for _ in $(seq 180); do
+                block_is_busy $((16000 + 50 * n)) || break
+                n=$(((n + 1) % 180))
+            done
+            echo $((16000 + 50 * n)) > "$rig_state/ports"
+        fi
+        cat "$rig_state/ports"
+    )
+}
+
+# True when process $1 lives and has the line $2 in its environment: only such a process is ever signalled.
+is_ours() { [ -n "$1" ] && grep -qzxF -- "$2" "/proc/$1/environ" 2> /dev/null; }
+
+# End process $1 with signal $2, and wait up to $3 seconds; then SIGKILL.
+end() {
+    kill -CONT "$1" 2> /dev/null || true
+    kill -"$2" "$1" 2> /dev/null || return 0
+    local until=$((SECONDS + $3))
+    while alive "$1"; do
+        if [ $SECONDS -ge $until ]; then kill -KILL "$1" 2> /dev/null || true; fi
+        sleep 0.05
+    done
+}
+
+# A zombie whose parent has not looked yet is not alive; one whose other threads still close their sockets is.
+alive() {
+    [ -d "/proc/$1" ] || return 1
+    if ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2> /dev/null; then [ -d "/proc/$1" ]; return; fi
+    local threads=("/proc/$1/task"/*)
+    [ ${#threads[@]} -gt 1 ]
+}
