@@ -61,6 +61,18 @@ impl EtcdGroup {
         };
         EtcdGroup { backend }
     }
+
+    /// Pauses or resumes moving, as an operator does.
+    pub async fn set_paused(&self, paused: bool) -> Result<(), CoordinationError> {
+        let key = self.backend.keys.pause();
+        let value = keys::write_pause();
+        let done = if paused {
+            self.backend.call(async |mut c: Client| c.put(key.clone(), value.clone(), None).await.map(drop)).await
+        } else {
+            self.backend.call(async |mut c: Client| c.delete(key.clone(), None).await.map(drop)).await
+        };
+        done.map_err(|failure| failure.of(&self.backend, ""))
+    }
 }
 
 impl Backend {
@@ -136,7 +148,7 @@ impl Backend {
             let options = GetOptions::new().with_range(self.keys.root_end()).with_limit(PAGE_KEYS);
             let options = if revision > 0 { options.with_revision(revision) } else { options };
             let read = async |mut client: Client| client.get(from.clone(), Some(options.clone())).await;
-            let mut page = self.call(read).await.map_err(|failure| failure.of(self, "the reader"))?;
+            let mut page = self.call(read).await.map_err(|failure| failure.of(self, ""))?;
             if revision == 0 {
                 revision = page.header().map_or(0, etcd_client::ResponseHeader::revision);
             }

@@ -54,6 +54,11 @@ impl Keys {
         format!("{}owners/{unit}", self.root)
     }
 
+    /// The key whose presence pauses moving.
+    pub fn pause(&self) -> String {
+        format!("{}pause", self.root)
+    }
+
     /// The group as a range read gave it. Keys of other kinds are passed over; a record of our kinds that is not of
     /// our format is an error that names it.
     pub fn view(&self, revision: i64, pairs: &[KeyValue]) -> Result<View, CoordinationError> {
@@ -97,6 +102,11 @@ impl Keys {
 pub fn write_member(record: &MemberRecord) -> Vec<u8> {
     // Strings and numbers only: writing them cannot fail.
     serde_json::to_vec(record).unwrap_or_default()
+}
+
+/// The value of the pause key.
+pub fn write_pause() -> Vec<u8> {
+    format!(r#"{{"format":{FORMAT}}}"#).into_bytes()
 }
 
 /// The value of an owner key.

@@ -1,0 +1,327 @@
+//! What every coordination backend must do: one suite, against the in-process group on a paused clock and against a
+//! real etcd.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod rig;
+
+use nephoscope::coordination::{
+    CoordinationError, Coordinator, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, View,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Time to live of leases here.
+const TTL: Duration = Duration::from_secs(3);
+/// etcd looks for expired leases twice a second.
+const EXPIRY_SLACK: Duration = Duration::from_millis(1500);
+
+/// The backend under test.
+enum Ground {
+    Twin(MemoryGroup),
+    Etcd { url: String, group: String, own: Option<rig::Own<rig::Etcd>> },
+}
+
+impl Ground {
+    /// The group as a process of its own sees it.
+    fn process(&self) -> Arc<dyn Coordinator> {
+        match self {
+            Ground::Twin(group) => Arc::new(group.clone()),
+            Ground::Etcd { .. } => Arc::new(self.etcd()),
+        }
+    }
+
+    fn etcd(&self) -> EtcdGroup {
+        let Ground::Etcd { url, group, .. } = self else { panic!("not etcd") };
+        EtcdGroup::new(EtcdOptions::parse(url).unwrap(), group, TTL)
+    }
+
+    async fn join(&self, id: &str) -> Result<Arc<dyn Membership>, CoordinationError> {
+        self.process().join(record(id)).await
+    }
+
+    async fn set_paused(&self, paused: bool) {
+        match self {
+            Ground::Twin(group) => group.set_paused(paused),
+            Ground::Etcd { .. } => self.etcd().set_paused(paused).await.unwrap(),
+        }
+    }
+
+    /// The backend stops answering, with connections open; or answers again.
+    fn freeze(&self, frozen: bool) {
+        match self {
+            Ground::Twin(group) => group.set_away(frozen),
+            Ground::Etcd { own: Some(own), .. } if frozen => own.freeze(),
+            Ground::Etcd { own: Some(own), .. } => own.thaw(),
+            Ground::Etcd { own: None, .. } => panic!("the shared etcd is not frozen"),
+        }
+    }
+}
+
+fn record(id: &str) -> MemberRecord {
+    MemberRecord {
+        format: 1,
+        id: id.to_owned(),
+        host: "host.example".to_owned(),
+        version: "0.1.0".to_owned(),
+        weight: 10,
+        config_digest: "d".to_owned(),
+        ready: false,
+    }
+}
+
+fn owner_of<'a>(view: &'a View, unit: &str) -> Option<&'a str> {
+    view.owners.get(unit).map(|(id, _)| id.as_str())
+}
+
+/// Reads until the group is as wanted.
+async fn until(member: &dyn Membership, limit: Duration, wanted: impl Fn(&View) -> bool) -> View {
+    let reading = async {
+        loop {
+            if let Ok(view) = member.view().await
+                && wanted(&view)
+            {
+                return view;
+            }
+            let _ = timeout(Duration::from_secs(1), member.changed()).await;
+        }
+    };
+    timeout(limit, reading).await.expect("the group is not as wanted within the limit")
+}
+
+async fn a_member_joins_becomes_ready_and_is_seen_by_the_others(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    a.set_ready(true).await.unwrap();
+    let view = b.view().await.unwrap();
+    assert_eq!(view.members.keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(view.members["a"], MemberRecord { ready: true, ..record("a") });
+    assert!(!view.members["b"].ready);
+    assert_eq!(ground.process().view().await.unwrap(), view);
+}
+
+async fn a_second_process_with_a_live_id_is_refused(ground: Ground) {
+    let first = ground.join("a").await.unwrap();
+    assert!(matches!(ground.join("a").await, Err(CoordinationError::IdTaken(id)) if id == "a"));
+    assert!(first.claim("u").await.unwrap().is_some(), "the first is not disturbed");
+    first.leave().await;
+    ground.join("a").await.unwrap();
+}
+
+async fn a_unit_is_claimed_by_one_and_its_epochs_rise(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    let first = a.claim("u").await.unwrap().unwrap();
+    assert_eq!(b.claim("u").await.unwrap(), None);
+    let view = b.view().await.unwrap();
+    assert_eq!(view.owners["u"], ("a".to_owned(), first));
+    assert!(view.revision >= first);
+    assert!(a.release("u", first).await.unwrap());
+    let second = b.claim("u").await.unwrap().unwrap();
+    assert!(second > first);
+}
+
+async fn an_owner_that_claims_anew_gets_a_new_epoch(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let first = a.claim("u").await.unwrap().unwrap();
+    let second = a.claim("u").await.unwrap().unwrap();
+    assert!(second > first);
+    assert_eq!(a.view().await.unwrap().owners["u"], ("a".to_owned(), second));
+    assert!(!a.release("u", first).await.unwrap(), "the first epoch is over");
+    assert!(a.release("u", second).await.unwrap());
+}
+
+async fn two_claim_the_same_units_at_once(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    let units: Vec<String> = (0..40).map(|n| format!("u{n}")).collect();
+    let claims = units.iter().map(|unit| async { tokio::join!(a.claim(unit), b.claim(unit)) });
+    let answers = futures_util::future::join_all(claims).await;
+    let view = a.view().await.unwrap();
+    for (unit, (by_a, by_b)) in units.iter().zip(answers) {
+        let (by_a, by_b) = (by_a.unwrap(), by_b.unwrap());
+        assert!(by_a.is_some() != by_b.is_some(), "{unit}: {by_a:?} {by_b:?}");
+        assert_eq!(owner_of(&view, unit), Some(if by_a.is_some() { "a" } else { "b" }));
+    }
+}
+
+async fn only_the_owner_releases_and_only_its_epoch(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    let epoch = a.claim("u").await.unwrap().unwrap();
+    assert!(!b.release("u", epoch).await.unwrap());
+    assert!(!a.release("u", epoch + 1).await.unwrap());
+    assert!(!a.release("another", epoch).await.unwrap());
+    assert!(a.release("u", epoch).await.unwrap());
+    assert!(!a.release("u", epoch).await.unwrap());
+    assert_eq!(b.view().await.unwrap().owners.len(), 0);
+}
+
+async fn a_process_dies_and_its_units_are_free_within_its_lease(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    a.claim("u").await.unwrap().unwrap();
+    let died = Instant::now();
+    drop(a);
+    assert!(matches!(ground.join("a").await, Err(CoordinationError::IdTaken(_))), "its lease still stands");
+    let view = until(&*b, TTL + EXPIRY_SLACK, |view| view.members.len() == 1).await;
+    assert!(view.owners.is_empty(), "units go with their owner, at one revision");
+    assert!(died.elapsed() + TTL / 3 + Duration::from_millis(100) >= TTL, "not before its time");
+    assert!(b.claim("u").await.unwrap().is_some());
+    ground.join("a").await.unwrap();
+}
+
+async fn a_member_that_lives_keeps_its_lease(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let epoch = a.claim("u").await.unwrap().unwrap();
+    let before = a.deadline();
+    sleep(TTL * 2).await;
+    assert!(a.deadline() > before && a.deadline() > Instant::now());
+    assert!(!a.lost().is_cancelled());
+    assert_eq!(a.view().await.unwrap().owners["u"], ("a".to_owned(), epoch));
+}
+
+async fn a_member_leaves_and_all_it_had_is_free_at_once(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    for unit in ["u", "v", "w"] {
+        a.claim(unit).await.unwrap().unwrap();
+    }
+    let _ = timeout(Duration::from_millis(100), b.changed()).await;
+    let left = Instant::now();
+    a.leave().await;
+    let view = until(&*b, Duration::from_secs(1), |view| view.members.len() == 1).await;
+    assert!(view.owners.is_empty());
+    assert!(left.elapsed() < Duration::from_secs(1));
+    assert!(a.lost().is_cancelled());
+    assert!(matches!(a.claim("u").await, Err(CoordinationError::Lost(_))));
+}
+
+async fn a_change_wakes_those_who_wait(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    // What happened up to now may wake once or twice more.
+    while timeout(Duration::from_millis(700), b.changed()).await.is_ok() {}
+    let changing = async {
+        sleep(Duration::from_millis(100)).await;
+        let changed = Instant::now();
+        a.claim("u").await.unwrap().unwrap();
+        changed
+    };
+    let (changed, woken) = tokio::join!(changing, async {
+        timeout(Duration::from_secs(2), b.changed()).await.expect("not woken");
+        Instant::now()
+    });
+    assert!(woken - changed < Duration::from_secs(1));
+    // A change before the wait is not missed.
+    a.claim("v").await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    timeout(Duration::from_millis(500), b.changed()).await.expect("the change before the wait was missed");
+}
+
+async fn an_operator_pauses_and_resumes(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    ground.set_paused(true).await;
+    assert!(a.view().await.unwrap().paused);
+    ground.set_paused(false).await;
+    assert!(!a.view().await.unwrap().paused);
+}
+
+async fn revisions_rise_and_a_view_is_one_revision(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let mut last = 0;
+    for n in 0..10 {
+        let epoch = a.claim(&format!("u{n}")).await.unwrap().unwrap();
+        let view = a.view().await.unwrap();
+        assert!(view.revision > last && view.revision >= epoch);
+        assert_eq!(view.owners.len(), n + 1);
+        last = view.revision;
+    }
+}
+
+async fn the_backend_freezes_and_the_member_knows_at_its_deadline(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    a.claim("u").await.unwrap().unwrap();
+    ground.freeze(true);
+    let frozen = Instant::now();
+    let lost = a.lost();
+    let (claim, ()) = tokio::join!(a.claim("v"), lost.cancelled());
+    assert!(matches!(claim, Err(CoordinationError::Away { .. } | CoordinationError::Lost(_))), "{claim:?}");
+    let took = frozen.elapsed();
+    assert!(took <= TTL * 4 / 5 + Duration::from_millis(300), "{took:?}: the lease may be another's by then");
+    assert!(took + TTL / 3 + Duration::from_millis(300) >= TTL * 4 / 5, "{took:?}: too early");
+    assert!(matches!(a.claim("v").await, Err(CoordinationError::Lost(_))), "nothing is done in the group's name");
+    // Back again: the former lease of a live process does not keep it out for long.
+    drop(a);
+    ground.freeze(false);
+    let thawed = Instant::now();
+    let again = loop {
+        match ground.join("a").await {
+            Ok(again) => break again,
+            Err(CoordinationError::IdTaken(_) | CoordinationError::Away { .. }) => {
+                sleep(Duration::from_millis(100)).await
+            }
+            Err(other) => panic!("{other}"),
+        }
+        assert!(thawed.elapsed() < Duration::from_secs(8), "still kept out");
+    };
+    assert!(again.claim("u").await.unwrap().is_some());
+}
+
+async fn the_backend_freezes_shortly_and_nothing_is_lost(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let epoch = a.claim("u").await.unwrap().unwrap();
+    ground.freeze(true);
+    sleep(Duration::from_millis(700)).await;
+    ground.freeze(false);
+    sleep(TTL * 2).await;
+    assert!(!a.lost().is_cancelled());
+    assert_eq!(a.view().await.unwrap().owners["u"], ("a".to_owned(), epoch));
+    let b = ground.join("b").await.unwrap();
+    until(&*a, Duration::from_secs(3), |view| view.members.len() == 2).await;
+    b.leave().await;
+}
+
+fn on_twin<F: Future<Output = ()>>(case: impl FnOnce(Ground) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(case(Ground::Twin(MemoryGroup::new(TTL))));
+}
+
+fn on_etcd<F: Future<Output = ()>>(name: &str, own: bool, case: impl FnOnce(Ground) -> F) {
+    let own = own.then(rig::own_etcd);
+    let endpoint = own.as_ref().map_or_else(|| rig::etcd().endpoint, |own| own.endpoint.clone());
+    // The rig's etcd outlives a run: a group per run.
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let ground =
+        Ground::Etcd { url: format!("etcd3://{endpoint}"), group: format!("{name}-{}", since.as_nanos()), own };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { timeout(Duration::from_secs(60), case(ground)).await.expect("hangs") });
+}
+
+macro_rules! contract {
+    ($($(#[own($own:literal)])? $case:ident;)*) => {
+        mod twin {
+            $(#[test] fn $case() { super::on_twin(super::$case) })*
+        }
+        mod etcd {
+            $(#[test] fn $case() { super::on_etcd(stringify!($case), false $(|| $own)?, super::$case) })*
+        }
+    };
+}
+
+contract! {
+    a_member_joins_becomes_ready_and_is_seen_by_the_others;
+    a_second_process_with_a_live_id_is_refused;
+    a_unit_is_claimed_by_one_and_its_epochs_rise;
+    an_owner_that_claims_anew_gets_a_new_epoch;
+    two_claim_the_same_units_at_once;
+    only_the_owner_releases_and_only_its_epoch;
+    a_process_dies_and_its_units_are_free_within_its_lease;
+    a_member_that_lives_keeps_its_lease;
+    a_member_leaves_and_all_it_had_is_free_at_once;
+    a_change_wakes_those_who_wait;
+    an_operator_pauses_and_resumes;
+    revisions_rise_and_a_view_is_one_revision;
+    #[own(true)] the_backend_freezes_and_the_member_knows_at_its_deadline;
+    #[own(true)] the_backend_freezes_shortly_and_nothing_is_lost;
+}
