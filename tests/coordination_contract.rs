@@ -92,7 +92,7 @@ async fn until(member: &dyn Membership, limit: Duration, wanted: impl Fn(&View) 
 async fn a_member_joins_becomes_ready_and_is_seen_by_the_others(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     let b = ground.join("b").await.unwrap();
-    a.set_ready(true).await.unwrap();
+    a.describe(MemberRecord { ready: true, ..record("a") }).await.unwrap();
     let view = b.view().await.unwrap();
     assert_eq!(view.members.keys().collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(view.members["a"], MemberRecord { ready: true, ..record("a") });

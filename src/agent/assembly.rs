@@ -11,7 +11,7 @@ use crate::convert::{ConvertOptions, Converter, Repairs, Reserved};
 use crate::model::{Complaint, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, Publisher};
-use crate::transport::dispatch::Dispatcher;
+use crate::transport::dispatch::{Dispatcher, Rule};
 
 /// Definitions, pipelines and publishers: what a reload replaces.
 pub struct Blueprint {
@@ -83,7 +83,7 @@ impl Blueprint {
 
 /// The converter alone, for commands that publish nothing.
 pub fn converter(settings: &Settings) -> (Option<Converter>, Vec<Complaint>) {
-    let (definitions, mut complaints) = config::definitions::load(settings);
+    let (definitions, mut complaints) = config::definitions::read(settings);
     let converter = definitions.and_then(|definitions| {
         let (converter, more) = Converter::build(&sources(&definitions), convert_options(settings));
         complaints.extend(more);
@@ -113,7 +113,7 @@ struct Read {
 
 /// Reads everything that is not publishers.
 fn read(settings: &Settings) -> (Option<Read>, Vec<Complaint>) {
-    let (definitions, mut complaints) = config::definitions::load(settings);
+    let (definitions, mut complaints) = config::definitions::read(settings);
     let Some(definitions) = definitions else { return (None, complaints) };
     let (converter, more) = Converter::build(&sources(&definitions), convert_options(settings));
     complaints.extend(more);
@@ -129,15 +129,21 @@ fn read(settings: &Settings) -> (Option<Read>, Vec<Complaint>) {
         }
     }
     let written = Place { file: "[nephoscope] accept_notifications".into(), line: 0 };
-    let dispatcher = Dispatcher::parse(&settings.intake.accept_notifications)
-        .map_err(|wrong| complaints.extend(wrong.iter().map(|text| Complaint::error(&written, text))))
-        .ok();
+    let written = Place { file: "[nephoscope] accept_notifications".into(), line: 0 };
+    let mut rules = Vec::new();
+    for text in &settings.intake.accept_notifications {
+        match Rule::parse(text) {
+            Ok(rule) => rules.push(rule),
+            Err(error) => complaints.push(Complaint::error(&written, format!("{text:?}: {error}"))),
+        }
+    }
+    let dispatcher = Dispatcher::new(rules);
     let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
     let written = Place { file: "[notification] pipeline_processing_queues".into(), line: 0 };
     let slots = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
     let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
-    let read = match (converter, dispatcher, slots) {
-        (Some(converter), Some(dispatcher), Some(slots)) if !wrong => Some(Read { converter, plans, dispatcher, slots }),
+    let read = match (converter, slots) {
+        (Some(converter), Some(slots)) if !wrong => Some(Read { converter, plans, dispatcher, slots }),
         _ => None,
     };
     (read, complaints)

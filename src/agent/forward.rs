@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-use super::names;
+use super::ground;
 use super::packet::{Fragment, PacketBounds, PacketBuilder};
 use super::route::Routes;
 use crate::model::{Receipt, Verdict};
@@ -64,7 +64,7 @@ impl Forwarder {
         let mut open: BTreeMap<(usize, u16), (PacketBuilder, Vec<Receipt>)> = BTreeMap::new();
         for (sink, fragment, receipt) in yielded {
             for (queue, fragment) in routes.by_queue(fragment) {
-                let name = || names::pipeline_queue(&self.group, &routes.sinks[sink].name, queue);
+                let name = || ground::pipeline_queue(&self.group, &routes.sinks[sink].name, queue);
                 let (packet, receipts) = match open.entry((sink, queue)) {
                     std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                     std::collections::btree_map::Entry::Vacant(entry) => {
@@ -84,7 +84,7 @@ impl Forwarder {
             receipt.settle(Verdict::Kept);
         }
         for ((sink, queue), packet) in open {
-            let name = names::pipeline_queue(&self.group, &routes.sinks[sink].name, queue);
+            let name = ground::pipeline_queue(&self.group, &routes.sinks[sink].name, queue);
             send(&*self.session, &self.unconfirmed, name, packet).await?;
         }
         Ok(())

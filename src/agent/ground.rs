@@ -7,7 +7,6 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::intake::IntakeBounds;
-use super::names;
 use super::nursery::Nursery;
 use super::packet::PacketBounds;
 use super::parking::Parking;
@@ -17,6 +16,14 @@ use crate::observe::Metrics;
 use crate::transport::link::Link;
 use crate::transport::topology::{self, QueueKind};
 use crate::transport::{Argument, Session, Topology, TransportError};
+
+/// The generation of the pipeline queues; it will rise when their number changes while running.
+const GENERATION: u64 = 1;
+
+/// The name of a sink's `n`th pipeline queue.
+pub fn pipeline_queue(group: &str, sink: &str, n: u16) -> String {
+    topology::pipeline_queue_name(group, sink, GENERATION, u32::from(n))
+}
 
 /// How an agent works. Every bound has its unit in its name or type.
 #[derive(Debug, Clone)]
@@ -40,7 +47,7 @@ pub struct AgentOptions {
     /// Kind of the pipeline queues and of the parking queue.
     pub queue_kind: QueueKind,
     /// Messages that the parking queue holds before it takes no more.
-    pub parked_messages_max: u64,
+    pub parked_messages_max: i64,
     /// Time between two reads of the whole group, if nothing wakes it before.
     pub view_period: Duration,
 }
@@ -127,13 +134,13 @@ impl Ground {
 
     /// The parking queue and, with partitioning, the pipeline queues.
     fn own_queues(&self, routes: &Routes) -> Topology {
-        let parking = names::parking_queue(&self.group);
-        let mut own = topology::parking_queue(&parking, self.options.queue_kind, self.options.parked_messages_max);
+        let mut own = Topology::default();
+        own.queues.push(topology::parking_queue(&self.group, self.options.parked_messages_max));
         if self.options.partitioned {
             for slot in &routes.sinks {
                 for n in 0..routes.queues_per_sink() {
-                    let queue = names::pipeline_queue(&self.group, &slot.name, n);
-                    own.queues.extend(topology::pipeline_queue(&queue, self.options.queue_kind).queues);
+                    let queue = pipeline_queue(&self.group, &slot.name, n);
+                    own.queues.push(topology::pipeline_queue(queue, self.options.queue_kind));
                 }
             }
         }

@@ -16,7 +16,6 @@ mod forward;
 mod ground;
 mod intake;
 mod main_listener;
-pub mod names;
 mod nursery;
 pub mod packet;
 mod parking;
@@ -27,6 +26,7 @@ mod supervisor;
 mod unit;
 
 pub mod assembly;
+pub mod outside;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,7 @@ use crate::coordination::{Coordinator, MemberRecord};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
 use crate::publish;
+use crate::transport::topology;
 use direct::DirectSinks;
 use nursery::Nursery;
 use parking::Parking;
@@ -106,7 +107,7 @@ impl Agent {
         let (deaths, died) = mpsc::channel(1);
         let brokers: Vec<Arc<BrokerPlace>> = brokers.into_iter().map(Arc::new).collect();
         let link = brokers[0].link.clone();
-        let parking = Parking::new(link, &names::parking_queue(&group), &member, metrics.clone());
+        let parking = Parking::new(link, &topology::parking_queue_name(&group), &member, metrics.clone());
         let ground =
             Arc::new(Ground { group: group.into(), member, brokers, options, parking, metrics, nursery, deaths });
         let give_up = tokio_util::sync::CancellationToken::new();

@@ -6,10 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::direct::DirectSinks;
 use super::forward::{self, Forwarder, Sender};
-use super::ground::{BrokerPlace, Ground};
+use super::ground::{self, BrokerPlace, Ground};
 use super::intake::Intake;
 use super::main_listener::{Ended, MainListener, Way};
-use super::names;
 use super::pipeline_listener::PipelineListener;
 use super::route::Routes;
 use super::sink::{Dead, SinkSlot};
@@ -48,7 +47,7 @@ pub fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
     if ground.options.partitioned {
         for slot in &routes.sinks {
             for n in 0..routes.queues_per_sink() {
-                let queue = names::pipeline_queue(&ground.group, &slot.name, n);
+                let queue = ground::pipeline_queue(&ground.group, &slot.name, n);
                 units.push((queue.clone(), Kind::Pipeline { slot: Arc::clone(slot), queue }));
             }
         }

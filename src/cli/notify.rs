@@ -75,11 +75,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     runtime()?.block_on(async {
         let url = &settings.intake.urls[0];
-        let broker = assembly::broker(url).map_err(Failure::Other)?;
+        let broker = outside::broker(url);
         let cannot = |e: crate::transport::TransportError| Failure::Other(format!("cannot send: {e}"));
         let session = broker.connect().await.map_err(cannot)?;
         let topic = &settings.intake.topics[0];
-        let target = topology::notify_target(&arguments.exchange, topic, arguments.priority, &assembly::declared(url));
+        let target = topology::notify_target(&arguments.exchange, topic, arguments.priority, &outside::oslo_queues(&url.rabbit));
         session.declare(&target).await.map_err(cannot)?;
         for _ in 0..arguments.count {
             let message = message(arguments, &context, payload.clone());

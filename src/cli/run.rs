@@ -49,8 +49,8 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         }
         None => None,
     };
-    let context = Arc::new(assembly::publish_context(&settings, &metrics).map_err(Failure::Other)?);
-    let parts = assembly::parts(&settings, &context, metrics.clone(), board.clone()).map_err(Failure::Config)?;
+    let context = Arc::new(outside::publish_context(&settings, &metrics));
+    let parts = outside::parts(&settings, &context, metrics.clone(), board.clone()).map_err(Failure::Config)?;
     let agent = Agent::start(parts);
     let mut watch = Watch::new(&settings);
     let outcome = loop {

@@ -1,0 +1,47 @@
+//! Noticing that a definition file changed, for `refresh_pipeline_cfg = true`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::config::{self, Settings};
+
+/// Looks at the files from time to time, as the original did: that works on every file system.
+pub(super) struct Watch {
+    settings: Settings,
+    period: Duration,
+    seen: BTreeMap<PathBuf, Option<(SystemTime, u64)>>,
+}
+
+impl Watch {
+    /// A watch over the definition files and folders that the settings lead to.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let seen = look(settings);
+        Watch { settings: settings.clone(), period: settings.lifecycle.refresh_interval, seen }
+    }
+
+    /// Returns when one of them has another time or size, has come or has gone.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(self.period).await;
+            let now = look(&self.settings);
+            if now != self.seen {
+                self.seen = now;
+                return;
+            }
+        }
+    }
+}
+
+fn look(settings: &Settings) -> BTreeMap<PathBuf, Option<(SystemTime, u64)>> {
+    let (definitions, _) = config::definitions::read(settings);
+    let watched = definitions.map(|d| d.watched).unwrap_or_default();
+    watched
+        .into_iter()
+        .map(|path| {
+            let meta = std::fs::metadata(&path).ok();
+            let stamp = meta.and_then(|m| Some((m.modified().ok()?, m.len())));
+            (path, stamp)
+        })
+        .collect()
+}
