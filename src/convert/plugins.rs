@@ -122,17 +122,17 @@ impl Split {
     /// The segment of the value's text; null if it has fewer.
     fn piece(&self, value: &Value) -> Result<Value, Raised> {
         let text = python::str(value)?;
-        let separator = match &self.separator {
-            Value::Null => None,
-            Value::Str(separator) => Some(&**separator),
-            _ => return Err(Raised::new("TypeError", "split: separator must be a string")),
-        };
         let max = match &self.max_split {
             Value::Null => None,
             Value::Bool(b) => Some(usize::from(*b)),
             Value::Int(max) => usize::try_from(*max).ok(),
             Value::Big(_) => return Err(Raised::new("OverflowError", "split: max_split is too large")),
             _ => return Err(Raised::new("TypeError", "split: max_split must be a whole number")),
+        };
+        let separator = match &self.separator {
+            Value::Null => None,
+            Value::Str(separator) => Some(&**separator),
+            _ => return Err(Raised::new("TypeError", "split: separator must be a string")),
         };
         let pieces = python::split(&text, separator, max)?;
         let at = match &self.segment {

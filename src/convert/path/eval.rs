@@ -142,9 +142,10 @@ impl Evaluation {
         found.to_value(&|units| self.spend(units))
     }
 
-    /// The match as something's container.
+    /// The match as something's container: where the path begins, too, it is a match then.
     fn container<'a>(&self, m: &Match<'a>) -> Option<Rc<Match<'a>>> {
-        self.climbs.then(|| Rc::new(m.clone()))
+        let step = if matches!(m.step, Step::Bare) { Step::None } else { m.step };
+        self.climbs.then(|| Rc::new(Match { step, ..m.clone() }))
     }
 
     fn members<'a>(&self, names: &'a [Name], from: &Maybe<'a>, out: &mut Matches<'a>) -> Result<(), Raised> {

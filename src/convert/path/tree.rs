@@ -120,13 +120,14 @@ impl Tree {
         }
     }
 
-    /// The names of a bare `a.b.c` (perhaps with a `$` before it): nearly all paths are such.
+    /// The names of a bare `a.b.c`, perhaps with a `$` before it: nearly all paths are such.
     pub(super) fn bare_names(&self) -> Option<Vec<Name>> {
         match self {
             Tree::Members(names) => <&[Name; 1]>::try_from(&**names).ok().map(|names| names.to_vec()),
             Tree::Child(left, right) => {
                 let mut names = if matches!(**left, Tree::Root) { Vec::new() } else { left.bare_names()? };
-                names.extend(right.bare_names()?);
+                let Tree::Members(last) = &**right else { return None };
+                names.extend(<&[Name; 1]>::try_from(&**last).ok()?.iter().cloned());
                 Some(names)
             }
             _ => None,
