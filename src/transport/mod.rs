@@ -2,18 +2,22 @@
 //!
 //! One connection is one [`Session`]: whatever was delivered in a session is settled in it or comes back. A lost
 //! session is never resumed; its successor starts anew. [`Broker::connect`] makes one attempt; the loop that keeps
-//! trying, with jittered back-off over the hosts, is `link`.
+//! trying, with jittered back-off over the hosts, is [`link`].
 //!
 //! Never here: what a message means. Bodies are bytes.
 
 pub mod amqp;
 mod compression;
+pub mod dispatch;
 mod fallback;
 mod ledger;
+pub mod link;
 pub mod memory;
+pub mod topology;
 
 pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 pub use compression::{COMPRESSION_HEADER, Packed, UNPACKED_BYTES_MAX};
+pub use link::{Backoff, Link, LinkState};
 pub use memory::MemoryBroker;
 
 use async_trait::async_trait;

@@ -1,0 +1,336 @@
+//! The loop that keeps a session: connect, hold, wait, connect again.
+//!
+//! A state enum, visible to everybody over a watch; every transition is logged once, "from => to", under a stable name.
+//! Never here: what is done in a session. A lost session is not repaired; [`Link::session`] gives the next one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Broker, Session, TransportError};
+
+/// A session that ends sooner than this counts as a failed attempt: a broker that takes us and throws us out again must
+/// not be asked a hundred times a second.
+pub const STEADY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long to wait between attempts: `rabbit_retry_interval`, `rabbit_retry_backoff`, `rabbit_interval_max`
+/// (Ceilometer reference §2.6).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Backoff {
+    /// After the first failure.
+    pub first: Duration,
+    /// Each further wait is this many times the one before; below 1 counts as 1.
+    pub factor: f64,
+    /// No wait is longer.
+    pub longest: Duration,
+    /// Where the jitter begins: a different number in each process, the same one in a test.
+    pub seed: u64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff { first: Duration::from_secs(1), factor: 2.0, longest: Duration::from_secs(30), seed: rand::random() }
+    }
+}
+
+impl Backoff {
+    /// The wait after this many failures in a row (from 1): exponential, and of that a half to the whole.
+    pub fn wait(&self, failures: u32) -> Duration {
+        let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+        let seconds = self.first.as_secs_f64() * self.factor.max(1.0).powi(exponent);
+        let whole = seconds.min(self.longest.as_secs_f64());
+        Duration::from_secs_f64(whole * (0.5 + 0.5 * unit(self.seed, failures)))
+    }
+}
+
+/// A number from 0 to 1, the same for the same arguments (splitmix64).
+fn unit(seed: u64, n: u32) -> f64 {
+    let mut z = seed.wrapping_add(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) as f64 / u64::MAX as f64
+}
+
+/// Where the link stands.
+#[derive(Clone)]
+pub enum LinkState {
+    /// An attempt is under way.
+    Connecting {
+        /// Failures in a row before it.
+        failures: u32,
+    },
+    /// There is a session.
+    Up(Arc<dyn Session>),
+    /// The broker is away; the next attempt comes.
+    Waiting {
+        /// When.
+        until: Instant,
+        /// Why the last one failed.
+        cause: String,
+    },
+    /// The broker refuses us: a person must act. Tried again all the same, at the longest interval.
+    Refused {
+        /// When.
+        until: Instant,
+        /// What it said.
+        cause: String,
+    },
+    /// Stopped by us, for good.
+    Stopped,
+}
+
+impl LinkState {
+    /// The state in one word, for metrics and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            LinkState::Connecting { .. } => "connecting",
+            LinkState::Up(_) => "up",
+            LinkState::Waiting { .. } => "waiting",
+            LinkState::Refused { .. } => "refused",
+            LinkState::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Debug for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A kept connection. A clone is a view of the same one.
+#[derive(Debug, Clone)]
+pub struct Link {
+    state: watch::Receiver<LinkState>,
+    stop: CancellationToken,
+    broker: Arc<str>,
+}
+
+impl Link {
+    /// Starts to connect, and keeps at it until [`Link::stop`].
+    pub fn start(broker: Arc<dyn Broker>, backoff: Backoff) -> Link {
+        let (states, state) = watch::channel(LinkState::Connecting { failures: 0 });
+        let link = Link { state, stop: CancellationToken::new(), broker: broker.name().into() };
+        tokio::spawn(Keeper { broker, backoff, states, stop: link.stop.clone() }.keep());
+        link
+    }
+
+    /// The current session, or the next one as soon as there is one. Fails when the link is stopped, and only then.
+    pub async fn session(&self) -> Result<Arc<dyn Session>, TransportError> {
+        let mut state = self.state.clone();
+        loop {
+            let now = state.borrow_and_update().clone();
+            match now {
+                LinkState::Up(session) if !session.over().is_cancelled() => return Ok(session),
+                LinkState::Stopped => return Err(self.stopped()),
+                _ => {}
+            }
+            if state.changed().await.is_err() {
+                return Err(self.stopped());
+            }
+        }
+    }
+
+    /// The state, and its changes.
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        self.state.clone()
+    }
+
+    /// Closes the session in order and stops; returns when that is done.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        let mut state = self.state.clone();
+        // An error means that the keeper is gone, which is as well.
+        let _gone = state.wait_for(|state| matches!(state, LinkState::Stopped)).await;
+    }
+
+    fn stopped(&self) -> TransportError {
+        TransportError::Away { broker: self.broker.to_string(), cause: "the link is stopped".to_owned() }
+    }
+}
+
+struct Keeper {
+    broker: Arc<dyn Broker>,
+    backoff: Backoff,
+    states: watch::Sender<LinkState>,
+    stop: CancellationToken,
+}
+
+impl Keeper {
+    async fn keep(self) {
+        let mut failures: u32 = 0;
+        while !self.stop.is_cancelled() {
+            self.turn(LinkState::Connecting { failures });
+            let attempt = tokio::select! {
+                () = self.stop.cancelled() => break,
+                attempt = self.broker.connect() => attempt,
+            };
+            match attempt {
+                Ok(session) => {
+                    let begun = Instant::now();
+                    self.hold(session).await;
+                    failures = if begun.elapsed() < STEADY_AFTER { failures.saturating_add(1) } else { 0 };
+                    if failures > 0 {
+                        self.wait(failures, "the last session was short".to_owned()).await;
+                    }
+                }
+                Err(TransportError::Refused(cause)) => {
+                    failures = failures.saturating_add(1);
+                    let until = Instant::now() + self.backoff.longest;
+                    self.turn(LinkState::Refused { until, cause });
+                    self.sleep_until(until).await;
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    self.wait(failures, error.to_string()).await;
+                }
+            }
+        }
+        self.turn(LinkState::Stopped);
+    }
+
+    /// Until the session is over, or closed because we stop.
+    async fn hold(&self, session: Arc<dyn Session>) {
+        let over = session.over();
+        self.turn(LinkState::Up(session.clone()));
+        tokio::select! {
+            () = over.cancelled() => {}
+            () = self.stop.cancelled() => session.close().await,
+        }
+    }
+
+    async fn wait(&self, failures: u32, cause: String) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        let until = Instant::now() + self.backoff.wait(failures);
+        self.turn(LinkState::Waiting { until, cause });
+        self.sleep_until(until).await;
+    }
+
+    async fn sleep_until(&self, until: Instant) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+
+    /// One transition: one line in the log, one change of the watch.
+    fn turn(&self, to: LinkState) {
+        let (broker, from) = (self.broker.name(), self.states.borrow().name());
+        match &to {
+            LinkState::Connecting { failures } => {
+                tracing::debug!(name: "transport.link.connecting", broker, failures, "{from} => connecting");
+            }
+            LinkState::Up(_) => tracing::info!(name: "transport.link.up", broker, "{from} => up"),
+            LinkState::Waiting { until, cause } => {
+                let wait_ms = until.saturating_duration_since(Instant::now()).as_millis();
+                tracing::warn!(name: "transport.link.waiting", broker, wait_ms, cause, "{from} => waiting");
+            }
+            LinkState::Refused { cause, .. } => {
+                tracing::error!(name: "transport.link.refused", broker, cause, "{from} => refused");
+            }
+            LinkState::Stopped => tracing::info!(name: "transport.link.stopped", broker, "{from} => stopped"),
+        }
+        self.states.send_replace(to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::MemoryBroker;
+    use async_trait::async_trait;
+    use proptest::prelude::*;
+    use std::sync::Mutex;
+
+    const BACKOFF: Backoff =
+        Backoff { first: Duration::from_secs(1), factor: 2.0, longest: Duration::from_secs(30), seed: 7 };
+
+    proptest! {
+        #[test]
+        fn waits_grow_to_the_longest_and_are_jittered_by_half(failures in 1u32.., seed: u64) {
+            let wait = Backoff { seed, ..BACKOFF }.wait(failures);
+            let whole = 2f64.powi((failures - 1).min(60).cast_signed()).min(30.0);
+            prop_assert!((whole * 0.499..=whole * 1.001).contains(&wait.as_secs_f64()), "{wait:?}");
+        }
+    }
+
+    /// Counts attempts, and when they came.
+    struct Counted(MemoryBroker, Mutex<Vec<Duration>>, Instant, Option<TransportError>);
+
+    #[async_trait]
+    impl Broker for Counted {
+        async fn connect(&self) -> Result<Arc<dyn Session>, TransportError> {
+            self.1.lock().unwrap().push(self.2.elapsed());
+            match &self.3 {
+                Some(error) => Err(error.clone()),
+                None => self.0.connect().await,
+            }
+        }
+        fn name(&self) -> &'static str {
+            "counted"
+        }
+    }
+
+    fn counted(broker: &MemoryBroker, error: Option<TransportError>) -> Arc<Counted> {
+        Arc::new(Counted(broker.clone(), Mutex::default(), Instant::now(), error))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_is_away_at_start_is_asked_again_ever_more_rarely() {
+        let broker = MemoryBroker::default();
+        broker.stop();
+        let counted = counted(&broker, None);
+        let link = Link::start(counted.clone(), BACKOFF);
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let attempts = counted.1.lock().unwrap().len();
+        assert!((6..=11).contains(&attempts), "{attempts}");
+        broker.start();
+        let session = link.session().await.unwrap();
+        assert!(!session.over().is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_session_is_followed_by_a_new_one() {
+        let broker = MemoryBroker::default();
+        let link = Link::start(Arc::new(broker.clone()), BACKOFF);
+        let first = link.session().await.unwrap();
+        tokio::time::sleep(STEADY_AFTER).await;
+        broker.stop();
+        broker.start();
+        let second = link.session().await.unwrap();
+        assert!(first.over().is_cancelled() && !second.over().is_cancelled());
+        link.stop().await;
+        assert!(second.over().is_cancelled());
+        assert!(link.session().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_that_end_at_once_do_not_become_a_hot_loop() {
+        let broker = MemoryBroker::default();
+        let counted = counted(&broker, None);
+        let link = Link::start(counted.clone(), BACKOFF);
+        let killer = tokio::spawn(async move {
+            while let Ok(session) = link.session().await {
+                session.cut();
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let attempts = counted.1.lock().unwrap().len();
+        assert!((6..=11).contains(&attempts), "{attempts}");
+        killer.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_shown_and_tried_again_at_the_longest_interval() {
+        let counted = counted(&MemoryBroker::default(), Some(TransportError::Refused("wrong password".to_owned())));
+        let link = Link::start(counted.clone(), BACKOFF);
+        tokio::time::sleep(Duration::from_secs(65)).await;
+        assert!(matches!(&*link.state().borrow(), LinkState::Refused { cause, .. } if cause == "wrong password"));
+        assert_eq!(counted.1.lock().unwrap().len(), 3);
+    }
+}

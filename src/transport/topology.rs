@@ -1,0 +1,196 @@
+//! What the agent declares: the main queues as oslo.messaging has them, and its own queues.
+//!
+//! Never here: transient exclusive-less queues of our own, mirrored queues; RabbitMQ 4 has neither.
+
+use std::collections::BTreeMap;
+
+use super::{Argument, Binding, Exchange, Queue, Topology};
+use crate::model::Priority;
+
+/// Redeliveries after which a quorum queue of ours gives a message up. RabbitMQ 4 would do so after 20, and 3.10 knows no
+/// "never": a member that crashes again and again must not lose a message.
+pub const DELIVERY_LIMIT: i64 = 1_000_000;
+/// Messages a parking queue takes unless configured otherwise; a full one refuses, and what cannot be parked is returned.
+pub const PARKED_MESSAGES_MAX: i64 = 100_000;
+
+/// How oslo.messaging declares: `[oslo_messaging_rabbit]` (Ceilometer reference §2.6). Every process on the broker must
+/// say the same, or it is refused (406).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OsloQueues {
+    /// `amqp_durable_queues`.
+    pub durable: bool,
+    /// `amqp_auto_delete`.
+    pub auto_delete: bool,
+    /// `rabbit_quorum_queue`, which means durable.
+    pub quorum: Option<QuorumLimits>,
+    /// `rabbit_ha_queues`: an argument that RabbitMQ 4 ignores, but compares.
+    pub ha: bool,
+}
+
+/// `rabbit_quorum_…`; zero leaves a limit out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QuorumLimits {
+    /// `rabbit_quorum_delivery_limit`, in deliveries.
+    pub delivery_limit: u32,
+    /// `rabbit_quorum_max_memory_length`, in messages.
+    pub max_memory_length: u32,
+    /// `rabbit_quorum_max_memory_bytes`.
+    pub max_memory_bytes: u32,
+}
+
+impl OsloQueues {
+    fn is_durable(&self) -> bool {
+        self.durable || self.quorum.is_some()
+    }
+
+    fn exchange(&self, name: &str) -> Exchange {
+        Exchange {
+            name: name.to_owned(),
+            durable: self.is_durable(),
+            auto_delete: self.auto_delete,
+            fallback_transient: self.is_durable(),
+        }
+    }
+
+    fn queue(&self, name: String) -> Queue {
+        let mut arguments = BTreeMap::new();
+        if self.ha {
+            arguments.insert("x-ha-policy".to_owned(), Argument::Text("all".to_owned()));
+        }
+        if let Some(limits) = self.quorum {
+            arguments.insert("x-queue-type".to_owned(), Argument::Text("quorum".to_owned()));
+            let named = [
+                ("x-delivery-limit", limits.delivery_limit),
+                ("x-max-in-memory-length", limits.max_memory_length),
+                ("x-max-in-memory-bytes", limits.max_memory_bytes),
+            ];
+            for (name, limit) in named.into_iter().filter(|(_, limit)| *limit > 0) {
+                arguments.insert(name.to_owned(), Argument::Integer(i64::from(limit)));
+            }
+        }
+        // A quorum queue is durable or not at all.
+        let fallback_transient = self.durable && self.quorum.is_none();
+        Queue { name, durable: self.is_durable(), auto_delete: self.auto_delete, arguments, fallback_transient }
+    }
+}
+
+/// The main queues of a listener: one per topic and priority, bound to every exchange (Ceilometer reference §3.1). With
+/// the default 14 exchanges and one topic: 7 queues, 98 bindings.
+pub fn main_queues(exchanges: &[String], topics: &[String], oslo: &OsloQueues) -> Topology {
+    let mut topology =
+        Topology { exchanges: exchanges.iter().map(|name| oslo.exchange(name)).collect(), ..Topology::default() };
+    for topic in topics {
+        for priority in Priority::ALL {
+            let name = main_queue(topic, priority);
+            for exchange in exchanges {
+                let binding = Binding { exchange: exchange.clone(), queue: name.clone(), routing_key: name.clone() };
+                topology.bindings.push(binding);
+            }
+            topology.queues.push(oslo.queue(name));
+        }
+    }
+    topology
+}
+
+/// `<topic>.<priority>`: a main queue's name, and the routing key to it.
+pub fn main_queue(topic: &str, priority: Priority) -> String {
+    format!("{topic}.{priority}")
+}
+
+/// Where a sender of notifications sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyTarget {
+    /// To this exchange …
+    pub exchange: String,
+    /// … with this key.
+    pub routing_key: String,
+    /// What a sender declares first: the exchange, and a queue of the key's name, so that nothing is lost before an agent
+    /// first runs (Ceilometer reference §3.1).
+    pub topology: Topology,
+}
+
+/// The target of notifications of one topic and priority, as an oslo.messaging sender has it.
+pub fn notify_target(exchange: &str, topic: &str, priority: Priority, oslo: &OsloQueues) -> NotifyTarget {
+    let routing_key = main_queue(topic, priority);
+    let binding =
+        Binding { exchange: exchange.to_owned(), queue: routing_key.clone(), routing_key: routing_key.clone() };
+    let topology = Topology {
+        exchanges: vec![oslo.exchange(exchange)],
+        queues: vec![oslo.queue(routing_key.clone())],
+        bindings: vec![binding],
+    };
+    NotifyTarget { exchange: exchange.to_owned(), routing_key, topology }
+}
+
+/// Whether our own queues are replicated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueueKind {
+    /// On one node.
+    #[default]
+    Classic,
+    /// On several: for clusters.
+    Quorum,
+}
+
+/// `nephoscope.<group>.<pipeline>.g<generation>.<n>`
+pub fn pipeline_queue_name(group: &str, pipeline: &str, generation: u64, n: u32) -> String {
+    format!("nephoscope.{group}.{pipeline}.g{generation}.{n}")
+}
+
+/// A pipeline queue: durable, with a single active consumer. It is fed over the default exchange.
+pub fn pipeline_queue(name: String, kind: QueueKind) -> Queue {
+    let mut arguments = BTreeMap::from([("x-single-active-consumer".to_owned(), Argument::Bool(true))]);
+    if kind == QueueKind::Quorum {
+        arguments.insert("x-queue-type".to_owned(), Argument::Text("quorum".to_owned()));
+        arguments.insert("x-delivery-limit".to_owned(), Argument::Integer(DELIVERY_LIMIT));
+    }
+    Queue { name, durable: true, auto_delete: false, arguments, fallback_transient: false }
+}
+
+/// `nephoscope.<group>.parked`
+pub fn parking_queue_name(group: &str) -> String {
+    format!("nephoscope.{group}.parked")
+}
+
+/// The parking queue of a group: durable, and full at a bound, when it refuses instead of forgetting.
+pub fn parking_queue(group: &str, messages_max: i64) -> Queue {
+    let arguments = BTreeMap::from([
+        ("x-max-length".to_owned(), Argument::Integer(messages_max)),
+        ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned())),
+    ]);
+    Queue { name: parking_queue_name(group), durable: true, auto_delete: false, arguments, fallback_transient: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn one_queue_per_priority_is_shared_by_all_exchanges() {
+        let exchanges: Vec<String> = (0..14).map(|n| format!("service{n}")).collect();
+        let topology = main_queues(&exchanges, &names(&["notifications"]), &OsloQueues::default());
+        assert_eq!((topology.exchanges.len(), topology.queues.len(), topology.bindings.len()), (14, 7, 98));
+        let queue = &topology.queues[0];
+        assert_eq!((&*queue.name, queue.durable, queue.auto_delete), ("notifications.audit", false, false));
+        assert!(queue.arguments.is_empty() && !queue.fallback_transient);
+        assert!(topology.bindings.iter().all(|b| b.routing_key == b.queue));
+    }
+
+    #[test]
+    fn quorum_queues_are_durable_and_have_no_transient_form() {
+        let limits = QuorumLimits { delivery_limit: 5, ..QuorumLimits::default() };
+        let oslo = OsloQueues { quorum: Some(limits), ..OsloQueues::default() };
+        let target = notify_target("nova", "notifications", Priority::Info, &oslo);
+        let (queue, exchange) = (&target.topology.queues[0], &target.topology.exchanges[0]);
+        assert!(queue.durable && exchange.durable && exchange.fallback_transient && !queue.fallback_transient);
+        let arguments: Vec<_> = queue.arguments.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        assert_eq!(
+            arguments,
+            [("x-delivery-limit", Argument::Integer(5)), ("x-queue-type", Argument::Text("quorum".to_owned()))]
+        );
+    }
+}
