@@ -48,7 +48,9 @@ fn node(value: &Value) -> Node {
     let place = Place { file: "event_definitions.yaml".into(), line: 1 };
     let data = match value {
         Value::List(items) => Data::List(items.iter().map(node).collect()),
-        Value::Dict(dict) => Data::Map(dict.iter().map(|(key, value)| (node(&Value::from(key)), node(value))).collect()),
+        Value::Dict(dict) => {
+            Data::Map(dict.iter().map(|(key, value)| (node(&Value::from(key)), node(value))).collect())
+        }
         scalar => Data::Scalar(scalar.clone()),
     };
     Node { place, data }
