@@ -147,3 +147,5 @@ fn raw_payload(event: &Event) -> Option<&crate::model::Value> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
