@@ -54,13 +54,13 @@ check:
 	shellcheck -x $(SCRIPTS)
 	cargo clippy --locked $(QUIET) --all-targets -- -D warnings
 
-# Cheap checks first. The servers that tests share are stopped however it ends; the last thing printed is the runner's summary.
+# Cheap checks first. No `cargo build` of its own: tests need tokio with its test features, so it would compile the
+# dependencies a second time. The servers that tests share are stopped however it ends; the last thing printed is the runner's summary.
 test: deps check
-	cargo build --locked $(QUIET)
 	cargo test --locked --doc $(QUIET)
 	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; \
 	if cargo nextest --version > /dev/null 2>&1; then \
-	    cargo nextest run --locked --cargo-quiet; \
+	    cargo nextest run --locked $(if $(QUIET),--cargo-quiet); \
 	else \
 	    echo "cargo-nextest is missing (cargo install cargo-nextest --locked): cargo test instead"; \
 	    cargo test --locked $(QUIET) --tests --no-fail-fast; \
