@@ -2,6 +2,7 @@
 
 use super::rabbit::Tls;
 use super::secret::Secret;
+use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::time::Duration;
 
@@ -23,4 +24,70 @@ impl fmt::Display for CoordinationUrl {
         let scheme = if self.tls.is_some() { "etcd3+https" } else { "etcd3+http" };
         write!(f, "{scheme}://{}", self.endpoints.join(","))
     }
+}
+
+/// The port of etcd's clients.
+const PORT: u16 = 2379;
+
+impl CoordinationUrl {
+    /// Reads a URL in tooz's form; several endpoints are separated by commas. The error completes "expected …".
+    pub(super) fn parse(text: &str) -> Result<CoordinationUrl, String> {
+        let (scheme, rest) = text.split_once("://").ok_or("a URL: etcd3+http://host:2379")?;
+        let secure = match scheme {
+            "etcd3" | "etcd3+http" => false,
+            "etcd3+https" => true,
+            other => return Err(format!("etcd3+http:// or etcd3+https://; members cannot meet in {other}:// here")),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let hosts = rest.split('/').next().unwrap_or_default();
+        let (user, hosts) = match hosts.rsplit_once('@') {
+            Some((user, hosts)) => {
+                let (user, password) = user.split_once(':').unwrap_or((user, ""));
+                (Some((decoded(user), Secret::new(decoded(password)))), hosts)
+            }
+            None => (None, hosts),
+        };
+        let endpoints = match hosts {
+            "" => vec![format!("localhost:{PORT}")],
+            hosts => hosts.split(',').map(endpoint).collect::<Result<_, _>>()?,
+        };
+        let mut url = CoordinationUrl { endpoints, user, tls: None, timeout: None };
+        let mut tls = Tls { verify_hostname: true, ..Tls::default() };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = decoded(value);
+            match name {
+                "ca_cert" => tls.ca_file = Some(value.into()),
+                "cert_cert" => tls.cert_file = Some(value.into()),
+                "cert_key" => tls.key_file = Some(value.into()),
+                "timeout" => {
+                    let seconds = value.parse::<f64>().ok().filter(|s| (0.1..=3600.0).contains(s));
+                    url.timeout = Some(Duration::from_secs_f64(seconds.ok_or("a timeout from 0.1 to 3600 seconds")?));
+                }
+                "api_version" => {}
+                other => return Err(format!("ca_cert, cert_cert, cert_key or timeout in the query, not {other}")),
+            }
+        }
+        if tls.cert_file.is_some() != tls.key_file.is_some() {
+            return Err("both cert_cert and cert_key in the query, or neither".to_owned());
+        }
+        url.tls = secure.then_some(tls);
+        Ok(url)
+    }
+}
+
+/// `host:port`, with the port of etcd where none is written.
+fn endpoint(text: &str) -> Result<String, String> {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !text.ends_with(']') => (name, port.parse().map_err(|_| "a port after the host")?),
+        _ => (text, PORT),
+    };
+    if name.is_empty() {
+        return Err("a host name before the port".to_owned());
+    }
+    Ok(format!("{name}:{port}"))
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -1,16 +1,24 @@
 //! Files: what an operator wrote, and what it means.
 //!
-//! Raw, then real. [`yaml`] and the INI reader give what was written, with file and line; [`Settings`] is what it means,
+//! Raw, then real. [`yaml`] and [`oslo`] give what was written, with file and line; [`Settings`] is what it means,
 //! which cannot be wrong. Every option is one row of [`options`]. Whatever is wrong is complained about all at once.
 //!
 //! Never here: sockets, logging, or what a definition *does* (that is `convert` and `pipeline`, which get nodes).
 
 pub mod coordination_url;
+pub mod definitions;
+mod load;
+mod meaning;
+pub mod options;
+pub mod oslo;
 pub mod rabbit;
 pub mod secret;
 pub mod settings;
 pub mod transport_url;
+mod values;
 pub mod yaml;
 
+pub use definitions::Definitions;
+pub use load::load;
 pub use secret::Secret;
 pub use settings::Settings;

@@ -1,5 +1,7 @@
 //! `[oslo_messaging_rabbit]`: how to talk to a broker (Ceilometer reference §2.6).
 
+use super::values::Values;
+use crate::model::Complaint;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,4 +81,77 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
     /// Whether the certificate must name the host (only with `ca_file`).
     pub verify_hostname: bool,
+}
+
+const SECTION: &str = "oslo_messaging_rabbit";
+/// oslo.messaging's own bound of `kombu_reconnect_delay`.
+const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(4500);
+
+/// The section, as far as it concerns a consumer.
+pub(super) fn read(values: &mut Values<'_>) -> Rabbit {
+    let quorum = values.flag(SECTION, "rabbit_quorum_queue");
+    let ha_queues = values.flag(SECTION, "rabbit_ha_queues");
+    if quorum && ha_queues {
+        let place = values.place(SECTION, "rabbit_ha_queues");
+        let text = "[oslo_messaging_rabbit] rabbit_ha_queues and rabbit_quorum_queue exclude each other; remove rabbit_ha_queues";
+        values.complain(Complaint::error(&place, text));
+    }
+    let login = match values.one_of(SECTION, "rabbit_login_method") {
+        Some("PLAIN") => Login::Plain,
+        Some("EXTERNAL") => Login::External,
+        Some("RABBIT-CR-DEMO") => Login::RabbitCrDemo,
+        _ => Login::AmqPlain,
+    };
+    let compression = match values.one_of(SECTION, "kombu_compression") {
+        Some("gzip") => Some(Compression::Gzip),
+        Some("bz2") => Some(Compression::Bzip2),
+        _ => None,
+    };
+    let prefetch = u16::try_from(values.whole(SECTION, "rabbit_qos_prefetch_count")).ok().filter(|n| *n > 0);
+    Rabbit {
+        durable: quorum || values.flag(SECTION, "amqp_durable_queues"),
+        auto_delete: values.flag(SECTION, "amqp_auto_delete"),
+        quorum,
+        quorum_delivery_limit: values.some_whole(SECTION, "rabbit_quorum_delivery_limit"),
+        quorum_max_memory_length: values.some_whole(SECTION, "rabbit_quorum_max_memory_length"),
+        quorum_max_memory_bytes: values.some_whole(SECTION, "rabbit_quorum_max_memory_bytes"),
+        ha_queues,
+        prefetch_messages: prefetch.unwrap_or(u16::MAX),
+        heartbeat: values.some_seconds(SECTION, "heartbeat_timeout_threshold").filter(|s| !s.is_zero()),
+        reconnect_delay: values.seconds(SECTION, "kombu_reconnect_delay").min(RECONNECT_DELAY_MAX),
+        reconnect_splay: values.seconds(SECTION, "kombu_reconnect_splay"),
+        shuffle: values.one_of(SECTION, "kombu_failover_strategy") == Some("shuffle"),
+        retry_interval: values.seconds(SECTION, "rabbit_retry_interval"),
+        retry_backoff: values.seconds(SECTION, "rabbit_retry_backoff"),
+        interval_max: values.seconds(SECTION, "rabbit_interval_max"),
+        login,
+        tls: tls(values),
+        cancel_on_failover: values.flag(SECTION, "enable_cancel_on_failover"),
+        compression,
+    }
+}
+
+fn tls(values: &mut Values<'_>) -> Option<Tls> {
+    let tls = Tls {
+        ca_file: values.path(SECTION, "ssl_ca_file"),
+        cert_file: values.path(SECTION, "ssl_cert_file"),
+        key_file: values.path(SECTION, "ssl_key_file"),
+        verify_hostname: values.flag(SECTION, "ssl_enforce_hostname_verification"),
+    };
+    if !values.flag(SECTION, "ssl") {
+        return None;
+    }
+    if tls.cert_file.is_some() != tls.key_file.is_some() {
+        values.expected(
+            SECTION,
+            "ssl_cert_file",
+            "a certificate and its key: write both ssl_cert_file and ssl_key_file",
+        );
+    }
+    if tls.ca_file.is_none() {
+        let place = values.place(SECTION, "ssl");
+        let text = "[oslo_messaging_rabbit] ssl without ssl_ca_file checks no certificate; write ssl_ca_file";
+        values.complain(Complaint::warning(&place, text));
+    }
+    Some(tls)
 }

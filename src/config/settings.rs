@@ -133,8 +133,6 @@ pub struct Cluster {
     pub parked_messages_max: usize,
     /// Times a message may come back before it is parked.
     pub max_moves: u32,
-    /// Worker processes asked for: here one process uses this many threads for conversion.
-    pub workers: usize,
 }
 
 /// What pipeline queues are declared as.

@@ -1,7 +1,13 @@
 //! `transport_url`: which brokers, as whom, how (Ceilometer reference §2.8).
 
-use super::rabbit::Rabbit;
+use super::options;
+use super::oslo::{Entry, Written};
+use super::rabbit::{self, Rabbit};
 use super::secret::Secret;
+use super::values::Values;
+use crate::model::{Place, Severity};
+use percent_encoding::percent_decode_str;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A broker cluster. `Display` shows no secrets.
@@ -46,4 +52,94 @@ impl fmt::Display for Host {
             false => write!(f, "{}:{}", self.name, self.port),
         }
     }
+}
+
+/// The port of AMQP.
+const PORT: u16 = 5672;
+const SECTION: &str = "oslo_messaging_rabbit";
+
+impl TransportUrl {
+    /// Reads a URL. `written` is the whole configuration and `plain` its `[oslo_messaging_rabbit]`, over which the
+    /// query of the URL is laid. The error completes the sentence "expected …".
+    pub(super) fn parse(text: &str, written: &Written, plain: &Rabbit) -> Result<TransportUrl, String> {
+        let (driver, rest) = text.split_once("://").ok_or("a URL: rabbit://user:password@host:5672/vhost")?;
+        match driver.split('+').next().unwrap_or_default() {
+            "rabbit" | "kombu" => {}
+            "" => return Err("rabbit:// in front of the host".to_owned()),
+            other => return Err(format!("rabbit://; {other}:// is not spoken here, give the agent a RabbitMQ")),
+        }
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let hosts = match hosts {
+            "" => vec![Host { name: "localhost".to_owned(), port: PORT, user: None }],
+            hosts => hosts.split(',').map(host).collect::<Result<_, _>>()?,
+        };
+        let vhost = match decoded(path) {
+            vhost if vhost.is_empty() => "/".to_owned(),
+            vhost => vhost,
+        };
+        let rabbit = if query.is_empty() { plain.clone() } else { overridden(query, written)? };
+        Ok(TransportUrl { hosts, vhost, rabbit })
+    }
+}
+
+/// One `[user[:password]@]name[:port]`. Credentials are not inherited from the host before (Ceilometer reference §2.8).
+fn host(text: &str) -> Result<Host, String> {
+    let (user, place) = match text.rsplit_once('@') {
+        Some((user, place)) => {
+            let (user, password) = user.split_once(':').unwrap_or((user, ""));
+            (Some((decoded(user), Secret::new(decoded(password)))), place)
+        }
+        None => (None, text),
+    };
+    let (name, port) = match place.strip_prefix('[') {
+        Some(v6) => {
+            let (name, port) = v6.split_once(']').ok_or("a `]` after the IPv6 address")?;
+            (name, port.strip_prefix(':').unwrap_or(port))
+        }
+        None => place.split_once(':').unwrap_or((place, "")),
+    };
+    let port = match port {
+        "" => PORT,
+        port => port.parse().map_err(|_| {
+            "a port from 1 to 65535 after the host; write `%23`, `%3F`, `%2F`, `%2C`, `%40` for `#?/,@` in a password"
+        })?,
+    };
+    if name.is_empty() {
+        return Err("a host name before the port".to_owned());
+    }
+    Ok(Host { name: name.to_owned(), port, user })
+}
+
+/// `[oslo_messaging_rabbit]` with the options of a query on top; repeated ones are joined by commas.
+fn overridden(query: &str, written: &Written) -> Result<Rabbit, String> {
+    let mut options: BTreeMap<String, String> = BTreeMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decoded(&name.replace('+', " "));
+        let value = decoded(&value.replace('+', " "));
+        let Some(row) = options::find_written(SECTION, &name) else {
+            let near = options::nearest(SECTION, &name).map(|near| format!("; did you mean {near}?"));
+            return Err(format!("an option of [{SECTION}] in the query, {name} is none{}", near.unwrap_or_default()));
+        };
+        let joined = options.entry(row.name.to_owned()).or_default();
+        if !joined.is_empty() {
+            joined.push(',');
+        }
+        joined.push_str(&value);
+    }
+    let place = Place { file: "query".into(), line: 0 };
+    let written = written.with(SECTION, options.into_iter().map(|(n, text)| (n, Entry { text, place: place.clone() })));
+    let mut values = Values::new(&written);
+    let rabbit = rabbit::read(&mut values);
+    // Complaints about the section itself have already been made where the section is written.
+    match values.into_complaints().into_iter().find(|c| c.place == place && c.severity == Severity::Error) {
+        Some(complaint) => Err(format!("other options in its query: {}", complaint.text)),
+        None => Ok(rabbit),
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -1,0 +1,294 @@
+//! From written options to [`Settings`].
+
+use super::coordination_url::CoordinationUrl;
+use super::options;
+use super::oslo::Written;
+use super::rabbit::{self, Rabbit};
+use super::secret::Secret;
+use super::settings::{
+    Cluster, Conversion, Envelope, Fallback, Intake, Lifecycle, LogFormat, Observing, Pipelines, Publishing, QueueType,
+    Settings, Sources,
+};
+use super::transport_url::TransportUrl;
+use super::values::Values;
+use crate::model::Complaint;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const NOTIFICATION: &str = "notification";
+const DEFAULT: &str = "DEFAULT";
+const OWN: &str = "nephoscope";
+/// The lease where neither `lease_ttl` nor `heartbeat` is written.
+const LEASE_TTL: Duration = Duration::from_secs(10);
+/// The shortest lease: etcd grants 2 seconds where 1 is asked, and a keepalive needs a third of it.
+const LEASE_TTL_MIN: Duration = Duration::from_secs(3);
+
+/// What was written means these settings; or the complaints say why it means none.
+pub(super) fn of(written: &Written, sources: Sources) -> (Option<Settings>, Vec<Complaint>) {
+    let mut values = Values::new(written);
+    let v = &mut values;
+    v.check_all();
+    let host = v.text(DEFAULT, "host").unwrap_or_else(host_name);
+    let plain = rabbit::read(v);
+    let transport = transport(v, &plain);
+    let intake = intake(v, transport.as_ref(), &plain);
+    let cluster = cluster(v, &host);
+    let rest = (conversion(v), pipelines(v), publishing(v), observing(v), lifecycle(v));
+    let (conversion, pipelines, publishing, observing, lifecycle) = rest;
+    let settings = transport.zip(intake).map(|(transport, intake)| Settings {
+        host,
+        transport,
+        intake,
+        conversion,
+        pipelines,
+        cluster,
+        publishing,
+        observing,
+        lifecycle,
+        sources,
+    });
+    (settings, values.into_complaints())
+}
+
+/// The one broker of `transport_url`: that of notifications, if it is another one (Ceilometer reference §2.5).
+fn transport(v: &mut Values<'_>, plain: &Rabbit) -> Option<TransportUrl> {
+    let section = match v.is_written("oslo_messaging_notifications", "transport_url") {
+        true => "oslo_messaging_notifications",
+        false => DEFAULT,
+    };
+    let text = v.text(section, "transport_url").or_else(|| v.text(DEFAULT, "transport_url"))?;
+    match TransportUrl::parse(&text, v.written(), plain) {
+        Ok(url) => Some(url),
+        Err(why) => {
+            v.expected(section, "transport_url", &why);
+            None
+        }
+    }
+}
+
+fn intake(v: &mut Values<'_>, transport: Option<&TransportUrl>, plain: &Rabbit) -> Option<Intake> {
+    let mut urls = Vec::new();
+    let mut failed = false;
+    for entry in v.many(NOTIFICATION, "messaging_urls").unwrap_or_default() {
+        match TransportUrl::parse(&entry.text, v.written(), plain) {
+            Ok(url) => urls.push(url),
+            Err(why) => {
+                failed = true;
+                if let Some(row) = options::find(NOTIFICATION, "messaging_urls") {
+                    v.wrong(row, &entry, &why);
+                }
+            }
+        }
+    }
+    if urls.is_empty() {
+        urls.extend(transport.cloned());
+    }
+    let topics = v.list("oslo_messaging_notifications", "topics");
+    if topics.iter().all(String::is_empty) {
+        v.expected("oslo_messaging_notifications", "topics", "at least one topic");
+        failed = true;
+    }
+    (!failed && !urls.is_empty()).then(|| Intake {
+        urls,
+        topics,
+        exchanges: exchanges(v),
+        batch_size: v.count(NOTIFICATION, "batch_size"),
+        batch_timeout: v.some_seconds(NOTIFICATION, "batch_timeout"),
+        ack_on_event_error: v.flag(NOTIFICATION, "ack_on_event_error"),
+        main_queue_exclusive: v.flag(OWN, "main_queue_exclusive"),
+        accept_notifications: v.texts(OWN, "accept_notifications"),
+    })
+}
+
+/// The exchanges, each under the name that a per-service option of old gives it (Ceilometer reference §2.1). A service
+/// that the list leaves out comes in with its own option.
+fn exchanges(v: &mut Values<'_>) -> Vec<String> {
+    let mut exchanges = v.texts(NOTIFICATION, "notification_control_exchanges");
+    let renames = options::rows().filter(|row| row.section == DEFAULT && row.name.ends_with("_exchange"));
+    for row in renames.filter(|row| row.name != "control_exchange") {
+        if !v.is_written(DEFAULT, row.name) {
+            continue;
+        }
+        let Some(name) = v.text(DEFAULT, row.name) else { continue };
+        match exchanges.iter_mut().find(|exchange| *exchange == row.default) {
+            Some(exchange) => *exchange = name,
+            None => exchanges.push(name),
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    exchanges.retain(|exchange| seen.insert(exchange.clone()));
+    exchanges
+}
+
+fn conversion(v: &mut Values<'_>) -> Conversion {
+    let dirs = v.many("meter", "meter_definitions_dirs");
+    let store_raw: Vec<String> = v.texts("event", "store_raw").iter().map(|p| p.to_ascii_lowercase()).collect();
+    if !store_raw.iter().all(|p| matches!(p.as_str(), "info" | "error")) {
+        v.expected("event", "store_raw", "info or error: only these make events");
+    }
+    Conversion {
+        sample_source: v.text(DEFAULT, "sample_source").unwrap_or_default(),
+        reserved_metadata_namespace: v.list(DEFAULT, "reserved_metadata_namespace"),
+        reserved_metadata_length: v.count(DEFAULT, "reserved_metadata_length"),
+        reserved_metadata_keys: v.list(DEFAULT, "reserved_metadata_keys"),
+        meter_definitions_dirs: dirs.map(|dirs| dirs.into_iter().map(|dir| PathBuf::from(dir.text)).collect()),
+        meter_definitions_file: v.text("meter", "meter_definitions_cfg_file"),
+        event_definitions_file: v.text("event", "definitions_cfg_file").unwrap_or_default(),
+        drop_unmatched_notifications: v.flag("event", "drop_unmatched_notifications"),
+        store_raw,
+        disable_non_metric_meters: v.flag(NOTIFICATION, "disable_non_metric_meters"),
+        user_id_fallback: match v.one_of(OWN, "user_id_fallback") {
+            Some("repaired") => Fallback::Repaired,
+            _ => Fallback::Original,
+        },
+    }
+}
+
+fn pipelines(v: &mut Values<'_>) -> Pipelines {
+    let kinds = v.texts(NOTIFICATION, "pipelines");
+    if !kinds.iter().all(|kind| matches!(kind.as_str(), "meter" | "event")) {
+        v.expected(NOTIFICATION, "pipelines", "meter or event; there are no others here");
+    }
+    Pipelines {
+        samples: kinds.iter().any(|kind| kind == "meter"),
+        events: kinds.iter().any(|kind| kind == "event") && v.flag(NOTIFICATION, "store_events"),
+        samples_file: v.text(DEFAULT, "pipeline_cfg_file").unwrap_or_default(),
+        events_file: v.text(DEFAULT, "event_pipeline_cfg_file").unwrap_or_default(),
+    }
+}
+
+fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
+    let backend = v.text("coordination", "backend_url").and_then(|text| match CoordinationUrl::parse(&text) {
+        Ok(url) => Some(url),
+        Err(why) => {
+            v.expected("coordination", "backend_url", &why);
+            None
+        }
+    });
+    let workload_partitioning = v.flag(NOTIFICATION, "workload_partitioning");
+    if workload_partitioning && !v.is_written("coordination", "backend_url") {
+        let place = v.place(NOTIFICATION, "workload_partitioning");
+        let text = "[notification] workload_partitioning needs a place where members meet; write [coordination] \
+                    backend_url = etcd3+http://host:2379, or workload_partitioning = false for a single agent";
+        v.complain(Complaint::error(&place, text));
+    }
+    let group = v.text(OWN, "group").unwrap_or_default();
+    if !is_name(&group) {
+        v.expected(OWN, "group", "1 to 100 letters, digits, `_` and `-`");
+    }
+    let member_id = v.text(OWN, "member_id").unwrap_or_else(|| own_id(host));
+    if !is_name(&member_id.replace(['.', ':'], "-")) {
+        v.expected(OWN, "member_id", "1 to 100 letters, digits, `_`, `-`, `.` and `:`");
+    }
+    Cluster {
+        workload_partitioning,
+        pipeline_processing_queues: v.count(NOTIFICATION, "pipeline_processing_queues"),
+        backend,
+        group,
+        member_id,
+        weight: u32::try_from(v.whole(OWN, "weight")).unwrap_or(1),
+        lease_ttl: lease_ttl(v),
+        check_interval: v.seconds("coordination", "check_watchers").max(Duration::from_secs(1)),
+        queue_type: match v.one_of(OWN, "queue_type") {
+            Some("classic") => QueueType::Classic,
+            Some("quorum") => QueueType::Quorum,
+            _ => QueueType::Auto,
+        },
+        packet_notifications_max: v.count(OWN, "packet_notifications_max"),
+        packet_bytes_max: v.count(OWN, "packet_bytes_max"),
+        parked_messages_max: v.count(OWN, "parked_messages_max"),
+        max_moves: u32::try_from(v.whole(OWN, "max_moves")).unwrap_or(u32::MAX),
+    }
+}
+
+fn lease_ttl(v: &mut Values<'_>) -> Duration {
+    let own = v.some_seconds(OWN, "lease_ttl").map(|ttl| (ttl, OWN, "lease_ttl"));
+    let asked =
+        own.or_else(|| v.some_seconds("coordination", "heartbeat").map(|ttl| (ttl, "coordination", "heartbeat")));
+    let Some((ttl, section, name)) = asked else { return LEASE_TTL };
+    if ttl < LEASE_TTL_MIN {
+        let seconds = LEASE_TTL_MIN.as_secs();
+        let text = format!("[{section}] {name} is a lease here; the shortest is {seconds} seconds, which are taken");
+        v.complain(Complaint::warning(&v.place(section, name), text));
+    }
+    ttl.max(LEASE_TTL_MIN)
+}
+
+fn publishing(v: &mut Values<'_>) -> Publishing {
+    let retry_min = v.seconds(OWN, "publish_retry_min").max(Duration::from_millis(10));
+    let retry_max = v.seconds(OWN, "publish_retry_max");
+    if retry_max < retry_min {
+        v.expected(OWN, "publish_retry_max", "at least publish_retry_min");
+    }
+    Publishing {
+        telemetry_secret: v.text("publisher", "telemetry_secret").map(Secret::new),
+        control_exchange: v.text(DEFAULT, "control_exchange").unwrap_or_default(),
+        metering_topic: v.text("publisher_notifier", "metering_topic").unwrap_or_default(),
+        event_topic: v.text("publisher_notifier", "event_topic").unwrap_or_default(),
+        envelope: match v.one_of("publisher_notifier", "telemetry_driver") {
+            Some("messaging") => Envelope::V1,
+            _ => Envelope::V2,
+        },
+        retry_min,
+        retry_max,
+        max_parallel_requests: v.count(DEFAULT, "max_parallel_requests"),
+    }
+}
+
+fn observing(v: &mut Values<'_>) -> Observing {
+    let listen = v.text(OWN, "listen").and_then(|text| {
+        let address = text.parse().ok();
+        if address.is_none() {
+            v.expected(OWN, "listen", "an address and a port, 127.0.0.1:9187 or [::1]:9187, or nothing");
+        }
+        address
+    });
+    let debug = v.flag(DEFAULT, "debug");
+    let json = v.flag(DEFAULT, "use_json");
+    let log_dir = v.path(DEFAULT, "log_dir");
+    let log_file = v.path(DEFAULT, "log_file");
+    Observing {
+        listen,
+        log_format: match v.one_of(OWN, "log_format") {
+            Some("json") => LogFormat::Json,
+            None if json => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+        log_level: v.text(OWN, "log_level").unwrap_or_else(|| if debug { "debug" } else { "info" }.to_owned()),
+        log_file: match (log_dir, log_file) {
+            (Some(dir), Some(file)) => Some(dir.join(file)),
+            (Some(dir), None) => Some(dir.join("nephoscope.log")),
+            (None, file) => file,
+        },
+    }
+}
+
+fn lifecycle(v: &mut Values<'_>) -> Lifecycle {
+    let samples = v.flag(DEFAULT, "refresh_pipeline_cfg");
+    let events = v.flag(DEFAULT, "refresh_event_pipeline_cfg");
+    Lifecycle {
+        drain_timeout: v.some_seconds(DEFAULT, "graceful_shutdown_timeout").filter(|s| !s.is_zero()),
+        refresh: samples || events,
+        refresh_interval: v.seconds(DEFAULT, "pipeline_polling_interval").max(Duration::from_secs(1)),
+    }
+}
+
+/// What may be part of queue names and etcd keys.
+fn is_name(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+fn host_name() -> String {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = kernel.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+/// Host and the beginning of the machine id: images that are copied share the one, cloned names the other.
+fn own_id(host: &str) -> String {
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let start: String = machine.trim().chars().take(8).collect();
+    let id = if start.is_empty() { host.to_owned() } else { format!("{host}-{start}") };
+    let fit = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '-' };
+    id.chars().map(fit).take(100).collect()
+}

@@ -1,0 +1,135 @@
+//! Options that the same file has for other programs, for publishers that are not built yet, or from other times.
+
+use super::Foreign;
+
+const DEFAULT: &str = "DEFAULT";
+const POLLING: &str = "it is for the polling agent";
+const COLLECTOR: &str = "the collector went with Queens; publish from the pipeline";
+const RPC: &str = "the agent makes no RPC";
+const OSLO_LOG: &str = "log lines have their own form here; see [nephoscope] log_format and log_level";
+const NOT_YET: &str = "the publishers that need Keystone are not built yet";
+const KAFKA: &str = "the agent speaks RabbitMQ only";
+const BEFORE_URLS: &str = "oslo.messaging has dropped it for transport_url; write [DEFAULT] transport_url";
+
+pub(super) const ROWS: &[Foreign] = &[
+    Foreign { section: DEFAULT, names: &["meter_dispatchers", "event_dispatchers", "dispatcher"], why: COLLECTOR },
+    Foreign {
+        section: DEFAULT,
+        names: &[
+            "rpc_conn_pool_size",
+            "conn_pool_min_size",
+            "conn_pool_ttl",
+            "rpc_response_timeout",
+            "rpc_ping_enabled",
+            "rpc_poll_timeout",
+            "rpc_zmq_host",
+            "rpc_cast_timeout",
+        ],
+        why: RPC,
+    },
+    Foreign { section: DEFAULT, names: &["rpc_backend"], why: BEFORE_URLS },
+    Foreign {
+        section: "oslo_messaging_rabbit",
+        names: &[
+            "rabbit_host",
+            "rabbit_hosts",
+            "rabbit_port",
+            "rabbit_userid",
+            "rabbit_password",
+            "rabbit_virtual_host",
+            "rabbit_max_retries",
+        ],
+        why: BEFORE_URLS,
+    },
+    Foreign {
+        section: DEFAULT,
+        names: &[
+            "verbose",
+            "log_config_append",
+            "log_config",
+            "log_date_format",
+            "log_format",
+            "watch_log_file",
+            "use_syslog",
+            "use_syslog_rfc_format",
+            "use_journal",
+            "syslog_log_facility",
+            "use_stderr",
+            "log_color",
+            "log_rotate_interval",
+            "log_rotate_interval_type",
+            "log_rotation_type",
+            "max_logfile_count",
+            "max_logfile_size_mb",
+            "logging_context_format_string",
+            "logging_default_format_string",
+            "logging_debug_format_suffix",
+            "logging_exception_prefix",
+            "logging_user_identity_format",
+            "default_log_levels",
+            "publish_errors",
+            "instance_format",
+            "instance_uuid_format",
+            "rate_limit_interval",
+            "rate_limit_burst",
+            "rate_limit_except_level",
+            "fatal_deprecations",
+        ],
+        why: OSLO_LOG,
+    },
+    Foreign {
+        section: DEFAULT,
+        names: &[
+            "polling_namespaces",
+            "pollster_list",
+            "batch_polled_samples",
+            "shuffle_time_before_polling_task",
+            "hypervisor_inspector",
+            "libvirt_type",
+            "libvirt_uri",
+            "nova_http_log_debug",
+            "rootwrap_config",
+            "reseller_prefix",
+            "partitioning_group_prefix",
+            "ipmi_node_manager_init_retry",
+            "tenant_name_discovery",
+        ],
+        why: POLLING,
+    },
+    Foreign {
+        section: "polling",
+        names: &[
+            "cfg_file",
+            "batch_size",
+            "partitioning_group_prefix",
+            "heartbeat_socket_dir",
+            "pollsters_definitions_dirs",
+            "enable_notifications",
+            "enable_prometheus_exporter",
+            "prometheus_listen_addresses",
+            "ignore_disabled_projects",
+            "threads_to_process_pollsters",
+            "prometheus_tls_enable",
+            "prometheus_tls_certfile",
+            "prometheus_tls_keyfile",
+        ],
+        why: POLLING,
+    },
+    Foreign { section: "compute", names: &["*"], why: POLLING },
+    Foreign { section: "collector", names: &["*"], why: COLLECTOR },
+    Foreign { section: "dispatcher_gnocchi", names: &["*"], why: COLLECTOR },
+    Foreign { section: "dispatcher_http", names: &["*"], why: COLLECTOR },
+    Foreign { section: "dispatcher_file", names: &["*"], why: COLLECTOR },
+    Foreign { section: "gnocchi", names: &["*"], why: NOT_YET },
+    Foreign { section: "zaqar", names: &["*"], why: NOT_YET },
+    Foreign { section: "service_credentials", names: &["*"], why: NOT_YET },
+    Foreign { section: "cache", names: &["*"], why: NOT_YET },
+    Foreign { section: "monasca", names: &["*"], why: NOT_YET },
+    Foreign { section: "oslo_messaging_kafka", names: &["*"], why: KAFKA },
+    Foreign { section: "oslo_messaging_amqp", names: &["*"], why: KAFKA },
+    Foreign {
+        section: "oslo_reports",
+        names: &["*"],
+        why: "there is no Guru Meditation Report; see [nephoscope] listen for the state of the agent",
+    },
+];

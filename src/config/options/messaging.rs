@@ -1,0 +1,127 @@
+//! Options of oslo.messaging and oslo.log (Ceilometer reference §2.2, §2.5, §2.6).
+
+use super::{Kind, Opt, flag, list, number, one_of, row, secret, text, whole};
+
+const DEFAULT: &str = "DEFAULT";
+const RABBIT: &str = "oslo_messaging_rabbit";
+const REPLIES: &str = "it is about reply and fanout queues, which the agent has none of";
+const POOL: &str = "the agent holds one connection per broker";
+
+pub(super) const ROWS: &[Opt] = &[
+    secret(
+        DEFAULT,
+        "transport_url",
+        "rabbit://",
+        "The broker: rabbit://user:password@host:5672,user:password@host:5672/vhost",
+    ),
+    text(DEFAULT, "control_exchange", "ceilometer", "Exchange of what the agent publishes over AMQP"),
+    flag(DEFAULT, "debug", "false", "Whether debug messages are logged"),
+    flag(DEFAULT, "use_json", "false", "Whether log lines are JSON"),
+    text(DEFAULT, "log_file", "", "Where logs go; without one, standard error").old(&[(DEFAULT, "logfile")]),
+    text(DEFAULT, "log_dir", "", "Folder of log_file; alone, logs go to nephoscope.log in it")
+        .old(&[(DEFAULT, "logdir")]),
+    secret(
+        "oslo_messaging_notifications",
+        "transport_url",
+        "",
+        "The broker of notifications, where it is another one than [DEFAULT] transport_url",
+    ),
+    list(
+        "oslo_messaging_notifications",
+        "topics",
+        "notifications",
+        "Topics of notifications: the queues are <topic>.info, <topic>.error and so on",
+    )
+    .old(&[(DEFAULT, "notification_topics")]),
+    row("oslo_messaging_notifications", "driver", Kind::Multi, "", "Drivers of senders")
+        .old(&[(DEFAULT, "notification_driver")])
+        .without_effect("it is for senders; what the agent publishes follows [publisher_notifier] telemetry_driver"),
+    row("oslo_messaging_notifications", "retry", Kind::Whole { min: -1, max: 65_535 }, "-1", "Attempts to send")
+        .without_effect("the agent offers a batch until it is taken"),
+    flag(RABBIT, "amqp_durable_queues", "false", "Whether exchanges and main queues survive a restart of the broker")
+        .old(&[(DEFAULT, "amqp_durable_queues"), (DEFAULT, "rabbit_durable_queues")]),
+    flag(RABBIT, "amqp_auto_delete", "false", "Whether exchanges and main queues go with their last user")
+        .old(&[(DEFAULT, "amqp_auto_delete")]),
+    flag(RABBIT, "rabbit_quorum_queue", "false", "Whether main queues are quorum queues; implies durable"),
+    whole(RABBIT, "rabbit_quorum_delivery_limit", 0, "0", "x-delivery-limit of quorum queues; 0 sets none"),
+    whole(RABBIT, "rabbit_quorum_max_memory_length", 0, "0", "x-max-in-memory-length of quorum queues; 0 sets none")
+        .unit("messages")
+        .old(&[(RABBIT, "rabbit_quroum_max_memory_length")]),
+    whole(RABBIT, "rabbit_quorum_max_memory_bytes", 0, "0", "x-max-in-memory-bytes of quorum queues; 0 sets none")
+        .unit("bytes")
+        .old(&[(RABBIT, "rabbit_quroum_max_memory_bytes")]),
+    flag(RABBIT, "rabbit_ha_queues", "false", "Whether main queues carry x-ha-policy: all")
+        .old(&[(DEFAULT, "rabbit_ha_queues")]),
+    flag(RABBIT, "rabbit_transient_quorum_queue", "false", "Type of transient queues").without_effect(REPLIES),
+    flag(RABBIT, "rabbit_stream_fanout", "false", "Streams for fanout").without_effect(REPLIES),
+    whole(RABBIT, "rabbit_transient_queues_ttl", 0, "1800", "Life of unused transient queues")
+        .seconds()
+        .without_effect(REPLIES),
+    whole(
+        RABBIT,
+        "rabbit_qos_prefetch_count",
+        0,
+        "100",
+        "Unacknowledged messages per consumer; 0 is as many as AMQP can count",
+    )
+    .at_most(65_535)
+    .unit("messages"),
+    whole(RABBIT, "heartbeat_timeout_threshold", 0, "60", "AMQP heartbeat; 0 is off").at_most(65_535).seconds(),
+    whole(RABBIT, "heartbeat_rate", 1, "3", "Checks per heartbeat")
+        .without_effect("the client sends a heartbeat every half of heartbeat_timeout_threshold"),
+    flag(RABBIT, "heartbeat_in_pthread", "false", "Heartbeats in a thread")
+        .without_effect("heartbeats are always sent beside the work"),
+    number(RABBIT, "kombu_reconnect_delay", "1.0", "Pause before a lost connection is renewed, at most 4.5")
+        .seconds()
+        .old(&[(DEFAULT, "kombu_reconnect_delay")]),
+    number(RABBIT, "kombu_reconnect_splay", "0.0", "Random extra of that pause, at most").seconds(),
+    one_of(
+        RABBIT,
+        "kombu_failover_strategy",
+        &["round-robin", "shuffle"],
+        "round-robin",
+        "In which order hosts are tried",
+    ),
+    one_of(RABBIT, "kombu_compression", &["gzip", "bz2"], "", "Compression of what the agent sends"),
+    whole(RABBIT, "kombu_missing_consumer_retry_timeout", 0, "60", "How long a reply waits for its receiver")
+        .seconds()
+        .old(&[(RABBIT, "kombu_reconnect_timeout")])
+        .without_effect(REPLIES),
+    whole(RABBIT, "rabbit_retry_interval", 0, "1", "First pause between attempts to connect").seconds(),
+    whole(RABBIT, "rabbit_retry_backoff", 0, "2", "What every attempt adds to that pause")
+        .seconds()
+        .old(&[(DEFAULT, "rabbit_retry_backoff")]),
+    whole(RABBIT, "rabbit_interval_max", 1, "30", "Longest pause between attempts to connect").seconds(),
+    one_of(
+        RABBIT,
+        "rabbit_login_method",
+        &["PLAIN", "AMQPLAIN", "EXTERNAL", "RABBIT-CR-DEMO"],
+        "AMQPLAIN",
+        "How to log in",
+    )
+    .old(&[(DEFAULT, "rabbit_login_method")]),
+    flag(RABBIT, "ssl", "false", "Whether to use TLS").old(&[(RABBIT, "rabbit_use_ssl"), (DEFAULT, "rabbit_use_ssl")]),
+    text(RABBIT, "ssl_version", "", "TLS version")
+        .old(&[(RABBIT, "kombu_ssl_version")])
+        .without_effect("client and broker agree on TLS 1.3 or 1.2; older ones are not spoken"),
+    text(RABBIT, "ssl_key_file", "", "Key of our certificate").old(&[(RABBIT, "kombu_ssl_keyfile")]),
+    text(RABBIT, "ssl_cert_file", "", "Our certificate").old(&[(RABBIT, "kombu_ssl_certfile")]),
+    text(
+        RABBIT,
+        "ssl_ca_file",
+        "",
+        "Authorities that the broker's certificate is checked against; without it, nothing is checked",
+    )
+    .old(&[(RABBIT, "kombu_ssl_ca_certs")]),
+    flag(RABBIT, "ssl_enforce_hostname_verification", "true", "Whether the broker's certificate must name its host"),
+    flag(RABBIT, "ssl_enforce_fips_mode", "false", "FIPS mode of Python's TLS")
+        .without_effect("it does nothing in oslo.messaging either"),
+    flag(RABBIT, "enable_cancel_on_failover", "false", "Whether consumers carry x-cancel-on-ha-failover"),
+    whole(RABBIT, "rpc_conn_pool_size", 1, "30", "Connections for sending").without_effect(POOL),
+    whole(RABBIT, "conn_pool_min_size", 0, "2", "Connections for sending kept open").without_effect(POOL),
+    whole(RABBIT, "conn_pool_ttl", 0, "1200", "Life of idle connections").seconds().without_effect(POOL),
+    flag(RABBIT, "use_queue_manager", "false", "Names of reply queues").without_effect(REPLIES),
+    text(RABBIT, "hostname", "", "Part of names of reply queues").without_effect(REPLIES),
+    text(RABBIT, "processname", "", "Part of names of reply queues").without_effect(REPLIES),
+    flag(RABBIT, "direct_mandatory_flag", "true", "Mandatory replies").without_effect(REPLIES),
+];

@@ -1,0 +1,245 @@
+//! Every option is one row: its names, type, default, unit, sentence, and whether it does anything here.
+//!
+//! The sample file and `docs/options.md` are printed from the rows ([`print`]); a test compares them.
+
+mod foreign;
+mod messaging;
+mod nephoscope;
+mod notification;
+pub mod print;
+
+/// One option.
+#[derive(Debug, Clone, Copy)]
+pub struct Opt {
+    /// Section as it is written.
+    pub section: &'static str,
+    /// Its current name.
+    pub name: &'static str,
+    /// Former `(section, name)`s, which still work.
+    pub old: &'static [(&'static str, &'static str)],
+    /// What may be written.
+    pub kind: Kind,
+    /// What holds where nothing is written; `""` is nothing. Several values are separated by commas.
+    pub default: &'static str,
+    /// Unit of a number; `""` if it has none.
+    pub unit: &'static str,
+    /// What it is for, one sentence without the final stop.
+    pub what: &'static str,
+    /// Whether it does anything.
+    pub effect: Effect,
+}
+
+/// What may be written for an option.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Text that is never printed.
+    Secret,
+    /// A boolean of oslo.config.
+    Flag,
+    /// A whole number within bounds, both included.
+    Whole {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A number within bounds, both included.
+    Number {
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+    },
+    /// Several values, separated by commas.
+    List,
+    /// Several values, one line each.
+    Multi,
+    /// Several values, one line each, never printed.
+    MultiSecret,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+/// Whether an option does anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It does what it says.
+    Honoured,
+    /// It does nothing, for this reason. Named at start if it is written.
+    None(&'static str),
+}
+
+/// Options that other programs read from the same file, or whose time is over: named at start if written.
+#[derive(Debug, Clone, Copy)]
+pub struct Foreign {
+    /// Their section.
+    pub section: &'static str,
+    /// Their names; `*` stands for whatever is written in the section.
+    pub names: &'static [&'static str],
+    /// Why they have no effect here.
+    pub why: &'static str,
+}
+
+/// The largest whole number of options that set no bound of their own.
+const WHOLE_MAX: i64 = i32::MAX as i64;
+/// The largest number of seconds and the like: a year.
+const NUMBER_MAX: f64 = 31_536_000.0;
+
+const fn row(section: &'static str, name: &'static str, kind: Kind, default: &'static str, what: &'static str) -> Opt {
+    Opt { section, name, old: &[], kind, default, unit: "", what, effect: Effect::Honoured }
+}
+
+const fn text(section: &'static str, name: &'static str, default: &'static str, what: &'static str) -> Opt {
+    row(section, name, Kind::Text, default, what)
+}
+
+const fn secret(section: &'static str, name: &'static str, default: &'static str, what: &'static str) -> Opt {
+    row(section, name, Kind::Secret, default, what)
+}
+
+const fn flag(section: &'static str, name: &'static str, default: &'static str, what: &'static str) -> Opt {
+    row(section, name, Kind::Flag, default, what)
+}
+
+const fn whole(section: &'static str, name: &'static str, min: i64, default: &'static str, what: &'static str) -> Opt {
+    row(section, name, Kind::Whole { min, max: WHOLE_MAX }, default, what)
+}
+
+const fn number(section: &'static str, name: &'static str, default: &'static str, what: &'static str) -> Opt {
+    row(section, name, Kind::Number { min: 0.0, max: NUMBER_MAX }, default, what)
+}
+
+const fn list(section: &'static str, name: &'static str, default: &'static str, what: &'static str) -> Opt {
+    row(section, name, Kind::List, default, what)
+}
+
+const fn multi(section: &'static str, name: &'static str, default: &'static str, what: &'static str) -> Opt {
+    row(section, name, Kind::Multi, default, what)
+}
+
+const fn one_of(
+    section: &'static str,
+    name: &'static str,
+    words: &'static [&'static str],
+    default: &'static str,
+    what: &'static str,
+) -> Opt {
+    row(section, name, Kind::OneOf(words), default, what)
+}
+
+impl Opt {
+    const fn old(mut self, old: &'static [(&'static str, &'static str)]) -> Opt {
+        self.old = old;
+        self
+    }
+
+    const fn unit(mut self, unit: &'static str) -> Opt {
+        self.unit = unit;
+        self
+    }
+
+    const fn at_most(mut self, most: i64) -> Opt {
+        if let Kind::Whole { min, .. } = self.kind {
+            self.kind = Kind::Whole { min, max: most };
+        }
+        self
+    }
+
+    const fn seconds(self) -> Opt {
+        self.unit("seconds")
+    }
+
+    const fn without_effect(mut self, why: &'static str) -> Opt {
+        self.effect = Effect::None(why);
+        self
+    }
+
+    /// The current name and the former ones, as `(section, name)`.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = (&'static str, &'static str)> + Clone {
+        std::iter::once((self.section, self.name)).chain(self.old.iter().copied())
+    }
+}
+
+/// All rows, in the order in which they are printed.
+pub fn rows() -> impl Iterator<Item = &'static Opt> {
+    [nephoscope::ROWS, notification::ROWS, messaging::ROWS].into_iter().flatten()
+}
+
+/// All options that are other programs', or gone.
+pub fn foreign() -> impl Iterator<Item = &'static Foreign> {
+    foreign::ROWS.iter()
+}
+
+/// The row of an option by its current name.
+pub fn find(section: &str, name: &str) -> Option<&'static Opt> {
+    rows().find(|row| row.section.eq_ignore_ascii_case(section) && row.name == name)
+}
+
+/// The row of an option by any of its names.
+pub fn find_written(section: &str, name: &str) -> Option<&'static Opt> {
+    let is = |(s, n): (&str, &str)| s.eq_ignore_ascii_case(section) && n == name;
+    find(section, name).or_else(|| rows().find(|row| row.names().any(is)))
+}
+
+/// Why an option of another program, or of another time, has no effect here.
+pub fn find_foreign(section: &str, name: &str) -> Option<&'static Foreign> {
+    foreign().find(|f| f.section.eq_ignore_ascii_case(section) && f.names.iter().any(|n| *n == name || *n == "*"))
+}
+
+/// Whether any row has this section.
+pub fn knows_section(section: &str) -> bool {
+    let is = |s: &str| s.eq_ignore_ascii_case(section);
+    rows().any(|row| row.names().any(|(s, _)| is(s))) || foreign().any(|f| is(f.section))
+}
+
+/// The option of a section whose name is nearest to what was written, if one is near enough to be meant.
+pub fn nearest(section: &str, name: &str) -> Option<&'static str> {
+    let in_section = |s: &str| s.eq_ignore_ascii_case(section);
+    let rows = rows().filter(|row| in_section(row.section)).map(|row| row.name);
+    let others = foreign().filter(|f| in_section(f.section)).flat_map(|f| f.names.iter().copied());
+    let (distance, near) = rows.chain(others).map(|known| (distance(known, name), known)).min()?;
+    (distance <= 1 + name.len() / 5).then_some(near)
+}
+
+/// Edits between two names: insertions, deletions, replacements, one each.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_name_belongs_to_one_row() {
+        let mut seen = BTreeSet::new();
+        for name in rows().flat_map(Opt::names) {
+            assert!(seen.insert(name), "{name:?} is in two rows");
+        }
+        for f in foreign() {
+            for name in f.names {
+                assert!(seen.insert((f.section, name)), "[{}] {name} is in two rows", f.section);
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_misspelt() {
+        assert_eq!(nearest("notification", "bacth_size"), Some("batch_size"));
+        assert_eq!(nearest("nephoscope", "listn"), Some("listen"));
+        assert_eq!(nearest("notification", "colour"), None);
+    }
+}

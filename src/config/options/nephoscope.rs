@@ -1,0 +1,63 @@
+//! `[nephoscope]`: what Ceilometer has no option for.
+
+use super::{Kind, Opt, flag, multi, number, one_of, row, text, whole};
+
+const OWN: &str = "nephoscope";
+
+pub(super) const ROWS: &[Opt] = &[
+    text(
+        OWN,
+        "group",
+        "ceilometer",
+        "Name of the group of agents that share the work; part of queue names and etcd keys",
+    ),
+    text(OWN, "member_id", "", "Stable id of this agent in its group; without one it is made of host and machine id"),
+    row(OWN, "weight", Kind::Whole { min: 1, max: 100 }, "10", "Share of the work relative to other members"),
+    number(OWN, "lease_ttl", "", "How long a silent member keeps its queues; else [coordination] heartbeat, else 10")
+        .seconds(),
+    one_of(
+        OWN,
+        "queue_type",
+        &["auto", "classic", "quorum"],
+        "auto",
+        "Type of pipeline queues; auto is quorum with rabbit_quorum_queue or several broker hosts, else classic",
+    ),
+    flag(
+        OWN,
+        "main_queue_exclusive",
+        "true",
+        "Whether main queues are consumed exclusively where the broker can do that; false beside a running Ceilometer",
+    ),
+    whole(OWN, "packet_notifications_max", 1, "50", "Most notifications in one message to a pipeline queue")
+        .at_most(10_000)
+        .unit("notifications"),
+    whole(OWN, "packet_bytes_max", 1024, "262144", "Most bytes in one message to a pipeline queue")
+        .at_most(134_217_728)
+        .unit("bytes"),
+    whole(OWN, "parked_messages_max", 1, "100000", "Most messages that the parking queue holds").unit("messages"),
+    whole(OWN, "max_moves", 1, "20", "Times a message may come back before it is parked").at_most(1_000_000),
+    multi(
+        OWN,
+        "accept_notifications",
+        "",
+        "Filter rule on publisher_id, event_type, metadata or payload; what matches none of several rules is dropped",
+    ),
+    number(OWN, "publish_retry_min", "0.5", "Shortest pause before a refused batch is offered again").seconds(),
+    number(OWN, "publish_retry_max", "60", "Longest pause before a refused batch is offered again").seconds(),
+    one_of(
+        OWN,
+        "user_id_fallback",
+        &["original", "repaired"],
+        "original",
+        "Whether user and project of a sample are taken from the context where a definition names none; in the \
+         original that has found nothing since its 9.0",
+    ),
+    text(OWN, "listen", "127.0.0.1:9187", "Address of /metrics, /livez and /readyz; empty is off"),
+    one_of(OWN, "log_format", &["text", "json"], "", "Form of log lines; else [DEFAULT] use_json decides"),
+    text(
+        OWN,
+        "log_level",
+        "",
+        "What is logged, as a tracing filter; else [DEFAULT] debug decides between info and debug",
+    ),
+];

@@ -1,0 +1,137 @@
+//! Ceilometer's own options, of all its eras (Ceilometer reference §2.1 to §2.4).
+
+use super::{Kind, Opt, flag, list, multi, number, one_of, row, secret, text, whole};
+
+const NOTIFICATION: &str = "notification";
+const DEFAULT: &str = "DEFAULT";
+const ONE_PROCESS: &str = "conversion runs on all cores of one process";
+
+pub(super) const ROWS: &[Opt] = &[
+    whole(NOTIFICATION, "workers", 1, "1", "Worker processes")
+        .old(&[(DEFAULT, "notification_workers")])
+        .at_most(1024)
+        .without_effect(ONE_PROCESS),
+    multi(NOTIFICATION, "pipelines", "meter,event", "Which kinds of pipelines there are: meter, event"),
+    row(
+        NOTIFICATION,
+        "messaging_urls",
+        Kind::MultiSecret,
+        "",
+        "Brokers that notifications come from; without any, the one of transport_url",
+    ),
+    flag(
+        NOTIFICATION,
+        "ack_on_event_error",
+        "true",
+        "Whether a notification whose event fails is settled all the same",
+    ),
+    whole(
+        NOTIFICATION,
+        "batch_size",
+        1,
+        "1",
+        "Notifications handled at once; the agent takes what is there, up to this",
+    )
+    .at_most(65_535)
+    .unit("notifications"),
+    number(
+        NOTIFICATION,
+        "batch_timeout",
+        "",
+        "How long a batch may wait to fill; the agent never waits longer than needed",
+    )
+    .seconds(),
+    multi(
+        NOTIFICATION,
+        "notification_control_exchanges",
+        "nova,glance,neutron,cinder,heat,keystone,trove,zaqar,swift,ceilometer,magnum,dns,ironic,aodh",
+        "Exchanges whose notifications are taken; one empty value takes none, to drain an agent",
+    )
+    .old(&[(DEFAULT, "http_control_exchanges")]),
+    whole(
+        NOTIFICATION,
+        "pipeline_processing_queues",
+        1,
+        "10",
+        "Pipeline queues of each pipeline, shared by the members",
+    )
+    .at_most(1024)
+    .unit("queues"),
+    flag(NOTIFICATION, "workload_partitioning", "false", "Whether members share the work by pipeline queues"),
+    flag(NOTIFICATION, "store_events", "true", "Whether events are made"),
+    flag(NOTIFICATION, "disable_non_metric_meters", "false", "Whether meters whose volume is always 1 are left out"),
+    text(DEFAULT, "nova_control_exchange", "nova", "Exchange of Nova"),
+    text(DEFAULT, "glance_control_exchange", "glance", "Exchange of Glance"),
+    text(DEFAULT, "cinder_control_exchange", "cinder", "Exchange of Cinder"),
+    text(DEFAULT, "neutron_control_exchange", "neutron", "Exchange of Neutron")
+        .old(&[(DEFAULT, "quantum_control_exchange")]),
+    text(DEFAULT, "heat_control_exchange", "heat", "Exchange of Heat"),
+    text(DEFAULT, "keystone_control_exchange", "keystone", "Exchange of Keystone"),
+    text(DEFAULT, "sahara_control_exchange", "sahara", "Exchange of Sahara"),
+    text(DEFAULT, "trove_control_exchange", "trove", "Exchange of Trove"),
+    text(DEFAULT, "zaqar_control_exchange", "zaqar", "Exchange of Zaqar"),
+    text(DEFAULT, "swift_control_exchange", "swift", "Exchange of Swift"),
+    text(DEFAULT, "magnum_control_exchange", "magnum", "Exchange of Magnum"),
+    text(DEFAULT, "magnetodb_control_exchange", "magnetodb", "Exchange of MagnetoDB"),
+    text(DEFAULT, "ceilometer_control_exchange", "ceilometer", "Exchange of Ceilometer"),
+    text(DEFAULT, "dns_control_exchange", "dns", "Exchange of Designate"),
+    text(DEFAULT, "ironic_exchange", "ironic", "Exchange of Ironic"),
+    text(DEFAULT, "pipeline_cfg_file", "pipeline.yaml", "Pipelines of samples"),
+    text(DEFAULT, "event_pipeline_cfg_file", "event_pipeline.yaml", "Pipelines of events"),
+    flag(DEFAULT, "refresh_pipeline_cfg", "false", "Whether changed pipeline files are noticed without SIGHUP"),
+    flag(DEFAULT, "refresh_event_pipeline_cfg", "false", "The same for pipelines of events"),
+    number(DEFAULT, "pipeline_polling_interval", "20", "How often files are looked at for changes").seconds(),
+    whole(DEFAULT, "max_parallel_requests", 1, "64", "Requests of one HTTP publisher at once").at_most(65_535),
+    whole(DEFAULT, "executor_thread_pool_size", 1, "64", "Threads of a listener")
+        .old(&[(DEFAULT, "rpc_thread_pool_size")])
+        .without_effect(ONE_PROCESS),
+    text(DEFAULT, "host", "", "Name of this machine in publisher ids; without one, its host name"),
+    text(DEFAULT, "sample_source", "openstack", "Source of samples made from notifications"),
+    list(DEFAULT, "reserved_metadata_namespace", "metering.", "Prefixes of user metadata that are copied to samples"),
+    whole(DEFAULT, "reserved_metadata_length", 0, "256", "Longest copied metadata value").unit("characters"),
+    list(DEFAULT, "reserved_metadata_keys", "", "Further keys of user metadata that are copied to samples"),
+    whole(DEFAULT, "graceful_shutdown_timeout", 0, "60", "How long a stop may take; 0 is as long as it takes")
+        .seconds(),
+    flag(DEFAULT, "log_options", "true", "Whether options are logged at start")
+        .without_effect("`nephoscope check` prints what the configuration means"),
+    whole(DEFAULT, "http_timeout", 0, "600", "Timeout of HTTP requests")
+        .seconds()
+        .without_effect("publishers never used it; write timeout= in the publisher's URL"),
+    multi(
+        "meter",
+        "meter_definitions_dirs",
+        "/etc/ceilometer/meters.d",
+        "Folders of meter definitions, in order; without any, this one and the shipped definitions",
+    ),
+    text("meter", "meter_definitions_cfg_file", "", "The one file of meter definitions of before Pike"),
+    text("event", "definitions_cfg_file", "event_definitions.yaml", "Event definitions"),
+    flag("event", "drop_unmatched_notifications", "false", "Whether notifications without a definition make no event"),
+    multi("event", "store_raw", "", "Priorities whose raw notification is kept in the event: info, error"),
+    secret("publisher", "telemetry_secret", "change this for valid signing", "Key of signatures; empty signs nothing")
+        .old(&[("publisher", "metering_secret"), ("publisher_rpc", "metering_secret"), (DEFAULT, "metering_secret")]),
+    text("publisher_notifier", "metering_topic", "metering", "Topic of samples"),
+    text("publisher_notifier", "event_topic", "event", "Topic of events"),
+    one_of(
+        "publisher_notifier",
+        "telemetry_driver",
+        &["messaging", "messagingv2"],
+        "messagingv2",
+        "Message format of what is published over AMQP",
+    )
+    .old(&[("publisher_notifier", "metering_driver")]),
+    text("publisher_rpc", "metering_topic", "metering", "Topic of the rpc publisher")
+        .without_effect("the rpc publisher went with Liberty; publish with notifier://"),
+    flag("polling", "identity_name_discovery", "false", "Whether names of users and projects are looked up")
+        .old(&[("polling", "tenant_name_discovery")])
+        .without_effect("looking names up in Keystone is not built yet"),
+    secret("coordination", "backend_url", "", "Where members meet: etcd3+http://host:2379 or etcd3+https://host:2379"),
+    number("coordination", "check_watchers", "10", "Period of the full read of the group").seconds(),
+    number("coordination", "heartbeat", "", "How long a silent member keeps its queues; [nephoscope] lease_ttl wins")
+        .seconds(),
+    number("coordination", "retry_backoff", "1", "First pause between attempts to join")
+        .seconds()
+        .without_effect("attempts to join back off from 1 to 30 seconds"),
+    number("coordination", "max_retry_interval", "30", "Longest pause between attempts to join")
+        .seconds()
+        .without_effect("attempts to join back off from 1 to 30 seconds"),
+];

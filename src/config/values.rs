@@ -1,0 +1,247 @@
+//! From what was written to values of the types that the rows say; whatever is not of its type is complained about.
+
+use super::options::{self, Effect, Kind, Opt};
+use super::oslo::{Entry, Written};
+use crate::model::{Complaint, Place};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Reads options, and gathers the complaints about them.
+///
+/// Asking for an option that has no row is our own mistake: it is asserted in tests, and gives nothing otherwise.
+pub(super) struct Values<'w> {
+    written: &'w Written,
+    complaints: Vec<Complaint>,
+}
+
+impl<'w> Values<'w> {
+    pub(super) fn new(written: &'w Written) -> Self {
+        Values { written, complaints: Vec::new() }
+    }
+
+    pub(super) fn into_complaints(self) -> Vec<Complaint> {
+        self.complaints
+    }
+
+    pub(super) fn complain(&mut self, complaint: Complaint) {
+        self.complaints.push(complaint);
+    }
+
+    pub(super) fn written(&self) -> &'w Written {
+        self.written
+    }
+
+    /// Where an option is written; the file's place `configuration` where it is not.
+    pub(super) fn place(&self, section: &str, name: &str) -> Place {
+        let written = row(section, name).and_then(|row| self.written.last(row.names()));
+        written.map_or_else(|| Place { file: "configuration".into(), line: 0 }, |entry| entry.place.clone())
+    }
+
+    pub(super) fn is_written(&self, section: &str, name: &str) -> bool {
+        row(section, name).is_some_and(|row| self.written.last(row.names()).is_some())
+    }
+
+    /// The text of an option, or its default; `None` where both are empty.
+    pub(super) fn text(&mut self, section: &str, name: &str) -> Option<String> {
+        let row = row(section, name)?;
+        let text = match self.written.last(row.names()) {
+            Some(entry) => self.resolved(row, entry),
+            None => self.default(row),
+        };
+        (!text.is_empty()).then_some(text)
+    }
+
+    pub(super) fn path(&mut self, section: &str, name: &str) -> Option<PathBuf> {
+        self.text(section, name).map(PathBuf::from)
+    }
+
+    pub(super) fn flag(&mut self, section: &str, name: &str) -> bool {
+        self.parsed(section, name, parse_flag).unwrap_or_default()
+    }
+
+    pub(super) fn whole(&mut self, section: &str, name: &str) -> i64 {
+        let Some(Kind::Whole { min, max }) = row(section, name).map(|row| row.kind) else { return 0 };
+        self.parsed(section, name, |text| text.trim().parse().ok().filter(|n| (min..=max).contains(n))).unwrap_or(min)
+    }
+
+    pub(super) fn count(&mut self, section: &str, name: &str) -> usize {
+        usize::try_from(self.whole(section, name)).unwrap_or_default()
+    }
+
+    /// A whole number for an option in which 0 stands for nothing.
+    pub(super) fn some_whole(&mut self, section: &str, name: &str) -> Option<i64> {
+        Some(self.whole(section, name)).filter(|n| *n > 0)
+    }
+
+    /// Seconds; `None` where nothing is written and there is no default.
+    pub(super) fn some_seconds(&mut self, section: &str, name: &str) -> Option<Duration> {
+        match row(section, name)?.kind {
+            Kind::Number { min, max } => {
+                let parse = |text: &str| text.trim().parse::<f64>().ok().filter(|n| (min..=max).contains(n));
+                self.parsed(section, name, parse).map(Duration::from_secs_f64)
+            }
+            _ => Some(Duration::from_secs(self.whole(section, name).unsigned_abs())),
+        }
+    }
+
+    pub(super) fn seconds(&mut self, section: &str, name: &str) -> Duration {
+        self.some_seconds(section, name).unwrap_or_default()
+    }
+
+    pub(super) fn one_of(&mut self, section: &str, name: &str) -> Option<&'static str> {
+        let Some(Kind::OneOf(words)) = row(section, name).map(|row| row.kind) else { return None };
+        self.parsed(section, name, |text| words.iter().find(|word| **word == text).copied())
+    }
+
+    /// The items of a comma list.
+    pub(super) fn list(&mut self, section: &str, name: &str) -> Vec<String> {
+        let text = self.text(section, name).unwrap_or_default();
+        let items = text.trim().trim_end_matches(',');
+        if items.is_empty() { Vec::new() } else { items.split(',').map(|item| item.trim().to_owned()).collect() }
+    }
+
+    /// All values of a repeatable option with their places; empty values are left out, so that one empty value stands
+    /// for none. `None` where nothing is written.
+    pub(super) fn many(&mut self, section: &str, name: &str) -> Option<Vec<Entry>> {
+        let row = row(section, name)?;
+        let entries = self.written.all(row.names());
+        let resolve = |e: &&Entry| Entry { text: self.resolved(row, e), place: e.place.clone() };
+        let values: Vec<Entry> = entries.iter().map(resolve).filter(|e| !e.text.is_empty()).collect();
+        (!entries.is_empty()).then_some(values)
+    }
+
+    /// All values of a repeatable option, or its default.
+    pub(super) fn texts(&mut self, section: &str, name: &str) -> Vec<String> {
+        match self.many(section, name) {
+            Some(entries) => entries.into_iter().map(|entry| entry.text).collect(),
+            None => row(section, name).map(|row| defaults(row).map(str::to_owned).collect()).unwrap_or_default(),
+        }
+    }
+
+    /// Complains about a written value: `[section] name = "value": expected …`.
+    pub(super) fn expected(&mut self, section: &str, name: &str, what: &str) {
+        let Some(row) = row(section, name) else { return };
+        match self.written.last(row.names()) {
+            Some(entry) => self.wrong(row, &entry.clone(), what),
+            None => {
+                let text = format!("[{section}] {name}: expected {what}");
+                self.complain(Complaint::error(&self.place(section, name), text));
+            }
+        }
+    }
+
+    /// The same for one value of a repeatable option.
+    pub(super) fn wrong(&mut self, row: &Opt, entry: &Entry, what: &str) {
+        let value = match row.kind {
+            Kind::Secret | Kind::MultiSecret => "***".to_owned(),
+            _ => format!("{:?}", self.resolved(row, entry)),
+        };
+        let text = format!("[{}] {} = {value}: expected {what}", row.section, row.name);
+        self.complain(Complaint::error(&entry.place, text));
+    }
+
+    /// Checks the type of every written option, those without effect too, and names what is unknown or does nothing.
+    pub(super) fn check_all(&mut self) {
+        let written = self.written;
+        let mut named_sections: Vec<&str> = Vec::new();
+        for (section, name, entries) in written.iter() {
+            let Some(entry) = entries.last() else { continue };
+            if let Some(row) = options::find_written(section, name) {
+                if let Effect::None(why) = row.effect {
+                    let text = format!("[{}] {name} has no effect: {why}", shown(section));
+                    self.complain(Complaint::warning(&entry.place, text));
+                    self.check_type(row);
+                }
+            } else if let Some(foreign) = options::find_foreign(section, name) {
+                if foreign.names != ["*"] {
+                    let text = format!("[{}] {name} has no effect: {}", shown(section), foreign.why);
+                    self.complain(Complaint::warning(&entry.place, text));
+                } else if !named_sections.contains(&section) {
+                    named_sections.push(section);
+                    let text = format!("[{section}] has no effect: {}", foreign.why);
+                    self.complain(Complaint::warning(&entry.place, text));
+                }
+            } else if options::knows_section(section) {
+                let near = options::nearest(section, name).map(|near| format!("; did you mean {near}?"));
+                let text = format!("[{}] {name} is not known{}", shown(section), near.unwrap_or_default());
+                self.complain(Complaint::warning(&entry.place, text));
+            }
+        }
+    }
+
+    /// Reads an option that nobody asks for, for its complaint alone.
+    fn check_type(&mut self, row: &Opt) {
+        match row.kind {
+            Kind::Flag => drop(self.flag(row.section, row.name)),
+            Kind::Whole { .. } => drop(self.whole(row.section, row.name)),
+            Kind::Number { .. } => drop(self.some_seconds(row.section, row.name)),
+            Kind::OneOf(_) => drop(self.one_of(row.section, row.name)),
+            Kind::Text | Kind::Secret | Kind::List | Kind::Multi | Kind::MultiSecret => {}
+        }
+    }
+
+    /// A value of its type; the default's, with a complaint, where what is written is not of its type. An empty value
+    /// counts as unwritten, as oslo.config has it for numbers.
+    fn parsed<T>(&mut self, section: &str, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let row = row(section, name)?;
+        if let Some(entry) = self.written.last(row.names()) {
+            let text = self.resolved(row, entry);
+            match parse(&text) {
+                Some(value) => return Some(value),
+                None if text.trim().is_empty() => {}
+                None => self.wrong(row, &entry.clone(), &expectation(row.kind)),
+            }
+        }
+        parse(&self.default(row))
+    }
+
+    fn resolved(&self, row: &Opt, entry: &Entry) -> String {
+        self.written.substituted(row.section, &entry.text, &default_of)
+    }
+
+    fn default(&self, row: &Opt) -> String {
+        self.written.substituted(row.section, row.default, &default_of)
+    }
+}
+
+/// The row of an option that the settings ask for.
+fn row(section: &str, name: &str) -> Option<&'static Opt> {
+    let row = options::find(section, name);
+    debug_assert!(row.is_some(), "[{section}] {name} has no row");
+    row
+}
+
+/// The separate values of a default.
+pub(super) fn defaults(row: &Opt) -> impl Iterator<Item = &'static str> + use<> {
+    row.default.split(',').filter(|value| !value.is_empty())
+}
+
+fn default_of(section: &str, name: &str) -> Option<String> {
+    options::find(section, name).map(|row| row.default.to_owned())
+}
+
+fn shown(section: &str) -> &str {
+    if section == "default" { "DEFAULT" } else { section }
+}
+
+fn parse_flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "on" | "yes" => Some(true),
+        "false" | "0" | "off" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// What an option of this kind wants, as the end of the sentence `expected …`.
+pub(super) fn expectation(kind: Kind) -> String {
+    match kind {
+        Kind::Flag => "true or false".to_owned(),
+        Kind::Whole { min, max } if max == i64::from(i32::MAX) => format!("a whole number of at least {min}"),
+        Kind::Whole { min, max } => format!("a whole number from {min} to {max}"),
+        Kind::Number { min, max } => format!("a number from {min} to {max}"),
+        Kind::OneOf(words) => format!("one of {}", words.join(", ")),
+        Kind::Text | Kind::Secret => "text".to_owned(),
+        Kind::List => "values separated by commas".to_owned(),
+        Kind::Multi | Kind::MultiSecret => "one value a line, the option may be repeated".to_owned(),
+    }
+}
