@@ -123,12 +123,14 @@ fn read(settings: &Settings) -> (Option<Read>, Vec<Complaint>) {
         (pipeline::Kind::Events, &definitions.event_pipeline),
     ] {
         match node.as_ref().map(|node| Plan::read(kind, node)) {
-            Some(Ok(plan)) => plans.push(plan),
+            Some(Ok(plan)) => {
+                complaints.extend(plan.warnings.iter().cloned());
+                plans.push(plan);
+            }
             Some(Err(more)) => complaints.extend(more),
             None => {}
         }
     }
-    let written = Place { file: "[nephoscope] accept_notifications".into(), line: 0 };
     let written = Place { file: "[nephoscope] accept_notifications".into(), line: 0 };
     let mut rules = Vec::new();
     for text in &settings.intake.accept_notifications {
@@ -222,8 +224,8 @@ impl Drawing<'_> {
             self.sinks.push(slot);
         }
         let pipeline = |p: &pipeline::Pipeline| Pipeline {
-            name: p.name.as_str().into(),
-            filter: p.filter.clone(),
+            name: Arc::clone(&p.name),
+            filter: Arc::clone(&p.filter),
             sink: first + p.sink,
         };
         plan.pipelines.iter().map(pipeline).collect()

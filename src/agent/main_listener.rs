@@ -16,6 +16,7 @@ use crate::model::envelope::{self, Unreadable};
 use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::Delivery;
+use crate::transport::dispatch::Route;
 
 /// Where what is converted goes: the one switch between one agent and a group.
 pub enum Way {
@@ -120,6 +121,9 @@ async fn hand_over(sinks: &DirectSinks, routes: &Routes, yielded: Vec<(usize, Fr
 
 /// What a message yields for the sinks, or why it has to be parked.
 fn read(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> Result<Vec<(usize, Fragment)>, Reason> {
+    if let Some(packed) = &delivery.packed {
+        return Err(Reason { kind: ParkReason::Unreadable, text: packed.to_string() });
+    }
     let notification = envelope::open(&delivery.body).map_err(|unreadable| Reason {
         kind: match unreadable {
             Unreadable::Priority(_) => ParkReason::UnknownPriority,
@@ -127,7 +131,7 @@ fn read(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> Result<Vec<(
         },
         text: unreadable.to_string(),
     })?;
-    if !routes.dispatcher.accepts(&notification) {
+    if routes.dispatcher.route(&notification) == Route::Nobody {
         metrics.notification_unwanted(notification.priority());
         return Ok(Vec::new());
     }

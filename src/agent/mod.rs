@@ -48,6 +48,7 @@ pub use assembly::Blueprint;
 pub use ground::{AgentOptions, BrokerPlace};
 pub use intake::IntakeBounds;
 pub use packet::PacketBounds;
+pub use route::dropped;
 pub use sink::Backoff;
 
 use ground::Ground;

@@ -93,8 +93,8 @@ pub fn in_process(
 /// What publishers are told.
 pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Context {
     let (publishing, url) = (&settings.publishing, &settings.transport);
-    let rabbit = url.rabbit.clone();
-    let own = oslo_queues(&rabbit);
+    let further = settings.clone();
+    let own = oslo_queues(&url.rabbit);
     let arguments = topology::notify_target("", "", crate::model::Priority::Sample, &own).topology.queues;
     publish::Context {
         host: settings.host.clone(),
@@ -109,7 +109,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
         control_exchange: publishing.control_exchange.clone(),
         broker: Some(Arc::new(broker(url))),
         connect: Arc::new(move |text| {
-            let url = TransportUrl::parse(text, &rabbit)?;
+            let url = further.transport_url(text).map_err(|expected| format!("expected {expected}"))?;
             Ok(Arc::new(broker(&url)) as Arc<dyn Broker>)
         }),
         amqp: publish::Amqp {

@@ -31,7 +31,7 @@ impl PipelineListener {
                 Taken::Stopped => break,
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let Some(parcels) = self.open(batch).await else { return Ok(Ended::Lost) };
+            let Some(parcels) = open(&self.context, batch).await else { return Ok(Ended::Lost) };
             self.slot.deliver(parcels, &self.context).await?;
         }
         Ok(match self.intake.finish().await {
@@ -39,29 +39,29 @@ impl PipelineListener {
             Err(_) => Ended::Lost,
         })
     }
+}
 
-    /// The parcels of the packets, in order; what is no packet is parked. `None` when that failed.
-    async fn open(&self, batch: Vec<Delivery>) -> Option<Vec<Parcel>> {
-        let mut parcels = Vec::new();
-        for delivery in batch {
-            let Delivery { queue, body, receipt, redelivered, .. } = delivery;
-            match packet::read(&body) {
-                Ok(fragments) => {
-                    self.context.metrics.packet_received(&self.slot.name, &queue, redelivered);
-                    parcels.extend(split(fragments, receipt));
+/// The parcels of the packets, in order; what is no packet is parked. `None` when that failed.
+async fn open(context: &SinkContext, batch: Vec<Delivery>) -> Option<Vec<Parcel>> {
+    let mut parcels = Vec::new();
+    for delivery in batch {
+        let Delivery { queue, body, receipt, redelivered, .. } = delivery;
+        match packet::read(&body) {
+            Ok(fragments) => {
+                context.metrics.packet_received(&queue, &queue, redelivered);
+                parcels.extend(split(fragments, receipt));
+            }
+            Err(error) => {
+                let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
+                if let Err(error) = context.parking.park(&queue, body, &reason).await {
+                    context.metrics.parking_failed(&queue, &error.to_string());
+                    return None;
                 }
-                Err(error) => {
-                    let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
-                    if let Err(error) = self.context.parking.park(&queue, body, &reason).await {
-                        self.context.metrics.parking_failed(&queue, &error.to_string());
-                        return None;
-                    }
-                    receipt.settle(Verdict::Parked);
-                }
+                receipt.settle(Verdict::Parked);
             }
         }
-        Some(parcels)
     }
+    Some(parcels)
 }
 
 /// Every fragment with its part of the packet's receipt. An empty packet is settled at once.

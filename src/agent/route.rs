@@ -7,7 +7,7 @@ use super::packet::Fragment;
 use super::sink::SinkSlot;
 use crate::cluster::hash::{self, SlotTable};
 use crate::convert::{Converted, Converter};
-use crate::model::{Complaint, Event, Notification, Sample, TraitValue};
+use crate::model::{Complaint, Event, Notification, Place, Sample, TraitValue};
 use crate::pipeline::{NameFilter, volume};
 use crate::publish::Batch;
 use crate::transport::dispatch::Dispatcher;
@@ -33,7 +33,7 @@ pub struct Pipeline {
     /// `source:sink`, or the one name of both.
     pub name: Arc<str>,
     /// Meter names or event types it takes.
-    pub filter: NameFilter,
+    pub filter: Arc<NameFilter>,
     /// Position in [`Routes::sinks`].
     pub sink: usize,
 }
@@ -51,10 +51,10 @@ impl Routes {
         complaints: &mut Vec<Complaint>,
     ) -> Vec<Routed> {
         let Converted { mut samples, events, .. } = converted;
-        samples.retain(|sample| match volume::check(sample) {
+        samples.retain(|sample| match volume::check(&sample.volume) {
             Ok(()) => true,
             Err(why) => {
-                complaints.push(why);
+                complaints.push(dropped(sample, why));
                 false
             }
         });
@@ -100,6 +100,12 @@ impl Routes {
             }
         }
     }
+}
+
+/// The complaint about a sample that cannot be published.
+pub fn dropped(sample: &Sample, why: &str) -> Complaint {
+    let place = Place { file: format!("sample {}", sample.name).into(), line: 0 };
+    Complaint::warning(&place, format!("left out: {why}"))
 }
 
 /// Events group by their `resource_id` trait, so that the events of one resource keep their order whatever their

@@ -157,11 +157,15 @@ impl Supervisor {
         let options =
             OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
         let machine = Ownership::new(self.record.id.clone(), options);
+        let (record, told) = watch::channel(self.record.clone());
+        let describing = describe(Arc::clone(&membership), told, self.ground.metrics.clone());
+        self.ground.nursery.spawn("the group", describing);
         let mut term = Term {
             membership: Arc::clone(&membership),
             machine,
             running: HashMap::new(),
             answers,
+            record,
             members: String::new(),
         };
         let lost = membership.lost();
@@ -197,7 +201,7 @@ impl Supervisor {
                     self.broker_up = false;
                     self.step(&mut term, Happening::BrokerLost)
                 }
-                session = link.session(), if !self.broker_up => {
+                Ok(session) = link.session(), if !self.broker_up => {
                     over = session.over();
                     self.broker_up = true;
                     self.step(&mut term, Happening::BrokerBack)
@@ -214,7 +218,7 @@ impl Supervisor {
     }
 
     /// Reads the group and gives what was read to the machine.
-    async fn look(&self, term: &mut Term, next_view: &mut Instant) -> bool {
+    async fn look(&mut self, term: &mut Term, next_view: &mut Instant) -> bool {
         *next_view = Instant::now() + self.ground.options.view_period;
         match term.membership.view().await {
             Ok(view) => {

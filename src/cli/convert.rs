@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::{ConfigArguments, Failure, refuse_errors};
-use crate::agent::assembly;
+use crate::agent::{self, assembly};
 use crate::convert::Converter;
 use crate::model::{Complaint, Dict, Notification, Priority, Value, envelope, json};
 use crate::pipeline::volume;
@@ -85,7 +85,13 @@ fn print(converter: &Converter, arguments: &Arguments, n: usize, line: &[u8], ou
     }
     let mut converted = converter.convert(&notification);
     let mut complaints: Vec<Complaint> = converted.complaints;
-    converted.samples.retain(|sample| volume::check(sample).map_err(|c| complaints.push(c)).is_ok());
+    converted.samples.retain(|sample| match volume::check(&sample.volume) {
+        Ok(()) => true,
+        Err(why) => {
+            complaints.push(agent::dropped(sample, why));
+            false
+        }
+    });
     let answer = Answer {
         samples: converted.samples.iter().map(|s| Value::Dict(s.as_dict())).collect(),
         events: converted.events.iter().map(|e| Value::Dict(e.serialize())).collect(),

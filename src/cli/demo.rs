@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Failure, runtime};
-use crate::agent::{Agent, assembly};
-use crate::config::Settings;
+use crate::agent::{Agent, assembly, outside};
+use crate::config::{self, Settings};
 use crate::coordination::memory::MemoryGroup;
-use crate::model::{Dict, Value, envelope, json};
-use crate::observe::Board;
+use crate::model::{Dict, Priority, Value, envelope, json};
+use crate::observe::{Board, Metrics};
 use crate::transport::memory::MemoryBroker;
-use crate::transport::{Broker, Session};
+use crate::transport::topology::{self, NotifyTarget, OsloQueues};
+use crate::transport::{Broker, Outgoing, Session, TransportError};
 
 /// The bundled notifications: real-shaped ones of Nova, Cinder, Neutron, Glance, Keystone, Heat and a polling agent.
 const NOTIFICATIONS: &str = include_str!("../../config/notifications.jsonl");
@@ -47,10 +48,11 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     let expected = expected(&settings, &messages)?;
     let (broker, group) = (MemoryBroker::new("memory"), MemoryGroup::new(TTL));
     println!("three agents on an in-process broker and group, {QUEUES} queues for samples and {QUEUES} for events");
+    let context = outside::publish_context(&settings, &Metrics::new());
     let mut agents = BTreeMap::new();
     for id in ["agent-1", "agent-2", "agent-3"] {
         let board = Board::new();
-        let parts = outside::in_process(&settings, id, &broker, &group, board.clone()).map_err(Failure::Config)?;
+        let parts = outside::in_process(&settings, id, &broker, &group, &context, board.clone()).map_err(Failure::Config)?;
         agents.insert(id, (Agent::start(parts), board));
     }
     until("every queue has its owner", || {
@@ -60,6 +62,8 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     let before = owned(&agents);
     let bar = progress(messages.len());
     let session = broker.connect().await.map_err(|e| Failure::Other(e.to_string()))?;
+    let target = topology::notify_target("nova", "notifications", Priority::Info, &OsloQueues::default());
+    session.declare(&target.topology).await.map_err(|e| Failure::Other(e.to_string()))?;
     let half = messages.len() / 2;
     let mut victim = None;
     for (n, message) in messages.iter().enumerate() {
@@ -72,7 +76,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
             }
             victim = Some(dead);
         }
-        send(&*session, message).await?;
+        send(&*session, &target, message).await?;
         bar.inc(1);
         if n % 500 == 499 && bar.is_hidden() {
             println!("{} of {} notifications sent", n + 1, messages.len());
@@ -112,6 +116,19 @@ fn most_loaded(owned: &Owned) -> String {
     owned.iter().max_by_key(|(_, queues)| queues.len()).map(|(id, _)| id.clone()).unwrap_or_default()
 }
 
+/// Sends one notification and waits until the broker has it.
+async fn send(session: &dyn Session, target: &NotifyTarget, body: &[u8]) -> Result<(), Failure> {
+    let message = Outgoing {
+        exchange: target.exchange.clone(),
+        routing_key: target.routing_key.clone(),
+        body: body.to_vec().into(),
+        content_type: "application/json",
+        headers: BTreeMap::new(),
+    };
+    let sent = async { session.publish(message).await?.wait().await };
+    sent.await.map_err(|e: TransportError| Failure::Other(format!("cannot send: {e}")))
+}
+
 /// The folder, made and without what an earlier run left in it; as an absolute path, for URLs.
 fn prepare(folder: &Path) -> Result<PathBuf, Failure> {
     let cannot = |e: std::io::Error| Failure::Other(format!("cannot use the folder {}: {e}", folder.display()));
@@ -125,24 +142,32 @@ fn prepare(folder: &Path) -> Result<PathBuf, Failure> {
     folder.canonicalize().map_err(cannot)
 }
 
-/// The shipped definitions, and pipelines that write JSON lines into the folder.
+/// The configuration of a group of three, written into the folder as an operator would write it; definitions are the
+/// shipped ones.
 fn settings(output: &Path) -> Result<Settings, Failure> {
-    let pipeline = |names: &str, kind: &str, file: &str| {
-        let path = output.join(file);
-        format!(
-            "sources: [{{name: {kind}_source, {names}: ['*'], sinks: [{kind}_sink]}}]\n\
-             sinks: [{{name: {kind}_sink, publishers: ['file://{}?json']}}]\n",
-            path.display()
-        )
+    let write = |name: &str, text: String| {
+        let file = output.join(name);
+        std::fs::write(&file, text).map_err(|e| Failure::Other(format!("cannot write {}: {e}", file.display())))?;
+        Ok(file)
     };
-    let mut settings = Settings::default();
-    settings.agent.workload_partitioning = true;
-    settings.agent.pipeline_processing_queues = QUEUES;
-    settings.definitions.pipeline =
-        config_text("the demo's pipeline.yaml", pipeline("meters", "meter", "samples.json"));
-    settings.definitions.event_pipeline =
-        config_text("the demo's event_pipeline.yaml", pipeline("events", "event", "events.json"));
-    Ok(settings)
+    let folder = output.display();
+    for (file, kind, key) in [("pipeline.yaml", "meter", "meters"), ("event_pipeline.yaml", "event", "events")] {
+        let lines = if kind == "meter" { "samples" } else { "events" };
+        let text = format!(
+            "sources:\n- name: {kind}_source\n  {key}: ['*']\n  sinks: [{kind}_sink]\n\
+             sinks:\n- name: {kind}_sink\n  publishers: ['file://{folder}/{lines}.json?json']\n"
+        );
+        write(file, text)?;
+    }
+    let text = format!(
+        "# Written by `nephoscope demo`, which puts an in-process broker and group in the places of these two servers.\n\
+         [DEFAULT]\ntransport_url = rabbit://\n\
+         pipeline_cfg_file = {folder}/pipeline.yaml\nevent_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
+         [notification]\nworkload_partitioning = true\npipeline_processing_queues = {QUEUES}\n\
+         [coordination]\nbackend_url = etcd3://127.0.0.1:2379\n"
+    );
+    let (settings, complaints) = config::load(&[write("ceilometer.conf", text)?], &[]);
+    settings.ok_or(Failure::Config(complaints))
 }
 
 /// So many notifications: the bundled ones over and over, each with an id of its own.

@@ -7,6 +7,7 @@ mod convert;
 mod demo;
 mod notify;
 mod run;
+mod watch;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

@@ -4,10 +4,10 @@ use std::io::Read;
 use uuid::Uuid;
 
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
-use crate::agent::assembly;
+use crate::agent::outside;
 use crate::model::envelope::{self, Form};
 use crate::model::{Dict, Priority, Value, json};
-use crate::transport::{Outgoing, topology};
+use crate::transport::{Broker, Outgoing, topology};
 
 /// What is sent, and where to.
 #[derive(clap::Args)]
@@ -79,8 +79,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let cannot = |e: crate::transport::TransportError| Failure::Other(format!("cannot send: {e}"));
         let session = broker.connect().await.map_err(cannot)?;
         let topic = &settings.intake.topics[0];
-        let target = topology::notify_target(&arguments.exchange, topic, arguments.priority, &outside::oslo_queues(&url.rabbit));
-        session.declare(&target).await.map_err(cannot)?;
+        let oslo = outside::oslo_queues(&url.rabbit);
+        let target = topology::notify_target(&arguments.exchange, topic, arguments.priority, &oslo);
+        session.declare(&target.topology).await.map_err(cannot)?;
         for _ in 0..arguments.count {
             let message = message(arguments, &context, payload.clone());
             let form = match arguments.driver {
@@ -88,8 +89,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 Driver::Messagingv2 => Form::Enveloped,
             };
             let outgoing = Outgoing {
-                exchange: arguments.exchange.clone(),
-                routing_key: format!("{topic}.{}", arguments.priority),
+                exchange: target.exchange.clone(),
+                routing_key: target.routing_key.clone(),
                 body: envelope::seal(&message, form).into(),
                 content_type: "application/json",
                 headers: std::collections::BTreeMap::new(),

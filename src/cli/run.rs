@@ -6,11 +6,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
-use crate::agent::assembly::{self, Watch};
+use super::watch::Watch;
+use crate::agent::{assembly, outside};
 use crate::agent::{Agent, Outcome};
 use crate::config::Settings;
-use crate::model::{Complaint, Severity};
-use crate::observe::{self, Board, Metrics};
+use crate::config::settings::LogFormat;
+use crate::model::{Complaint, Place, Severity};
+use crate::observe::{self, Board, Format, LogSettings, Metrics};
 
 /// Where the configuration is.
 #[derive(clap::Args)]
@@ -31,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if complaints.iter().chain(&more).any(|c| c.severity == Severity::Error) {
         return refuse_errors(complaints.into_iter().chain(more).collect());
     }
-    observe::logs::init(&assembly::log_settings(&settings)).map_err(|e| Failure::Other(e.to_string()))?;
+    observe::logs::init(&log_settings(&settings)).map_err(|e| Failure::Other(e.to_string()))?;
     let metrics = Metrics::new();
     for complaint in complaints.iter().chain(&more) {
         metrics.configuration_warned(complaint);
@@ -54,11 +56,14 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
     let agent = Agent::start(parts);
     let mut watch = Watch::new(&settings);
     let outcome = loop {
-        tokio::select! {
+        let happened = tokio::select! {
             outcome = agent.ended() => break outcome,
-            () = signals.stop() => break drain(&agent, &mut signals, &settings).await?,
-            () = signals.reload() => reload(config, &settings, &context, &agent, &metrics).await,
-            () = watch.changed(), if settings.lifecycle.refresh => reload(config, &settings, &context, &agent, &metrics).await,
+            signal = signals.next() => signal,
+            () = watch.changed(), if settings.lifecycle.refresh => Asked::Reload,
+        };
+        match happened {
+            Asked::Reload => reload(config, &settings, &context, &agent, &metrics).await,
+            Asked::Stop => break drain(&agent, &mut signals, &settings).await?,
         }
     };
     stop.cancel();
@@ -69,6 +74,31 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         Outcome::Drained => Ok(()),
         Outcome::Failed(why) => Err(Failure::Other(why)),
     }
+}
+
+fn log_settings(settings: &Settings) -> LogSettings {
+    LogSettings {
+        format: match settings.observing.log_format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        },
+        level: settings.observing.log_level.clone(),
+    }
+}
+
+/// What was changed that a reload cannot take over.
+fn needs_restart(running: &Settings, next: &Settings) -> Vec<Complaint> {
+    let place = Place { file: "reload".into(), line: 0 };
+    let parts = [
+        ("the transport", running.transport != next.transport),
+        ("where notifications come from", running.intake != next.intake),
+        ("how the work is shared", running.cluster != next.cluster),
+        ("what publishers share", running.publishing != next.publishing),
+        ("logs, metrics and health", running.observing != next.observing),
+        ("starting and stopping", running.lifecycle != next.lifecycle),
+    ];
+    let changed = parts.into_iter().filter(|(_, changed)| *changed);
+    changed.map(|(what, _)| Complaint::warning(&place, format!("{what}: changed, restart to take it over"))).collect()
 }
 
 /// Drains; a second signal stops at once.
@@ -96,7 +126,7 @@ async fn reload(
     let (settings, mut complaints) = config.load();
     let next = match &settings {
         Some(settings) => {
-            complaints.extend(assembly::needs_restart(running, settings));
+            complaints.extend(needs_restart(running, settings));
             let (next, more) = agent.prepare(settings, context).await;
             complaints.extend(more);
             next
@@ -129,14 +159,23 @@ impl Signals {
         })
     }
 
-    async fn stop(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 
-    async fn reload(&mut self) {
-        let _ = self.hangup.recv().await;
+    /// The next one that asks to stop; what asks for a reload meanwhile comes too late.
+    async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
     }
+}
+
+/// What somebody asks of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
 }

@@ -4,6 +4,7 @@ use super::field::Field;
 use super::sampling::shown;
 use super::{Converted, Converter};
 use crate::model::{Notification, Place, Value};
+use std::fmt;
 
 /// What became of one notification.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,34 @@ pub struct Finding {
     pub path: String,
     /// All values it finds, as JSON; or what it raised.
     pub values: Result<Vec<String>, String>,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", shown(&self.event_type))?;
+        for one in &self.considered {
+            let maker = match one.maker {
+                Maker::Meter => "meter",
+                Maker::Event => "event",
+            };
+            match &one.outcome {
+                Outcome::Matched => writeln!(f, "  {maker} {} ({}): matches", one.name, one.place)?,
+                Outcome::OtherEventType(types) => writeln!(f, "  {maker} {} ({}): not for it, but for {types}", one.name, one.place)?,
+                Outcome::Beaten(by) => writeln!(f, "  {maker} {} ({}): beaten by {by}", one.name, one.place)?,
+                Outcome::OtherPriority => writeln!(f, "  {maker} {} ({}): not at this priority", one.name, one.place)?,
+            }
+            for finding in &one.found {
+                match &finding.values {
+                    Ok(values) => writeln!(f, "    {} = {} finds [{}]", finding.key, finding.path, values.join(", "))?,
+                    Err(raised) => writeln!(f, "    {} = {} raises {raised}", finding.key, finding.path)?,
+                }
+            }
+        }
+        for complaint in &self.converted.complaints {
+            writeln!(f, "  complaint {complaint}")?;
+        }
+        write!(f, "  {} samples, {} events", self.converted.samples.len(), self.converted.events.len())
+    }
 }
 
 pub(super) fn explain(converter: &Converter, notification: &Notification) -> Explanation {

@@ -9,7 +9,7 @@ pub mod keys;
 mod membership;
 pub mod options;
 
-pub use options::EtcdOptions;
+pub use options::{EtcdOptions, EtcdTls};
 
 use super::lease::{CALL_TIMEOUT, Terms};
 use super::{CoordinationError, Coordinator, MemberRecord, Membership, View};

@@ -6,7 +6,7 @@ use super::target::Target;
 use super::{Context, Publisher, file, http, notifier, test};
 
 /// What a sink publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Samples: a sink of `pipeline.yaml`.
     Samples,

@@ -134,6 +134,27 @@ impl Link {
         }
     }
 
+    /// The session there is now, if there is one.
+    pub fn current(&self) -> Option<Arc<dyn Session>> {
+        match &*self.state.borrow() {
+            LinkState::Up(session) if !session.over().is_cancelled() => Some(Arc::clone(session)),
+            _ => None,
+        }
+    }
+
+    /// The broker in words, without secrets.
+    pub fn name(&self) -> &str {
+        &self.broker
+    }
+
+    /// Stops without closing anything in order: for an agent that is killed.
+    pub fn cut(&self) {
+        self.stop.cancel();
+        if let Some(session) = self.current() {
+            session.cut();
+        }
+    }
+
     /// The state, and its changes.
     pub fn state(&self) -> watch::Receiver<LinkState> {
         self.state.clone()

@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Opt] = &[
     one_of(
         RABBIT,
         "rabbit_login_method",
-        &["PLAIN", "AMQPLAIN", "EXTERNAL", "RABBIT-CR-DEMO"],
+        &["PLAIN", "AMQPLAIN", "EXTERNAL"],
         "AMQPLAIN",
         "How to log in",
     )
