@@ -5,7 +5,8 @@
 //! what `\s` and `\w` contain. Groups lose their names: they are counted.
 //!
 //! Known to differ: `\b` and case-insensitivity follow the Unicode tables of the Rust library; a look-behind may be
-//! refused or accepted where Python judges its width otherwise.
+//! refused or accepted where Python judges its width otherwise; a possessive repetition of a look-ahead may be tried
+//! where CPython's skips it.
 
 use super::Raised;
 use std::iter::Peekable;
@@ -41,6 +42,7 @@ pub(super) fn translate(text: &str) -> Result<Translated, Raised> {
         open: Vec::new(),
         last: Last::Nothing,
         nothing_yet: true,
+        asked: 0,
     };
     reader.whole()?;
     Ok(reader.out)
@@ -60,13 +62,15 @@ enum Last {
     Nothing,
     Position,
     Item,
+    Look,
     Repetition,
 }
 
-/// An open group: the flags to come back to, and its number.
+/// An open group: the flags to come back to, its number, and whether it looks around.
 struct Group {
     flags: Flags,
     number: Option<usize>,
+    looks: bool,
 }
 
 struct Reader<'a> {
@@ -77,6 +81,8 @@ struct Reader<'a> {
     open: Vec<Group>,
     last: Last,
     nothing_yet: bool,
+    /// The highest group that a condition asks for; it may come later.
+    asked: usize,
 }
 
 impl Reader<'_> {
@@ -120,7 +126,7 @@ impl Reader<'_> {
                 ')' => {
                     let group = self.open.pop().ok_or_else(|| error("unbalanced parenthesis"))?;
                     self.flags = group.flags;
-                    self.push(")", Last::Item);
+                    self.push(if group.looks { "))" } else { ")" }, if group.looks { Last::Look } else { Last::Item });
                 }
                 '|' => self.push("|", Last::Nothing),
                 '.' => self.push(".", Last::Item),
@@ -135,12 +141,20 @@ impl Reader<'_> {
                 c => self.literal(c),
             }
         }
+        if self.asked > self.out.groups {
+            return Err(error(format!("invalid group reference {}", self.asked)));
+        }
         if self.open.is_empty() { Ok(()) } else { Err(error("missing ), unterminated subpattern")) }
     }
 
     fn repetition(&mut self, text: &str) -> Result<(), Raised> {
         match self.last {
             Last::Item => {}
+            // `fancy-regex` repeats no look-around; it does repeat a choice between one and what never matches.
+            Last::Look => {
+                self.out.text.truncate(self.out.text.len() - 1);
+                self.out.text.push_str("|[^\\s\\S])");
+            }
             Last::Repetition => return Err(error("multiple repeat")),
             Last::Nothing | Last::Position => return Err(error("nothing to repeat")),
         }
@@ -184,7 +198,9 @@ impl Reader<'_> {
         match c {
             'A' => self.push(r"\A", Last::Position),
             'Z' => self.push(r"\z", Last::Position),
-            'b' | 'B' => self.push(if c == 'b' { r"\b" } else { r"\B" }, Last::Position),
+            'b' => self.push(r"\b", Last::Position),
+            // Nowhere in an empty text.
+            'B' => self.push(r"(?:(?!\A\z)\B)", Last::Position),
             'd' | 'D' | 's' | 'S' | 'w' | 'W' => self.push(category(c, self.flags.ascii), Last::Item),
             '1'..='9' => self.reference_or_octal(c)?,
             c => {
@@ -325,11 +341,11 @@ impl Reader<'_> {
         match c {
             ':' => self.open("(?:", None),
             '>' => self.open("(?>", None),
-            '=' => self.open("(?=", None),
-            '!' => self.open("(?!", None),
+            '=' => self.open_look("(?:(?="),
+            '!' => self.open_look("(?:(?!"),
             '<' => match self.next() {
-                Some('=') => self.open("(?<=", None),
-                Some('!') => self.open("(?<!", None),
+                Some('=') => self.open_look("(?:(?<="),
+                Some('!') => self.open_look("(?:(?<!"),
                 _ => Err(error("unknown extension ?<")),
             },
             '#' => {
@@ -366,6 +382,7 @@ impl Reader<'_> {
                 if number == 0 {
                     return Err(error("bad group number"));
                 }
+                self.asked = self.asked.max(number);
                 self.open(&format!("(?({number})"), None)
             }
             c => self.inline_flags(c),
@@ -376,8 +393,17 @@ impl Reader<'_> {
         if self.open.len() >= NESTING_MAX {
             return Err(Raised::new("RecursionError", "the groups are nested too deep"));
         }
-        self.open.push(Group { flags: self.flags, number });
+        self.open.push(Group { flags: self.flags, number, looks: false });
         self.push(text, Last::Nothing);
+        Ok(())
+    }
+
+    /// A look-around, in a group of its own.
+    fn open_look(&mut self, text: &str) -> Result<(), Raised> {
+        self.open(text, None)?;
+        if let Some(group) = self.open.last_mut() {
+            group.looks = true;
+        }
         Ok(())
     }
 
