@@ -4,11 +4,14 @@
 //! Never here: what a definition does with what was found. Nothing a message holds makes evaluation recurse, and what
 //! it may cost is bounded (`WORK_MAX`).
 
+mod arithmetic;
 mod eval;
+mod filter;
 mod lexer;
 mod matched;
 mod named;
 mod parser;
+mod sorting;
 mod tree;
 
 use super::python::Raised;
