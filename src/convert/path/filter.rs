@@ -60,10 +60,10 @@ impl Evaluation {
             Relation::Ordered(comparison) => python::compare(*comparison, &value, &test.literal),
             Relation::Matches(pattern) => {
                 let pattern = pattern.as_ref().map_err(Clone::clone)?;
-                let text =
+                let subject =
                     value.as_str().ok_or_else(|| Raised::new("TypeError", "expected string or bytes-like object"))?;
-                self.spend(text.len() / WORK_BYTES)?;
-                pattern.matches(text)
+                self.spend(subject.len() / WORK_BYTES)?;
+                pattern.matches(subject)
             }
         }
     }

@@ -254,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn the_deepest_paths_evaluate() {
+        let root = read(r#"{"a": [{"b": 1}]}"#);
+        for text in [
+            "@.".repeat(190) + "a",
+            "$.n + ".repeat(95) + "$.n",
+            format!("{}a{}", "(".repeat(190), ")".repeat(190)),
+            "a".to_owned() + &" where @".repeat(190),
+            format!("a{}", "[?(@.b where @)=1]".repeat(190)),
+        ] {
+            assert!(Path::parse(&text).unwrap().all(&root).is_ok(), "{}", &text[..20]);
+        }
+    }
+
+    #[test]
     fn paths_nested_too_deep_are_refused() {
         for text in [
             format!("{}a{}", "(".repeat(10_000), ")".repeat(10_000)),

@@ -362,7 +362,7 @@ impl Reader<'_> {
                     }
                     self.flags = flags;
                     if !on.is_empty() {
-                        self.out.text.push_str(&format!("(?{on})"));
+                        self.out.text.extend(["(?", on.as_str(), ")"]);
                     }
                     return Ok(());
                 }
@@ -376,9 +376,9 @@ impl Reader<'_> {
             }
             if matches!(c, 'i' | 'm' | 's') {
                 if clearing {
-                    off.push(c)
+                    off.push(c);
                 } else if !on.contains(c) {
-                    on.push(c)
+                    on.push(c);
                 }
             }
             c = self.next().ok_or_else(|| error("missing -, : or )"))?;
