@@ -128,7 +128,7 @@ impl Field {
     /// can only be the literal text: evaluating it is needless.
     pub fn is_literal(&self) -> bool {
         let Getter::Path(path) = &self.getter else { return false };
-        path.bare_root().is_some_and(|root| !ROOT_MEMBERS.contains(&root))
+        path.only_root().is_some_and(|root| !ROOT_MEMBERS.contains(&root))
     }
 }
 
@@ -187,4 +187,67 @@ fn compile_plugin(node: &Node) -> Result<(Plugin, SeveralRefused), FieldError> {
     let class = if matches!(node.data, Data::Map(_)) { "DefinitionException" } else { "TypeError" };
     let text = "this plugin cannot give several values: leave the key out of 'lookup'";
     Ok((plugin.map_err(FieldError::Plugin)?, SeveralRefused(Raised::new(class, text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Place, json};
+    use rstest::rstest;
+
+    fn node(text: &str) -> Node {
+        let place = Place { file: "meters.yaml".into(), line: 1 };
+        Node::from_value(&json::read(text.as_bytes()).unwrap(), &place)
+    }
+
+    #[rstest]
+    #[case(r#""cpu.util""#, true)]
+    #[case(r#""B""#, true)]
+    #[case(r#""payload.a""#, false)]
+    #[case(r#""$.payload.a""#, false)]
+    #[case(r#""event_type""#, false)]
+    #[case(r#""a + b""#, false)]
+    #[case(r#""_context_user_id""#, false)]
+    #[case("1", false)]
+    fn literals(#[case] field: &str, #[case] expected: bool) {
+        assert_eq!(Field::compile(&node(field)).unwrap().is_literal(), expected);
+    }
+
+    #[rstest]
+    #[case::skipped(r#""%""#, None)]
+    #[case::skipped("1.5", None)]
+    #[case::skipped("null", None)]
+    #[case::skipped("[]", None)]
+    #[case::skipped(r#"{"plugin": "split"}"#, None)]
+    #[case::skipped(r#"{"fields": "a", "plugin": "upper"}"#, None)]
+    #[case::skipped(r#"{"fields": "a", "plugin": {}}"#, None)]
+    #[case::fatal(r#"{"fields": "a", "plugin": null}"#, Some("TypeError"))]
+    #[case::fatal(r#"{"fields": "%", "plugin": {"name": "map"}}"#, Some("TypeError"))]
+    #[case::fatal(r#"{"fields": "a", "plugin": {"name": "map", "parameters": {"values": {}}}}"#, Some("ValueError"))]
+    #[case::fatal(r#"{"fields": "a", "plugin": {"name": "split", "parameters": {"segment": "1"}}}"#, Some("TypeError"))]
+    fn what_cannot_be_compiled(#[case] field: &str, #[case] fatal: Option<&str>) {
+        let class = match Field::compile(&node(field)).unwrap_err() {
+            FieldError::Definition(_) => None,
+            FieldError::Plugin(raised) => Some(raised.class),
+        };
+        assert_eq!(class, fatal);
+    }
+
+    #[rstest]
+    #[case(r#"["payload.a", "payload.b"]"#, "(payload.a)|(payload.b)")]
+    #[case(r#"["payload.a"]"#, "payload.a")]
+    #[case(r#"{"fields": ["a", "b"], "plugin": "timedelta"}"#, "(a)|(b)")]
+    #[case("true", "True")]
+    fn texts(#[case] field: &str, #[case] text: &str) {
+        assert_eq!(Field::compile(&node(field)).unwrap().text(), text);
+    }
+
+    #[test]
+    fn several_values_of_a_plugin_that_gives_one() {
+        let root = json::read(b"{}").unwrap();
+        for (plugin, class) in [(r#""bitfield""#, "TypeError"), (r#"{"name": "bitfield"}"#, "DefinitionException")] {
+            let field = Field::compile(&node(&format!(r#"{{"fields": "a", "plugin": {plugin}}}"#))).unwrap();
+            assert_eq!(field.all(&root).unwrap_err().class, class);
+        }
+    }
 }

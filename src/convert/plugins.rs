@@ -95,7 +95,7 @@ impl<'a> Parameters<'a> {
 pub struct Split {
     separator: Value,
     segment: Value,
-    max_split: Value,
+    max: Value,
 }
 
 impl Split {
@@ -104,9 +104,9 @@ impl Split {
         let split = Split {
             separator: parameters.value("separator").unwrap_or_else(|| Value::from(".")),
             segment: parameters.value("segment").unwrap_or(Value::Int(0)),
-            max_split: parameters.value("max_split").unwrap_or_default(),
+            max: parameters.value("max_split").unwrap_or_default(),
         };
-        for (name, number) in [("segment", &split.segment), ("max_split", &split.max_split)] {
+        for (name, number) in [("segment", &split.segment), ("max_split", &split.max)] {
             if name == "max_split" && number.is_null() {
                 continue;
             }
@@ -122,7 +122,7 @@ impl Split {
     /// The segment of the value's text; null if it has fewer.
     fn piece(&self, value: &Value) -> Result<Value, Raised> {
         let text = python::str(value)?;
-        let max = match &self.max_split {
+        let max = match &self.max {
             Value::Null => None,
             Value::Bool(b) => Some(usize::from(*b)),
             Value::Int(max) => usize::try_from(*max).ok(),

@@ -4,8 +4,8 @@
 //! exceptions the same one comes first.
 
 use super::matched::{Found, Match, Maybe, Step, no_attribute};
-use super::tree::{Condition, Name, Operand, Relation, Test, Tree};
-use crate::convert::python::{self, Comparison, Operator, Raised};
+use super::tree::{Name, Tree};
+use crate::convert::python::Raised;
 use crate::model::Value;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -20,7 +20,7 @@ pub(super) const WORK_BYTES: usize = 64;
 /// What a tree gives: matches, or (only `` `sorted` ``, of something that cannot be sorted) a match that is not in a
 /// list, which nearly nobody can iterate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     List,
     Single,
 }
@@ -32,7 +32,8 @@ pub(super) struct Evaluation {
     work: Cell<usize>,
 }
 
-type Matches<'a> = Vec<Maybe<'a>>;
+/// Matches, in order.
+pub(super) type Matches<'a> = Vec<Maybe<'a>>;
 
 impl Evaluation {
     pub(super) fn new(climbs: bool) -> Self {
@@ -55,7 +56,7 @@ impl Evaluation {
     }
 
     /// The matches of a tree that must be iterable.
-    fn list<'a>(&self, tree: &'a Tree, from: &Maybe<'a>) -> Result<Matches<'a>, Raised> {
+    pub(super) fn list<'a>(&self, tree: &'a Tree, from: &Maybe<'a>) -> Result<Matches<'a>, Raised> {
         let mut out = Vec::new();
         self.find_list(tree, from, &mut out)?;
         Ok(out)
@@ -64,14 +65,12 @@ impl Evaluation {
     fn find_list<'a>(&self, tree: &'a Tree, from: &Maybe<'a>, out: &mut Matches<'a>) -> Result<(), Raised> {
         match self.find(tree, from, out)? {
             Shape::List => Ok(()),
-            Shape::Single => {
-                Err(Raised::new("TypeError", "'DatumInContext' object is not iterable: nothing to sort here"))
-            }
+            Shape::Single => Err(nothing_to_iterate()),
         }
     }
 
     /// Appends the matches of a tree, seen from one match.
-    fn find<'a>(&self, tree: &'a Tree, from: &Maybe<'a>, out: &mut Matches<'a>) -> Result<Shape, Raised> {
+    pub(super) fn find<'a>(&self, tree: &'a Tree, from: &Maybe<'a>, out: &mut Matches<'a>) -> Result<Shape, Raised> {
         self.spend(1)?;
         match tree {
             Tree::Root => {
@@ -138,12 +137,13 @@ impl Evaluation {
         Ok(Shape::List)
     }
 
-    fn plain<'f>(&self, found: &'f Found<'_>) -> Result<Cow<'f, Value>, Raised> {
+    /// A found value as a plain one, paid for if it must be copied.
+    pub(super) fn plain<'f>(&self, found: &'f Found<'_>) -> Result<Cow<'f, Value>, Raised> {
         found.to_value(&|units| self.spend(units))
     }
 
     /// The match as something's container: where the path begins, too, it is a match then.
-    fn container<'a>(&self, m: &Match<'a>) -> Option<Rc<Match<'a>>> {
+    pub(super) fn container<'a>(&self, m: &Match<'a>) -> Option<Rc<Match<'a>>> {
         let step = if matches!(m.step, Step::Bare) { Step::None } else { m.step };
         self.climbs.then(|| Rc::new(Match { step, ..m.clone() }))
     }
@@ -268,179 +268,6 @@ impl Evaluation {
         }
         Ok(())
     }
-
-    fn filter<'a>(&self, conditions: &'a [Condition], from: &Maybe<'a>, out: &mut Matches<'a>) -> Result<(), Raised> {
-        let Some(m) = from else { return Ok(()) };
-        let Some(items) = m.value.list() else { return Ok(()) };
-        let container = self.container(m);
-        for (at, value) in items.enumerate() {
-            let item = Some(Match::alone(value.clone()));
-            let mut holding = 0;
-            // Every condition is evaluated, also past one that does not hold: it may raise.
-            for condition in conditions {
-                holding += usize::from(self.holds(condition, &item)?);
-            }
-            if holding == conditions.len() {
-                out.push(Some(Match { value, step: item_step(at), container: container.clone() }));
-            }
-        }
-        Ok(())
-    }
-
-    fn holds<'a>(&self, condition: &'a Condition, item: &Maybe<'a>) -> Result<bool, Raised> {
-        let mut found = Vec::new();
-        let shape = self.find(&condition.target, item, &mut found)?;
-        let Some(test) = &condition.test else { return Ok(shape == Shape::Single || !found.is_empty()) };
-        if shape == Shape::Single {
-            return Err(Raised::new("TypeError", "'DatumInContext' object is not iterable: nothing to sort here"));
-        }
-        let mut any = false;
-        for m in found {
-            let value = m.ok_or_else(no_attribute)?.value;
-            any |= !value.is_null() && self.passes(test, &value)?;
-        }
-        Ok(any)
-    }
-
-    fn passes(&self, test: &Test, value: &Found<'_>) -> Result<bool, Raised> {
-        let mut value = self.plain(value)?;
-        if test.coerced {
-            match python::int(&value) {
-                Ok(int) => value = Cow::Owned(int),
-                Err(raised) if raised.class == "ValueError" => return Ok(false),
-                Err(raised) => return Err(raised),
-            }
-        }
-        match &test.relation {
-            Relation::Equal => Ok(python::equal(&value, &test.literal)),
-            Relation::Unequal => Ok(!python::equal(&value, &test.literal)),
-            Relation::Ordered(comparison) => python::compare(*comparison, &value, &test.literal),
-            Relation::Matches(pattern) => {
-                let pattern = pattern.as_ref().map_err(Clone::clone)?;
-                let text =
-                    value.as_str().ok_or_else(|| Raised::new("TypeError", "expected string or bytes-like object"))?;
-                self.spend(text.len() / WORK_BYTES)?;
-                pattern.matches(text)
-            }
-        }
-    }
-
-    /// A list sorted, or the sorted keys of an object: one match. Anything else is not put into a list.
-    fn sorted<'a>(&self, keys: &'a [(Tree, bool)], from: &Maybe<'a>, out: &mut Matches<'a>) -> Result<Shape, Raised> {
-        let Some(m) = from.as_ref().filter(|m| !matches!(m.step, Step::Bare)) else {
-            return Err(Raised::new("AttributeError", "no attribute 'value': nothing to sort where a path begins"));
-        };
-        let items: Vec<Found<'a>> = match (m.value.dict(), m.value.list()) {
-            (Some(dict), _) if keys.is_empty() => dict.iter().map(|(key, _)| Found::made(key)).collect(),
-            (None, Some(items)) => items.collect(),
-            _ => {
-                out.push(from.clone());
-                return Ok(Shape::Single);
-            }
-        };
-        let sorted = python::sort(items, &mut |a, b| {
-            self.spend(1)?;
-            if keys.is_empty() {
-                python::compare(Comparison::Less, &*self.plain(a)?, &*self.plain(b)?)
-            } else {
-                self.before(keys, a, b)
-            }
-        })?;
-        self.spend(sorted.len())?;
-        out.push(Some(Match::alone(Found::Gathered(sorted.into()))));
-        Ok(Shape::List)
-    }
-
-    /// Whether an item comes before another by the first key that both have once and that differs.
-    fn before<'a>(&self, keys: &'a [(Tree, bool)], a: &Found<'a>, b: &Found<'a>) -> Result<bool, Raised> {
-        let (a, b) = (Some(Match::alone(a.clone())), Some(Match::alone(b.clone())));
-        for (key, descending) in keys {
-            let (mut left, mut right) = (Vec::new(), Vec::new());
-            let shapes = [self.find(key, &a, &mut left)?, self.find(key, &b, &mut right)?];
-            if left.is_empty() || right.is_empty() {
-                continue;
-            }
-            if shapes.contains(&Shape::Single) {
-                return Err(Raised::new("TypeError", "object of type 'DatumInContext' has no len()"));
-            }
-            let ([left], [right]) = (left.as_slice(), right.as_slice()) else { continue };
-            let left = self.plain(&left.as_ref().ok_or_else(no_attribute)?.value)?;
-            let right = self.plain(&right.as_ref().ok_or_else(no_attribute)?.value)?;
-            if python::equal(&left, &right) {
-                continue;
-            }
-            return Ok(python::compare(Comparison::Less, &left, &right)? != *descending);
-        }
-        Ok(false)
-    }
-
-    /// Two paths must match equally often, and at all. A `TypeError` of the operator takes the whole result.
-    fn arithmetic<'a>(
-        &self,
-        left: &'a Operand,
-        operator: Operator,
-        right: &'a Operand,
-        from: &Maybe<'a>,
-        out: &mut Matches<'a>,
-    ) -> Result<(), Raised> {
-        let pairs = match (left, right) {
-            (Operand::Path(left), Operand::Path(right)) => {
-                let (mut lefts, mut rights) = (Vec::new(), Vec::new());
-                let shapes = [self.find(left, from, &mut lefts)?, self.find(right, from, &mut rights)?];
-                if lefts.is_empty() || rights.is_empty() {
-                    return Ok(());
-                }
-                if shapes.contains(&Shape::Single) {
-                    return Err(Raised::new("TypeError", "object of type 'DatumInContext' has no len()"));
-                }
-                if lefts.len() != rights.len() {
-                    return Ok(());
-                }
-                lefts.into_iter().zip(rights).collect::<Vec<_>>()
-            }
-            (Operand::Path(left), Operand::Literal(right)) => {
-                let right = Some(Match::alone(Found::There(right)));
-                self.list(left, from)?.into_iter().map(|m| (m, right.clone())).collect()
-            }
-            (Operand::Literal(left), Operand::Path(right)) => {
-                let left = Some(Match::alone(Found::There(left)));
-                self.list(right, from)?.into_iter().map(|m| (left.clone(), m)).collect()
-            }
-            (Operand::Literal(left), Operand::Literal(right)) => {
-                let alone = |value| Some(Match::alone(Found::There(value)));
-                vec![(alone(left), alone(right))]
-            }
-        };
-        let before = out.len();
-        for (left, right) in pairs {
-            let (left, right) = (left.ok_or_else(no_attribute)?.value, right.ok_or_else(no_attribute)?.value);
-            match self.operate(operator, &left, &right) {
-                Ok(value) => out.push(Some(Match::alone(value))),
-                Err(raised) if raised.class == "TypeError" => {
-                    out.truncate(before);
-                    return Ok(());
-                }
-                Err(raised) => return Err(raised),
-            }
-        }
-        Ok(())
-    }
-
-    fn operate<'a>(&self, operator: Operator, left: &Found<'a>, right: &Found<'a>) -> Result<Found<'a>, Raised> {
-        let (items, times) = match (operator, left.list(), right.list()) {
-            (_, None, None) => {
-                let value = python::arithmetic(operator, &*self.plain(left)?, &*self.plain(right)?)?;
-                self.spend(value.as_str().map_or(0, str::len) / WORK_BYTES)?;
-                return Ok(Found::made(value));
-            }
-            (Operator::Add, Some(left), Some(right)) => (left.chain(right).collect::<Vec<_>>(), 1),
-            (Operator::Multiply, Some(items), None) => (items.collect(), python::repetitions(&*self.plain(right)?)?),
-            (Operator::Multiply, None, Some(items)) => (items.collect(), python::repetitions(&*self.plain(left)?)?),
-            _ => return Err(Raised::new("TypeError", "unsupported operand types")),
-        };
-        self.spend(items.len().saturating_mul(times))?;
-        Ok(Found::Gathered(std::iter::repeat_n(items, times).flatten().collect()))
-    }
 }
 
 /// The member of that name; a root member of an older release where it is today.
@@ -460,10 +287,16 @@ fn wrap<'a>(from: &Maybe<'a>) -> Match<'a> {
     }
 }
 
-fn item_step<'a>(at: usize) -> Step<'a> {
+/// The step to an item.
+pub(super) fn item_step<'a>(at: usize) -> Step<'a> {
     Step::Item(i64::try_from(at).unwrap_or(i64::MAX))
 }
 
 fn no_len(value: &Found<'_>) -> Raised {
     Raised::new("TypeError", format!("object of type '{}' has no len()", value.type_name()))
+}
+
+/// What iterating over something that could not be sorted raises.
+pub(super) fn nothing_to_iterate() -> Raised {
+    Raised::new("TypeError", "'DatumInContext' object is not iterable: nothing to sort here")
 }

@@ -3,6 +3,7 @@
 //!
 //! Never here: anything about paths, definitions or notifications.
 
+mod characters;
 mod number;
 mod order;
 mod pattern;

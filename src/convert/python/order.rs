@@ -29,7 +29,7 @@ pub fn equal(a: &Value, b: &Value) -> bool {
         (Value::Str(a), Value::Str(b)) => a == b,
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Dict(a), Value::Dict(b)) => equal_dicts(a, b),
-        _ => ordering(a, b) == Some(Some(Ordering::Equal)),
+        _ => numbers(a, b).is_some_and(|(a, b)| a.order(&b) == Some(Ordering::Equal)),
     }
 }
 
@@ -44,16 +44,8 @@ fn equal_dicts(a: &Dict, b: &Dict) -> bool {
     a.iter().all(|(key, value)| others.get(key).is_some_and(|other| equal(value, other)))
 }
 
-/// The order of two numbers; `None` if one is not a number, `Some(None)` if one is NaN.
-fn ordering(a: &Value, b: &Value) -> Option<Option<Ordering>> {
-    let (a, b) = (Real::of(a)?, Real::of(b)?);
-    Some(match (a, b) {
-        (Real::Small(a), Real::Small(b)) => Some(a.cmp(&b)),
-        (Real::Float(a), Real::Float(b)) => a.partial_cmp(&b),
-        (Real::Float(a), b) => integer_to_float(&b.big(), a).map(Ordering::reverse),
-        (a, Real::Float(b)) => integer_to_float(&a.big(), b),
-        (a, b) => Some(a.big().cmp(&b.big())),
-    })
+fn numbers<'a>(a: &'a Value, b: &'a Value) -> Option<(Real<'a>, Real<'a>)> {
+    Some((Real::of(a)?, Real::of(b)?))
 }
 
 enum Real<'a> {
@@ -70,6 +62,17 @@ impl Real<'_> {
             Value::Big(b) => Some(Real::Big(b)),
             Value::Float(f) => Some(Real::Float(*f)),
             Value::Null | Value::Str(_) | Value::List(_) | Value::Dict(_) => None,
+        }
+    }
+
+    /// Exact, also between integers and floats; `None` beside NaN.
+    fn order(&self, other: &Real<'_>) -> Option<Ordering> {
+        match (self, other) {
+            (Real::Small(a), Real::Small(b)) => Some(a.cmp(b)),
+            (Real::Float(a), Real::Float(b)) => a.partial_cmp(b),
+            (Real::Float(a), b) => integer_to_float(&b.big(), *a).map(Ordering::reverse),
+            (a, Real::Float(b)) => integer_to_float(&a.big(), *b),
+            (a, b) => Some(a.big().cmp(&b.big())),
         }
     }
 
@@ -109,13 +112,13 @@ pub fn compare(comparison: Comparison, a: &Value, b: &Value) -> Result<bool, Rai
             Some((a, b)) => return compare(comparison, a, b),
             None => Some(a.len().cmp(&b.len())),
         },
-        _ => match ordering(a, b) {
-            Some(order) => order,
-            None => {
+        _ => {
+            let Some((a, b)) = numbers(a, b) else {
                 let types = format!("'{}' and '{}'", type_name(a), type_name(b));
                 return Err(Raised::new("TypeError", format!("no order between instances of {types}")));
-            }
-        },
+            };
+            a.order(&b)
+        }
     };
     Ok(order.is_some_and(|order| match comparison {
         Comparison::Less => order.is_lt(),
@@ -221,7 +224,7 @@ mod tests {
 
     #[test]
     fn many_items_sort_stably() {
-        let items: Vec<(u32, usize)> = (0..500).map(|n| ((n * 7919 % 13) as u32, n)).collect();
+        let items: Vec<(usize, usize)> = (0..500).map(|n| (n * 7919 % 13, n)).collect();
         let mut expected = items.clone();
         expected.sort_by_key(|(key, _)| *key);
         assert_eq!(sort(items, &mut |a, b| Ok(a.0 < b.0)).unwrap(), expected);

@@ -5,9 +5,11 @@
 //! what `\s` and `\w` contain. Groups lose their names: they are counted.
 //!
 //! Known to differ: `\b` and case-insensitivity follow the Unicode tables of the Rust library; a look-behind may be
-//! refused or accepted where Python judges its width otherwise.
+//! refused or accepted where Python judges its width otherwise; a possessive repetition of a look-ahead may be tried
+//! where CPython's skips it.
 
 use super::Raised;
+use super::characters::{category, escape, octal_character};
 use std::iter::Peekable;
 use std::str::CharIndices;
 
@@ -27,7 +29,7 @@ pub(super) struct Translated {
     pub(super) names: Vec<(String, usize)>,
 }
 
-fn error(text: impl Into<std::borrow::Cow<'static, str>>) -> Raised {
+pub(super) fn error(text: impl Into<std::borrow::Cow<'static, str>>) -> Raised {
     Raised::new("error", text)
 }
 
@@ -41,6 +43,7 @@ pub(super) fn translate(text: &str) -> Result<Translated, Raised> {
         open: Vec::new(),
         last: Last::Nothing,
         nothing_yet: true,
+        asked: 0,
     };
     reader.whole()?;
     Ok(reader.out)
@@ -48,56 +51,61 @@ pub(super) fn translate(text: &str) -> Result<Translated, Raised> {
 
 /// The flags that change what is written here; `i` and `s` only pass through.
 #[derive(Debug, Clone, Copy, Default)]
-struct Flags {
-    ascii: bool,
+pub(super) struct Flags {
+    pub(super) ascii: bool,
     multi_line: bool,
     verbose: bool,
 }
 
 /// What a repetition would repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
+pub(super) enum Last {
     Nothing,
     Position,
     Item,
+    Look,
     Repetition,
 }
 
-/// An open group: the flags to come back to, and its number.
+/// An open group: the flags to come back to, its number, and whether it looks around.
 struct Group {
     flags: Flags,
     number: Option<usize>,
+    looks: bool,
 }
 
-struct Reader<'a> {
+/// The text, read to where, and what is written of it.
+pub(super) struct Reader<'a> {
     source: &'a str,
     chars: Peekable<CharIndices<'a>>,
-    out: Translated,
-    flags: Flags,
+    pub(super) out: Translated,
+    pub(super) flags: Flags,
     open: Vec<Group>,
     last: Last,
     nothing_yet: bool,
+    /// The highest group that a condition asks for; it may come later.
+    asked: usize,
 }
 
 impl Reader<'_> {
-    fn next(&mut self) -> Option<char> {
+    pub(super) fn next(&mut self) -> Option<char> {
         self.chars.next().map(|(_, c)| c)
     }
 
-    fn peek(&mut self) -> Option<char> {
+    pub(super) fn peek(&mut self) -> Option<char> {
         self.chars.peek().map(|(_, c)| *c)
     }
 
-    fn take(&mut self, c: char) -> bool {
+    pub(super) fn take(&mut self, c: char) -> bool {
         self.chars.next_if(|(_, next)| *next == c).is_some()
     }
 
-    fn rest(&mut self) -> &str {
+    pub(super) fn rest(&mut self) -> &str {
         let at = self.chars.peek().map_or(self.source.len(), |(at, _)| *at);
         &self.source[at..]
     }
 
-    fn push(&mut self, text: &str, last: Last) {
+    pub(super) fn push(&mut self, text: &str, last: Last) {
         self.out.text.push_str(text);
         self.last = last;
         self.nothing_yet = false;
@@ -120,7 +128,7 @@ impl Reader<'_> {
                 ')' => {
                     let group = self.open.pop().ok_or_else(|| error("unbalanced parenthesis"))?;
                     self.flags = group.flags;
-                    self.push(")", Last::Item);
+                    self.push(if group.looks { "))" } else { ")" }, if group.looks { Last::Look } else { Last::Item });
                 }
                 '|' => self.push("|", Last::Nothing),
                 '.' => self.push(".", Last::Item),
@@ -135,12 +143,20 @@ impl Reader<'_> {
                 c => self.literal(c),
             }
         }
+        if self.asked > self.out.groups {
+            return Err(error(format!("invalid group reference {}", self.asked)));
+        }
         if self.open.is_empty() { Ok(()) } else { Err(error("missing ), unterminated subpattern")) }
     }
 
     fn repetition(&mut self, text: &str) -> Result<(), Raised> {
         match self.last {
             Last::Item => {}
+            // `fancy-regex` repeats no look-around; it does repeat a choice between one and what never matches.
+            Last::Look => {
+                self.out.text.truncate(self.out.text.len() - 1);
+                self.out.text.push_str("|[^\\s\\S])");
+            }
             Last::Repetition => return Err(error("multiple repeat")),
             Last::Nothing | Last::Position => return Err(error("nothing to repeat")),
         }
@@ -184,7 +200,9 @@ impl Reader<'_> {
         match c {
             'A' => self.push(r"\A", Last::Position),
             'Z' => self.push(r"\z", Last::Position),
-            'b' | 'B' => self.push(if c == 'b' { r"\b" } else { r"\B" }, Last::Position),
+            'b' => self.push(r"\b", Last::Position),
+            // Nowhere in an empty text.
+            'B' => self.push(r"(?:(?!\A\z)\B)", Last::Position),
             'd' | 'D' | 's' | 'S' | 'w' | 'W' => self.push(category(c, self.flags.ascii), Last::Item),
             '1'..='9' => self.reference_or_octal(c)?,
             c => {
@@ -228,94 +246,6 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The character of an escape that stands for one, in and outside classes; `c` is what follows the backslash.
-    fn character(&mut self, c: char) -> Result<char, Raised> {
-        Ok(match c {
-            'a' => '\x07',
-            'f' => '\x0c',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'v' => '\x0b',
-            'x' => self.hexadecimal(2)?,
-            'u' => self.hexadecimal(4)?,
-            'U' => self.hexadecimal(8)?,
-            '0'..='7' => {
-                let mut digits = String::from(c);
-                while digits.len() < 3
-                    && let Some(next) = self.peek().filter(|c| matches!(c, '0'..='7'))
-                {
-                    self.next();
-                    digits.push(next);
-                }
-                octal_character(&digits)?
-            }
-            c if c.is_ascii_alphanumeric() => return Err(error(format!("bad escape \\{c}"))),
-            c => c,
-        })
-    }
-
-    fn hexadecimal(&mut self, width: usize) -> Result<char, Raised> {
-        let rest = self.rest();
-        let digits = rest.get(..width).filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
-        let c = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).and_then(char::from_u32);
-        for _ in 0..width {
-            self.next();
-        }
-        c.ok_or_else(|| error("incomplete escape"))
-    }
-
-    /// After `[`.
-    fn class(&mut self) -> Result<(), Raised> {
-        let unterminated = || error("unterminated character set");
-        let open = if self.take('^') { "[^" } else { "[" };
-        self.push(open, Last::Item);
-        let mut first = true;
-        loop {
-            let c = self.next().ok_or_else(unterminated)?;
-            if c == ']' && !first {
-                break;
-            }
-            first = false;
-            let low = self.class_item(c)?;
-            if self.peek() != Some('-') {
-                continue;
-            }
-            self.next();
-            let c = self.next().ok_or_else(unterminated)?;
-            if c == ']' {
-                escape('-', &mut self.out.text);
-                break;
-            }
-            let Some(low) = low else { return Err(error("bad character range")) };
-            let at = self.out.text.len();
-            let high = self.class_item(c)?.filter(|high| *high >= low);
-            let high = high.ok_or_else(|| error("bad character range"))?;
-            self.out.text.truncate(at);
-            self.out.text.push('-');
-            escape(high, &mut self.out.text);
-        }
-        self.out.text.push(']');
-        Ok(())
-    }
-
-    /// One item of a class is written; its character if it is one.
-    fn class_item(&mut self, c: char) -> Result<Option<char>, Raised> {
-        let c = match c {
-            '\\' => match self.next().ok_or_else(|| error("bad escape (end of pattern)"))? {
-                c @ ('d' | 'D' | 's' | 'S' | 'w' | 'W') => {
-                    self.out.text.push_str(category(c, self.flags.ascii));
-                    return Ok(None);
-                }
-                'b' => '\x08',
-                c => self.character(c)?,
-            },
-            c => c,
-        };
-        escape(c, &mut self.out.text);
-        Ok(Some(c))
-    }
-
     /// After `(`.
     fn group(&mut self) -> Result<(), Raised> {
         if !self.take('?') {
@@ -325,11 +255,11 @@ impl Reader<'_> {
         match c {
             ':' => self.open("(?:", None),
             '>' => self.open("(?>", None),
-            '=' => self.open("(?=", None),
-            '!' => self.open("(?!", None),
+            '=' => self.open_look("(?:(?="),
+            '!' => self.open_look("(?:(?!"),
             '<' => match self.next() {
-                Some('=') => self.open("(?<=", None),
-                Some('!') => self.open("(?<!", None),
+                Some('=') => self.open_look("(?:(?<="),
+                Some('!') => self.open_look("(?:(?<!"),
                 _ => Err(error("unknown extension ?<")),
             },
             '#' => {
@@ -366,6 +296,7 @@ impl Reader<'_> {
                 if number == 0 {
                     return Err(error("bad group number"));
                 }
+                self.asked = self.asked.max(number);
                 self.open(&format!("(?({number})"), None)
             }
             c => self.inline_flags(c),
@@ -376,8 +307,17 @@ impl Reader<'_> {
         if self.open.len() >= NESTING_MAX {
             return Err(Raised::new("RecursionError", "the groups are nested too deep"));
         }
-        self.open.push(Group { flags: self.flags, number });
+        self.open.push(Group { flags: self.flags, number, looks: false });
         self.push(text, Last::Nothing);
+        Ok(())
+    }
+
+    /// A look-around, in a group of its own.
+    fn open_look(&mut self, text: &str) -> Result<(), Raised> {
+        self.open(text, None)?;
+        if let Some(group) = self.open.last_mut() {
+            group.looks = true;
+        }
         Ok(())
     }
 
@@ -422,7 +362,7 @@ impl Reader<'_> {
                     }
                     self.flags = flags;
                     if !on.is_empty() {
-                        self.out.text.push_str(&format!("(?{on})"));
+                        self.out.text.extend(["(?", on.as_str(), ")"]);
                     }
                     return Ok(());
                 }
@@ -436,46 +376,12 @@ impl Reader<'_> {
             }
             if matches!(c, 'i' | 'm' | 's') {
                 if clearing {
-                    off.push(c)
+                    off.push(c);
                 } else if !on.contains(c) {
-                    on.push(c)
+                    on.push(c);
                 }
             }
             c = self.next().ok_or_else(|| error("missing -, : or )"))?;
         }
     }
-}
-
-fn octal_character(digits: &str) -> Result<char, Raised> {
-    let code = u32::from_str_radix(digits, 8).ok().filter(|code| *code <= 0o377);
-    code.and_then(char::from_u32).ok_or_else(|| error("octal escape value outside of range 0-0o377"))
-}
-
-/// A category as Python has it, in and outside classes.
-fn category(letter: char, ascii: bool) -> &'static str {
-    match (letter, ascii) {
-        ('d', false) => r"\d",
-        ('D', false) => r"\D",
-        ('s', false) => r"[\s\x1c-\x1f]",
-        ('S', false) => r"[^\s\x1c-\x1f]",
-        ('w', false) => r"[\p{L}\p{N}_]",
-        ('W', false) => r"[^\p{L}\p{N}_]",
-        ('d', true) => r"[0-9]",
-        ('D', true) => r"[^0-9]",
-        ('s', true) => r"[\t\n\r\x0b\x0c ]",
-        ('S', true) => r"[^\t\n\r\x0b\x0c ]",
-        ('w', true) => r"[0-9A-Za-z_]",
-        _ => r"[^0-9A-Za-z_]",
-    }
-}
-
-/// Writes a character that stands for itself.
-fn escape(c: char, out: &mut String) {
-    if matches!(
-        c,
-        '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' | '#' | '&' | '-' | '~'
-    ) {
-        out.push('\\');
-    }
-    out.push(c);
 }
