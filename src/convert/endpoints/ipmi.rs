@@ -104,3 +104,43 @@ fn parse_reading(reading: &str) -> Option<(f64, &str)> {
     let volume = python::float(&Value::from(volume)).ok()?;
     Some((volume, UNITS.iter().find(|(long, _)| *long == unit).map_or(unit, |(_, short)| short)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Notification, Parts, Priority, json};
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("26 (+/- 0.500) degrees C", Some((26.0, "C")))]
+    #[case("12.137 (+/- 0) Volts", Some((12.137, "V")))]
+    #[case("130 Watts", Some((130.0, "W")))]
+    #[case("Disabled?", None)]
+    #[case("No Reading", None)]
+    #[case("", None)]
+    fn a_reading_is_a_number_and_a_unit(#[case] text: &str, #[case] read: Option<(f64, &str)>) {
+        assert_eq!(parse_reading(text), read);
+    }
+
+    #[test]
+    fn one_sensor_s_trouble_costs_only_that_sensor() {
+        let payload = br#"{"node_uuid": "n", "timestamp": "2026-03-01", "event_type": "e", "payload": {"Current": {
+            "a": {"Sensor ID": "Pwr Consumption (0x1)", "Sensor Reading": "1 Watts"},
+            "b": {"Sensor ID": "Off (0x2)", "Sensor Reading": "Disabled"},
+            "c": {"Sensor Reading": "2 Watts"}, "d": null,
+            "e": {"Sensor ID": "Avg Power (0x3)", "Sensor Reading": "3 Watts"}}}}"#;
+        let parts = Parts { payload: json::read(payload).unwrap(), ..Parts::default() };
+        let notification = Notification::new(Priority::Info, parts);
+        let (mut samples, mut complaints) = (Vec::new(), Vec::new());
+        build("Current", &mut Sampling::new(&notification, "s", &mut samples, &mut complaints)).unwrap();
+        assert_eq!(samples.len(), 1);
+        assert_eq!(samples[0].resource_id, Value::from("n-avg_power_(0x3)"));
+        assert_eq!(samples[0].resource_metadata.get("node"), Some(&Value::from("n")));
+        let texts: Vec<_> = complaints.iter().map(|c| c.text.as_str()).collect();
+        assert_eq!(texts.len(), 2, "{texts:?}");
+        assert!(
+            texts[0].contains("sensor c: no \"Sensor ID\"") && texts[1].contains("sensor d: TypeError"),
+            "{texts:?}"
+        );
+    }
+}

@@ -81,7 +81,7 @@ fn load_one(
     let name = name_key(entry.get("name"))
         .ok_or_else(|| Complaint::error(&entry.place, "name: expected a text, not a list or mapping"))?;
     if let Some(winner) = names.get(&name) {
-        let shown = entry.get("name").map(|n| n.key_text()).unwrap_or_default();
+        let shown = entry.get("name").map(Node::key_text).unwrap_or_default();
         let text = format!(
             "meter {shown} is never used: the definition of the same name at {winner} takes its place (within a file \
              the last wins, across files the first file; list several event types in one definition)"
