@@ -128,3 +128,6 @@ impl NotifierPublisher {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
