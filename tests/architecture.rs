@@ -94,7 +94,7 @@ fn assert_none(tree: &Tree, rule: fn(&Tree, &Source) -> Vec<String>) {
 
 /// A room may name itself and what is above it. `lib.rs` and `main.rs` are no room and may name all.
 fn looks_down(tree: &Tree, source: &Source) -> Vec<String> {
-    let Some(room) = tree.room_of(source) else { return Vec::new() };
+    let Some(room) = Tree::room_of(source) else { return Vec::new() };
     let place = |name: &str| tree.rooms.iter().position(|known| known == name);
     let mut complaints = Vec::new();
     for (line, path) in source.paths() {
@@ -111,8 +111,8 @@ fn looks_down(tree: &Tree, source: &Source) -> Vec<String> {
     complaints
 }
 
-fn names_a_foreign_library(tree: &Tree, source: &Source) -> Vec<String> {
-    let room = tree.room_of(source).unwrap_or_else(|| "the top".to_owned());
+fn names_a_foreign_library(_: &Tree, source: &Source) -> Vec<String> {
+    let room = Tree::room_of(source).unwrap_or_else(|| "the top".to_owned());
     let mut complaints = Vec::new();
     for (line, path) in source.paths() {
         for (library, home) in ONLY_IN {
@@ -124,8 +124,8 @@ fn names_a_foreign_library(tree: &Tree, source: &Source) -> Vec<String> {
     complaints
 }
 
-fn is_impure(tree: &Tree, source: &Source) -> Vec<String> {
-    if !tree.room_of(source).is_some_and(|room| PURE.contains(&room.as_str())) {
+fn is_impure(_: &Tree, source: &Source) -> Vec<String> {
+    if !Tree::room_of(source).is_some_and(|room| PURE.contains(&room.as_str())) {
         return Vec::new();
     }
     let mut complaints = Vec::new();

@@ -1,4 +1,5 @@
 //! One running compose project, by whichever of `docker compose` and `docker-compose` is there; removed on drop.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
