@@ -6,6 +6,7 @@
 //! [`own_etcd`]; the guard removes it, state and all, when the test ends.
 //!
 //! All knowledge about the servers is in the scripts beside this file; here they are only called.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses its own part of the rig")]
 
 use std::fs::File;
