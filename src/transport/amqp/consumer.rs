@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::compression::{self, COMPRESSION_HEADER};
-use super::super::ledger::{Ledger, Run};
+use super::super::ledger::Ledger;
 use super::super::{ConsumeOptions, Consumer, Delivery, TransportError, prefetch_bound};
 use super::reply::{ANSWER_TIMEOUT, Refusal, within};
 use super::session::{short, table};
@@ -54,6 +54,9 @@ impl Accounts {
 
     /// One delivery is done with. Never blocks.
     fn settle(&self, tag: u64, verdict: Verdict) {
+        if self.ending.is_cancelled() {
+            return;
+        }
         if verdict == Verdict::Returned {
             // What is unsettled goes back in order when the channel closes; a nack would reorder it.
             self.ending.cancel();
@@ -61,8 +64,8 @@ impl Accounts {
         }
         match self.with(|ledger| ledger.settled(tag)) {
             Some(run) if run.messages >= self.run_max => self.full.notify_one(),
-            Some(Run { messages: 1, .. }) => self.settled.notify_one(),
-            _ => {}
+            Some(_) => self.settled.notify_one(),
+            None => {}
         }
     }
 }

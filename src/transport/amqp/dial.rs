@@ -52,7 +52,9 @@ pub(super) async fn dial(options: &AmqpOptions, host: &AmqpHost) -> Result<(Conn
     let runtime = lapin::runtime::default_runtime().map_err(|error| reply::plain(&broker, &error))?;
     let sockets = runtime.clone();
     let open = async move |_: AMQPUri, _| {
-        let stream = AsyncTcpStream::connect(&sockets, &addresses[..]).await?;
+        // A limit of its own: the one below cannot reach a thread of lapin's that waits for a socket.
+        let connect = AsyncTcpStream::connect(&sockets, &addresses[..]);
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect).await.map_err(io::Error::from)??;
         if let AsyncTcpStream::Plain(socket) = &stream {
             held.hold(socket.get_ref())?;
         }
@@ -97,7 +99,7 @@ fn uri(options: &AmqpOptions, host: &AmqpHost) -> AMQPUri {
         Login::External => SASLMechanism::External,
     };
     let vhost = if options.virtual_host.is_empty() { "/" } else { &options.virtual_host };
-    // AMQP carries 16 bits of seconds. An explicit 0 would be read as "as the broker likes".
+    // AMQP carries 16 bits of seconds. 0 is "as the broker likes": lapin has no off.
     let heartbeat = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
     AMQPUri {
         // TLS is ours to open (see `dial`), so that the socket can be cut and the verification is oslo's.

@@ -13,7 +13,7 @@ pub struct AmqpOptions {
     pub virtual_host: String,
     /// `rabbit_login_method`.
     pub login: Login,
-    /// `heartbeat_timeout_threshold`; zero turns heartbeats off, and a dead peer is noticed late.
+    /// `heartbeat_timeout_threshold`; zero leaves it to the broker (lapin has no off).
     pub heartbeat: Duration,
     /// `connection_name` in the broker's list: `<program>:<pid>:<uuid>` (Ceilometer reference §3.1).
     pub connection_name: String,

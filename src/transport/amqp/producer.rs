@@ -58,7 +58,7 @@ impl Producer {
         };
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let sent = self.channel.basic_publish(exchange, key, options, &message.body, properties(&message)).await;
-        let confirm = sent.map_err(|error| reply::plain(&self.broker, &error))?;
+        let confirm = sent.map_err(|error| away(&self.broker, &error))?;
         let (known, answer) = oneshot::channel();
         let unconfirmed = Unconfirmed { confirm, to: message.routing_key, known, _places: places };
         // There is room: the window is as long. It fails only when the session is over, and then the answer says so.
@@ -92,6 +92,11 @@ impl Producer {
 
 fn ended(broker: &str) -> TransportError {
     TransportError::Away { broker: broker.to_owned(), cause: "the session ended before the confirm".to_owned() }
+}
+
+/// Whatever it says, the channel is gone and the fate of the message unknown.
+fn away(broker: &str, error: &lapin::Error) -> TransportError {
+    TransportError::Away { broker: broker.to_owned(), cause: error.to_string() }
 }
 
 fn properties(message: &Outgoing) -> BasicProperties {
@@ -130,7 +135,7 @@ async fn confirm(broker: Arc<str>, unconfirmed: Unconfirmed) -> bool {
         Ok(lapin::Confirmation::Ack(None)) => (Ok(()), false),
         Ok(lapin::Confirmation::Ack(Some(_))) => (Err(TransportError::NotTaken { to, why: "unroutable" }), false),
         Ok(_) => (Err(TransportError::NotTaken { to, why: "nacked" }), false),
-        Err(error) => (Err(TransportError::Away { broker: broker.to_string(), cause: error.to_string() }), true),
+        Err(error) => (Err(away(&broker, &error)), true),
     };
     // Nobody may be waiting.
     let _heard = known.send(answer);

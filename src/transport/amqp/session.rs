@@ -1,13 +1,15 @@
 //! One connection to RabbitMQ.
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, Event, ExchangeKind};
+use lapin::{Channel, Connection, ConnectionStatus, Event, ExchangeKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::super::{
     Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Outgoing, Queue, QueueState, Session,
@@ -25,18 +27,25 @@ pub(super) struct AmqpSession {
     wire: Wire,
     over: CancellationToken,
     producer: Producer,
-    consumers: tokio_util::task::TaskTracker,
+    consumers: TaskTracker,
 }
 
 impl AmqpSession {
     pub(super) async fn begin(broker: AmqpBroker, connection: Connection, wire: Wire) -> Result<Self, TransportError> {
         let over = CancellationToken::new();
         let connection = Arc::new(connection);
-        tokio::spawn(watch(connection.events_listener(), over.clone(), wire.clone(), broker.name_text().to_owned()));
+        let name = broker.name_text().to_owned();
+        tokio::spawn(watch(
+            connection.events_listener(),
+            connection.status().clone(),
+            over.clone(),
+            wire.clone(),
+            name,
+        ));
         let channel = within(broker.name_text(), connection.create_channel()).await;
         let channel = channel.map_err(|refusal| refusal.about_queue(""))?;
         let producer = Producer::begin(broker.name_text(), channel, over.clone()).await?;
-        Ok(AmqpSession { broker, connection, wire, over, producer, consumers: tokio_util::task::TaskTracker::new() })
+        Ok(AmqpSession { broker, connection, wire, over, producer, consumers: TaskTracker::new() })
     }
 
     fn name(&self) -> &str {
@@ -179,8 +188,9 @@ impl Session for AmqpSession {
     }
 
     fn cut(&self) {
-        self.over.cancel();
+        // The wire first: not even an acknowledgement may go out of a fenced owner.
         self.wire.cut();
+        self.over.cancel();
     }
 }
 
@@ -190,17 +200,22 @@ impl Drop for AmqpSession {
     }
 }
 
-/// Watches the connection: its first error ends the session.
+/// How often the connection is looked at, should lapin report its end to nobody.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Watches the connection: its end ends the session. (Errors of single channels come by here too, and mean nothing.)
 async fn watch(
-    events: impl futures_util::Stream<Item = Event> + Send,
+    events: impl Stream<Item = Event> + Send,
+    status: ConnectionStatus,
     over: CancellationToken,
     wire: Wire,
     broker: String,
 ) {
     tokio::pin!(events);
-    loop {
+    while status.connected() {
         let event = tokio::select! {
             () = over.cancelled() => return,
+            () = tokio::time::sleep(LOOK_INTERVAL) => continue,
             event = events.next() => event,
         };
         match event {
@@ -210,14 +225,12 @@ async fn watch(
             Some(Event::ConnectionUnblocked) => {
                 tracing::info!(name: "transport.unblocked", broker, "the broker takes messages again");
             }
-            Some(Event::Error(_)) | None => {
-                over.cancel();
-                wire.cut();
-                return;
-            }
             Some(_) => {}
+            None => break,
         }
     }
+    wire.cut();
+    over.cancel();
 }
 
 /// A name on the wire: 255 bytes at most.
