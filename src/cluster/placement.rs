@@ -145,3 +145,133 @@ impl Ring {
         quotas
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fmt::Write as _;
+
+    type Placed = BTreeMap<String, String>;
+
+    fn place(members: &[(String, u32)], units: &[String], owners: &Placed) -> Placed {
+        let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
+        let placed = ring.place(units.iter().map(String::as_str), |unit| owners.get(unit).map(String::as_str));
+        placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect()
+    }
+
+    fn loads(placed: &Placed, members: &[(String, u32)]) -> Vec<usize> {
+        members.iter().map(|(id, _)| placed.values().filter(|member| *member == id).count()).collect()
+    }
+
+    fn moved(before: &Placed, after: &Placed) -> usize {
+        after.iter().filter(|(unit, member)| before.get(*unit).is_some_and(|b| b != *member)).count()
+    }
+
+    fn named(stem: &str, n: usize) -> Vec<String> {
+        (0..n).map(|n| format!("{stem}{n}")).collect()
+    }
+
+    fn weighted(ids: Vec<String>, weights: &[u32]) -> Vec<(String, u32)> {
+        ids.into_iter().zip(weights.iter().copied()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_unit_has_one_member_within_its_share(
+            weights in prop::collection::vec(1u32..=100, 1..12),
+            units in 0usize..150,
+            owners in prop::collection::vec(0usize..15, 150),
+        ) {
+            let members = weighted(named("m", weights.len()), &weights);
+            let units = named("nephoscope.g.cpu.", units);
+            // Some owners are not members, and some units have none.
+            let owners: Placed = units.iter().zip(&owners).filter(|(_, o)| **o < 13).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let placed = place(&members, &units, &owners);
+            prop_assert_eq!(placed.len(), units.len());
+            let whole: u32 = weights.iter().sum();
+            for (load, weight) in loads(&placed, &members).into_iter().zip(&weights) {
+                let share = units.len() as f64 * f64::from(*weight) / f64::from(whole);
+                prop_assert!((load as f64 - share).abs() < 1.0, "{} for a share of {}", load, share);
+            }
+            // In any order, the same; and whoever has what it should have stays as it is.
+            let backwards: Vec<_> = members.iter().rev().cloned().collect();
+            let mut shuffled = units.clone();
+            shuffled.reverse();
+            prop_assert_eq!(&place(&backwards, &shuffled, &owners), &placed);
+            prop_assert_eq!(&place(&members, &units, &placed), &placed);
+        }
+
+        /// A plan is carried out one unit after the other, and computed anew each time: it must not change on the way.
+        #[test]
+        fn a_plan_half_carried_out_is_still_the_plan(
+            weights in prop::collection::vec(1u32..=100, 1..8),
+            owners in prop::collection::vec(0usize..10, 60),
+            steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..60),
+        ) {
+            let members = weighted(named("m", weights.len()), &weights);
+            let units = named("u", owners.len());
+            let mut owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let plan = place(&members, &units, &owners);
+            for (which, claimed) in steps {
+                let unit = &units[which.index(units.len())];
+                if owners.get(unit) != plan.get(unit) {
+                    owners.remove(unit);
+                    if claimed {
+                        owners.insert(unit.clone(), plan[unit].clone());
+                    }
+                }
+                prop_assert_eq!(&place(&members, &units, &owners), &plan);
+            }
+        }
+
+        #[test]
+        fn a_join_or_leave_at_equal_weights_moves_the_least(count in 1usize..30, units in 1usize..200, leaver in any::<prop::sample::Index>()) {
+            let units = named("u", units);
+            let few = weighted(named("m", count), &vec![1; count]);
+            let many = weighted(named("m", count + 1), &vec![1; count + 1]);
+            let before = place(&few, &units, &Placed::new());
+            let after = place(&many, &units, &before);
+            let loads_after = loads(&after, &many);
+            prop_assert!(loads_after.iter().max().unwrap() - loads_after.iter().min().unwrap() <= 1);
+            // A join moves exactly what the newcomer gets.
+            prop_assert_eq!(moved(&before, &after), loads_after[count]);
+            // A leave moves exactly what the leaver had.
+            let gone = leaver.index(count + 1);
+            let mut rest = many.clone();
+            let (gone, _) = rest.remove(gone);
+            let orphans = after.values().filter(|member| **member == gone).count();
+            prop_assert_eq!(moved(&after, &place(&rest, &units, &after)), orphans);
+        }
+    }
+
+    #[test]
+    fn placement_is_the_same_in_every_build() {
+        let mut table = String::new();
+        let units = named("nephoscope.ceilometer.cpu_source_cpu_sink.g1.", 24);
+        let mut owners = Placed::new();
+        let changes: [&[(&str, u32)]; 5] = [
+            &[("controller-1", 10)],
+            &[("controller-1", 10), ("controller-2", 10), ("controller-3", 10)],
+            &[("controller-1", 10), ("controller-3", 10)],
+            &[("controller-1", 10), ("controller-3", 10), ("controller-4", 40)],
+            &[("controller-4", 40), ("controller-5", 1), ("controller-6", 100)],
+        ];
+        for members in changes {
+            let members: Vec<(String, u32)> = members.iter().map(|(id, weight)| ((*id).to_owned(), *weight)).collect();
+            let next = place(&members, &units, &owners);
+            writeln!(table, "{members:?}: {:?} moved {}", loads(&next, &members), moved(&owners, &next)).unwrap();
+            for (unit, member) in &next {
+                writeln!(table, "  {unit} {member}").unwrap();
+            }
+            owners = next;
+        }
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/placement.txt");
+        if std::env::var_os("NEPHOSCOPE_BLESS").is_some() {
+            std::fs::write(&file, &table).unwrap();
+        }
+        assert_eq!(table, std::fs::read_to_string(&file).unwrap(), "a running cluster would disagree with this build");
+    }
+}
