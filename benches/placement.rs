@@ -69,9 +69,22 @@ fn the_first_placement(bencher: Bencher) {
     bencher.bench(|| place(black_box(&ring), &units, &BTreeMap::new()));
 }
 
-/// What a change of the members costs once, before placing.
+/// A member leaves, and joins again: what the ring costs before placing, twice.
 #[divan::bench]
-fn a_new_ring(bencher: Bencher) {
+fn two_changes_of_the_ring(bencher: Bencher) {
+    let members = members(MEMBERS);
+    let mut ring = ring(&members);
+    let weighted = |members: &[String]| members.iter().map(|id| (id.clone(), 1)).collect::<Vec<_>>();
+    let (few, many) = (weighted(&members[1..]), weighted(&members));
+    bencher.bench_local(|| {
+        ring.set_members(few.iter().map(|(id, weight)| (id.as_str(), *weight)));
+        ring.set_members(many.iter().map(|(id, weight)| (id.as_str(), *weight)));
+    });
+}
+
+/// The ring of a member that has just started.
+#[divan::bench]
+fn the_first_ring(bencher: Bencher) {
     let members = members(MEMBERS);
     bencher.bench(|| ring(black_box(&members)));
 }

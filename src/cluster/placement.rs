@@ -10,7 +10,7 @@
 
 use super::hash;
 use hashring::HashRing;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
 /// Points of each member on the ring. All members have the same number: weights act through the quotas.
@@ -60,22 +60,40 @@ impl Ring {
         ring
     }
 
-    /// Makes it the ring of these members; free if their ids are the same as before.
+    /// Makes it the ring of these members. Costs what joins and leaves; nothing if the ids are the same as before.
     pub fn set_members<'a>(&mut self, members: impl IntoIterator<Item = (&'a str, u32)>) {
         let members: BTreeMap<&str, u32> = members.into_iter().map(|(id, w)| (id, w.clamp(1, WEIGHT_MAX))).collect();
-        let same = self.members.iter().map(|(id, _)| id.as_str()).eq(members.keys().copied());
-        self.members = members.into_iter().map(|(id, weight)| (id.to_owned(), weight)).collect();
-        if same {
+        let members: Vec<(String, u32)> = members.into_iter().map(|(id, weight)| (id.to_owned(), weight)).collect();
+        let before = std::mem::replace(&mut self.members, members);
+        if before.iter().map(|(id, _)| id).eq(self.members.iter().map(|(id, _)| id)) {
             return;
         }
-        let mut nodes = Vec::with_capacity(self.members.len() * VIRTUAL_NODES as usize);
-        for (member, (id, _)) in (0u32..).zip(&self.members) {
+        let mut newcomer = vec![true; self.members.len()];
+        let renumbered: Vec<Option<u32>> = before
+            .iter()
+            .map(|(id, _)| {
+                let now = self.members.binary_search_by(|(other, _)| other.cmp(id)).ok()?;
+                newcomer[now] = false;
+                u32::try_from(now).ok()
+            })
+            .collect();
+        self.points.retain_mut(|(_, member)| match renumbered[*member as usize] {
+            Some(now) => {
+                *member = now;
+                true
+            }
+            None => false,
+        });
+        let mut nodes = Vec::new();
+        for ((member, (id, _)), _) in (0u32..).zip(&self.members).zip(newcomer).filter(|(_, newcomer)| *newcomer) {
             let id_hash = hash::stable(id.as_bytes());
             nodes.extend((0..VIRTUAL_NODES).map(|number| VirtualNode { id_hash, number, member }));
         }
         let mut ring = HashRing::new();
         ring.batch_add(nodes);
-        self.points = ring.into_iter().map(|node| (hash::stable(&node.bytes()), node.member)).collect();
+        self.points.extend(ring.into_iter().map(|node| (hash::stable(&node.bytes()), node.member)));
+        // Two runs in order already: merged in one pass, points that coincide in the order of the ids.
+        self.points.sort();
     }
 
     /// Which member should have which unit, given who has what now. Total: with at least one member every unit is
@@ -88,34 +106,37 @@ impl Ring {
         if self.members.is_empty() {
             return BTreeMap::new();
         }
-        let mut units: Vec<(u64, &str)> = units.into_iter().map(|u| (hash::stable(u.as_bytes()), u)).collect();
-        units.sort_unstable();
-        units.dedup();
-        let index: BTreeMap<&str, usize> =
+        let mut names: Vec<&str> = units.into_iter().collect();
+        names.sort_unstable(); // free where they come in order
+        names.dedup();
+        let mut by_hash: Vec<(u64, usize)> =
+            names.iter().enumerate().map(|(n, unit)| (hash::stable(unit.as_bytes()), n)).collect();
+        by_hash.sort_unstable();
+        let index: HashMap<&str, usize> =
             self.members.iter().enumerate().map(|(n, (id, _))| (id.as_str(), n)).collect();
         let owners: Vec<Option<usize>> =
-            units.iter().map(|(_, unit)| owner(unit).and_then(|id| index.get(id).copied())).collect();
-        let mut room = self.quotas(units.len(), &owners);
-        let mut placed = BTreeMap::new();
-        let mut walking = Vec::new();
-        for ((point, unit), owner) in units.into_iter().zip(owners) {
-            match owner {
-                Some(member) if room[member] > 0 => {
-                    room[member] -= 1;
-                    placed.insert(unit, self.members[member].0.as_str());
-                }
-                _ => walking.push((point, unit)),
-            }
-        }
-        for (point, unit) in walking {
-            let start = self.points.partition_point(|(at, _)| *at < point);
-            let way = self.points[start..].iter().chain(&self.points[..start]);
-            if let Some(member) = way.map(|(_, member)| *member as usize).find(|member| room[*member] > 0) {
+            names.iter().map(|unit| owner(unit).and_then(|id| index.get(id).copied())).collect();
+        let mut room = self.quotas(names.len(), &owners);
+        let mut placed: Vec<Option<usize>> = vec![None; names.len()];
+        for (_, unit) in &by_hash {
+            placed[*unit] = owners[*unit].filter(|member| room[*member] > 0);
+            if let Some(member) = placed[*unit] {
                 room[member] -= 1;
-                placed.insert(unit, self.members[member].0.as_str());
             }
         }
-        placed
+        for (point, unit) in by_hash {
+            if placed[unit].is_some() {
+                continue;
+            }
+            let start = self.points.partition_point(|(at, _)| *at < point);
+            let mut way = self.points[start..].iter().chain(&self.points[..start]).map(|(_, member)| *member as usize);
+            placed[unit] = way.find(|member| room[*member] > 0);
+            if let Some(member) = placed[unit] {
+                room[member] -= 1;
+            }
+        }
+        let member = |n: usize| self.members[n].0.as_str();
+        names.into_iter().zip(placed).filter_map(|(unit, placed)| Some((unit, member(placed?)))).collect()
     }
 
     /// How many units each member should have; the sum is exactly `units`.
@@ -224,6 +245,18 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(&place(&members, &units, &owners), &plan);
+            }
+        }
+
+        /// A ring that has followed joins and leaves is the ring made new: processes of any age agree.
+        #[test]
+        fn an_old_ring_is_as_a_new_one(groups in prop::collection::vec(prop::collection::btree_map("[a-f]{1,2}", 1u32..=100, 0..8), 1..6)) {
+            let mut old = Ring::default();
+            for group in groups {
+                old.set_members(group.iter().map(|(id, weight)| (id.as_str(), *weight)));
+                let new = Ring::new(group.iter().map(|(id, weight)| (id.as_str(), *weight)));
+                prop_assert_eq!(&old.members, &new.members);
+                prop_assert_eq!(&old.points, &new.points);
             }
         }
 
