@@ -10,7 +10,7 @@
 
 use super::hash;
 use hashring::HashRing;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 
 /// Points of each member on the ring. All members have the same number: weights act through the quotas.
@@ -60,22 +60,40 @@ impl Ring {
         ring
     }
 
-    /// Makes it the ring of these members; free if their ids are the same as before.
+    /// Makes it the ring of these members. Costs what joins and leaves; nothing if the ids are the same as before.
     pub fn set_members<'a>(&mut self, members: impl IntoIterator<Item = (&'a str, u32)>) {
         let members: BTreeMap<&str, u32> = members.into_iter().map(|(id, w)| (id, w.clamp(1, WEIGHT_MAX))).collect();
-        let same = self.members.iter().map(|(id, _)| id.as_str()).eq(members.keys().copied());
-        self.members = members.into_iter().map(|(id, weight)| (id.to_owned(), weight)).collect();
-        if same {
+        let members: Vec<(String, u32)> = members.into_iter().map(|(id, weight)| (id.to_owned(), weight)).collect();
+        let before = std::mem::replace(&mut self.members, members);
+        if before.iter().map(|(id, _)| id).eq(self.members.iter().map(|(id, _)| id)) {
             return;
         }
-        let mut nodes = Vec::with_capacity(self.members.len() * VIRTUAL_NODES as usize);
-        for (member, (id, _)) in (0u32..).zip(&self.members) {
+        let mut newcomer = vec![true; self.members.len()];
+        let renumbered: Vec<Option<u32>> = before
+            .iter()
+            .map(|(id, _)| {
+                let now = self.members.binary_search_by(|(other, _)| other.cmp(id)).ok()?;
+                newcomer[now] = false;
+                u32::try_from(now).ok()
+            })
+            .collect();
+        self.points.retain_mut(|(_, member)| match renumbered[*member as usize] {
+            Some(now) => {
+                *member = now;
+                true
+            }
+            None => false,
+        });
+        let mut nodes = Vec::new();
+        for ((member, (id, _)), _) in (0u32..).zip(&self.members).zip(newcomer).filter(|(_, newcomer)| *newcomer) {
             let id_hash = hash::stable(id.as_bytes());
             nodes.extend((0..VIRTUAL_NODES).map(|number| VirtualNode { id_hash, number, member }));
         }
         let mut ring = HashRing::new();
         ring.batch_add(nodes);
-        self.points = ring.into_iter().map(|node| (hash::stable(&node.bytes()), node.member)).collect();
+        self.points.extend(ring.into_iter().map(|node| (hash::stable(&node.bytes()), node.member)));
+        // Two runs in order already: merged in one pass, points that coincide in the order of the ids.
+        self.points.sort();
     }
 
     /// Which member should have which unit, given who has what now. Total: with at least one member every unit is
@@ -88,34 +106,37 @@ impl Ring {
         if self.members.is_empty() {
             return BTreeMap::new();
         }
-        let mut units: Vec<(u64, &str)> = units.into_iter().map(|u| (hash::stable(u.as_bytes()), u)).collect();
-        units.sort_unstable();
-        units.dedup();
-        let index: BTreeMap<&str, usize> =
+        let mut names: Vec<&str> = units.into_iter().collect();
+        names.sort_unstable(); // free where they come in order
+        names.dedup();
+        let mut by_hash: Vec<(u64, usize)> =
+            names.iter().enumerate().map(|(n, unit)| (hash::stable(unit.as_bytes()), n)).collect();
+        by_hash.sort_unstable();
+        let index: HashMap<&str, usize> =
             self.members.iter().enumerate().map(|(n, (id, _))| (id.as_str(), n)).collect();
         let owners: Vec<Option<usize>> =
-            units.iter().map(|(_, unit)| owner(unit).and_then(|id| index.get(id).copied())).collect();
-        let mut room = self.quotas(units.len(), &owners);
-        let mut placed = BTreeMap::new();
-        let mut walking = Vec::new();
-        for ((point, unit), owner) in units.into_iter().zip(owners) {
-            match owner {
-                Some(member) if room[member] > 0 => {
-                    room[member] -= 1;
-                    placed.insert(unit, self.members[member].0.as_str());
-                }
-                _ => walking.push((point, unit)),
-            }
-        }
-        for (point, unit) in walking {
-            let start = self.points.partition_point(|(at, _)| *at < point);
-            let way = self.points[start..].iter().chain(&self.points[..start]);
-            if let Some(member) = way.map(|(_, member)| *member as usize).find(|member| room[*member] > 0) {
+            names.iter().map(|unit| owner(unit).and_then(|id| index.get(id).copied())).collect();
+        let mut room = self.quotas(names.len(), &owners);
+        let mut placed: Vec<Option<usize>> = vec![None; names.len()];
+        for (_, unit) in &by_hash {
+            placed[*unit] = owners[*unit].filter(|member| room[*member] > 0);
+            if let Some(member) = placed[*unit] {
                 room[member] -= 1;
-                placed.insert(unit, self.members[member].0.as_str());
             }
         }
-        placed
+        for (point, unit) in by_hash {
+            if placed[unit].is_some() {
+                continue;
+            }
+            let start = self.points.partition_point(|(at, _)| *at < point);
+            let mut way = self.points[start..].iter().chain(&self.points[..start]).map(|(_, member)| *member as usize);
+            placed[unit] = way.find(|member| room[*member] > 0);
+            if let Some(member) = placed[unit] {
+                room[member] -= 1;
+            }
+        }
+        let member = |n: usize| self.members[n].0.as_str();
+        names.into_iter().zip(placed).filter_map(|(unit, placed)| Some((unit, member(placed?)))).collect()
     }
 
     /// How many units each member should have; the sum is exactly `units`.
@@ -143,5 +164,147 @@ impl Ring {
             quotas[n] += 1;
         }
         quotas
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fmt::Write as _;
+
+    type Placed = BTreeMap<String, String>;
+
+    fn place(members: &[(String, u32)], units: &[String], owners: &Placed) -> Placed {
+        let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
+        let placed = ring.place(units.iter().map(String::as_str), |unit| owners.get(unit).map(String::as_str));
+        placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect()
+    }
+
+    fn loads(placed: &Placed, members: &[(String, u32)]) -> Vec<usize> {
+        members.iter().map(|(id, _)| placed.values().filter(|member| *member == id).count()).collect()
+    }
+
+    fn moved(before: &Placed, after: &Placed) -> usize {
+        after.iter().filter(|(unit, member)| before.get(*unit).is_some_and(|b| b != *member)).count()
+    }
+
+    fn named(stem: &str, n: usize) -> Vec<String> {
+        (0..n).map(|n| format!("{stem}{n}")).collect()
+    }
+
+    fn weighted(ids: Vec<String>, weights: &[u32]) -> Vec<(String, u32)> {
+        ids.into_iter().zip(weights.iter().copied()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_unit_has_one_member_within_its_share(
+            weights in prop::collection::vec(1u32..=100, 1..12),
+            units in 0usize..150,
+            owners in prop::collection::vec(0usize..15, 150),
+        ) {
+            let members = weighted(named("m", weights.len()), &weights);
+            let units = named("nephoscope.g.cpu.", units);
+            // Some owners are not members, and some units have none.
+            let owners: Placed = units.iter().zip(&owners).filter(|(_, o)| **o < 13).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let placed = place(&members, &units, &owners);
+            prop_assert_eq!(placed.len(), units.len());
+            let whole: u32 = weights.iter().sum();
+            for (load, weight) in loads(&placed, &members).into_iter().zip(&weights) {
+                let share = units.len() as f64 * f64::from(*weight) / f64::from(whole);
+                prop_assert!((load as f64 - share).abs() < 1.0, "{} for a share of {}", load, share);
+            }
+            // In any order, the same; and whoever has what it should have stays as it is.
+            let backwards: Vec<_> = members.iter().rev().cloned().collect();
+            let mut shuffled = units.clone();
+            shuffled.reverse();
+            prop_assert_eq!(&place(&backwards, &shuffled, &owners), &placed);
+            prop_assert_eq!(&place(&members, &units, &placed), &placed);
+        }
+
+        /// A plan is carried out one unit after the other, and computed anew each time: it must not change on the way.
+        #[test]
+        fn a_plan_half_carried_out_is_still_the_plan(
+            weights in prop::collection::vec(1u32..=100, 1..8),
+            owners in prop::collection::vec(0usize..10, 60),
+            steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..60),
+        ) {
+            let members = weighted(named("m", weights.len()), &weights);
+            let units = named("u", owners.len());
+            let mut owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let plan = place(&members, &units, &owners);
+            for (which, claimed) in steps {
+                let unit = &units[which.index(units.len())];
+                if owners.get(unit) != plan.get(unit) {
+                    owners.remove(unit);
+                    if claimed {
+                        owners.insert(unit.clone(), plan[unit].clone());
+                    }
+                }
+                prop_assert_eq!(&place(&members, &units, &owners), &plan);
+            }
+        }
+
+        /// A ring that has followed joins and leaves is the ring made new: processes of any age agree.
+        #[test]
+        fn an_old_ring_is_as_a_new_one(groups in prop::collection::vec(prop::collection::btree_map("[a-f]{1,2}", 1u32..=100, 0..8), 1..6)) {
+            let mut old = Ring::default();
+            for group in groups {
+                old.set_members(group.iter().map(|(id, weight)| (id.as_str(), *weight)));
+                let new = Ring::new(group.iter().map(|(id, weight)| (id.as_str(), *weight)));
+                prop_assert_eq!(&old.members, &new.members);
+                prop_assert_eq!(&old.points, &new.points);
+            }
+        }
+
+        #[test]
+        fn a_join_or_leave_at_equal_weights_moves_the_least(count in 1usize..30, units in 1usize..200, leaver in any::<prop::sample::Index>()) {
+            let units = named("u", units);
+            let few = weighted(named("m", count), &vec![1; count]);
+            let many = weighted(named("m", count + 1), &vec![1; count + 1]);
+            let before = place(&few, &units, &Placed::new());
+            let after = place(&many, &units, &before);
+            let loads_after = loads(&after, &many);
+            prop_assert!(loads_after.iter().max().unwrap() - loads_after.iter().min().unwrap() <= 1);
+            // A join moves exactly what the newcomer gets.
+            prop_assert_eq!(moved(&before, &after), loads_after[count]);
+            // A leave moves exactly what the leaver had.
+            let gone = leaver.index(count + 1);
+            let mut rest = many.clone();
+            let (gone, _) = rest.remove(gone);
+            let orphans = after.values().filter(|member| **member == gone).count();
+            prop_assert_eq!(moved(&after, &place(&rest, &units, &after)), orphans);
+        }
+    }
+
+    #[test]
+    fn placement_is_the_same_in_every_build() {
+        let mut table = String::new();
+        let units = named("nephoscope.ceilometer.cpu_source_cpu_sink.g1.", 24);
+        let mut owners = Placed::new();
+        let changes: [&[(&str, u32)]; 5] = [
+            &[("controller-1", 10)],
+            &[("controller-1", 10), ("controller-2", 10), ("controller-3", 10)],
+            &[("controller-1", 10), ("controller-3", 10)],
+            &[("controller-1", 10), ("controller-3", 10), ("controller-4", 40)],
+            &[("controller-4", 40), ("controller-5", 1), ("controller-6", 100)],
+        ];
+        for members in changes {
+            let members: Vec<(String, u32)> = members.iter().map(|(id, weight)| ((*id).to_owned(), *weight)).collect();
+            let next = place(&members, &units, &owners);
+            writeln!(table, "{members:?}: {:?} moved {}", loads(&next, &members), moved(&owners, &next)).unwrap();
+            for (unit, member) in &next {
+                writeln!(table, "  {unit} {member}").unwrap();
+            }
+            owners = next;
+        }
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/placement.txt");
+        if std::env::var_os("NEPHOSCOPE_BLESS").is_some() {
+            std::fs::write(&file, &table).unwrap();
+        }
+        assert_eq!(table, std::fs::read_to_string(&file).unwrap(), "a running cluster would disagree with this build");
     }
 }

@@ -1,0 +1,108 @@
+//! Plays the files in `transcripts/`: lines that happen, and under each the orders it must give.
+//!
+//! | line | happening |
+//! |---|---|
+//! | `units u v` | these units exist |
+//! | `view 7: a b! c*50 \| u=a@3 \| paused` | revision, members (`!` not ready, `*` weight), owners, and perhaps `paused` |
+//! | `claimed u 5`, `refused u`, `opened u 5`, `open failed u 5`, `closed u 5`, `released u 5`, `release failed u 5` | |
+//! | `lease lost`, `broker lost`, `broker back`, `drain`, `tick` | |
+//! | `new a moves 1 claims 2` | a new machine of member a, with these bounds if given |
+//! | `at 2.5` | the time, in seconds |
+//!
+//! `NEPHOSCOPE_BLESS=1` writes what came out into the files, to be read before it is kept.
+
+use super::*;
+use crate::cluster::{Owner, Standing};
+use std::path::Path;
+
+#[test]
+fn every_transcript_gives_its_orders() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cluster/transcripts");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let written = std::fs::read_to_string(&file).unwrap();
+        let played = play(&written);
+        if std::env::var_os("NEPHOSCOPE_BLESS").is_some() {
+            std::fs::write(&file, &played).unwrap();
+            continue;
+        }
+        assert_eq!(played, written, "{} plays otherwise (left: played, right: written)", file.display());
+    }
+}
+
+fn play(written: &str) -> String {
+    let mut machine = Ownership::new("a", OwnershipOptions::default());
+    let mut now = Duration::ZERO;
+    let mut played = String::new();
+    for line in written.lines().filter(|line| !line.starts_with("  ")) {
+        played.push_str(line);
+        played.push('\n');
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] | ["#", ..] => continue,
+            ["at", seconds] => now = Duration::from_secs_f64(seconds.parse().unwrap()),
+            ["new", me, options @ ..] => machine = Ownership::new(*me, read_options(options)),
+            words => {
+                let orders = machine.step(read(line, words), now);
+                for order in orders {
+                    played.push_str(&format!("  {order}\n"));
+                }
+            }
+        }
+    }
+    played
+}
+
+fn read_options(words: &[&str]) -> OwnershipOptions {
+    let mut options = OwnershipOptions::default();
+    for pair in words.chunks(2) {
+        match pair {
+            ["moves", n] => options.moves_at_once = n.parse().unwrap(),
+            ["claims", n] => options.claims_at_once = n.parse().unwrap(),
+            other => panic!("no such option: {other:?}"),
+        }
+    }
+    options
+}
+
+fn read(line: &str, words: &[&str]) -> Happening {
+    let unit = |unit: &&str| (*unit).to_owned();
+    let epoch = |epoch: &&str| epoch.parse().unwrap();
+    match words {
+        ["units", units @ ..] => Happening::Units(units.iter().map(|u| (*u).to_owned()).collect()),
+        ["view", ..] => Happening::Viewed(read_view(line)),
+        ["claimed", u, e] => Happening::Claimed { unit: unit(u), epoch: epoch(e) },
+        ["refused", u] => Happening::ClaimRefused { unit: unit(u) },
+        ["opened", u, e] => Happening::Opened { unit: unit(u), epoch: epoch(e) },
+        ["open", "failed", u, e] => Happening::OpenFailed { unit: unit(u), epoch: epoch(e) },
+        ["closed", u, e] => Happening::Closed { unit: unit(u), epoch: epoch(e) },
+        ["released", u, e] => Happening::Released { unit: unit(u), epoch: epoch(e) },
+        ["release", "failed", u, e] => Happening::ReleaseFailed { unit: unit(u), epoch: epoch(e) },
+        ["lease", "lost"] => Happening::LeaseLost,
+        ["broker", "lost"] => Happening::BrokerLost,
+        ["broker", "back"] => Happening::BrokerBack,
+        ["drain"] => Happening::Drain,
+        ["tick"] => Happening::Tick,
+        other => panic!("nothing happens like this: {other:?}"),
+    }
+}
+
+fn read_view(line: &str) -> Group {
+    let (revision, rest) = line.strip_prefix("view ").and_then(|rest| rest.split_once(':')).unwrap();
+    let mut parts = rest.split('|').map(str::split_whitespace);
+    let mut group = Group { revision: revision.trim().parse().unwrap(), ..Group::default() };
+    for member in parts.next().into_iter().flatten() {
+        let (member, ready) = member.strip_suffix('!').map_or((member, true), |member| (member, false));
+        let (id, weight) = member.split_once('*').unwrap_or((member, "10"));
+        group.members.insert(id.to_owned(), Standing { weight: weight.parse().unwrap(), ready });
+    }
+    for owner in parts.next().into_iter().flatten() {
+        let (unit, (member, epoch)) = owner.split_once('=').map(|(u, by)| (u, by.split_once('@').unwrap())).unwrap();
+        let owner = Owner { member: member.to_owned(), epoch: epoch.parse().unwrap() };
+        group.owners.insert(unit.to_owned(), owner);
+    }
+    group.paused = parts.next().is_some_and(|mut words| words.next() == Some("paused"));
+    group
+}
