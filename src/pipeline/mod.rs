@@ -1,1 +1,11 @@
-//! (coming)
+//! Which sample or event goes to which publishers: what `pipeline.yaml` and `event_pipeline.yaml` mean.
+//!
+//! A [`Plan`] is read once; afterwards it only answers. Never here: publishers themselves (a plan holds their URLs as
+//! written), files, clocks.
+
+pub mod filter;
+pub mod plan;
+pub mod volume;
+
+pub use filter::NameFilter;
+pub use plan::{Kind, Pipeline, Plan, PublisherUrl, Selection, Sink};

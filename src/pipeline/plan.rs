@@ -1,0 +1,403 @@
+//! A pipeline file: sources, sinks, and the pipelines that every pair of them makes (Ceilometer reference §5.1).
+
+use super::filter::NameFilter;
+use super::volume;
+use crate::model::{Complaint, Event, Node, Place, Sample};
+use std::sync::Arc;
+
+/// Of which file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `pipeline.yaml`
+    Samples,
+    /// `event_pipeline.yaml`
+    Events,
+}
+
+/// What one pipeline file means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Of samples or events.
+    pub kind: Kind,
+    /// The sinks that some source uses, in the order of the file. Sources share them, with their publishers.
+    pub sinks: Vec<Sink>,
+    /// One pipeline for each pair of a source and a sink, sources first. Names are unique.
+    pub pipelines: Vec<Pipeline>,
+    /// What is probably not meant, though the original takes it.
+    pub warnings: Vec<Complaint>,
+}
+
+/// Where data go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sink {
+    /// Its name in the file.
+    pub name: String,
+    /// Its publishers, in order; never empty.
+    pub publishers: Vec<PublisherUrl>,
+}
+
+/// A publisher as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublisherUrl {
+    /// Its URL; what was written without `://` has it now.
+    pub url: String,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// One source that feeds one sink.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// The source's name if the sink has the same, else `source:sink`; those of events begin with `event:`.
+    pub name: Arc<str>,
+    /// Its sink, as a position in [`Plan::sinks`].
+    pub sink: usize,
+    /// Which names it takes.
+    pub filter: Arc<NameFilter>,
+    /// The attributes whose values choose the pipeline queue, and so stay in order: `resource_id` of samples,
+    /// `event_type` of events.
+    pub grouping_keys: Vec<&'static str>,
+}
+
+/// Which samples go where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// For each pipeline the positions of its samples, in order.
+    pub taken: Vec<Vec<usize>>,
+    /// Samples that some pipeline would take, with the reason why none does.
+    pub dropped: Vec<(usize, &'static str)>,
+}
+
+impl Plan {
+    /// Reads a pipeline file. All complaints at once; there is no plan if one of them is an error.
+    pub fn read(kind: Kind, node: &Node) -> Result<Plan, Vec<Complaint>> {
+        let mut reading = Reading { kind, errors: Vec::new(), warnings: Vec::new() };
+        let sinks = reading.sinks(node);
+        let sources = reading.sources(node);
+        let plan = reading.paired(&sources, sinks);
+        if reading.errors.is_empty() {
+            return Ok(plan);
+        }
+        reading.errors.sort_by(|a, b| a.place.cmp(&b.place));
+        Err(reading.errors)
+    }
+
+    /// Which samples each pipeline takes. What cannot be published (volume) is taken by none.
+    pub fn select_samples(&self, samples: &[Sample]) -> Selection {
+        let mut selection = Selection { taken: vec![Vec::new(); self.pipelines.len()], dropped: Vec::new() };
+        for (n, sample) in samples.iter().enumerate() {
+            let verdict = volume::check(&sample.volume);
+            for (pipeline, taken) in self.pipelines.iter().zip(&mut selection.taken) {
+                if !pipeline.filter.takes(&sample.name) {
+                    continue;
+                }
+                match verdict {
+                    Ok(()) => taken.push(n),
+                    Err(why) => {
+                        selection.dropped.push((n, why));
+                        break;
+                    }
+                }
+            }
+        }
+        selection
+    }
+
+    /// The positions of the pipelines that take an event.
+    pub fn select_event(&self, event: &Event) -> impl Iterator<Item = usize> {
+        let takes = |pipeline: &Pipeline| pipeline.filter.takes(&event.event_type);
+        self.pipelines.iter().enumerate().filter(move |(_, pipeline)| takes(pipeline)).map(|(n, _)| n)
+    }
+}
+
+/// A source as it is written.
+struct Source<'n> {
+    name: &'n str,
+    filter: Option<Arc<NameFilter>>,
+    sinks: Vec<(&'n str, &'n Place)>,
+}
+
+/// A sink as it is written; `publishers` is empty where they are wrong.
+struct WrittenSink<'n> {
+    name: &'n str,
+    publishers: Vec<PublisherUrl>,
+}
+
+struct Reading {
+    kind: Kind,
+    errors: Vec<Complaint>,
+    warnings: Vec<Complaint>,
+}
+
+impl Reading {
+    fn wrong(&mut self, place: &Place, text: impl Into<String>) {
+        self.errors.push(Complaint::error(place, text));
+    }
+
+    /// The entries of a required list under a key of the file.
+    fn entries<'n>(&mut self, node: &'n Node, key: &str) -> &'n [Node] {
+        let text = format!("expected a list of {key} under the key {key:?}");
+        match node.get(key) {
+            Some(list) if list.items().is_some() => list.items().unwrap_or_default(),
+            Some(other) => {
+                self.wrong(&other.place, text);
+                &[]
+            }
+            None => {
+                self.wrong(&node.place, text);
+                &[]
+            }
+        }
+    }
+
+    /// The name of an entry, unique among its kind.
+    fn name<'n>(&mut self, entry: &'n Node, what: &str, seen: &mut Vec<(&'n str, &'n Place)>) -> Option<&'n str> {
+        let name = entry.get("name").filter(|name| name.is_truthy());
+        let Some(name) = name else {
+            self.wrong(&entry.place, format!("a {what} needs a name: `name: …`"));
+            return None;
+        };
+        let Some(text) = name.as_str() else {
+            self.wrong(&name.place, format!("the name of a {what} is text; put it in quotes"));
+            return None;
+        };
+        match seen.iter().find(|(known, _)| *known == text) {
+            Some((_, place)) => {
+                let line = place.line;
+                self.wrong(&name.place, format!("the {what} {text:?} is already in line {line}; choose another name"));
+            }
+            None => seen.push((text, &name.place)),
+        }
+        Some(text)
+    }
+
+    fn sinks<'n>(&mut self, node: &'n Node) -> Vec<WrittenSink<'n>> {
+        let mut seen = Vec::new();
+        let mut sinks = Vec::new();
+        for entry in self.entries(node, "sinks") {
+            let name = self.name(entry, "sink", &mut seen);
+            let publishers = self.publishers(entry);
+            self.transformers(entry);
+            if let Some(name) = name {
+                sinks.push(WrittenSink { name, publishers });
+            }
+        }
+        sinks
+    }
+
+    fn publishers(&mut self, sink: &Node) -> Vec<PublisherUrl> {
+        let text = "a sink needs at least one publisher: `publishers: [\"notifier://\"]`";
+        let Some(list) = sink.get("publishers").filter(|list| list.is_truthy()) else {
+            self.wrong(&sink.place, text);
+            return Vec::new();
+        };
+        let Some(items) = list.items() else {
+            self.wrong(&list.place, text);
+            return Vec::new();
+        };
+        let mut publishers = Vec::new();
+        for item in items {
+            match item.as_str().filter(|url| !url.is_empty()) {
+                Some(url) => {
+                    let url = if url.contains("://") { url.to_owned() } else { format!("{url}://") };
+                    publishers.push(PublisherUrl { url, place: item.place.clone() });
+                }
+                None => self.wrong(&item.place, "expected the URL of a publisher, notifier:// for example"),
+            }
+        }
+        publishers
+    }
+
+    /// The seam where transformers come in: until then a sink that has some is refused, because what it would publish
+    /// without them is something else.
+    fn transformers(&mut self, sink: &Node) {
+        let Some(transformers) = sink.get("transformers").filter(|node| node.is_truthy()) else { return };
+        let text = match self.kind {
+            Kind::Samples => "transformers come with a later version; remove them to publish the samples as they are",
+            Kind::Events => "sinks of events have no transformers; remove them",
+        };
+        self.wrong(&transformers.place, text);
+    }
+
+    fn sources<'n>(&mut self, node: &'n Node) -> Vec<Source<'n>> {
+        let mut seen = Vec::new();
+        let mut sources = Vec::new();
+        for entry in self.entries(node, "sources") {
+            let name = self.name(entry, "source", &mut seen);
+            let filter = self.filter(entry);
+            let sinks = self.sink_names(entry);
+            if let Some(name) = name {
+                sources.push(Source { name, filter, sinks });
+            }
+        }
+        sources
+    }
+
+    fn filter(&mut self, source: &Node) -> Option<Arc<NameFilter>> {
+        // `counters` is what meters were called before Newton.
+        let keys: &[&str] = match self.kind {
+            Kind::Samples => &["meters", "counters"],
+            Kind::Events => &["events"],
+        };
+        let Some(node) = keys.iter().find_map(|key| source.get(key)) else {
+            let key = keys[0];
+            self.wrong(&source.place, format!("a source needs `{key}: [\"*\"]`, or the names of the {key} it takes"));
+            return None;
+        };
+        match NameFilter::read(node, &mut self.warnings) {
+            Ok(filter) => Some(Arc::new(filter)),
+            Err(complaints) => {
+                self.errors.extend(complaints);
+                None
+            }
+        }
+    }
+
+    fn sink_names<'n>(&mut self, source: &'n Node) -> Vec<(&'n str, &'n Place)> {
+        let text = "a source needs at least one sink: `sinks: [name]`";
+        let Some(list) = source.get("sinks").filter(|list| list.is_truthy()) else {
+            self.wrong(&source.place, text);
+            return Vec::new();
+        };
+        let Some(items) = list.items() else {
+            self.wrong(&list.place, text);
+            return Vec::new();
+        };
+        let mut names = Vec::new();
+        for item in items {
+            match item.as_str() {
+                Some(name) if names.iter().any(|(known, _)| *known == name) => {
+                    self.wrong(&item.place, format!("the sink {name:?} is named twice; its data would come twice"));
+                }
+                Some(name) => names.push((name, &item.place)),
+                None => self.wrong(&item.place, "expected the name of a sink"),
+            }
+        }
+        names
+    }
+
+    /// Pairs sources with sinks.
+    fn paired(&mut self, sources: &[Source<'_>], sinks: Vec<WrittenSink<'_>>) -> Plan {
+        let mut used = vec![false; sinks.len()];
+        let mut pairs = Vec::new();
+        for source in sources {
+            for (name, place) in &source.sinks {
+                match sinks.iter().position(|sink| sink.name == *name) {
+                    Some(at) => {
+                        used[at] = true;
+                        pairs.push((source, at, *place));
+                    }
+                    None => self.wrong(place, format!("there is no sink {name:?}")),
+                }
+            }
+        }
+        // Positions of the sinks that stay.
+        let place_of: Vec<usize> = (0..sinks.len()).map(|n| used[..n].iter().filter(|used| **used).count()).collect();
+        let mut pipelines: Vec<Pipeline> = Vec::new();
+        for (source, at, place) in pairs {
+            let name = pipeline_name(self.kind, source.name, sinks[at].name);
+            if pipelines.iter().any(|pipeline| *pipeline.name == *name) {
+                self.wrong(place, format!("two pipelines would have the name {name:?}; rename a source or sink"));
+            }
+            let Some(filter) = source.filter.clone() else { continue };
+            let grouping_keys = match self.kind {
+                Kind::Samples => vec!["resource_id"],
+                Kind::Events => vec!["event_type"],
+            };
+            pipelines.push(Pipeline { name: name.into(), sink: place_of[at], filter, grouping_keys });
+        }
+        let sinks = sinks.into_iter().zip(used).filter(|(_, used)| *used);
+        Plan {
+            kind: self.kind,
+            sinks: sinks.map(|(sink, _)| Sink { name: sink.name.to_owned(), publishers: sink.publishers }).collect(),
+            pipelines,
+            warnings: std::mem::take(&mut self.warnings),
+        }
+    }
+}
+
+fn pipeline_name(kind: Kind, source: &str, sink: &str) -> String {
+    let name = if source == sink { source.to_owned() } else { format!("{source}:{sink}") };
+    match kind {
+        Kind::Samples => name,
+        Kind::Events => format!("event:{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Dict, SampleType, Value};
+
+    /// Sources and sinks as JSON text.
+    fn plan(kind: Kind, text: &str) -> Plan {
+        let value = crate::model::json::read(text.as_bytes()).unwrap();
+        let place = Place { file: "p".into(), line: 1 };
+        Plan::read(kind, &Node::from_value(&value, &place)).unwrap()
+    }
+
+    fn sample(name: &str, volume: impl Into<Value>) -> Sample {
+        Sample {
+            name: name.to_owned(),
+            kind: SampleType::Gauge,
+            unit: Value::Null,
+            volume: volume.into(),
+            user_id: Value::Null,
+            user_name: Value::Null,
+            project_id: Value::Null,
+            project_name: Value::Null,
+            resource_id: Value::Null,
+            timestamp: String::new(),
+            resource_metadata: Dict::new(),
+            source: String::new(),
+            id: String::new(),
+            monotonic_time: Value::Null,
+        }
+    }
+
+    const TWO: &str = r#"{
+        "sources": [
+            {"name": "s", "meters": ["*"], "events": ["compute.*"], "sinks": ["k", "s"], "interval": 600},
+            {"name": "t", "counters": ["cpu"], "events": ["!x"], "sinks": ["k"]}
+        ],
+        "sinks": [
+            {"name": "unused", "publishers": ["test"]},
+            {"name": "s", "publishers": ["file:///a"], "transformers": null},
+            {"name": "k", "publishers": ["notifier", "test://"]}
+        ]}"#;
+
+    #[test]
+    fn sources_share_a_sink() {
+        let plan = plan(Kind::Samples, TWO);
+        let names: Vec<(&str, usize)> = plan.pipelines.iter().map(|p| (&*p.name, p.sink)).collect();
+        assert_eq!(names, [("s:k", 1), ("s", 0), ("t:k", 1)]);
+        let urls: Vec<&str> = plan.sinks[1].publishers.iter().map(|p| p.url.as_str()).collect();
+        assert_eq!(urls, ["notifier://", "test://"]);
+    }
+
+    #[test]
+    fn samples_find_their_pipelines() {
+        let plan = plan(Kind::Samples, TWO);
+        let samples = [sample("cpu", 1), sample("disk", 2.0), sample("cpu", "many"), sample("disk", Value::Null)];
+        let selection = plan.select_samples(&samples);
+        assert_eq!(selection.taken, [vec![0, 1], vec![0, 1], vec![0]]);
+        assert_eq!(selection.dropped, [(2, "its volume is no number"), (3, "it has no volume")]);
+    }
+
+    #[test]
+    fn an_event_finds_its_pipelines() {
+        let plan = plan(Kind::Events, TWO);
+        let mut event = Event {
+            message_id: Value::Null,
+            event_type: "compute.instance.create.end".to_owned(),
+            generated: chrono::NaiveDateTime::default(),
+            traits: Vec::new(),
+            raw: Dict::new(),
+        };
+        assert_eq!(plan.select_event(&event).collect::<Vec<_>>(), [0, 1, 2]);
+        event.event_type = "x".to_owned();
+        assert_eq!(plan.select_event(&event).count(), 0);
+        assert_eq!(&*plan.pipelines[2].name, "event:t:k");
+        assert_eq!(plan.pipelines[2].grouping_keys, ["event_type"]);
+    }
+}
