@@ -88,7 +88,8 @@ fn intake(v: &mut Values<'_>, transport: Option<&TransportUrl>, plain: &Rabbit) 
         v.expected("oslo_messaging_notifications", "topics", "at least one topic");
         failed = true;
     }
-    (!failed && !urls.is_empty()).then(|| Intake {
+    failed |= urls.is_empty();
+    let intake = Intake {
         urls,
         topics,
         exchanges: exchanges(v),
@@ -97,7 +98,8 @@ fn intake(v: &mut Values<'_>, transport: Option<&TransportUrl>, plain: &Rabbit) 
         ack_on_event_error: v.flag(NOTIFICATION, "ack_on_event_error"),
         main_queue_exclusive: v.flag(OWN, "main_queue_exclusive"),
         accept_notifications: v.texts(OWN, "accept_notifications"),
-    })
+    };
+    (!failed).then_some(intake)
 }
 
 /// The exchanges, each under the name that a per-service option of old gives it (Ceilometer reference §2.1). A service

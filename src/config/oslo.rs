@@ -37,8 +37,13 @@ pub struct Written {
 impl Written {
     /// Adds a file, which wins over those before it. The complaints are about lines that cannot be read.
     pub fn add(&mut self, file: &str, text: &str) -> Vec<Complaint> {
-        let mut reading =
-            Reading { file: file.into(), sections: Sections::new(), section: None, complaints: Vec::new() };
+        let mut reading = Reading {
+            file: file.into(),
+            sections: Sections::new(),
+            section: None,
+            skipping: false,
+            complaints: Vec::new(),
+        };
         reading.read(text);
         self.files.push(reading.sections);
         reading.complaints
@@ -153,6 +158,8 @@ struct Reading {
     file: Arc<str>,
     sections: Sections,
     section: Option<String>,
+    /// Whether the section that these lines belong to could not be read.
+    skipping: bool,
     complaints: Vec<Complaint>,
 }
 
@@ -192,6 +199,8 @@ impl Reading {
     }
 
     fn begin(&mut self, line: &str, place: &Place) {
+        self.section = None;
+        self.skipping = true;
         match line[1..].strip_suffix(']') {
             Some("") => self.wrong(place, "a section needs a name: [name]"),
             Some(name) => {
@@ -223,6 +232,9 @@ impl Reading {
     fn assign(&mut self, pending: Option<Pending>) {
         let Some(pending) = pending else { return };
         let Some(section) = &self.section else {
+            if self.skipping {
+                return;
+            }
             self.wrong(&pending.place, "an option needs a section before it: [DEFAULT], for example");
             return;
         };

@@ -75,7 +75,11 @@ impl Plan {
         let sinks = reading.sinks(node);
         let sources = reading.sources(node);
         let plan = reading.paired(&sources, sinks);
-        if reading.errors.is_empty() { Ok(plan) } else { Err(reading.errors) }
+        if reading.errors.is_empty() {
+            return Ok(plan);
+        }
+        reading.errors.sort_by(|a, b| a.place.cmp(&b.place));
+        Err(reading.errors)
     }
 
     /// Which samples each pipeline takes. What cannot be published (volume) is taken by none.
@@ -317,5 +321,83 @@ fn pipeline_name(kind: Kind, source: &str, sink: &str) -> String {
     match kind {
         Kind::Samples => name,
         Kind::Events => format!("event:{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Dict, SampleType, Value};
+
+    /// Sources and sinks as JSON text.
+    fn plan(kind: Kind, text: &str) -> Plan {
+        let value = crate::model::json::read(text.as_bytes()).unwrap();
+        let place = Place { file: "p".into(), line: 1 };
+        Plan::read(kind, &Node::from_value(&value, &place)).unwrap()
+    }
+
+    fn sample(name: &str, volume: impl Into<Value>) -> Sample {
+        Sample {
+            name: name.to_owned(),
+            kind: SampleType::Gauge,
+            unit: Value::Null,
+            volume: volume.into(),
+            user_id: Value::Null,
+            user_name: Value::Null,
+            project_id: Value::Null,
+            project_name: Value::Null,
+            resource_id: Value::Null,
+            timestamp: String::new(),
+            resource_metadata: Dict::new(),
+            source: String::new(),
+            id: String::new(),
+            monotonic_time: Value::Null,
+        }
+    }
+
+    const TWO: &str = r#"{
+        "sources": [
+            {"name": "s", "meters": ["*"], "events": ["compute.*"], "sinks": ["k", "s"], "interval": 600},
+            {"name": "t", "counters": ["cpu"], "events": ["!x"], "sinks": ["k"]}
+        ],
+        "sinks": [
+            {"name": "unused", "publishers": ["test"]},
+            {"name": "s", "publishers": ["file:///a"], "transformers": null},
+            {"name": "k", "publishers": ["notifier", "test://"]}
+        ]}"#;
+
+    #[test]
+    fn sources_share_a_sink() {
+        let plan = plan(Kind::Samples, TWO);
+        let names: Vec<(&str, usize)> = plan.pipelines.iter().map(|p| (&*p.name, p.sink)).collect();
+        assert_eq!(names, [("s:k", 1), ("s", 0), ("t:k", 1)]);
+        let urls: Vec<&str> = plan.sinks[1].publishers.iter().map(|p| p.url.as_str()).collect();
+        assert_eq!(urls, ["notifier://", "test://"]);
+    }
+
+    #[test]
+    fn samples_find_their_pipelines() {
+        let plan = plan(Kind::Samples, TWO);
+        let samples = [sample("cpu", 1), sample("disk", 2.0), sample("cpu", "many"), sample("disk", Value::Null)];
+        let selection = plan.select_samples(&samples);
+        assert_eq!(selection.taken, [vec![0, 1], vec![0, 1], vec![0]]);
+        assert_eq!(selection.dropped, [(2, "its volume is no number"), (3, "it has no volume")]);
+    }
+
+    #[test]
+    fn an_event_finds_its_pipelines() {
+        let plan = plan(Kind::Events, TWO);
+        let mut event = Event {
+            message_id: Value::Null,
+            event_type: "compute.instance.create.end".to_owned(),
+            generated: chrono::NaiveDateTime::default(),
+            traits: Vec::new(),
+            raw: Dict::new(),
+        };
+        assert_eq!(plan.select_event(&event).collect::<Vec<_>>(), [0, 1, 2]);
+        event.event_type = "x".to_owned();
+        assert_eq!(plan.select_event(&event).count(), 0);
+        assert_eq!(&*plan.pipelines[2].name, "event:t:k");
+        assert_eq!(plan.pipelines[2].grouping_keys, ["event_type"]);
     }
 }
