@@ -258,7 +258,7 @@ mod tests {
         let root = read(r#"{"a": [{"b": 1}]}"#);
         for text in [
             "@.".repeat(190) + "a",
-            "$.n + ".repeat(95) + "$.n",
+            "$.n + ".repeat(60) + "$.n",
             format!("{}a{}", "(".repeat(190), ")".repeat(190)),
             "a".to_owned() + &" where @".repeat(190),
             format!("a{}", "[?(@.b where @)=1]".repeat(190)),
