@@ -367,7 +367,10 @@ impl Metrics {
 
     /// A message could not be put aside: it goes back, and nothing more is taken from its queue for a while.
     pub fn parking_failed(&self, queue: &str, cause: &str) {
-        error!(event = "message.not_parked", queue, cause, "cannot put a message aside; drain or enlarge the parking queue");
+        error!(
+            event = "message.not_parked",
+            queue, cause, "cannot put a message aside; drain or enlarge the parking queue"
+        );
         self.0.troubles.of(["park"]).inc();
     }
 

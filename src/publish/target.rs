@@ -75,7 +75,11 @@ impl Options {
     }
 
     /// A number, at least `least`.
-    pub(super) fn number<T: FromStr + PartialOrd + Display>(&mut self, name: &'static str, least: T) -> Option<T> {
+    pub(super) fn number<T: FromStr + PartialOrd + Display + Copy>(
+        &mut self,
+        name: &'static str,
+        least: T,
+    ) -> Option<T> {
         let text = self.text(name)?;
         match text.parse() {
             Ok(number) if number >= least => Some(number),

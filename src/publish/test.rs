@@ -15,10 +15,10 @@ const RECORDS_MAX: usize = 100_000;
 
 /// What all `test://` publishers of one [`Context`] have taken, by name; and what they shall answer next.
 #[derive(Debug, Clone, Default)]
-pub struct Shelf(Arc<Mutex<BTreeMap<String, Board>>>);
+pub struct Shelf(Arc<Mutex<BTreeMap<String, Tray>>>);
 
 #[derive(Debug, Default)]
-struct Board {
+struct Tray {
     taken: VecDeque<Batch>,
     answers: VecDeque<PublishError>,
 }
@@ -26,7 +26,7 @@ struct Board {
 impl Shelf {
     /// What `test://name` has taken and still has, oldest first.
     pub fn batches(&self, name: &str) -> Vec<Batch> {
-        self.lock().get(name).map(|board| board.taken.iter().cloned().collect()).unwrap_or_default()
+        self.lock().get(name).map(|tray| tray.taken.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// The next call of `test://name` is answered so; several are answered in turn. Of a refused batch the records
@@ -36,14 +36,14 @@ impl Shelf {
     }
 
     fn take(&self, name: &str, batch: &Batch, records_max: usize) -> Result<(), PublishError> {
-        let mut shelf = self.lock();
-        let board = shelf.entry(name.to_owned()).or_default();
-        match board.answers.pop_front() {
-            None => board.keep(batch.clone(), records_max),
+        let mut trays = self.lock();
+        let tray = trays.entry(name.to_owned()).or_default();
+        match tray.answers.pop_front() {
+            None => tray.keep(batch.clone(), records_max),
             Some(PublishError::Refuse { which, cause }) => {
                 let others = without(batch, &which);
                 if !others.is_empty() {
-                    board.keep(others, records_max);
+                    tray.keep(others, records_max);
                 }
                 return Err(PublishError::Refuse { which, cause });
             }
@@ -52,12 +52,12 @@ impl Shelf {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Board>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Tray>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Board {
+impl Tray {
     fn keep(&mut self, batch: Batch, records_max: usize) {
         self.taken.push_back(batch);
         let mut records: usize = self.taken.iter().map(Batch::len).sum();

@@ -6,7 +6,7 @@ use reqwest::{Response, StatusCode};
 use std::time::Duration;
 
 /// The longest wait that a `Retry-After` can ask for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// How much of an answer's body is read, in bytes: to use the connection again, and to tell why.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How much of it goes into the reason, in characters.

@@ -69,13 +69,13 @@ impl Options {
         }
         let (credentials, place) = match target.netloc.rsplit_once('@') {
             None => (None, target.netloc.as_str()),
-            Some((user, place)) => match user.split_once(':') {
-                Some((user, password)) => (Some((decoded(user), decoded(password))), place),
-                None => {
+            Some((user, place)) => {
+                let credentials = user.split_once(':').map(|(user, password)| (decoded(user), decoded(password)));
+                if credentials.is_none() {
                     options.complain("a user without a password; write https://user:password@host/path");
-                    (None, place)
                 }
-            },
+                (credentials, place)
+            }
         };
         let rest = options.rest();
         // The URL standard would take the first part of the path for the host.
