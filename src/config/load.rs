@@ -5,6 +5,7 @@ use super::oslo::Written;
 use super::settings::{Settings, Sources};
 use crate::model::{Complaint, Place, Severity};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The largest configuration file read, in bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -42,7 +43,7 @@ pub fn load(files: &[PathBuf], dirs: &[PathBuf]) -> (Option<Settings>, Vec<Compl
     // oslo.config's find_file: folders first, then where the files are (the last first), then the standard ones.
     let beside = files.iter().rev().filter_map(|file| file.parent()).map(Path::to_path_buf);
     let search = dirs.iter().cloned().chain(beside).chain(standard).collect();
-    let (settings, more) = meaning::of(&written, Sources { files: all, search });
+    let (settings, more) = meaning::of(&written, Sources { files: all, search, written: Arc::new(written.clone()) });
     complaints.extend(more);
     complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
     complaints.dedup();

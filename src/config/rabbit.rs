@@ -57,8 +57,6 @@ pub enum Login {
     Plain,
     /// `EXTERNAL`: by client certificate.
     External,
-    /// `RABBIT-CR-DEMO`
-    RabbitCrDemo,
 }
 
 /// Compression that oslo.messaging names.
@@ -99,7 +97,6 @@ pub(super) fn read(values: &mut Values<'_>) -> Rabbit {
     let login = match values.one_of(SECTION, "rabbit_login_method") {
         Some("PLAIN") => Login::Plain,
         Some("EXTERNAL") => Login::External,
-        Some("RABBIT-CR-DEMO") => Login::RabbitCrDemo,
         _ => Login::AmqPlain,
     };
     let compression = match values.one_of(SECTION, "kombu_compression") {

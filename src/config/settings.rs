@@ -1,14 +1,18 @@
 //! What the configuration means: typed, bounded, complete. A [`Settings`] cannot be wrong.
 
 use super::coordination_url::CoordinationUrl;
+use super::oslo::Written;
+use super::rabbit;
 use super::secret::Secret;
 use super::transport_url::TransportUrl;
+use super::values::Values;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything the agent is told, grouped by who uses it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// `[DEFAULT] host`: this machine, in `publisher_id`s and member records.
     pub host: String,
@@ -210,10 +214,21 @@ pub struct Lifecycle {
 }
 
 /// Where configuration was read, and where definition files are looked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Configuration files read, in order.
     pub files: Vec<PathBuf>,
     /// Folders searched for definition files, in order (Ceilometer reference §2.2).
     pub search: Vec<PathBuf>,
+    /// What was written, for URLs that are met later.
+    pub(super) written: Arc<Written>,
+}
+
+impl Settings {
+    /// A further broker, named by a publisher's URL: `[oslo_messaging_rabbit]` holds for it too. The error completes
+    /// the sentence "expected …".
+    pub fn transport_url(&self, text: &str) -> Result<TransportUrl, String> {
+        let written = &self.sources.written;
+        TransportUrl::parse(text, written, &rabbit::read(&mut Values::new(written)))
+    }
 }
