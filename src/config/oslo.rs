@@ -9,6 +9,7 @@
 
 use crate::model::{Complaint, Place};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// How deep `$name` may lead to further `$name`s.
@@ -28,10 +29,16 @@ pub struct Entry {
 /// One file: section, lower case → option → its values in order.
 type Sections = BTreeMap<String, BTreeMap<String, Vec<Entry>>>;
 
-/// Everything written, file by file.
-#[derive(Debug, Clone, Default)]
+/// Everything written, file by file. There are passwords in it, so `Debug` shows no values.
+#[derive(Clone, Default)]
 pub struct Written {
     files: Vec<Sections>,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(section, option, _)| (section, option))).finish()
+    }
 }
 
 impl Written {

@@ -92,14 +92,8 @@ pub(super) const ROWS: &[Opt] = &[
         .seconds()
         .old(&[(DEFAULT, "rabbit_retry_backoff")]),
     whole(RABBIT, "rabbit_interval_max", 1, "30", "Longest pause between attempts to connect").seconds(),
-    one_of(
-        RABBIT,
-        "rabbit_login_method",
-        &["PLAIN", "AMQPLAIN", "EXTERNAL"],
-        "AMQPLAIN",
-        "How to log in",
-    )
-    .old(&[(DEFAULT, "rabbit_login_method")]),
+    one_of(RABBIT, "rabbit_login_method", &["PLAIN", "AMQPLAIN", "EXTERNAL"], "AMQPLAIN", "How to log in")
+        .old(&[(DEFAULT, "rabbit_login_method")]),
     flag(RABBIT, "ssl", "false", "Whether to use TLS").old(&[(RABBIT, "rabbit_use_ssl"), (DEFAULT, "rabbit_use_ssl")]),
     text(RABBIT, "ssl_version", "", "TLS version")
         .old(&[(RABBIT, "kombu_ssl_version")])
