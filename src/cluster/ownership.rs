@@ -19,10 +19,6 @@
 //! Never here: retries inside an order, time limits of a close or open (the agent's: it answers with a failure).
 
 mod happening;
-#[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod transcripts;
 
 pub use happening::{Happening, Order, OwnershipOptions};
 

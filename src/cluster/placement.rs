@@ -171,7 +171,6 @@ impl Ring {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::fmt::Write as _;
 
     type Placed = BTreeMap<String, String>;
 
@@ -278,33 +277,5 @@ mod tests {
             let orphans = after.values().filter(|member| **member == gone).count();
             prop_assert_eq!(moved(&after, &place(&rest, &units, &after)), orphans);
         }
-    }
-
-    #[test]
-    fn placement_is_the_same_in_every_build() {
-        let mut table = String::new();
-        let units = named("nephoscope.ceilometer.cpu_source_cpu_sink.g1.", 24);
-        let mut owners = Placed::new();
-        let changes: [&[(&str, u32)]; 5] = [
-            &[("controller-1", 10)],
-            &[("controller-1", 10), ("controller-2", 10), ("controller-3", 10)],
-            &[("controller-1", 10), ("controller-3", 10)],
-            &[("controller-1", 10), ("controller-3", 10), ("controller-4", 40)],
-            &[("controller-4", 40), ("controller-5", 1), ("controller-6", 100)],
-        ];
-        for members in changes {
-            let members: Vec<(String, u32)> = members.iter().map(|(id, weight)| ((*id).to_owned(), *weight)).collect();
-            let next = place(&members, &units, &owners);
-            writeln!(table, "{members:?}: {:?} moved {}", loads(&next, &members), moved(&owners, &next)).unwrap();
-            for (unit, member) in &next {
-                writeln!(table, "  {unit} {member}").unwrap();
-            }
-            owners = next;
-        }
-        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/placement.txt");
-        if std::env::var_os("NEPHOSCOPE_BLESS").is_some() {
-            std::fs::write(&file, &table).unwrap();
-        }
-        assert_eq!(table, std::fs::read_to_string(&file).unwrap(), "a running cluster would disagree with this build");
     }
 }

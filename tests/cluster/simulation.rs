@@ -3,12 +3,12 @@
 //! Held at every step: a unit is open at most once. Held after the faults stop: every unit is open exactly where
 //! placement wants it, and nothing more is ordered.
 
-use super::*;
-use crate::cluster::{Owner, Standing};
+use nephoscope::cluster::{Epoch, Group, Happening, Order, Owner, Ownership, OwnershipOptions, Standing};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// What a killed member's lease still lasts.
 const LEASE: Duration = Duration::from_secs(10);

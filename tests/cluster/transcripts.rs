@@ -11,13 +11,13 @@
 //!
 //! `NEPHOSCOPE_BLESS=1` writes what came out into the files, to be read before it is kept.
 
-use super::*;
-use crate::cluster::{Owner, Standing};
+use nephoscope::cluster::{Group, Happening, Owner, Ownership, OwnershipOptions, Standing};
 use std::path::Path;
+use std::time::Duration;
 
 #[test]
 fn every_transcript_gives_its_orders() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cluster/transcripts");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/transcripts");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty());
