@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::ledger::Ledger;
 use super::super::{ConsumeOptions, Consumer, Delivery, TransportError, prefetch_bound};
-use super::reply::{ANSWER_TIMEOUT, Refusal, within};
+use super::reply::{ANSWER_TIMEOUT, Line, Refusal};
 use super::session::{short, table};
 use crate::model::{Receipt, Verdict};
 
@@ -72,7 +72,7 @@ impl Accounts {
 
 impl AmqpConsumer {
     pub(super) async fn begin(
-        broker: Arc<str>,
+        line: Line,
         channel: Channel,
         queue: &str,
         options: &ConsumeOptions,
@@ -96,9 +96,9 @@ impl AmqpConsumer {
             let consume = BasicConsumeOptions { exclusive: options.exclusive, ..BasicConsumeOptions::default() };
             channel.basic_consume(name, "".into(), consume, table(&options.arguments)).await
         };
-        let stream = within(&broker, begin).await.map_err(|refusal: Refusal| refusal.about_queue(queue))?;
+        let stream = line.within(begin).await.map_err(|refusal: Refusal| refusal.about_queue(queue))?;
         let closed = CancellationToken::new();
-        tasks.spawn(acknowledge(broker, channel, accounts.clone(), closed.clone()));
+        tasks.spawn(acknowledge(line, channel, accounts.clone(), closed.clone()));
         Ok(AmqpConsumer { stream, queue: queue.into(), accounts, closed })
     }
 
@@ -168,7 +168,7 @@ impl Drop for AmqpConsumer {
 
 /// Acknowledges settled runs until the consumer ends; then sends the last run and closes the channel, which gives back
 /// everything else in order. Tags live and die with this channel.
-async fn acknowledge(broker: Arc<str>, channel: Channel, accounts: Arc<Accounts>, closed: CancellationToken) {
+async fn acknowledge(line: Line, channel: Channel, accounts: Arc<Accounts>, closed: CancellationToken) {
     let _closed = closed.drop_guard();
     let flush = async || {
         if let Some(run) = accounts.with(Ledger::take_run) {
@@ -190,8 +190,11 @@ async fn acknowledge(broker: Arc<str>, channel: Channel, accounts: Arc<Accounts>
         }
         flush().await;
     }
+    if line.gone.is_cancelled() {
+        return;
+    }
     flush().await;
-    let _closed_in_order = within(&broker, channel.close(200, "OK".into())).await;
+    let _closed_in_order = line.within(channel.close(200, "OK".into())).await;
 }
 
 /// The headers that are strings.

@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::lookup_host;
+use tokio_util::sync::CancellationToken;
 
 use super::super::TransportError;
 use super::options::{AmqpHost, AmqpOptions, Login};
@@ -19,21 +20,30 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A second handle on the socket, to cut it under lapin's feet.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wire(Arc<Mutex<Option<TcpStream>>>);
+pub(super) struct Wire {
+    socket: Arc<Mutex<Option<TcpStream>>>,
+    gone: CancellationToken,
+}
 
 impl Wire {
     /// No more bytes either way, from now on. No AMQP close.
     pub(super) fn cut(&self) {
-        if let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(socket) = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // An error means that it is closed already.
             let _closed = socket.shutdown(Shutdown::Both);
         }
+        self.gone.cancel();
+    }
+
+    /// Cancelled by [`cut`](Wire::cut).
+    pub(super) fn gone(&self) -> CancellationToken {
+        self.gone.clone()
     }
 
     fn hold(&self, socket: &impl AsFd) -> io::Result<()> {
         let socket = TcpStream::from(socket.as_fd().try_clone_to_owned()?);
         socket.set_nodelay(true)?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
         Ok(())
     }
 }
@@ -97,6 +107,7 @@ fn uri(options: &AmqpOptions, host: &AmqpHost) -> AMQPUri {
         Login::AmqPlain => SASLMechanism::AMQPlain,
         Login::Plain => SASLMechanism::Plain,
         Login::External => SASLMechanism::External,
+        Login::RabbitCrDemo => SASLMechanism::RabbitCrDemo,
     };
     let vhost = if options.virtual_host.is_empty() { "/" } else { &options.virtual_host };
     // AMQP carries 16 bits of seconds. 0 is "as the broker likes": lapin has no off.

@@ -84,6 +84,8 @@ pub enum Login {
     Plain,
     /// `EXTERNAL`: who we are is said by the client certificate.
     External,
+    /// `RABBIT-CR-DEMO`, of RabbitMQ's demonstration plugin.
+    RabbitCrDemo,
 }
 
 impl Login {
@@ -93,6 +95,7 @@ impl Login {
             "AMQPLAIN" => Some(Login::AmqPlain),
             "PLAIN" => Some(Login::Plain),
             "EXTERNAL" => Some(Login::External),
+            "RABBIT-CR-DEMO" => Some(Login::RabbitCrDemo),
             _ => None,
         }
     }

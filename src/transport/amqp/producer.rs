@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Confirmation, Outgoing, TransportError};
-use super::reply::{self, within};
+use super::reply::{self, Line};
 use super::session::short;
 
 /// Unconfirmed messages at most.
@@ -22,7 +22,7 @@ pub const WINDOW_BYTES: usize = 16 << 20;
 const PERSISTENT: u8 = 2;
 
 pub(super) struct Producer {
-    broker: Arc<str>,
+    line: Line,
     channel: Channel,
     over: CancellationToken,
     messages: Arc<Semaphore>,
@@ -39,32 +39,31 @@ struct Unconfirmed {
 }
 
 impl Producer {
-    pub(super) async fn begin(broker: &str, channel: Channel, over: CancellationToken) -> Result<Self, TransportError> {
-        let selected = within(broker, channel.confirm_select(ConfirmSelectOptions::default())).await;
+    pub(super) async fn begin(line: Line, channel: Channel, over: CancellationToken) -> Result<Self, TransportError> {
+        let selected = line.within(channel.confirm_select(ConfirmSelectOptions::default())).await;
         selected.map_err(|refusal| refusal.about_queue(""))?;
         let (unconfirmed, arriving) = mpsc::channel(WINDOW_MESSAGES);
-        let broker: Arc<str> = broker.into();
-        tokio::spawn(confirm_all(broker.clone(), arriving, over.clone()));
+        tokio::spawn(confirm_all(line.clone(), arriving, over.clone()));
         let (messages, bytes) = (Semaphore::new(WINDOW_MESSAGES), Semaphore::new(WINDOW_BYTES));
-        Ok(Producer { broker, channel, over, messages: messages.into(), bytes: bytes.into(), unconfirmed })
+        Ok(Producer { line, channel, over, messages: messages.into(), bytes: bytes.into(), unconfirmed })
     }
 
     pub(super) async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError> {
         let (exchange, key) = (short(&message.exchange)?, short(&message.routing_key)?);
         let places = tokio::select! {
             biased;
-            () = self.over.cancelled() => return Err(ended(&self.broker)),
+            () = self.over.cancelled() => return Err(self.line.ended()),
             places = self.places(message.body.len()) => places?,
         };
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let sent = self.channel.basic_publish(exchange, key, options, &message.body, properties(&message)).await;
-        let confirm = sent.map_err(|error| away(&self.broker, &error))?;
+        let confirm = sent.map_err(|error| self.line.away(&error))?;
         let (known, answer) = oneshot::channel();
         let unconfirmed = Unconfirmed { confirm, to: message.routing_key, known, _places: places };
         // There is room: the window is as long. It fails only when the session is over, and then the answer says so.
         let _handed = self.unconfirmed.send(unconfirmed).await;
-        let broker = self.broker.clone();
-        Ok(Confirmation::new(async move { answer.await.unwrap_or_else(|_| Err(ended(&broker))) }))
+        let line = self.line.clone();
+        Ok(Confirmation::new(async move { answer.await.unwrap_or_else(|_| Err(line.ended())) }))
     }
 
     async fn places(&self, bytes: usize) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), TransportError> {
@@ -73,7 +72,7 @@ impl Producer {
         let bytes = self.bytes.clone().acquire_many_owned(bytes).await;
         match (message, bytes) {
             (Ok(message), Ok(bytes)) => Ok((message, bytes)),
-            _ => Err(ended(&self.broker)),
+            _ => Err(self.line.ended()),
         }
     }
 
@@ -82,21 +81,13 @@ impl Producer {
         let all = u32::try_from(WINDOW_MESSAGES).unwrap_or(u32::MAX);
         let settled = tokio::time::timeout(reply::ANSWER_TIMEOUT, self.messages.acquire_many(all));
         tokio::select! {
+            biased;
             () = self.over.cancelled() => return,
             _settled = settled => {}
         }
         self.messages.close();
-        let _closed = within(&self.broker, self.channel.close(200, "OK".into())).await;
+        let _closed = self.line.within(self.channel.close(200, "OK".into())).await;
     }
-}
-
-fn ended(broker: &str) -> TransportError {
-    TransportError::Away { broker: broker.to_owned(), cause: "the session ended before the confirm".to_owned() }
-}
-
-/// Whatever it says, the channel is gone and the fate of the message unknown.
-fn away(broker: &str, error: &lapin::Error) -> TransportError {
-    TransportError::Away { broker: broker.to_owned(), cause: error.to_string() }
 }
 
 fn properties(message: &Outgoing) -> BasicProperties {
@@ -115,27 +106,27 @@ fn properties(message: &Outgoing) -> BasicProperties {
 
 /// Takes the broker's word for every message, whether somebody waits for it or not. A channel that the broker closes
 /// (its exchange is gone) ends the session: the next one declares everything again.
-async fn confirm_all(broker: Arc<str>, mut arriving: mpsc::Receiver<Unconfirmed>, over: CancellationToken) {
+async fn confirm_all(line: Line, mut arriving: mpsc::Receiver<Unconfirmed>, over: CancellationToken) {
     let mut open = FuturesUnordered::new();
     loop {
         tokio::select! {
             biased;
             () = over.cancelled() => return,
             Some(failed) = open.next() => if failed { over.cancel() },
-            Some(unconfirmed) = arriving.recv() => open.push(confirm(broker.clone(), unconfirmed)),
+            Some(unconfirmed) = arriving.recv() => open.push(confirm(line.clone(), unconfirmed)),
             else => return,
         }
     }
 }
 
 /// Waits for one confirm and passes it on; whether the channel is lost.
-async fn confirm(broker: Arc<str>, unconfirmed: Unconfirmed) -> bool {
+async fn confirm(line: Line, unconfirmed: Unconfirmed) -> bool {
     let Unconfirmed { confirm, to, known, _places } = unconfirmed;
     let (answer, lost) = match confirm.await {
         Ok(lapin::Confirmation::Ack(None)) => (Ok(()), false),
         Ok(lapin::Confirmation::Ack(Some(_))) => (Err(TransportError::NotTaken { to, why: "unroutable" }), false),
         Ok(_) => (Err(TransportError::NotTaken { to, why: "nacked" }), false),
-        Err(error) => (Err(away(&broker, &error)), true),
+        Err(error) => (Err(line.away(&error)), true),
     };
     // Nobody may be waiting.
     let _heard = known.send(answer);

@@ -2,7 +2,9 @@
 
 use lapin::ErrorKind;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 use super::super::TransportError;
 
@@ -52,15 +54,34 @@ pub(super) fn plain(broker: &str, error: &lapin::Error) -> TransportError {
     }
 }
 
-/// Waits for an answer, within [`ANSWER_TIMEOUT`].
-pub(super) async fn within<T>(
-    broker: &str,
-    answer: impl Future<Output = Result<T, lapin::Error>>,
-) -> Result<T, Refusal> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(sort(broker, &error)),
-        Err(_) => Err(Refusal::Other(TransportError::Slow(ANSWER_TIMEOUT))),
+/// One connection as those see it who ask something over it.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    /// The broker's name.
+    pub(super) broker: Arc<str>,
+    /// Cancelled when the connection is gone: lapin does not always tell those who wait.
+    pub(super) gone: CancellationToken,
+}
+
+impl Line {
+    /// Waits for an answer, within [`ANSWER_TIMEOUT`] and no longer than the connection lives.
+    pub(super) async fn within<T>(&self, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Refusal> {
+        tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|error| sort(&self.broker, &error)),
+            () = self.gone.cancelled() => Err(Refusal::Other(self.ended())),
+            () = tokio::time::sleep(ANSWER_TIMEOUT) => Err(Refusal::Other(TransportError::Slow(ANSWER_TIMEOUT))),
+        }
+    }
+
+    /// What is said to who comes too late.
+    pub(super) fn ended(&self) -> TransportError {
+        TransportError::Away { broker: self.broker.to_string(), cause: "the session is over".to_owned() }
+    }
+
+    /// An error after which the connection or its publishing channel is gone, whatever it says.
+    pub(super) fn away(&self, error: &lapin::Error) -> TransportError {
+        TransportError::Away { broker: self.broker.to_string(), cause: error.to_string() }
     }
 }
 

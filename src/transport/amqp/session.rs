@@ -19,10 +19,10 @@ use super::AmqpBroker;
 use super::consumer::AmqpConsumer;
 use super::dial::Wire;
 use super::producer::Producer;
-use super::reply::{self, Refusal, within};
+use super::reply::{self, Line, Refusal};
 
 pub(super) struct AmqpSession {
-    broker: AmqpBroker,
+    line: Line,
     connection: Arc<Connection>,
     wire: Wire,
     over: CancellationToken,
@@ -42,38 +42,31 @@ impl AmqpSession {
             wire.clone(),
             name,
         ));
-        let channel = within(broker.name_text(), connection.create_channel()).await;
+        let line = Line { broker: broker.shared_name(), gone: wire.gone() };
+        let channel = line.within(connection.create_channel()).await;
         let channel = channel.map_err(|refusal| refusal.about_queue(""))?;
-        let producer = Producer::begin(broker.name_text(), channel, over.clone()).await?;
-        Ok(AmqpSession { broker, connection, wire, over, producer, consumers: TaskTracker::new() })
-    }
-
-    fn name(&self) -> &str {
-        self.broker.name_text()
+        let producer = Producer::begin(line.clone(), channel, over.clone()).await?;
+        Ok(AmqpSession { line, connection, wire, over, producer, consumers: TaskTracker::new() })
     }
 
     /// A channel for requests that may be refused: a refusal closes it.
     async fn channel(&self) -> Result<Channel, TransportError> {
         if self.over.is_cancelled() {
-            return Err(self.ended());
+            return Err(self.line.ended());
         }
-        within(self.name(), self.connection.create_channel()).await.map_err(|refusal| refusal.about_queue(""))
-    }
-
-    fn ended(&self) -> TransportError {
-        TransportError::Away { broker: self.name().to_owned(), cause: "the session is over".to_owned() }
+        self.line.within(self.connection.create_channel()).await.map_err(|refusal| refusal.about_queue(""))
     }
 
     async fn declare_exchange(&self, channel: &Channel, exchange: &Exchange, durable: bool) -> Result<(), Refusal> {
         let options = ExchangeDeclareOptions { durable, auto_delete: exchange.auto_delete, ..Default::default() };
         let name = short(&exchange.name).map_err(Refusal::Other)?;
-        within(self.name(), channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default())).await
+        self.line.within(channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default())).await
     }
 
     async fn declare_queue(&self, channel: &Channel, queue: &Queue, durable: bool) -> Result<(), Refusal> {
         let options = QueueDeclareOptions { durable, auto_delete: queue.auto_delete, ..Default::default() };
         let name = short(&queue.name).map_err(Refusal::Other)?;
-        within(self.name(), channel.queue_declare(name, options, table(&queue.arguments))).await.map(drop)
+        self.line.within(channel.queue_declare(name, options, table(&queue.arguments))).await.map(drop)
     }
 
     /// All bindings at once: one way there and back instead of a hundred.
@@ -81,7 +74,7 @@ impl AmqpSession {
         let bind = async |binding: &Binding| {
             let (queue, exchange) = (short(&binding.queue)?, short(&binding.exchange)?);
             let (key, options) = (short(&binding.routing_key)?, QueueBindOptions::default());
-            let done = within(self.name(), channel.queue_bind(queue, exchange, key, options, FieldTable::default()));
+            let done = self.line.within(channel.queue_bind(queue, exchange, key, options, FieldTable::default()));
             done.await.map_err(|refusal| match refusal {
                 Refusal::NotFound(text) => TransportError::Refused(text),
                 other => other.about_queue(&binding.queue),
@@ -94,7 +87,7 @@ impl AmqpSession {
     async fn look(&self, queue: &str) -> Result<QueueState, TransportError> {
         let channel = self.channel().await?;
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found = within(self.name(), channel.queue_declare(short(queue)?, options, FieldTable::default())).await;
+        let found = self.line.within(channel.queue_declare(short(queue)?, options, FieldTable::default())).await;
         let found = found.map_err(|refusal| refusal.about_queue(queue))?;
         self.done_with(channel).await;
         Ok(QueueState { messages: found.message_count(), consumers: found.consumer_count() })
@@ -102,7 +95,7 @@ impl AmqpSession {
 
     async fn done_with(&self, channel: Channel) {
         // What it was for is done; a channel that closes badly is closed too.
-        let _closed = within(self.name(), channel.close(200, "OK".into())).await;
+        let _closed = self.line.within(channel.close(200, "OK".into())).await;
     }
 }
 
@@ -144,8 +137,9 @@ impl Session for AmqpSession {
 
     async fn consume(&self, queue: &str, options: ConsumeOptions) -> Result<Box<dyn Consumer>, TransportError> {
         let channel = self.channel().await?;
-        let name = self.broker.shared_name();
-        let consumer = AmqpConsumer::begin(name, channel, queue, &options, self.over.clone(), &self.consumers).await?;
+        let consumer =
+            AmqpConsumer::begin(self.line.clone(), channel, queue, &options, self.over.clone(), &self.consumers)
+                .await?;
         Ok(Box::new(consumer))
     }
 
@@ -167,7 +161,7 @@ impl Session for AmqpSession {
         // Quorum queues know no `if-unused`, `if-empty`: RabbitMQ answers 540, which closes the whole connection. So
         // that condition was the look above, and who calls this knows that nobody sends there any more.
         let channel = self.channel().await?;
-        let deleted = within(self.name(), channel.queue_delete(short(queue)?, QueueDeleteOptions::default())).await;
+        let deleted = self.line.within(channel.queue_delete(short(queue)?, QueueDeleteOptions::default())).await;
         deleted.map_err(|refusal| refusal.about_queue(queue))?;
         self.done_with(channel).await;
         Ok(true)
@@ -183,7 +177,7 @@ impl Session for AmqpSession {
         // The consumers see the token, send what is settled and close their channels.
         self.consumers.close();
         let _in_time = tokio::time::timeout(reply::ANSWER_TIMEOUT, self.consumers.wait()).await;
-        let _closed = within(self.name(), self.connection.close(200, "OK".into())).await;
+        let _closed = self.line.within(self.connection.close(200, "OK".into())).await;
         self.wire.cut();
     }
 
