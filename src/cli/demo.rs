@@ -183,11 +183,26 @@ fn messages(count: u32) -> Vec<Vec<u8>> {
     each.map(|(message, n)| {
         let mut message = message.clone();
         message.insert("message_id", Value::from(format!("00000000-0000-4000-8000-{n:012}")));
+        number_polled(&mut message, n);
         let mut body = Vec::new();
         json::write_dict(&message, &mut body);
         body
     })
     .collect()
+}
+
+/// Polled samples carry ids of their own.
+fn number_polled(message: &mut Dict, n: u32) {
+    let payload = match message.get_mut("payload") {
+        Some(Value::Dict(payload)) => payload,
+        _ => return,
+    };
+    let Some(Value::List(samples)) = payload.get_mut("samples") else { return };
+    for (nth, sample) in samples.iter_mut().enumerate() {
+        if let Value::Dict(sample) = sample {
+            sample.insert("message_id", Value::from(format!("{nth:08}-0000-4000-8000-{n:012}")));
+        }
+    }
 }
 
 /// The ids of everything that must come out, with the meter or `event` each belongs to: what one converter alone makes.
