@@ -1,4 +1,5 @@
 //! How much of a bare lapin loop is left: `cargo test --release --test transport_rate -- --ignored --nocapture`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rig;
 

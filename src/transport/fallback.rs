@@ -45,7 +45,7 @@ pub(super) struct Fallen {
 
 impl Fallen {
     /// With which `durable` to try this exchange, in order.
-    pub(super) fn exchange_attempts(&self, exchange: &Exchange) -> Vec<bool> {
+    pub(super) fn exchange_attempts(exchange: &Exchange) -> Vec<bool> {
         if exchange.durable && exchange.fallback_transient { vec![true, false] } else { vec![exchange.durable] }
     }
 

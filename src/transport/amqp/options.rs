@@ -30,7 +30,7 @@ impl AmqpOptions {
             hosts: vec![host],
             virtual_host: virtual_host.into(),
             login: Login::AmqPlain,
-            heartbeat: Duration::from_secs(60),
+            heartbeat: Duration::from_mins(1),
             connection_name: format!("nephoscope:{}:{}", std::process::id(), uuid::Uuid::new_v4()),
             tls: None,
             shuffle: true,

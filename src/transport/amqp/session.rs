@@ -105,7 +105,7 @@ impl Session for AmqpSession {
         let mut channel = self.channel().await?;
         let mut fallen = fallback::Fallen::default();
         for exchange in &topology.exchanges {
-            for durable in fallen.exchange_attempts(exchange) {
+            for durable in fallback::Fallen::exchange_attempts(exchange) {
                 match self.declare_exchange(&channel, exchange, durable).await {
                     Ok(()) => break,
                     Err(Refusal::Unequal(text)) => {

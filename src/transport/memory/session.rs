@@ -42,7 +42,7 @@ impl Session for MemorySession {
         let mut state = self.broker.state();
         let mut transient = fallback::Fallen::default();
         for exchange in &topology.exchanges {
-            for durable in transient.exchange_attempts(exchange) {
+            for durable in fallback::Fallen::exchange_attempts(exchange) {
                 match state.declare_exchange(exchange, durable) {
                     Ok(()) => break,
                     Err(unequal) => transient.exchange_refused(exchange, durable, unequal)?,

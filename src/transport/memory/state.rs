@@ -117,14 +117,18 @@ impl State {
         // All channels of a dead connection are gone before a queue looks for the next consumer.
         let own: Vec<u64> = self.consumers.iter().filter(|(_, c)| c.session == session).map(|(id, _)| *id).collect();
         let queues: Vec<String> = own.iter().filter_map(|id| self.detach(*id)).collect();
-        queues.iter().for_each(|queue| self.after_consumer_left(queue));
+        for queue in queues {
+            self.after_consumer_left(&queue);
+        }
     }
 
     /// Everything that a restart does not survive goes.
     pub(super) fn stop(&mut self) {
         self.running = false;
         let sessions: Vec<u64> = self.sessions.keys().copied().collect();
-        sessions.into_iter().for_each(|session| self.end_session(session));
+        for session in sessions {
+            self.end_session(session);
+        }
         self.queues.retain(|_, queue| queue.durable);
         self.exchanges.retain(|_, exchange| exchange.durable);
         let queues = &self.queues;
