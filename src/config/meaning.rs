@@ -52,13 +52,19 @@ pub(super) fn of(written: &Written, sources: Sources) -> (Option<Settings>, Vec<
 
 /// The one broker of `transport_url`: that of notifications, if it is another one (Ceilometer reference §2.5).
 fn transport(v: &mut Values<'_>, plain: &Rabbit) -> Option<TransportUrl> {
-    let section = match v.is_written("oslo_messaging_notifications", "transport_url") {
-        true => "oslo_messaging_notifications",
-        false => DEFAULT,
-    };
+    let own = v.is_written("oslo_messaging_notifications", "transport_url");
+    let section = if own { "oslo_messaging_notifications" } else { DEFAULT };
     let text = v.text(section, "transport_url").or_else(|| v.text(DEFAULT, "transport_url"))?;
     match TransportUrl::parse(&text, v.written(), plain) {
-        Ok(url) => Some(url),
+        Ok(url) => {
+            let with_user = url.hosts.iter().filter(|host| host.user.is_some()).count();
+            if with_user > 0 && with_user < url.hosts.len() {
+                let text =
+                    "some hosts of transport_url have no user and log in as guest; write user:password@ before each";
+                v.complain(Complaint::warning(&v.place(section, "transport_url"), text));
+            }
+            Some(url)
+        }
         Err(why) => {
             v.expected(section, "transport_url", &why);
             None

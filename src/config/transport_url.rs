@@ -47,9 +47,10 @@ impl fmt::Display for TransportUrl {
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name.contains(':') {
-            true => write!(f, "[{}]:{}", self.name, self.port),
-            false => write!(f, "{}:{}", self.name, self.port),
+        if self.name.contains(':') {
+            write!(f, "[{}]:{}", self.name, self.port)
+        } else {
+            write!(f, "{}:{}", self.name, self.port)
         }
     }
 }
@@ -142,4 +143,57 @@ fn overridden(query: &str, written: &Written) -> Result<Rabbit, String> {
 
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn parsed(text: &str) -> Result<TransportUrl, String> {
+        let written = Written::default();
+        let plain = rabbit::read(&mut Values::new(&written));
+        TransportUrl::parse(text, &written, &plain)
+    }
+
+    /// Answers of oslo.messaging, with its defaults filled in: user, password, host, port; virtual host.
+    #[rstest]
+    #[case("rabbit://", "localhost:5672 /")]
+    #[case("rabbit://h", "h:5672 /")]
+    #[case("kombu://h//", "h:5672 /")]
+    #[case("rabbit://u:p@h1,h2/v", "u:p@h1:5672 h2:5672 v")]
+    #[case("rabbit://u:p%40%2F@h:1/v%2Fx", "u:p@/@h:1 v/x")]
+    #[case("rabbit://[::1]:5673/", "[::1]:5673 /")]
+    #[case("rabbit://u@h/", "u:@h:5672 /")]
+    #[case("rabbit://u:p:q@h/", "u:p:q@h:5672 /")]
+    #[case("rabbit://a@b:c@h:1/", "a@b:c@h:1 /")]
+    #[case("rabbit://h:/", "h:5672 /")]
+    #[case("rabbit://h1:1,u:p@[fe80::1]/x/y", "h1:1 u:p@[fe80::1]:5672 x/y")]
+    #[case("rabbit://u+x:p+y@h/?ssl=1#f", "u+x:p+y@h:5672 /")]
+    fn a_url_is_read(#[case] text: &str, #[case] expected: &str) {
+        let url = parsed(text).unwrap();
+        let user = |h: &Host| h.user.as_ref().map(|(u, p)| format!("{u}:{}@", p.reveal())).unwrap_or_default();
+        let hosts: Vec<String> = url.hosts.iter().map(|h| format!("{}{h}", user(h))).collect();
+        assert_eq!(format!("{} {}", hosts.join(" "), url.vhost), expected);
+    }
+
+    #[rstest]
+    #[case("h:5672", "a URL: rabbit://user:password@host:5672/vhost")]
+    #[case("memory://", "rabbit://; memory:// is not spoken here, give the agent a RabbitMQ")]
+    #[case("kafka://h", "rabbit://; kafka:// is not spoken here, give the agent a RabbitMQ")]
+    #[case("rabbit://:1/", "a host name before the port")]
+    #[case("rabbit://[::1/", "a `]` after the IPv6 address")]
+    fn a_url_is_refused(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(parsed(text).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn the_query_lies_over_the_section() {
+        let mut written = Written::default();
+        let section = "[oslo_messaging_rabbit]\nrabbit_qos_prefetch_count = 7\nrabbit_quorum_queue = true\n";
+        assert_eq!(written.add("c", section), []);
+        let plain = rabbit::read(&mut Values::new(&written));
+        let url = TransportUrl::parse("rabbit://h/?rabbit_quorum_queue=false&ssl=true", &written, &plain).unwrap();
+        assert_eq!((url.rabbit.prefetch_messages, url.rabbit.quorum, url.rabbit.tls.is_some()), (7, false, true));
+    }
 }
