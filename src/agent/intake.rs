@@ -1,9 +1,12 @@
 //! Taking deliveries from a queue: as much as is there, never waiting for more, and an orderly end.
 
+use std::sync::Arc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::model::Receipt;
+use crate::observe::Metrics;
 use crate::transport::{Consumer, Delivery, TransportError};
 
 /// How much is taken at once.
@@ -30,12 +33,13 @@ pub struct Intake {
     consumer: Box<dyn Consumer>,
     bounds: IntakeBounds,
     in_flight: TaskTracker,
+    metrics: Metrics,
 }
 
 impl Intake {
     /// An intake from a consumer.
-    pub fn new(consumer: Box<dyn Consumer>, bounds: IntakeBounds) -> Self {
-        Intake { consumer, bounds, in_flight: TaskTracker::new() }
+    pub fn new(consumer: Box<dyn Consumer>, bounds: IntakeBounds, metrics: Metrics) -> Self {
+        Intake { consumer, bounds, in_flight: TaskTracker::new(), metrics }
     }
 
     /// Waits for a delivery and takes what else is already here.
@@ -58,11 +62,6 @@ impl Intake {
         Taken::Batch(batch)
     }
 
-    /// How many deliveries are not settled yet.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
     /// Waits until everything taken is settled, then closes the channel: what was delivered but not taken is back in
     /// its queue, in order, when this returns.
     pub async fn finish(self) -> Result<(), TransportError> {
@@ -73,10 +72,11 @@ impl Intake {
 
     /// A receipt that counts as in flight until it is settled.
     fn counted(&self, mut delivery: Delivery) -> Delivery {
-        let token = self.in_flight.token();
-        let inner = delivery.receipt;
+        let (token, metrics, queue) = (self.in_flight.token(), self.metrics.clone(), Arc::clone(&delivery.queue));
+        let (inner, came) = (delivery.receipt, Instant::now());
         delivery.receipt = Receipt::new(move |verdict| {
             inner.settle(verdict);
+            metrics.delivery_settled(&queue, verdict, came.elapsed());
             drop(token);
         });
         delivery

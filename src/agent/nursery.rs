@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Spawns tasks that end at once when the agent is killed. Cheap to clone.
 #[derive(Clone)]
 pub struct Nursery {
-    tracker: TaskTracker,
     kill: CancellationToken,
     names: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -16,14 +14,14 @@ pub struct Nursery {
 impl Nursery {
     /// An empty nursery.
     pub fn new() -> Self {
-        Nursery { tracker: TaskTracker::new(), kill: CancellationToken::new(), names: Arc::default() }
+        Nursery { kill: CancellationToken::new(), names: Arc::default() }
     }
 
     /// Spawns a task under a name that an operator understands: `main queue notifications.info`.
     pub fn spawn(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         *self.names().entry(name.to_owned()).or_default() += 1;
         let (nursery, name, kill) = (self.clone(), name.to_owned(), self.kill.clone());
-        self.tracker.spawn(async move {
+        tokio::spawn(async move {
             kill.run_until_cancelled_owned(task).await;
             let mut names = nursery.names();
             if let Some(count) = names.get_mut(&name) {
@@ -38,12 +36,6 @@ impl Nursery {
     /// Drops every task where it stands, as a crash would.
     pub fn kill(&self) {
         self.kill.cancel();
-    }
-
-    /// Waits until no task is left.
-    pub async fn empty(&self) {
-        self.tracker.close();
-        self.tracker.wait().await;
     }
 
     /// The names of the tasks that are still there.

@@ -45,7 +45,7 @@ pub fn parts(
     let blueprint = blueprint.ok_or(complaints)?;
     let mut places = Vec::new();
     for url in &settings.intake.urls {
-        places.push(place(settings, url, Arc::new(broker(url))));
+        places.push(place(settings, url, Arc::new(broker(url)), &metrics));
     }
     let cluster = &settings.cluster;
     let coordinator: Arc<dyn Coordinator> = match cluster.backend.as_ref().filter(|_| cluster.workload_partitioning) {
@@ -81,7 +81,7 @@ pub fn in_process(
     Ok(Parts {
         group: settings.cluster.group.clone(),
         record: record(settings, member_id),
-        brokers: vec![place(settings, &settings.transport, Arc::new(broker.clone()))],
+        brokers: vec![place(settings, &settings.transport, Arc::new(broker.clone()), &metrics)],
         coordinator: Arc::new(group.clone()),
         blueprint,
         options: options(settings),
@@ -169,7 +169,7 @@ pub fn oslo_queues(rabbit: &Rabbit) -> OsloQueues {
     }
 }
 
-fn place(settings: &Settings, url: &TransportUrl, broker: Arc<dyn Broker>) -> BrokerPlace {
+fn place(settings: &Settings, url: &TransportUrl, broker: Arc<dyn Broker>, metrics: &Metrics) -> BrokerPlace {
     let intake = &settings.intake;
     let topology = topology::main_queues(&intake.exchanges, &intake.topics, &oslo_queues(&url.rabbit));
     let main_queues = topology.queues.iter().map(|queue| queue.name.clone()).collect();
@@ -182,7 +182,7 @@ fn place(settings: &Settings, url: &TransportUrl, broker: Arc<dyn Broker>) -> Br
         longest: url.rabbit.interval_max,
         ..LinkBackoff::default()
     };
-    BrokerPlace::new(Link::start(broker, backoff), topology, main_queues, consume_arguments)
+    BrokerPlace::new(Link::start(broker, backoff, metrics.clone()), topology, main_queues, consume_arguments)
 }
 
 fn options(settings: &Settings) -> AgentOptions {

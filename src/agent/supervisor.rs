@@ -220,7 +220,14 @@ impl Supervisor {
     /// Reads the group and gives what was read to the machine.
     async fn look(&mut self, term: &mut Term, next_view: &mut Instant) -> bool {
         *next_view = Instant::now() + self.ground.options.view_period;
-        match term.membership.view().await {
+        let lost = term.membership.lost();
+        let view = tokio::select! {
+            biased;
+            // A group that is silent must not keep us from hearing that our lease has run out.
+            () = lost.cancelled() => return false,
+            view = term.membership.view() => view,
+        };
+        match view {
             Ok(view) => {
                 let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
                 if ids != term.members {

@@ -92,7 +92,7 @@ pub async fn open(
             let exclusive = options.partitioned && options.main_queue_exclusive;
             let consumer = session.consume(queue, consume_options(place, options.main_prefetch, exclusive)).await?;
             Ok(Listener::Main(Box::new(MainListener {
-                intake: Intake::new(consumer, options.intake),
+                intake: Intake::new(consumer, options.intake, ground.metrics.clone()),
                 routes,
                 way,
                 parking: ground.parking.clone(),
@@ -105,7 +105,7 @@ pub async fn open(
             let session = ground.prepared(place, &now).await?;
             let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
             Ok(Listener::Pipeline(Box::new(PipelineListener {
-                intake: Intake::new(consumer, options.intake),
+                intake: Intake::new(consumer, options.intake, ground.metrics.clone()),
                 slot: Arc::clone(slot),
                 context: ground.sink_context(stop.clone()),
             })))

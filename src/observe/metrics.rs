@@ -71,7 +71,6 @@ struct Families {
     packets_sent: Series<1, Counter>,
     packets_sent_bytes: Series<1, Counter>,
     packets_received: Series<1, Counter>,
-    packet_repeats: Series<1, Counter>,
 
     opened: Counter,
     closed: Series<1, Counter>,
@@ -82,8 +81,6 @@ struct Families {
 
     link_up: Series<1, Gauge>,
     link_losses: Series<1, Counter>,
-    in_flight_messages: Series<1, Gauge>,
-    in_flight_bytes: Series<1, Gauge>,
 
     reloads: Series<1, Counter>,
     troubles: Series<1, Counter>,
@@ -124,7 +121,6 @@ impl Metrics {
             packets_sent: r.counters("packets_sent", ["pipeline"], "Packets confirmed by a pipeline queue"),
             packets_sent_bytes: r.counters("packets_sent_bytes", ["pipeline"], "Their size, in bytes"),
             packets_received: r.counters("packets_received", ["pipeline"], "Packets taken from a pipeline queue"),
-            packet_repeats: r.counters("packet_repeats", ["pipeline"], "Packets recognised as already handled"),
             opened: r.counter("queues_opened", "Pipeline queues taken over"),
             closed: r.counters("queues_closed", ["why"], "Pipeline queues given up"),
             owned: r.gauge("queues_owned", "Pipeline queues owned now"),
@@ -133,8 +129,6 @@ impl Metrics {
             lease_margin: r.gauge("lease_margin_seconds", "Time left in which the lease is surely ours, in seconds"),
             link_up: r.gauges("link_up", ["link"], "1 while the link to a server is up"),
             link_losses: r.counters("link_losses", ["link"], "Times a link that was up went down"),
-            in_flight_messages: r.gauges("in_flight_messages", ["link"], "Messages sent and not yet confirmed"),
-            in_flight_bytes: r.gauges("in_flight_bytes", ["link"], "Bytes sent and not yet confirmed"),
             troubles: r.counters("troubles", ["what"], "Steps of the agent that failed and are tried again"),
             reloads: r.counters("reloads", ["outcome"], "Reloads of the configuration: taken, unchanged or refused"),
             registry: Registry::default(),
@@ -267,15 +261,9 @@ impl Metrics {
         }
     }
 
-    /// A packet was recognised as one that had its effect already.
-    pub fn packet_repeated(&self, pipeline: &str, queue: &str) {
-        debug!(event = "packet.repeated", pipeline, queue);
-        self.0.packet_repeats.of([pipeline]).inc();
-    }
-
     // --- ownership ---
 
-    /// A pipeline queue was taken over; `owned` is how many there are now.
+    /// A queue was taken over; `owned` is how many there are now.
     pub fn queue_opened(&self, queue: &str, epoch: i64, owned: usize) {
         info!(event = "agent.queue.opened", queue, epoch, owned, "queue opened");
         self.0.opened.inc();
@@ -324,14 +312,6 @@ impl Metrics {
     pub fn link_forgotten(&self, link: &str) {
         debug!(event = "link.forgotten", link);
         self.0.link_up.forget([link]);
-        self.0.in_flight_messages.forget([link]);
-        self.0.in_flight_bytes.forget([link]);
-    }
-
-    /// What a link has sent and not seen confirmed.
-    pub fn in_flight(&self, link: &str, messages: usize, bytes: usize) {
-        self.0.in_flight_messages.of([link]).set(gauge_value(messages));
-        self.0.in_flight_bytes.of([link]).set(gauge_value(bytes));
     }
 
     // --- the agent's own steps: what fails is tried again ---

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Broker, Session, TransportError};
+use crate::observe::Metrics;
 
 /// A session that ends sooner than this counts as a failed attempt: a broker that takes us and throws us out again must
 /// not be asked a hundred times a second.
@@ -111,10 +112,10 @@ pub struct Link {
 
 impl Link {
     /// Starts to connect, and keeps at it until [`Link::stop`].
-    pub fn start(broker: Arc<dyn Broker>, backoff: Backoff) -> Link {
+    pub fn start(broker: Arc<dyn Broker>, backoff: Backoff, metrics: Metrics) -> Link {
         let (states, state) = watch::channel(LinkState::Connecting { failures: 0 });
         let link = Link { state, stop: CancellationToken::new(), broker: broker.name().into() };
-        tokio::spawn(Keeper { broker, backoff, states, stop: link.stop.clone() }.keep());
+        tokio::spawn(Keeper { broker, backoff, metrics, states, stop: link.stop.clone() }.keep());
         link
     }
 
@@ -176,6 +177,7 @@ impl Link {
 struct Keeper {
     broker: Arc<dyn Broker>,
     backoff: Backoff,
+    metrics: Metrics,
     states: watch::Sender<LinkState>,
     stop: CancellationToken,
 }
@@ -239,23 +241,18 @@ impl Keeper {
         }
     }
 
-    /// One transition: one line in the log, one change of the watch.
+    /// One transition: said once, and one change of the watch.
     fn turn(&self, to: LinkState) {
-        let (broker, from) = (self.broker.name(), self.states.borrow().name());
-        match &to {
-            LinkState::Connecting { failures } => {
-                tracing::debug!(name: "transport.link.connecting", broker, failures, "{from} => connecting");
-            }
-            LinkState::Up(_) => tracing::info!(name: "transport.link.up", broker, "{from} => up"),
+        let from = self.states.borrow().name();
+        let detail = match &to {
             LinkState::Waiting { until, cause } => {
-                let wait_ms = until.saturating_duration_since(Instant::now()).as_millis();
-                tracing::warn!(name: "transport.link.waiting", broker, wait_ms, cause, "{from} => waiting");
+                let wait = until.saturating_duration_since(Instant::now());
+                format!("{cause}; again in {:.1} s", wait.as_secs_f64())
             }
-            LinkState::Refused { cause, .. } => {
-                tracing::error!(name: "transport.link.refused", broker, cause, "{from} => refused");
-            }
-            LinkState::Stopped => tracing::info!(name: "transport.link.stopped", broker, "{from} => stopped"),
-        }
+            LinkState::Refused { cause, .. } => cause.clone(),
+            LinkState::Connecting { .. } | LinkState::Up(_) | LinkState::Stopped => String::new(),
+        };
+        self.metrics.link_changed(self.broker.name(), from, to.name(), &detail);
         self.states.send_replace(to);
     }
 }
@@ -306,7 +303,7 @@ mod tests {
         let broker = MemoryBroker::default();
         broker.stop();
         let counted = counted(&broker, None);
-        let link = Link::start(counted.clone(), BACKOFF);
+        let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
         tokio::time::sleep(Duration::from_secs(100)).await;
         let attempts = counted.1.lock().unwrap().len();
         assert!((6..=11).contains(&attempts), "{attempts}");
@@ -318,7 +315,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lost_session_is_followed_by_a_new_one() {
         let broker = MemoryBroker::default();
-        let link = Link::start(Arc::new(broker.clone()), BACKOFF);
+        let link = Link::start(Arc::new(broker.clone()), BACKOFF, Metrics::new());
         let first = link.session().await.unwrap();
         tokio::time::sleep(STEADY_AFTER).await;
         broker.stop();
@@ -334,7 +331,7 @@ mod tests {
     async fn sessions_that_end_at_once_do_not_become_a_hot_loop() {
         let broker = MemoryBroker::default();
         let counted = counted(&broker, None);
-        let link = Link::start(counted.clone(), BACKOFF);
+        let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
         let killer = tokio::spawn(async move {
             while let Ok(session) = link.session().await {
                 session.cut();
@@ -349,7 +346,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_shown_and_tried_again_at_the_longest_interval() {
         let counted = counted(&MemoryBroker::default(), Some(TransportError::Refused("wrong password".to_owned())));
-        let link = Link::start(counted.clone(), BACKOFF);
+        let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
         tokio::time::sleep(Duration::from_secs(65)).await;
         assert!(matches!(&*link.state().borrow(), LinkState::Refused { cause, .. } if cause == "wrong password"));
         assert_eq!(counted.1.lock().unwrap().len(), 3);

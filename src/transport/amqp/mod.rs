@@ -65,7 +65,7 @@ impl Broker for AmqpBroker {
         };
         if options.tls.as_ref().is_some_and(|tls| tls.ca_file.is_none()) {
             tracing::warn!(
-                name: "transport.tls.unverified",
+                event = "transport.tls.unverified",
                 broker = self.name_text(),
                 "TLS without ssl_ca_file: anybody can pose as the broker; set [oslo_messaging_rabbit] ssl_ca_file"
             );

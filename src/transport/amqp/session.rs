@@ -214,10 +214,10 @@ async fn watch(
         };
         match event {
             Some(Event::ConnectionBlocked(reason)) => {
-                tracing::warn!(name: "transport.blocked", broker, reason, "the broker takes no messages for now");
+                tracing::warn!(event = "transport.blocked", broker, reason, "the broker takes no messages for now");
             }
             Some(Event::ConnectionUnblocked) => {
-                tracing::info!(name: "transport.unblocked", broker, "the broker takes messages again");
+                tracing::info!(event = "transport.unblocked", broker, "the broker takes messages again");
             }
             Some(_) => {}
             None => break,

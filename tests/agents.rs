@@ -1,0 +1,490 @@
+//! Whole agents on the in-process broker and group, time paused: what is promised holds through what can go wrong.
+//!
+//! Publishers are `test://`: what they took, in order, is on the shelf, and their failures are scripted.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use nephoscope::agent::{Agent, Outcome, outside};
+use nephoscope::config;
+use nephoscope::coordination::MemoryGroup;
+use nephoscope::model::{Priority, Value};
+use nephoscope::observe::{Board, Metrics};
+use nephoscope::publish::{Batch, Context, PublishError};
+use nephoscope::transport::topology::{self, OsloQueues};
+use nephoscope::transport::{Broker, ConsumeOptions, MemoryBroker, Outgoing, Session};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const TTL: Duration = Duration::from_secs(10);
+/// Virtual time in which everything must have settled.
+const PATIENCE: Duration = Duration::from_secs(120);
+const RESOURCES: usize = 8;
+
+/// A broker, a group, and configuration files in a folder of their own.
+struct Lab {
+    folder: TempDir,
+    broker: MemoryBroker,
+    group: MemoryGroup,
+    context: Context,
+    session: Arc<dyn Session>,
+    partitioned: bool,
+    sent: usize,
+}
+
+impl Lab {
+    async fn new(partitioned: bool) -> Self {
+        let broker = MemoryBroker::new("memory");
+        let session = broker.connect().await.unwrap();
+        let target = topology::notify_target("cinder", "notifications", Priority::Info, &OsloQueues::default());
+        session.declare(&target.topology).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let lab = Lab {
+            folder,
+            group: MemoryGroup::new(TTL),
+            context: Context { metrics: Metrics::new(), ..Context::default() },
+            broker,
+            session,
+            partitioned,
+            sent: 0,
+        };
+        lab.write_pipeline("pipeline.yaml", "meters", &["test://samples"]);
+        lab.write_pipeline("event_pipeline.yaml", "events", &["test://events"]);
+        lab
+    }
+
+    fn write_pipeline(&self, file: &str, key: &str, publishers: &[&str]) {
+        let text = format!(
+            "sources:\n- name: source\n  {key}: ['*']\n  sinks: [sink]\nsinks:\n- name: sink\n  publishers: {publishers:?}\n"
+        );
+        std::fs::write(self.folder.path().join(file), text).unwrap();
+    }
+
+    fn settings(&self) -> config::Settings {
+        let folder = self.folder.path().display();
+        let sharing = match self.partitioned {
+            true => "workload_partitioning = true\npipeline_processing_queues = 4\n[coordination]\nbackend_url = etcd3://unused\n",
+            false => "",
+        };
+        let text = format!(
+            "[DEFAULT]\npipeline_cfg_file = {folder}/pipeline.yaml\nevent_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
+             [notification]\n{sharing}[nephoscope]\nparked_messages_max = 100\n"
+        );
+        let file: PathBuf = self.folder.path().join("ceilometer.conf");
+        std::fs::write(&file, text).unwrap();
+        let (settings, complaints) = config::load(&[file], &[]);
+        settings.unwrap_or_else(|| panic!("{complaints:?}"))
+    }
+
+    fn start(&self, id: &str) -> (Agent, Board) {
+        let board = Board::new();
+        let parts = outside::in_process(&self.settings(), id, &self.broker, &self.group, &self.context, board.clone());
+        (Agent::start(parts.unwrap_or_else(|complaints| panic!("{complaints:?}"))), board)
+    }
+
+    async fn publish(&self, body: Vec<u8>) {
+        let message = Outgoing {
+            exchange: "cinder".to_owned(),
+            routing_key: "notifications.info".to_owned(),
+            body: body.into(),
+            content_type: "application/json",
+            headers: BTreeMap::new(),
+        };
+        self.session.publish(message).await.unwrap().wait().await.unwrap();
+    }
+
+    /// Sends the next notifications: each resource's sizes count up.
+    async fn send(&mut self, count: usize) {
+        for n in self.sent..self.sent + count {
+            self.publish(notification(n)).await;
+        }
+        self.sent += count;
+    }
+
+    fn volumes(&self) -> Vec<(String, i64, String)> {
+        let samples = self.context.shelf.batches("samples").into_iter().flat_map(|batch| match batch {
+            Batch::Samples(samples) => samples,
+            Batch::Events(_) => panic!("events in the samples' publisher"),
+        });
+        samples
+            .map(|sample| match sample.volume {
+                Value::Int(volume) => (sample.resource_id.as_str().unwrap().to_owned(), volume, sample.id),
+                other => panic!("a volume that was not sent: {other:?}"),
+            })
+            .collect()
+    }
+
+    /// Waits (in virtual time) until queues are empty and settled.
+    async fn settle(&self) {
+        self.until("every queue is empty", || {
+            self.broker.queues().iter().filter(|q| !q.name.ends_with(".parked")).all(|q| q.ready == 0 && q.unacked == 0)
+        })
+        .await;
+    }
+
+    async fn until(&self, what: &str, so: impl Fn() -> bool) {
+        let give_up = tokio::time::Instant::now() + PATIENCE;
+        while !so() {
+            assert!(tokio::time::Instant::now() < give_up, "waited in vain until {what}: {:?}", self.broker.queues());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Every notification sent so far came out at least once, repeats carry the id of the first time, and after
+    /// dropping repeats the sizes of each resource only rise. How many repeats there were.
+    fn check(&self) -> usize {
+        let (mut ids, mut last, mut repeats) = (BTreeMap::new(), BTreeMap::new(), 0);
+        for (resource, volume, id) in self.volumes() {
+            match ids.get(&(resource.clone(), volume)) {
+                Some(known) => {
+                    assert_eq!(*known, id, "a repeat under another id");
+                    repeats += 1;
+                }
+                None => {
+                    let before = last.insert(resource.clone(), volume).unwrap_or(-1);
+                    assert!(before < volume, "{resource}: {volume} after {before}");
+                    ids.insert((resource, volume), id);
+                }
+            }
+        }
+        assert_eq!(ids.len(), self.sent, "lost {} of {}", self.sent - ids.len(), self.sent);
+        let events: BTreeSet<String> = self
+            .context
+            .shelf
+            .batches("events")
+            .into_iter()
+            .flat_map(|batch| match batch {
+                Batch::Events(events) => events,
+                Batch::Samples(_) => panic!("samples in the events' publisher"),
+            })
+            .map(|event| event.message_id.as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(events.len(), self.sent, "events lost");
+        repeats
+    }
+
+    fn parked(&self) -> usize {
+        let queues = self.broker.queues();
+        queues.iter().filter(|q| q.name.ends_with(".parked")).map(|q| q.ready).sum()
+    }
+}
+
+fn notification(n: usize) -> Vec<u8> {
+    let (resource, step) = (n % RESOURCES, n / RESOURCES);
+    format!(
+        r#"{{"message_id":"m-{n}","publisher_id":"volume.host","event_type":"volume.create.end","priority":"INFO",
+        "timestamp":"2026-01-01 00:00:00","payload":{{"volume_id":"r-{resource}","size":{step},"tenant_id":"t","user_id":"u"}}}}"#
+    )
+    .into_bytes()
+}
+
+fn owned(board: &Board) -> usize {
+    board.read().units.values().filter(|unit| unit.state == "running").count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_alone_publishes_everything_in_order() {
+    let mut lab = Lab::new(false).await;
+    let (agent, board) = lab.start("alone");
+    lab.send(200).await;
+    lab.settle().await;
+    assert_eq!(lab.check(), 0);
+    assert!(board.read().waiting_for.is_empty(), "{:?}", board.read().waiting_for);
+    agent.drain(TTL).await.unwrap();
+    assert_eq!(agent.ended().await, Outcome::Drained);
+    assert!(lab.broker.queues().iter().all(|q| q.consumers == 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_before_an_agent_runs_waits_for_it() {
+    let mut lab = Lab::new(true).await;
+    lab.send(50).await;
+    let _agents = [lab.start("a"), lab.start("b")];
+    lab.settle().await;
+    assert_eq!(lab.check(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_share_the_queues_evenly_and_a_join_moves_no_more_than_it_must() {
+    let lab = Lab::new(true).await;
+    let first = lab.start("a");
+    lab.until("the first owns all", || owned(&first.1) == 8).await;
+    let second = lab.start("b");
+    lab.until("both own half", || owned(&first.1) == 4 && owned(&second.1) == 4).await;
+    let before: BTreeSet<String> = second.1.read().units.into_keys().collect();
+    let third = lab.start("c");
+    lab.until("all three have some", || owned(&third.1) >= 2 && owned(&first.1) + owned(&second.1) + owned(&third.1) == 8).await;
+    let after: BTreeSet<String> = second.1.read().units.into_keys().collect();
+    assert!(after.is_subset(&before), "the second gave, and took nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_three_is_killed_under_load() {
+    let mut lab = Lab::new(true).await;
+    let mut agents = BTreeMap::from(["a", "b", "c"].map(|id| (id, lab.start(id))));
+    lab.until("all own some", || agents.values().all(|(_, board)| owned(board) > 0)).await;
+    for round in 0..10 {
+        lab.send(100).await;
+        if round == 4 {
+            let main = agents.iter().find(|(_, (_, board))| board.read().main_queues.iter().any(|q| q == "notifications.info"));
+            let victim = *main.unwrap().0;
+            agents.remove(victim).unwrap().0.kill();
+            lab.group.kill(victim);
+        }
+    }
+    lab.settle().await;
+    lab.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_three_leaves_in_order_and_nothing_is_repeated() {
+    let mut lab = Lab::new(true).await;
+    let mut agents = BTreeMap::from(["a", "b", "c"].map(|id| (id, lab.start(id))));
+    lab.until("all own some", || agents.values().all(|(_, board)| owned(board) > 0)).await;
+    lab.send(300).await;
+    let (leaver, _) = agents.remove("b").unwrap();
+    let (drained, ()) = tokio::join!(leaver.drain(TTL), lab.send(300));
+    drained.unwrap();
+    lab.settle().await;
+    assert_eq!(lab.check(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_is_away_for_a_while_and_nothing_is_lost() {
+    for partitioned in [false, true] {
+        let mut lab = Lab::new(partitioned).await;
+        let away = || PublishError::Retry { cause: "503".to_owned(), after: None };
+        (0..5).for_each(|_| lab.context.shelf.answer_next("samples", away()));
+        let _agent = lab.start("a");
+        lab.send(100).await;
+        lab.settle().await;
+        assert_eq!(lab.check(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_publisher_holds_only_its_own_sink() {
+    let mut lab = Lab::new(true).await;
+    let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(60)) };
+    (0..8).for_each(|_| lab.context.shelf.answer_next("samples", away()));
+    let _agent = lab.start("a");
+    lab.send(20).await;
+    let began = tokio::time::Instant::now();
+    lab.until("all events are out", || lab.context.shelf.batches("events").iter().map(Batch::len).sum::<usize>() == 20).await;
+    assert!(began.elapsed() < Duration::from_secs(20), "events waited {:?} for samples", began.elapsed());
+    lab.settle().await;
+    assert_eq!(lab.check(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_refuses_one_record_and_its_neighbours_are_kept() {
+    let mut lab = Lab::new(false).await;
+    lab.send(10).await;
+    lab.context.shelf.answer_next("samples", PublishError::Refuse { which: vec![3], cause: "400".to_owned() });
+    let _agent = lab.start("a");
+    lab.settle().await;
+    assert_eq!(lab.parked(), 1);
+    // The shelf keeps only what it answered with Ok; the record parked is one of ten, its neighbours were accepted.
+    let consumer = lab.session.consume("nephoscope.ceilometer.parked", consume()).await;
+    let delivery = consumer.unwrap().next().await.unwrap();
+    assert_eq!(delivery.headers["x-nephoscope-kind"], "refused");
+    assert!(delivery.headers["x-nephoscope-reason"].contains("400"), "{:?}", delivery.headers);
+    assert!(String::from_utf8_lossy(&delivery.body).contains(r#""resource_id":"r-3""#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_at_its_end_stops_the_agent_and_loses_nothing() {
+    let mut lab = Lab::new(true).await;
+    lab.context.shelf.answer_next("samples", PublishError::Stop { cause: "the disk is gone".to_owned() });
+    let (agent, _) = lab.start("a");
+    lab.send(10).await;
+    let Outcome::Failed(why) = agent.ended().await else { panic!("it went on") };
+    assert!(why.contains("the disk is gone"), "{why}");
+    agent.kill();
+    lab.group.kill("a");
+    let _next = lab.start("b");
+    lab.settle().await;
+    lab.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_is_parked_with_its_reason_and_hurts_no_neighbour() {
+    let poison: [&[u8]; 7] = [
+        b"\xff\xfe",
+        b"not json",
+        b"[]",
+        br#"{"oslo.version":"9.9","oslo.message":"{}"}"#,
+        br#"{"oslo.version":"2.0","oslo.message":"["}"#,
+        br#"{"message_id":"x","event_type":"e","priority":"BOGUS","payload":{}}"#,
+        br#"{"message_id":"x","event_type":"e","priority":null,"payload":{}}"#,
+    ];
+    for partitioned in [false, true] {
+        let mut lab = Lab::new(partitioned).await;
+        let _agent = lab.start("a");
+        for body in poison {
+            lab.send(5).await;
+            lab.publish(body.to_vec()).await;
+        }
+        // A definition fails on this one; its neighbours do not notice.
+        lab.publish(br#"{"message_id":"y","event_type":"http.request","priority":"SAMPLE","payload":null}"#.to_vec()).await;
+        lab.send(5).await;
+        lab.settle().await;
+        assert_eq!(lab.check(), 0);
+        assert_eq!(lab.parked(), poison.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_parking_queue_is_full_and_what_cannot_be_parked_waits() {
+    let mut lab = Lab::new(false).await;
+    let _agent = lab.start("a");
+    for _ in 0..101 {
+        lab.publish(b"poison".to_vec()).await;
+    }
+    lab.until("the parking queue is full", || lab.parked() == 100).await;
+    let waiting = || lab.broker.queues().iter().find(|q| q.name == "notifications.info").map_or(0, |q| q.ready + q.unacked);
+    assert_eq!(waiting(), 1, "one is neither parked nor lost");
+    // A person takes them away.
+    let mut consumer = lab.session.consume("nephoscope.ceilometer.parked", consume()).await.unwrap();
+    for _ in 0..100 {
+        consumer.next().await.unwrap().receipt.settle(nephoscope::model::Verdict::Kept);
+    }
+    lab.until("the last one is parked", || waiting() == 0).await;
+    lab.send(5).await;
+    lab.settle().await;
+    lab.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_broker_stops_and_starts_again() {
+    for partitioned in [false, true] {
+        let mut lab = Lab::new(partitioned).await;
+        let _agent = lab.start("a");
+        lab.send(100).await;
+        lab.broker.stop();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        lab.broker.start();
+        lab.session = lab.broker.connect().await.unwrap();
+        // The main queue is not durable, as by default: what was in it is the broker's loss. From here on all is owed.
+        let target = topology::notify_target("cinder", "notifications", Priority::Info, &OsloQueues::default());
+        lab.session.declare(&target.topology).await.unwrap();
+        let before = lab.volumes().len();
+        lab.send(100).await;
+        lab.settle().await;
+        let fresh: BTreeSet<_> = lab.volumes().into_iter().map(|(resource, volume, _)| (resource, volume)).collect();
+        for n in 100..200 {
+            assert!(fresh.contains(&(format!("r-{}", n % RESOURCES), i64::try_from(n / RESOURCES).unwrap())), "{n} is lost");
+        }
+        assert!(before <= 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_group_is_away_and_owners_go_on_until_their_lease_runs_out() {
+    let mut lab = Lab::new(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    lab.group.set_away(true);
+    lab.send(50).await;
+    lab.settle().await;
+    lab.check();
+    tokio::time::sleep(2 * TTL).await;
+    lab.send(50).await;
+    lab.group.set_away(false);
+    lab.settle().await;
+    lab.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_process_with_a_live_id_is_refused() {
+    let lab = Lab::new(true).await;
+    let (_first, board) = lab.start("twin");
+    lab.until("the first owns all", || owned(&board) == 8).await;
+    let (second, _) = lab.start("twin");
+    let Outcome::Failed(why) = second.ended().await else { panic!("two of one id") };
+    assert!(why.contains("twin") && why.contains("member_id"), "{why}");
+    assert_eq!(owned(&board), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_one_sink_and_touches_no_listener() {
+    let mut lab = Lab::new(true).await;
+    let (agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    lab.send(50).await;
+    lab.settle().await;
+    let epochs = board.read().units;
+    lab.write_pipeline("pipeline.yaml", "meters", &["test://others"]);
+    let (next, complaints) = agent.prepare(&lab.settings(), &lab.context).await;
+    assert!(complaints.is_empty(), "{complaints:?}");
+    assert_eq!(agent.reload(next.unwrap()).await, 1);
+    lab.send(50).await;
+    lab.settle().await;
+    assert_eq!(lab.volumes().len(), 50);
+    assert_eq!(lab.context.shelf.batches("others").iter().map(Batch::len).sum::<usize>(), 50);
+    assert_eq!(board.read().units, epochs, "every queue is still open under its epoch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_with_wrong_files_keeps_the_old_configuration() {
+    let mut lab = Lab::new(false).await;
+    let (agent, _) = lab.start("a");
+    lab.write_pipeline("pipeline.yaml", "meters", &["nowhere://"]);
+    std::fs::write(lab.folder.path().join("event_pipeline.yaml"), "sources: [").unwrap();
+    let (next, complaints) = agent.prepare(&lab.settings(), &lab.context).await;
+    assert!(next.is_none());
+    assert!(complaints.len() >= 2, "all complaints at once: {complaints:?}");
+    lab.send(10).await;
+    lab.settle().await;
+    lab.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_adds_a_sink_and_takes_one_away() {
+    let mut lab = Lab::new(true).await;
+    let (agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    let text = "sources: [{name: s, meters: ['*'], sinks: [sink, more]}]\n\
+        sinks: [{name: sink, publishers: ['test://samples']}, {name: more, publishers: ['test://more']}]\n";
+    std::fs::write(lab.folder.path().join("pipeline.yaml"), text).unwrap();
+    let (next, _) = agent.prepare(&lab.settings(), &lab.context).await;
+    agent.reload(next.unwrap()).await;
+    lab.until("the new sink's queues are open", || owned(&board) == 12).await;
+    lab.send(40).await;
+    lab.settle().await;
+    assert_eq!(lab.check(), 0);
+    assert_eq!(lab.context.shelf.batches("more").iter().map(Batch::len).sum::<usize>(), 40);
+    lab.write_pipeline("pipeline.yaml", "meters", &["test://samples"]);
+    let (next, _) = agent.prepare(&lab.settings(), &lab.context).await;
+    agent.reload(next.unwrap()).await;
+    lab.until("the sink's queues are closed", || owned(&board) == 8).await;
+    lab.send(40).await;
+    lab.settle().await;
+    assert_eq!(lab.check(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_past_its_deadline_names_who_is_busy_and_gives_everything_back() {
+    let mut lab = Lab::new(false).await;
+    let (agent, _) = lab.start("a");
+    lab.send(5).await;
+    lab.settle().await;
+    lab.check();
+    // The group does not let go: leaving hangs until its call times out; the deadline is shorter than that.
+    let slow = PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(3600)) };
+    lab.context.shelf.answer_next("samples", slow);
+    lab.send(5).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // A publisher that is away does not hold up a stop: its batch goes back at once.
+    agent.drain(Duration::from_secs(5)).await.unwrap();
+    let ready: usize = lab.broker.queues().iter().filter(|q| q.name == "notifications.info").map(|q| q.ready).sum();
+    assert_eq!(ready, 5, "returned");
+    let _next = lab.start("b");
+    lab.settle().await;
+    lab.check();
+}
+
+fn consume() -> ConsumeOptions {
+    ConsumeOptions { prefetch_messages: 1_000, exclusive: false, arguments: BTreeMap::new() }
+}
