@@ -6,7 +6,7 @@
 use nephoscope::agent::{Agent, Outcome, outside};
 use nephoscope::config;
 use nephoscope::coordination::MemoryGroup;
-use nephoscope::model::{Priority, Value};
+use nephoscope::model::{Priority, Severity, Value};
 use nephoscope::observe::{Board, Metrics};
 use nephoscope::publish::{Batch, Context, PublishError};
 use nephoscope::transport::topology::{self, OsloQueues};
@@ -266,8 +266,8 @@ async fn a_publisher_is_away_for_a_while_and_nothing_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_publisher_holds_only_its_own_sink() {
     let mut lab = Lab::new(true).await;
-    let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(60)) };
-    (0..8).for_each(|_| lab.context.shelf.answer_next("samples", away()));
+    let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(25)) };
+    (0..2).for_each(|_| lab.context.shelf.answer_next("samples", away()));
     let _agent = lab.start("a");
     lab.send(20).await;
     let began = tokio::time::Instant::now();
@@ -417,8 +417,7 @@ async fn a_reload_changes_one_sink_and_touches_no_listener() {
     let epochs = board.read().units;
     lab.write_pipeline("pipeline.yaml", "meters", &["test://others"]);
     let (next, complaints) = agent.prepare(&lab.settings(), &lab.context).await;
-    assert!(complaints.is_empty(), "{complaints:?}");
-    assert_eq!(agent.reload(next.unwrap()).await, 1);
+    assert_eq!(agent.reload(next.unwrap_or_else(|| panic!("{complaints:?}"))).await, 1);
     lab.send(50).await;
     lab.settle().await;
     assert_eq!(lab.volumes().len(), 50);
@@ -434,7 +433,8 @@ async fn a_reload_with_wrong_files_keeps_the_old_configuration() {
     std::fs::write(lab.folder.path().join("event_pipeline.yaml"), "sources: [").unwrap();
     let (next, complaints) = agent.prepare(&lab.settings(), &lab.context).await;
     assert!(next.is_none());
-    assert!(complaints.len() >= 2, "all complaints at once: {complaints:?}");
+    let errors = complaints.iter().filter(|c| c.severity == Severity::Error).count();
+    assert_eq!(errors, 2, "both files at once: {complaints:?}");
     lab.send(10).await;
     lab.settle().await;
     lab.check();

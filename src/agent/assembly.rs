@@ -7,8 +7,8 @@ use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
 use crate::config::{self, Settings};
-use crate::convert::{ConvertOptions, Converter, Repairs, Reserved};
-use crate::model::{Complaint, Place, Priority, Severity};
+use crate::convert::{ConvertOptions, Converter, Repairs, Reserved, Sources};
+use crate::model::{Complaint, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, Publisher};
 use crate::transport::dispatch::{Dispatcher, Rule};
@@ -33,14 +33,14 @@ impl Blueprint {
         previous: Option<&Blueprint>,
     ) -> (Option<Blueprint>, Vec<Complaint>) {
         let (read, mut complaints) = read(settings);
-        let Some(read) = read else { return (None, complaints) };
         let mut publishers = Publishers::new();
         for plan in &read.plans {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
         }
-        if complaints.iter().any(|c| c.severity == Severity::Error) {
+        let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
+        let (Some(converter), Some(slots), false) = (read.converter, read.slots, wrong) else {
             return (None, complaints);
-        }
+        };
         let mut drawing = Drawing { previous, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
         let (mut sample_pipelines, mut event_pipelines) = (Vec::new(), Vec::new());
         for plan in &read.plans {
@@ -51,8 +51,7 @@ impl Blueprint {
             }
         }
         let Drawing { sinks, replacements, .. } = drawing;
-        let Read { converter, dispatcher, slots, .. } = read;
-        let routes = Routes { dispatcher, converter, sample_pipelines, event_pipelines, sinks, slots };
+        let routes = Routes { dispatcher: read.dispatcher, converter, sample_pipelines, event_pipelines, sinks, slots };
         (Some(Blueprint { routes: Arc::new(routes), replacements, publishers }), complaints)
     }
 
@@ -84,18 +83,15 @@ impl Blueprint {
 /// The converter alone, for commands that publish nothing.
 pub fn converter(settings: &Settings) -> (Option<Converter>, Vec<Complaint>) {
     let (definitions, mut complaints) = config::definitions::read(settings);
-    let converter = definitions.and_then(|definitions| {
-        let (converter, more) = Converter::build(&sources(&definitions), convert_options(settings));
-        complaints.extend(more);
-        converter
-    });
-    (converter, complaints)
+    let converter = convert(settings, definitions.meters, definitions.events, &mut complaints);
+    let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
+    (converter.filter(|_| !wrong), complaints)
 }
 
 /// Everything there is to complain about in the files that the settings name, without building anything.
 pub fn check(settings: &Settings) -> Vec<Complaint> {
     let (read, mut complaints) = read(settings);
-    for (plan, sink, publisher) in read.iter().flat_map(|read| &read.plans).flat_map(publishers_of) {
+    for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
         if let Err(error) = publish::check(&publisher.url, publish_kind(plan.kind)) {
             complaints.push(Complaint::error(&publisher.place, format!("sink {}: {error}", sink.name)));
         }
@@ -103,20 +99,17 @@ pub fn check(settings: &Settings) -> Vec<Complaint> {
     complaints
 }
 
-/// What the definition files say.
+/// What the definition files say, as far as they could be understood: what is missing is an error among the complaints.
 struct Read {
-    converter: Converter,
+    converter: Option<Converter>,
     plans: Vec<Plan>,
     dispatcher: Dispatcher,
-    slots: SlotTable,
+    slots: Option<SlotTable>,
 }
 
 /// Reads everything that is not publishers.
-fn read(settings: &Settings) -> (Option<Read>, Vec<Complaint>) {
+fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
     let (definitions, mut complaints) = config::definitions::read(settings);
-    let Some(definitions) = definitions else { return (None, complaints) };
-    let (converter, more) = Converter::build(&sources(&definitions), convert_options(settings));
-    complaints.extend(more);
     let mut plans = Vec::new();
     for (kind, node) in [
         (pipeline::Kind::Samples, &definitions.pipeline),
@@ -131,6 +124,26 @@ fn read(settings: &Settings) -> (Option<Read>, Vec<Complaint>) {
             None => {}
         }
     }
+    let converter = convert(settings, definitions.meters, definitions.events, &mut complaints);
+    let dispatcher = dispatcher(settings, &mut complaints);
+    let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
+    let written = Place { file: "[notification] pipeline_processing_queues".into(), line: 0 };
+    let slots = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
+    (Read { converter, plans, dispatcher, slots }, complaints)
+}
+
+fn convert(
+    settings: &Settings,
+    meters: Vec<Node>,
+    events: Option<Node>,
+    complaints: &mut Vec<Complaint>,
+) -> Option<Converter> {
+    let (converter, more) = Converter::build(&Sources { meters, events: events? }, convert_options(settings));
+    complaints.extend(more);
+    converter
+}
+
+fn dispatcher(settings: &Settings, complaints: &mut Vec<Complaint>) -> Dispatcher {
     let written = Place { file: "[nephoscope] accept_notifications".into(), line: 0 };
     let mut rules = Vec::new();
     for text in &settings.intake.accept_notifications {
@@ -139,20 +152,7 @@ fn read(settings: &Settings) -> (Option<Read>, Vec<Complaint>) {
             Err(error) => complaints.push(Complaint::error(&written, format!("{text:?}: {error}"))),
         }
     }
-    let dispatcher = Dispatcher::new(rules);
-    let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
-    let written = Place { file: "[notification] pipeline_processing_queues".into(), line: 0 };
-    let slots = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
-    let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
-    let read = match (converter, slots) {
-        (Some(converter), Some(slots)) if !wrong => Some(Read { converter, plans, dispatcher, slots }),
-        _ => None,
-    };
-    (read, complaints)
-}
-
-fn sources(definitions: &config::definitions::Definitions) -> crate::convert::Sources {
-    crate::convert::Sources { meters: definitions.meters.clone(), events: definitions.events.clone() }
+    Dispatcher::new(rules)
 }
 
 fn convert_options(settings: &Settings) -> ConvertOptions {

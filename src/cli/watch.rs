@@ -35,8 +35,8 @@ impl Watch {
 
 fn look(settings: &Settings) -> BTreeMap<PathBuf, Option<(SystemTime, u64)>> {
     let (definitions, _) = config::definitions::read(settings);
-    let watched = definitions.map(|d| d.watched).unwrap_or_default();
-    watched
+    definitions
+        .watched
         .into_iter()
         .map(|path| {
             let meta = std::fs::metadata(&path).ok();

@@ -18,23 +18,23 @@ const METERS_DIR: &str = "/etc/ceilometer/meters.d";
 /// How the folder of definitions inside Ceilometer's own package ends: the shipped ones stand for it.
 const PACKAGED_METERS: &str = "ceilometer/data/meters.d";
 
-/// All definition files, read.
+/// The definition files, as far as they could be read: what could not is an error among the complaints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definitions {
     /// Files of meter definitions, in the order in which they count (the first definition of a name wins).
     pub meters: Vec<Node>,
     /// Event definitions.
-    pub events: Node,
-    /// `pipeline.yaml`; `None` where there are to be no samples.
+    pub events: Option<Node>,
+    /// `pipeline.yaml`; `None` also where there are to be no samples.
     pub pipeline: Option<Node>,
-    /// `event_pipeline.yaml`; `None` where there are to be no events.
+    /// `event_pipeline.yaml`; `None` also where there are to be no events.
     pub event_pipeline: Option<Node>,
     /// The files that were read, and the folders that were listed: a change of one is a change of configuration.
     pub watched: Vec<PathBuf>,
 }
 
-/// Finds and reads what the settings name. All complaints at once; no definitions if a file cannot be had.
-pub fn read(settings: &Settings) -> (Option<Definitions>, Vec<Complaint>) {
+/// Finds and reads what the settings name. All complaints at once.
+pub fn read(settings: &Settings) -> (Definitions, Vec<Complaint>) {
     let mut reading = Reading { search: &settings.sources.search, watched: Vec::new(), complaints: Vec::new() };
     let meters = reading.meters(settings);
     let events = reading.one(&settings.conversion.event_definitions_file, "event_definitions.yaml", SHIPPED_EVENTS);
@@ -43,30 +43,9 @@ pub fn read(settings: &Settings) -> (Option<Definitions>, Vec<Complaint>) {
     let event_pipeline =
         wanted.events.then(|| reading.one(&wanted.events_file, "event_pipeline.yaml", SHIPPED_EVENT_PIPELINE));
     let Reading { watched, complaints, .. } = reading;
-    let lacks = |node: &Option<Option<Node>>| matches!(node, Some(None));
-    let whole = !lacks(&pipeline) && !lacks(&event_pipeline);
-    let definitions = match (meters, events, whole) {
-        (Some(meters), Some(events), true) => Some(Definitions {
-            meters,
-            events,
-            pipeline: pipeline.flatten(),
-            event_pipeline: event_pipeline.flatten(),
-            watched,
-        }),
-        _ => None,
-    };
+    let definitions =
+        Definitions { meters, events, pipeline: pipeline.flatten(), event_pipeline: event_pipeline.flatten(), watched };
     (definitions, complaints)
-}
-
-/// The shipped definitions alone, as if no file were found.
-pub fn shipped() -> Result<Definitions, Complaint> {
-    Ok(Definitions {
-        meters: vec![yaml::read("shipped meters.yaml", SHIPPED_METERS)?],
-        events: yaml::read("shipped event_definitions.yaml", SHIPPED_EVENTS)?,
-        pipeline: Some(yaml::read("shipped pipeline.yaml", SHIPPED_PIPELINE)?),
-        event_pipeline: Some(yaml::read("shipped event_pipeline.yaml", SHIPPED_EVENT_PIPELINE)?),
-        watched: Vec::new(),
-    })
 }
 
 struct Reading<'s> {
@@ -122,7 +101,7 @@ impl Reading<'_> {
     }
 
     /// All meter definitions; `None` if one of the files cannot be had, or there is none.
-    fn meters(&mut self, settings: &Settings) -> Option<Vec<Node>> {
+    fn meters(&mut self, settings: &Settings) -> Vec<Node> {
         let conversion = &settings.conversion;
         let mut files = Vec::new();
         if let Some(name) = &conversion.meter_definitions_file {
@@ -148,9 +127,8 @@ impl Reading<'_> {
             let place = Place { file: shown(dirs).into(), line: 0 };
             let text = "holds no *.yaml: there would be no meters; remove [meter] meter_definitions_dirs to use the shipped ones";
             self.complaints.push(Complaint::error(&place, text));
-            return None;
         }
-        files.into_iter().collect()
+        files.into_iter().flatten().collect()
     }
 
     /// `*.yaml` of a folder, by name.
