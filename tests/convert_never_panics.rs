@@ -40,7 +40,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
             prop::collection::vec(("[a-z_]{1,8}", inner), 0..4)
-                .prop_map(|pairs| Value::Dict(Dict::from_iter(pairs.into_iter().map(|(k, v)| (k, v))))),
+                .prop_map(|pairs| Value::Dict(pairs.into_iter().collect::<Dict>())),
         ]
     })
 }

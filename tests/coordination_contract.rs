@@ -1,6 +1,6 @@
 //! What every coordination backend must do: one suite, against the in-process group on a paused clock and against a
 //! real etcd.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod rig;
 
@@ -259,7 +259,7 @@ async fn the_backend_freezes_and_the_member_knows_at_its_deadline(ground: Ground
         match ground.join("a").await {
             Ok(again) => break again,
             Err(CoordinationError::IdTaken(_) | CoordinationError::Away { .. }) => {
-                sleep(Duration::from_millis(100)).await
+                sleep(Duration::from_millis(100)).await;
             }
             Err(other) => panic!("{other}"),
         }
@@ -295,7 +295,7 @@ fn on_etcd<F: Future<Output = ()>>(name: &str, own: bool, case: impl FnOnce(Grou
     let ground =
         Ground::Etcd { url: format!("etcd3://{endpoint}"), group: format!("{name}-{}", since.as_nanos()), own };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { timeout(Duration::from_secs(60), case(ground)).await.expect("hangs") });
+    runtime.block_on(async { timeout(Duration::from_mins(1), case(ground)).await.expect("hangs") });
 }
 
 macro_rules! contract {

@@ -15,7 +15,7 @@ const WAITING_BATCHES_MAX: usize = 4;
 const PARCELS_AT_ONCE_MAX: usize = 1_000;
 
 /// The workers of the sinks, by name; made when something first comes for them.
-pub struct DirectSinks {
+pub(super) struct DirectSinks {
     workers: Mutex<HashMap<Arc<str>, mpsc::Sender<Vec<Parcel>>>>,
     ground: Arc<Ground>,
     context: SinkContext,
@@ -23,12 +23,12 @@ pub struct DirectSinks {
 
 impl DirectSinks {
     /// No workers yet; `give_up` ends the waiting for publishers that are away.
-    pub fn new(ground: Arc<Ground>, give_up: CancellationToken) -> Self {
+    pub(super) fn new(ground: Arc<Ground>, give_up: CancellationToken) -> Self {
         DirectSinks { workers: Mutex::default(), context: ground.sink_context(give_up), ground }
     }
 
     /// Hands parcels to a sink and waits for room; `false` when the sink can take no more.
-    pub async fn hand_over(&self, slot: &Arc<SinkSlot>, parcels: Vec<Parcel>) -> bool {
+    pub(super) async fn hand_over(&self, slot: &Arc<SinkSlot>, parcels: Vec<Parcel>) -> bool {
         let worker = self.worker(slot);
         worker.send(parcels).await.is_ok()
     }

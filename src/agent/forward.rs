@@ -14,10 +14,10 @@ use crate::observe::Metrics;
 use crate::transport::{Confirmation, Outgoing, Session, TransportError};
 
 /// Packets published and not confirmed yet, at most; the session bounds their bytes.
-pub const UNCONFIRMED_PACKETS_MAX: usize = 1_024;
+pub(super) const UNCONFIRMED_PACKETS_MAX: usize = 1_024;
 
 /// Publishes what one main-queue listener converts. Bound to one session: a lost one ends the listener.
-pub struct Forwarder {
+pub(super) struct Forwarder {
     session: Arc<dyn Session>,
     group: Arc<str>,
     member: Arc<str>,
@@ -28,7 +28,7 @@ pub struct Forwarder {
 }
 
 /// A published packet and what hangs on its confirm.
-pub struct Sent {
+pub(super) struct Sent {
     queue: String,
     bytes: usize,
     confirmation: Confirmation,
@@ -36,7 +36,7 @@ pub struct Sent {
 }
 
 /// What one listener says of itself in its packets.
-pub struct Sender {
+pub(super) struct Sender {
     /// The group's name, part of the names of queues.
     pub group: Arc<str>,
     /// The member id.
@@ -47,7 +47,7 @@ pub struct Sender {
 
 impl Forwarder {
     /// A forwarder, and the confirms that [`settle_confirmed`] must be run on.
-    pub fn new(session: Arc<dyn Session>, sender: Sender, bounds: PacketBounds) -> (Self, mpsc::Receiver<Sent>) {
+    pub(super) fn new(session: Arc<dyn Session>, sender: Sender, bounds: PacketBounds) -> (Self, mpsc::Receiver<Sent>) {
         let (unconfirmed, confirms) = mpsc::channel(UNCONFIRMED_PACKETS_MAX);
         let Sender { group, member, epoch } = sender;
         (Forwarder { session, group, member, epoch, bounds, sequences: HashMap::new(), unconfirmed }, confirms)
@@ -56,7 +56,7 @@ impl Forwarder {
     /// Publishes what a batch of notifications yielded: one packet per pipeline queue, more where the bounds ask for it.
     ///
     /// An error means that the session is over; every receipt that is not confirmed goes back by itself.
-    pub async fn forward(
+    pub(super) async fn forward(
         &mut self,
         routes: &Routes,
         yielded: Vec<(usize, Fragment, Receipt)>,
@@ -119,7 +119,7 @@ async fn send(
 }
 
 /// Settles receipts as the broker confirms the packets they hang on; ends when the forwarder is gone and all is known.
-pub async fn settle_confirmed(mut confirms: mpsc::Receiver<Sent>, metrics: Metrics) {
+pub(super) async fn settle_confirmed(mut confirms: mpsc::Receiver<Sent>, metrics: Metrics) {
     while let Some(Sent { queue, bytes, confirmation, receipts }) = confirms.recv().await {
         match confirmation.wait().await {
             Ok(()) => {

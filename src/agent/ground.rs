@@ -21,7 +21,7 @@ use crate::transport::{Argument, Session, Topology, TransportError};
 const GENERATION: u64 = 1;
 
 /// The name of a sink's `n`th pipeline queue.
-pub fn pipeline_queue(group: &str, sink: &str, n: u16) -> String {
+pub(super) fn pipeline_queue(group: &str, sink: &str, n: u16) -> String {
     topology::pipeline_queue_name(group, sink, GENERATION, u32::from(n))
 }
 
@@ -63,8 +63,11 @@ pub struct BrokerPlace {
     /// Arguments of consumers on it.
     pub consume_arguments: BTreeMap<String, Argument>,
     /// The session in which everything was declared, for these sinks.
-    prepared: Mutex<Option<(Arc<dyn Session>, Vec<Arc<str>>)>>,
+    prepared: Mutex<Option<Prepared>>,
 }
+
+/// A session, and the sinks whose queues were declared in it.
+type Prepared = (Arc<dyn Session>, Vec<Arc<str>>);
 
 impl BrokerPlace {
     /// A broker on which nothing is declared yet.
@@ -79,7 +82,7 @@ impl BrokerPlace {
 }
 
 /// The ground.
-pub struct Ground {
+pub(super) struct Ground {
     /// The group's name.
     pub group: Arc<str>,
     /// This member's id.
@@ -100,18 +103,22 @@ pub struct Ground {
 
 impl Ground {
     /// A publisher is at its end.
-    pub fn died(&self, dead: Dead) {
+    pub(super) fn died(&self, dead: Dead) {
         // One is enough to stop the agent; a second finds no room and needs none.
         let _full_or_gone = self.deaths.try_send(dead);
     }
 
     /// The broker with the pipeline queues.
-    pub fn first_broker(&self) -> &BrokerPlace {
+    pub(super) fn first_broker(&self) -> &BrokerPlace {
         &self.brokers[0]
     }
 
     /// The present session of a broker, with everything declared in it that the routes need.
-    pub async fn prepared(&self, place: &BrokerPlace, routes: &Routes) -> Result<Arc<dyn Session>, TransportError> {
+    pub(super) async fn prepared(
+        &self,
+        place: &BrokerPlace,
+        routes: &Routes,
+    ) -> Result<Arc<dyn Session>, TransportError> {
         let session = place.link.current().ok_or_else(|| TransportError::Away {
             broker: place.link.name().to_owned(),
             cause: "not connected".to_owned(),
@@ -148,7 +155,7 @@ impl Ground {
     }
 
     /// What a sink needs, with a token that ends its waiting.
-    pub fn sink_context(&self, stop: CancellationToken) -> SinkContext {
+    pub(super) fn sink_context(&self, stop: CancellationToken) -> SinkContext {
         SinkContext {
             parking: self.parking.clone(),
             metrics: self.metrics.clone(),

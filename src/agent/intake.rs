@@ -19,7 +19,7 @@ pub struct IntakeBounds {
 }
 
 /// What the next look at the queue gave.
-pub enum Taken {
+pub(super) enum Taken {
     /// At least one delivery, in order.
     Batch(Vec<Delivery>),
     /// The listener was asked to stop.
@@ -29,7 +29,7 @@ pub enum Taken {
 }
 
 /// A consumer and the count of what it gave that is not settled yet.
-pub struct Intake {
+pub(super) struct Intake {
     consumer: Box<dyn Consumer>,
     bounds: IntakeBounds,
     in_flight: TaskTracker,
@@ -38,12 +38,12 @@ pub struct Intake {
 
 impl Intake {
     /// An intake from a consumer.
-    pub fn new(consumer: Box<dyn Consumer>, bounds: IntakeBounds, metrics: Metrics) -> Self {
+    pub(super) fn new(consumer: Box<dyn Consumer>, bounds: IntakeBounds, metrics: Metrics) -> Self {
         Intake { consumer, bounds, in_flight: TaskTracker::new(), metrics }
     }
 
     /// Waits for a delivery and takes what else is already here.
-    pub async fn next(&mut self, stop: &CancellationToken) -> Taken {
+    pub(super) async fn next(&mut self, stop: &CancellationToken) -> Taken {
         let first = tokio::select! {
             biased;
             () = stop.cancelled() => return Taken::Stopped,
@@ -64,7 +64,7 @@ impl Intake {
 
     /// Waits until everything taken is settled, then closes the channel: what was delivered but not taken is back in
     /// its queue, in order, when this returns.
-    pub async fn finish(self) -> Result<(), TransportError> {
+    pub(super) async fn finish(self) -> Result<(), TransportError> {
         self.in_flight.close();
         self.in_flight.wait().await;
         self.consumer.close().await

@@ -19,7 +19,7 @@ use crate::transport::Delivery;
 use crate::transport::dispatch::Route;
 
 /// Where what is converted goes: the one switch between one agent and a group.
-pub enum Way {
+pub(super) enum Way {
     /// Without partitioning: to the sinks of this process.
     Direct(Arc<DirectSinks>),
     /// With it: to the pipeline queues, where the listener of the queue's owner takes it up.
@@ -28,7 +28,7 @@ pub enum Way {
 
 /// How a listener came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// It was asked to; everything it took is settled and its channel is closed.
     Stopped,
     /// Its session or its queue is gone, or something had to go back.
@@ -36,7 +36,7 @@ pub enum Ended {
 }
 
 /// One listener on one main queue.
-pub struct MainListener {
+pub(super) struct MainListener {
     /// Deliveries.
     pub intake: Intake,
     /// The configuration; looked at once per batch, so that a reload needs no restart.
@@ -51,7 +51,7 @@ pub struct MainListener {
 
 impl MainListener {
     /// Runs until stopped or lost.
-    pub async fn run(mut self, stop: &CancellationToken) -> Ended {
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
         loop {
             let batch = match self.intake.next(stop).await {
                 Taken::Batch(batch) => batch,

@@ -6,19 +6,19 @@ use tokio_util::sync::CancellationToken;
 
 /// Spawns tasks that end at once when the agent is killed. Cheap to clone.
 #[derive(Clone)]
-pub struct Nursery {
+pub(super) struct Nursery {
     kill: CancellationToken,
     names: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 impl Nursery {
     /// An empty nursery.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Nursery { kill: CancellationToken::new(), names: Arc::default() }
     }
 
     /// Spawns a task under a name that an operator understands: `main queue notifications.info`.
-    pub fn spawn(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         *self.names().entry(name.to_owned()).or_default() += 1;
         let (nursery, name, kill) = (self.clone(), name.to_owned(), self.kill.clone());
         tokio::spawn(async move {
@@ -34,12 +34,12 @@ impl Nursery {
     }
 
     /// Drops every task where it stands, as a crash would.
-    pub fn kill(&self) {
+    pub(super) fn kill(&self) {
         self.kill.cancel();
     }
 
     /// The names of the tasks that are still there.
-    pub fn busy(&self) -> Vec<String> {
+    pub(super) fn busy(&self) -> Vec<String> {
         self.names().keys().cloned().collect()
     }
 

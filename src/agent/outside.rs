@@ -8,11 +8,11 @@ use super::intake::IntakeBounds;
 use super::packet::PacketBounds;
 use super::sink::Backoff;
 use super::{Blueprint, Parts};
+use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
 use crate::config::settings::{Envelope, QueueType};
 use crate::config::transport_url::TransportUrl;
 use crate::config::{Secret, Settings};
-use crate::config::coordination_url::CoordinationUrl;
 use crate::coordination::etcd::{EtcdGroup, EtcdOptions, EtcdTls};
 use crate::coordination::lease::CALL_TIMEOUT;
 use crate::coordination::memory::MemoryGroup;
@@ -177,11 +177,8 @@ fn place(settings: &Settings, url: &TransportUrl, broker: Arc<dyn Broker>, metri
     if url.rabbit.cancel_on_failover {
         consume_arguments.insert("x-cancel-on-ha-failover".to_owned(), Argument::Bool(true));
     }
-    let backoff = LinkBackoff {
-        first: url.rabbit.retry_interval,
-        longest: url.rabbit.interval_max,
-        ..LinkBackoff::default()
-    };
+    let backoff =
+        LinkBackoff { first: url.rabbit.retry_interval, longest: url.rabbit.interval_max, ..LinkBackoff::default() };
     BrokerPlace::new(Link::start(broker, backoff, metrics.clone()), topology, main_queues, consume_arguments)
 }
 
@@ -225,7 +222,11 @@ fn record(settings: &Settings, member_id: &str) -> MemberRecord {
 
 fn etcd_options(url: &CoordinationUrl) -> EtcdOptions {
     EtcdOptions {
-        endpoints: url.endpoints.iter().map(|e| format!("{}://{e}", if url.tls.is_some() { "https" } else { "http" })).collect(),
+        endpoints: url
+            .endpoints
+            .iter()
+            .map(|e| format!("{}://{e}", if url.tls.is_some() { "https" } else { "http" }))
+            .collect(),
         user: url.user.as_ref().map(|(user, password)| (user.clone(), password.reveal().to_owned())),
         tls: url.tls.as_ref().map(|tls| EtcdTls {
             ca_cert: tls.ca_file.as_ref().map(|f| f.to_string_lossy().into_owned()),

@@ -10,7 +10,7 @@ use crate::transport::{Outgoing, TransportError};
 
 /// Why something is parked: a stable word for the counter and the header, and the sentence.
 #[derive(Debug, Clone)]
-pub struct Reason {
+pub(super) struct Reason {
     /// The word.
     pub kind: ParkReason,
     /// What a person reads.
@@ -22,7 +22,7 @@ const REASON_BYTES_MAX: usize = 2_000;
 
 /// Puts messages into `nephoscope.<group>.parked`.
 #[derive(Clone)]
-pub struct Parking {
+pub(super) struct Parking {
     link: Link,
     queue: Arc<str>,
     member: Arc<str>,
@@ -31,13 +31,13 @@ pub struct Parking {
 
 impl Parking {
     /// The parking queue of a group, used by a member.
-    pub fn new(link: Link, queue: &str, member: &str, metrics: Metrics) -> Self {
+    pub(super) fn new(link: Link, queue: &str, member: &str, metrics: Metrics) -> Self {
         Parking { link, queue: queue.into(), member: member.into(), metrics }
     }
 
     /// Parks one message that came from `origin` and waits for the broker's confirm. An error means that it is not
     /// parked and must go back: the parking queue is full, or the broker is away.
-    pub async fn park(&self, origin: &str, body: Bytes, reason: &Reason) -> Result<(), TransportError> {
+    pub(super) async fn park(&self, origin: &str, body: Bytes, reason: &Reason) -> Result<(), TransportError> {
         let session = self.link.current().ok_or_else(|| TransportError::Away {
             broker: self.link.name().to_owned(),
             cause: "not connected".to_owned(),

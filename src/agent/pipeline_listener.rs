@@ -13,7 +13,7 @@ use crate::observe::ParkReason;
 use crate::transport::Delivery;
 
 /// One listener on one pipeline queue. The queue has a single active consumer, and this member owns it.
-pub struct PipelineListener {
+pub(super) struct PipelineListener {
     /// Deliveries.
     pub intake: Intake,
     /// The sink of the queue.
@@ -24,7 +24,7 @@ pub struct PipelineListener {
 
 impl PipelineListener {
     /// Runs until stopped or lost, or until a publisher says that it is at its end.
-    pub async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         loop {
             let batch = match self.intake.next(stop).await {
                 Taken::Batch(batch) => batch,

@@ -13,7 +13,7 @@ use crate::publish::Batch;
 use crate::transport::dispatch::Dispatcher;
 
 /// Everything that the configuration says about the way of a notification. Replaced whole at a reload.
-pub struct Routes {
+pub(super) struct Routes {
     /// Notifications that are wanted at all.
     pub dispatcher: Dispatcher,
     /// Makes samples and events.
@@ -29,7 +29,7 @@ pub struct Routes {
 }
 
 /// One source with one of its sinks.
-pub struct Pipeline {
+pub(super) struct Pipeline {
     /// `source:sink`, or the one name of both.
     pub name: Arc<str>,
     /// Meter names or event types it takes.
@@ -39,12 +39,12 @@ pub struct Pipeline {
 }
 
 /// What one notification yields for one sink.
-pub type Routed = (usize, Fragment);
+pub(super) type Routed = (usize, Fragment);
 
 impl Routes {
     /// The fragments for the sinks, in pipeline order; samples whose volume cannot be published are left out with a
     /// complaint, as the original's `_validate_volume` does (Ceilometer reference §4.1.3).
-    pub fn fragments(
+    pub(super) fn fragments(
         &self,
         notification: &Notification,
         converted: Converted,
@@ -79,12 +79,12 @@ impl Routes {
     }
 
     /// How many pipeline queues a sink has.
-    pub fn queues_per_sink(&self) -> u16 {
+    pub(super) fn queues_per_sink(&self) -> u16 {
         self.slots.queues()
     }
 
     /// A fragment by the number of the pipeline queue that each of its samples or events belongs to.
-    pub fn by_queue(&self, fragment: Fragment) -> BTreeMap<u16, Fragment> {
+    pub(super) fn by_queue(&self, fragment: Fragment) -> BTreeMap<u16, Fragment> {
         let Fragment { message_id, pipeline, batch } = fragment;
         let rewrap = |(queue, batch)| {
             (queue, Fragment { message_id: message_id.clone(), pipeline: Arc::clone(&pipeline), batch })

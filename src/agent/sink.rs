@@ -14,7 +14,7 @@ use crate::observe::{Metrics, ParkReason};
 use crate::publish::{Batch, PublishError, Publisher};
 
 /// The publishers of one sink of `pipeline.yaml` or `event_pipeline.yaml`.
-pub struct Sink {
+pub(super) struct Sink {
     /// Its publishers, each with its URL (no secrets) for logs.
     pub publishers: Vec<(Arc<str>, Arc<dyn Publisher>)>,
     /// What was written about it: a reload that changes nothing here keeps this very sink.
@@ -22,7 +22,7 @@ pub struct Sink {
 }
 
 /// The place of a sink: its name stays, what stands behind it can be replaced at a reload.
-pub struct SinkSlot {
+pub(super) struct SinkSlot {
     /// `meter_sink`, or `event:event_sink` for one of `event_pipeline.yaml`.
     pub name: Arc<str>,
     current: watch::Sender<Arc<Sink>>,
@@ -38,7 +38,7 @@ pub struct Backoff {
 }
 
 /// One fragment with the part of its delivery's receipt that hangs on it.
-pub struct Parcel {
+pub(super) struct Parcel {
     /// What is to be published.
     pub fragment: Fragment,
     /// Settled when it is.
@@ -47,7 +47,7 @@ pub struct Parcel {
 
 /// What a sink needs to do its work beside its publishers.
 #[derive(Clone)]
-pub struct SinkContext {
+pub(super) struct SinkContext {
     /// For records that a publisher refuses.
     pub parking: Parking,
     /// Counters.
@@ -61,30 +61,30 @@ pub struct SinkContext {
 /// A publisher says that nothing can be published any more: the agent must stop.
 #[derive(Debug, thiserror::Error)]
 #[error("{publisher} cannot publish any more: {cause}")]
-pub struct Dead {
+pub(super) struct Dead {
     publisher: Arc<str>,
     cause: String,
 }
 
 impl SinkSlot {
     /// A slot with its first sink.
-    pub fn new(name: &str, sink: Sink) -> Self {
+    pub(super) fn new(name: &str, sink: Sink) -> Self {
         SinkSlot { name: name.into(), current: watch::Sender::new(Arc::new(sink)) }
     }
 
     /// The sink as configured now. Taken once per batch, so that a reload never splits one.
-    pub fn current(&self) -> Arc<Sink> {
+    pub(super) fn current(&self) -> Arc<Sink> {
         Arc::clone(&self.current.borrow())
     }
 
     /// Puts another sink in the place; the former one is returned to be closed.
-    pub fn replace(&self, sink: Sink) -> Arc<Sink> {
+    pub(super) fn replace(&self, sink: Sink) -> Arc<Sink> {
         self.current.send_replace(Arc::new(sink))
     }
 
     /// Publishes the parcels in their order and settles each: kept when every publisher accepted it, parked when one
     /// refused it for good, returned when the wait was ended.
-    pub async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<(), Dead> {
+    pub(super) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<(), Dead> {
         let sink = self.current();
         let mut parcels = parcels.into_iter().peekable();
         // One batch holds samples or events; a sink of one file is given one kind only, so this runs once.

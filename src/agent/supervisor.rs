@@ -29,7 +29,7 @@ const JOIN_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::f
 const TAKEN_ID_PATIENCE: Duration = Duration::from_secs(45);
 
 /// What the supervisor is told from above.
-pub enum Control {
+pub(super) enum Control {
     /// Work by these routes from now on.
     Reload(Arc<Routes>, oneshot::Sender<()>),
     /// Give up everything in order, then end.
@@ -38,14 +38,14 @@ pub enum Control {
 
 /// How the supervisor came to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum Fatal {
+pub(super) enum Fatal {
     /// Another live process goes by this member's id.
     #[error("cannot join the group: {0}")]
     Join(CoordinationError),
 }
 
 /// The supervisor of one agent.
-pub struct Supervisor {
+pub(super) struct Supervisor {
     ground: Arc<Ground>,
     coordinator: Arc<dyn Coordinator>,
     record: MemberRecord,
@@ -80,7 +80,7 @@ struct Running {
 
 impl Supervisor {
     /// A supervisor that has not joined yet.
-    pub fn new(
+    pub(super) fn new(
         ground: Arc<Ground>,
         coordinator: Arc<dyn Coordinator>,
         record: MemberRecord,
@@ -108,7 +108,7 @@ impl Supervisor {
     }
 
     /// Joins, works, joins again when the membership is lost; ends when drained.
-    pub async fn run(mut self) -> Result<(), Fatal> {
+    pub(super) async fn run(mut self) -> Result<(), Fatal> {
         while !self.draining {
             let Some(membership) = self.join().await? else { break };
             self.serve(membership).await;

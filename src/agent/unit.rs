@@ -16,7 +16,7 @@ use crate::transport::{ConsumeOptions, TransportError};
 
 /// What a unit's name stands for.
 #[derive(Clone)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A main queue of one of the brokers.
     Main {
         /// Position of the broker in [`Ground::brokers`].
@@ -35,7 +35,7 @@ pub enum Kind {
 
 /// The units that the routes ask for, by name, in order: every main queue of every broker, and with partitioning every
 /// queue of every sink.
-pub fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
+pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
     let mut units = Vec::new();
     for (broker, place) in ground.brokers.iter().enumerate() {
         for queue in &place.main_queues {
@@ -56,7 +56,7 @@ pub fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
 }
 
 /// A listener that is open and ready to run.
-pub enum Listener {
+pub(super) enum Listener {
     /// On a main queue.
     Main(Box<MainListener>),
     /// On a pipeline queue.
@@ -64,7 +64,7 @@ pub enum Listener {
 }
 
 /// Opens the channel of a unit and begins to consume.
-pub async fn open(
+pub(super) async fn open(
     ground: &Arc<Ground>,
     kind: &Kind,
     epoch: i64,
@@ -115,7 +115,7 @@ pub async fn open(
 
 impl Listener {
     /// Runs until stopped or lost.
-    pub async fn run(self, stop: &CancellationToken) -> Result<Ended, Dead> {
+    pub(super) async fn run(self, stop: &CancellationToken) -> Result<Ended, Dead> {
         match self {
             Listener::Main(listener) => Ok(listener.run(stop).await),
             Listener::Pipeline(listener) => listener.run(stop).await,

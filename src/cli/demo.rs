@@ -21,7 +21,7 @@ const NOTIFICATIONS: &str = include_str!("../../config/notifications.jsonl");
 /// The agents' lease: short, so that the take-over can be watched.
 const TTL: Duration = Duration::from_secs(1);
 /// Past this the demo has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Pipeline queues of each sink.
 const QUEUES: u16 = 6;
 
@@ -52,7 +52,8 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     let mut agents = BTreeMap::new();
     for id in ["agent-1", "agent-2", "agent-3"] {
         let board = Board::new();
-        let parts = outside::in_process(&settings, id, &broker, &group, &context, board.clone()).map_err(Failure::Config)?;
+        let parts =
+            outside::in_process(&settings, id, &broker, &group, &context, board.clone()).map_err(Failure::Config)?;
         agents.insert(id, (Agent::start(parts), board));
     }
     until("every queue has its owner", || {
@@ -193,10 +194,7 @@ fn messages(count: u32) -> Vec<Vec<u8>> {
 
 /// Polled samples carry ids of their own.
 fn number_polled(message: &mut Dict, n: u32) {
-    let payload = match message.get_mut("payload") {
-        Some(Value::Dict(payload)) => payload,
-        _ => return,
-    };
+    let Some(Value::Dict(payload)) = message.get_mut("payload") else { return };
     let Some(Value::List(samples)) = payload.get_mut("samples") else { return };
     for (nth, sample) in samples.iter_mut().enumerate() {
         if let Value::Dict(sample) = sample {

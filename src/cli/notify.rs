@@ -69,9 +69,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         arguments.payload.clone()
     };
     let payload = json::read(payload.as_bytes()).map_err(|e| Failure::Other(format!("--payload is {e}")))?;
-    let context = match json::read(arguments.context.as_bytes()) {
-        Ok(Value::Dict(context)) => context,
-        _ => return Err(Failure::Other("--context is not a JSON object".to_owned())),
+    let Ok(Value::Dict(context)) = json::read(arguments.context.as_bytes()) else {
+        return Err(Failure::Other("--context is not a JSON object".to_owned()));
     };
     runtime()?.block_on(async {
         let url = &settings.intake.urls[0];

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigArguments, Failure, refuse_errors, runtime};
 use super::watch::Watch;
-use crate::agent::{assembly, outside};
+use super::{ConfigArguments, Failure, refuse_errors, runtime};
 use crate::agent::{Agent, Outcome};
+use crate::agent::{assembly, outside};
 use crate::config::Settings;
 use crate::config::settings::LogFormat;
 use crate::model::{Complaint, Place, Severity};
@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 }
 
 /// A drain without a limit of its own still ends.
-const DRAIN_MAX: Duration = Duration::from_secs(24 * 3600);
+const DRAIN_MAX: Duration = Duration::from_hours(24);
 
 /// Runs until told to stop.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {

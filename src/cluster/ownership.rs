@@ -423,10 +423,8 @@ impl Ownership {
                 orders.push(Order::Claim { unit });
             }
         }
-        let room = match self.draining {
-            true => usize::MAX,
-            false => self.options.moves_at_once.saturating_sub(self.leaving.len()),
-        };
+        let room =
+            if self.draining { usize::MAX } else { self.options.moves_at_once.saturating_sub(self.leaving.len()) };
         // One that is still opening is closed when it has opened.
         let open = |unit: &&String| matches!(self.stages.get(*unit), Some(Stage::Open(_)));
         let next: Vec<String> = self.to_give.iter().filter(open).take(room).cloned().collect();

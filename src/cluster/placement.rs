@@ -93,7 +93,7 @@ impl Ring {
         ring.batch_add(nodes);
         self.points.extend(ring.into_iter().map(|node| (hash::stable(&node.bytes()), node.member)));
         // Two runs in order already: merged in one pass, points that coincide in the order of the ids.
-        self.points.sort();
+        self.points.sort_unstable();
     }
 
     /// Which member should have which unit, given who has what now. Total: with at least one member every unit is

@@ -57,6 +57,7 @@ impl Written {
     }
 
     /// The same with one more section on top: the query of a URL.
+    #[must_use]
     pub fn with(&self, section: &str, options: impl IntoIterator<Item = (String, Entry)>) -> Written {
         let mut on_top: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for (name, entry) in options {

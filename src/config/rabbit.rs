@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// What the section says, after the overrides of one URL's query.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each an option of its own")]
 pub struct Rabbit {
     /// Whether exchanges and main queues survive a broker restart: `amqp_durable_queues` or quorum queues.
     pub durable: bool,

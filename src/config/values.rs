@@ -121,12 +121,11 @@ impl<'w> Values<'w> {
     /// Complains about a written value: `[section] name = "value": expected …`.
     pub(super) fn expected(&mut self, section: &str, name: &str, what: &str) {
         let Some(row) = row(section, name) else { return };
-        match self.written.last(row.names()) {
-            Some(entry) => self.wrong(row, &entry.clone(), what),
-            None => {
-                let text = format!("[{section}] {name}: expected {what}");
-                self.complain(Complaint::error(&self.place(section, name), text));
-            }
+        if let Some(entry) = self.written.last(row.names()) {
+            self.wrong(row, &entry.clone(), what)
+        } else {
+            let text = format!("[{section}] {name}: expected {what}");
+            self.complain(Complaint::error(&self.place(section, name), text));
         }
     }
 

@@ -37,9 +37,7 @@ impl Terms {
 
     /// How often a lost lease is tried to be given back, once every [`keepalive_every`](Terms::keepalive_every): over
     /// some five lives.
-    pub(super) fn giving_back_tries(self) -> u32 {
-        15
-    }
+    pub(super) const GIVING_BACK_TRIES: u32 = 15;
 }
 
 /// Returns when a deadline that may still be put off has passed.

@@ -144,12 +144,11 @@ impl Shared {
             let cut = lease.is_some_and(|lease| state.cut.contains(&lease) || state.killed.contains(&lease));
             if cut || state.away_since.is_some() { None } else { Some(act(state)) }
         });
-        match answer {
-            Some(answer) => Ok(answer),
-            None => {
-                tokio::time::sleep(CALL_TIMEOUT).await;
-                Err(CoordinationError::Away { backend: NAME.to_owned(), cause: "no answer".to_owned() })
-            }
+        if let Some(answer) = answer {
+            Ok(answer)
+        } else {
+            tokio::time::sleep(CALL_TIMEOUT).await;
+            Err(CoordinationError::Away { backend: NAME.to_owned(), cause: "no answer".to_owned() })
         }
     }
 
@@ -245,7 +244,7 @@ impl Keeper {
         }
         lost.cancel();
         // So that this process may join again without waiting for its own former lease.
-        for _ in 0..terms.giving_back_tries() {
+        for _ in 0..Terms::GIVING_BACK_TRIES {
             if shared.call(Some(lease), |state| state.revoke(lease)).await.is_ok() {
                 return;
             }

@@ -92,9 +92,8 @@ impl Sample {
             }
         }
         let kind = dict.get("type").and_then(Value::as_str).and_then(SampleType::from_name).ok_or("type")?;
-        let resource_metadata = match dict.remove("resource_metadata") {
-            Some(Value::Dict(metadata)) => metadata,
-            _ => return Err("resource_metadata"),
+        let Some(Value::Dict(resource_metadata)) = dict.remove("resource_metadata") else {
+            return Err("resource_metadata");
         };
         let (name, timestamp) = (text(&mut dict, "name")?, text(&mut dict, "timestamp")?);
         let (source, id) = (text(&mut dict, "source")?, text(&mut dict, "id")?);

@@ -152,15 +152,12 @@ impl Dict {
         let mut place = std::collections::HashMap::with_capacity(pairs.len());
         let mut kept: Vec<(Box<str>, Value)> = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
-            match place.get(&key) {
-                Some(&at) => {
-                    let slot: &mut (Box<str>, Value) = &mut kept[at];
-                    slot.1 = value;
-                }
-                None => {
-                    place.insert(key.clone(), kept.len());
-                    kept.push((key, value));
-                }
+            if let Some(&at) = place.get(&key) {
+                let slot: &mut (Box<str>, Value) = &mut kept[at];
+                slot.1 = value;
+            } else {
+                place.insert(key.clone(), kept.len());
+                kept.push((key, value));
             }
         }
         Dict(kept)

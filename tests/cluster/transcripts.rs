@@ -12,6 +12,7 @@
 //! `NEPHOSCOPE_BLESS=1` writes what came out into the files, to be read before it is kept.
 
 use nephoscope::cluster::{Group, Happening, Owner, Ownership, OwnershipOptions, Standing};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,13 +42,13 @@ fn play(written: &str) -> String {
         played.push('\n');
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            [] | ["#", ..] => continue,
+            [] | ["#", ..] => {}
             ["at", seconds] => now = Duration::from_secs_f64(seconds.parse().unwrap()),
             ["new", me, options @ ..] => machine = Ownership::new(*me, read_options(options)),
             words => {
                 let orders = machine.step(read(line, words), now);
                 for order in orders {
-                    played.push_str(&format!("  {order}\n"));
+                    writeln!(played, "  {order}").unwrap();
                 }
             }
         }

@@ -136,7 +136,7 @@ impl Composer {
     /// Lists and mappings are what they are; `!!set`, `!!omap` and tags of applications are refused.
     fn container_tag(&self, tag: Option<Cow<'_, Tag>>, own: &str, line: usize) -> Result<(), Complaint> {
         match tag {
-            Some(tag) if !is_plain_tag(&tag) && !(tag.is_yaml_core_schema() && tag.suffix == own) => {
+            Some(tag) if !(is_plain_tag(&tag) || tag.is_yaml_core_schema() && tag.suffix == own) => {
                 Err(Complaint::error(&self.place(line), format!("the tag {tag} has no meaning here, remove it")))
             }
             _ => Ok(()),
@@ -233,20 +233,16 @@ impl Composer {
                 return Err(Complaint::error(&key.place, text));
             };
             let line = (n >= inherited).then_some(key.place.line);
-            match places.get_mut(&identity) {
-                Some((at, first)) => {
-                    if let (Some(line), Some(first)) = (line, *first) {
-                        let text =
-                            format!("the key {} is already written in line {first}; this one wins", key.key_text());
-                        self.warnings.push(Complaint::warning(&self.place(line), text));
-                    }
-                    *first = line;
-                    united[*at].1 = value;
+            if let Some((at, first)) = places.get_mut(&identity) {
+                if let (Some(line), Some(first)) = (line, *first) {
+                    let text = format!("the key {} is already written in line {first}; this one wins", key.key_text());
+                    self.warnings.push(Complaint::warning(&self.place(line), text));
                 }
-                None => {
-                    places.insert(identity, (united.len(), line));
-                    united.push((key, value));
-                }
+                *first = line;
+                united[*at].1 = value;
+            } else {
+                places.insert(identity, (united.len(), line));
+                united.push((key, value));
             }
         }
         Ok(united)
