@@ -7,7 +7,7 @@ use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
 use crate::config::{self, Settings};
-use crate::convert::{ConvertOptions, Converter, Repairs, Reserved, Sources};
+use crate::convert::{ConvertOptions, Converter, Reserved, Sources};
 use crate::model::{Complaint, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, Publisher};
@@ -111,10 +111,9 @@ struct Read {
 fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
     let (definitions, mut complaints) = config::definitions::read(settings);
     let mut plans = Vec::new();
-    for (kind, node) in [
-        (pipeline::Kind::Samples, &definitions.pipeline),
-        (pipeline::Kind::Events, &definitions.event_pipeline),
-    ] {
+    for (kind, node) in
+        [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)]
+    {
         match node.as_ref().map(|node| Plan::read(kind, node)) {
             Some(Ok(plan)) => {
                 complaints.extend(plan.warnings.iter().cloned());
@@ -167,10 +166,7 @@ fn convert_options(settings: &Settings) -> ConvertOptions {
         drop_unmatched_notifications: conversion.drop_unmatched_notifications,
         store_raw: conversion.store_raw.iter().filter_map(|name| Priority::from_name(name)).collect(),
         disable_non_metric_meters: conversion.disable_non_metric_meters,
-        repairs: Repairs {
-            context_fallback: conversion.user_id_fallback == config::settings::Fallback::Repaired,
-            ..Repairs::default()
-        },
+        repairs: conversion.repairs,
     }
 }
 
