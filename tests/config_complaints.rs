@@ -168,6 +168,7 @@ fn nothing_is_configured() {
     assert_eq!(complaints, []);
     let plan = Plan::read(Kind::Samples, &definitions.pipeline.unwrap()).unwrap();
     assert_eq!(&*plan.pipelines[0].name, "meter_source:meter_sink");
+    assert_eq!(plan.sinks[0].publishers[0].url, "notifier://", "until gnocchi:// is there");
     let plan = Plan::read(Kind::Events, &definitions.event_pipeline.unwrap()).unwrap();
     assert_eq!(&*plan.pipelines[0].name, "event:event_source:event_sink");
 }
@@ -228,4 +229,19 @@ fn a_file_of_the_liberty_era() {
     assert_eq!(further.rabbit.tls.unwrap().ca_file, Some("/ca.pem".into()), "a publisher's broker");
     let shown = format!("{settings:?}");
     assert!(!["p@ss", "p%40ss", "s3cret"].iter().any(|secret| shown.contains(secret)));
+}
+
+#[test]
+fn faults_of_the_original_are_repaired_one_by_one() {
+    let repaired = |name: &str| {
+        let dir = folder(&[("ceilometer.conf", &format!("[nephoscope]\n{name} = repaired\n"))]);
+        let (settings, complaints) = load(dir.path());
+        assert_eq!(complaints, []);
+        let repairs = settings.unwrap().conversion.repairs;
+        [repairs.context_fallback, repairs.unparsable_literals, repairs.lookup_constants, repairs.failed_traits]
+    };
+    assert_eq!(repaired("user_id_fallback"), [true, false, false, false]);
+    assert_eq!(repaired("unparsable_literals"), [false, true, false, false]);
+    assert_eq!(repaired("lookup_constants"), [false, false, true, false]);
+    assert_eq!(repaired("failed_traits"), [false, false, false, true]);
 }

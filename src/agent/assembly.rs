@@ -7,7 +7,7 @@ use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
 use crate::config::{self, Settings};
-use crate::convert::{ConvertOptions, Converter, Repairs, Reserved, Sources};
+use crate::convert::{ConvertOptions, Converter, Reserved, Sources};
 use crate::model::{Complaint, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, Publisher};
@@ -166,10 +166,7 @@ fn convert_options(settings: &Settings) -> ConvertOptions {
         drop_unmatched_notifications: conversion.drop_unmatched_notifications,
         store_raw: conversion.store_raw.iter().filter_map(|name| Priority::from_name(name)).collect(),
         disable_non_metric_meters: conversion.disable_non_metric_meters,
-        repairs: Repairs {
-            context_fallback: conversion.user_id_fallback == config::settings::Fallback::Repaired,
-            ..Repairs::default()
-        },
+        repairs: conversion.repairs,
     }
 }
 

@@ -152,3 +152,27 @@ fn select<T: Clone>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Dict, Trait, Value, time};
+
+    fn event(event_type: &str, resource: Option<&str>) -> Event {
+        let trait_of = |id: &str| Trait { name: "resource_id".to_owned(), value: TraitValue::Text(id.to_owned()) };
+        Event {
+            message_id: Value::Null,
+            event_type: event_type.to_owned(),
+            generated: time::parse("2026-03-01").unwrap().naive_utc(),
+            traits: resource.map(trait_of).into_iter().collect(),
+            raw: Dict::new(),
+        }
+    }
+
+    #[test]
+    fn events_of_a_resource_share_a_queue_whatever_their_types() {
+        assert_eq!(event_key(&event("volume.create.end", Some("v"))), b"v");
+        assert_eq!(event_key(&event("volume.delete.end", Some("v"))), b"v");
+        assert_eq!(event_key(&event("volume.delete.end", None)), b"volume.delete.end");
+    }
+}

@@ -56,8 +56,10 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
             outside::in_process(&settings, id, &broker, &group, &context, board.clone()).map_err(Failure::Config)?;
         agents.insert(id, (Agent::start(parts), board));
     }
-    until("every queue has its owner", || {
-        owned(&agents).values().map(BTreeSet::len).sum::<usize>() == usize::from(2 * QUEUES)
+    until("every queue has its owner, and every agent its queues", || {
+        let owned = owned(&agents);
+        owned.values().map(BTreeSet::len).sum::<usize>() == usize::from(2 * QUEUES)
+            && !owned.values().any(BTreeSet::is_empty)
     })
     .await?;
     let before = owned(&agents);

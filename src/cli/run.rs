@@ -82,6 +82,7 @@ fn log_settings(settings: &Settings) -> LogSettings {
             LogFormat::Text => Format::Text,
             LogFormat::Json => Format::Json,
         },
+        file: settings.observing.log_file.clone(),
         level: settings.observing.log_level.clone(),
     }
 }

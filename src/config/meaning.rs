@@ -6,11 +6,12 @@ use super::oslo::Written;
 use super::rabbit::{self, Rabbit};
 use super::secret::Secret;
 use super::settings::{
-    Cluster, Conversion, Envelope, Fallback, Intake, Lifecycle, LogFormat, Observing, Pipelines, Publishing, QueueType,
-    Settings, Sources,
+    Cluster, Conversion, Envelope, Intake, Lifecycle, LogFormat, Observing, Pipelines, Publishing, QueueType, Settings,
+    Sources,
 };
 use super::transport_url::TransportUrl;
 use super::values::Values;
+use crate::convert::Repairs;
 use crate::model::Complaint;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,9 +100,6 @@ fn intake(v: &mut Values<'_>, transport: Option<&TransportUrl>, plain: &Rabbit) 
         urls,
         topics,
         exchanges: exchanges(v),
-        batch_size: v.count(NOTIFICATION, "batch_size"),
-        batch_timeout: v.some_seconds(NOTIFICATION, "batch_timeout"),
-        ack_on_event_error: v.flag(NOTIFICATION, "ack_on_event_error"),
         main_queue_exclusive: v.flag(OWN, "main_queue_exclusive"),
         accept_notifications: v.texts(OWN, "accept_notifications"),
     };
@@ -145,10 +143,17 @@ fn conversion(v: &mut Values<'_>) -> Conversion {
         drop_unmatched_notifications: v.flag("event", "drop_unmatched_notifications"),
         store_raw,
         disable_non_metric_meters: v.flag(NOTIFICATION, "disable_non_metric_meters"),
-        user_id_fallback: match v.one_of(OWN, "user_id_fallback") {
-            Some("repaired") => Fallback::Repaired,
-            _ => Fallback::Original,
-        },
+        repairs: repairs(v),
+    }
+}
+
+fn repairs(v: &mut Values<'_>) -> Repairs {
+    let mut repaired = |name| v.one_of(OWN, name) == Some("repaired");
+    Repairs {
+        context_fallback: repaired("user_id_fallback"),
+        unparsable_literals: repaired("unparsable_literals"),
+        lookup_constants: repaired("lookup_constants"),
+        failed_traits: repaired("failed_traits"),
     }
 }
 
@@ -239,7 +244,6 @@ fn publishing(v: &mut Values<'_>) -> Publishing {
         },
         retry_min,
         retry_max,
-        max_parallel_requests: v.count(DEFAULT, "max_parallel_requests"),
     }
 }
 

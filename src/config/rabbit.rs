@@ -27,16 +27,10 @@ pub struct Rabbit {
     pub prefetch_messages: u16,
     /// AMQP heartbeat; `None`: off.
     pub heartbeat: Option<Duration>,
-    /// Pause before a lost connection is renewed.
-    pub reconnect_delay: Duration,
-    /// Random extra of that pause, at most.
-    pub reconnect_splay: Duration,
     /// Whether hosts are tried in random order.
     pub shuffle: bool,
     /// First pause between attempts to connect.
     pub retry_interval: Duration,
-    /// What is added to the pause with every attempt.
-    pub retry_backoff: Duration,
     /// Longest pause between attempts to connect.
     pub interval_max: Duration,
     /// How to log in.
@@ -45,8 +39,6 @@ pub struct Rabbit {
     pub tls: Option<Tls>,
     /// Whether consumers carry `x-cancel-on-ha-failover`.
     pub cancel_on_failover: bool,
-    /// Compression of what we send.
-    pub compression: Option<Compression>,
 }
 
 /// SASL mechanisms.
@@ -58,15 +50,6 @@ pub enum Login {
     Plain,
     /// `EXTERNAL`: by client certificate.
     External,
-}
-
-/// Compression that oslo.messaging names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// gzip
-    Gzip,
-    /// bzip2
-    Bzip2,
 }
 
 /// Files of a TLS client.
@@ -83,8 +66,6 @@ pub struct Tls {
 }
 
 const SECTION: &str = "oslo_messaging_rabbit";
-/// oslo.messaging's own bound of `kombu_reconnect_delay`.
-const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(4500);
 
 /// The section, as far as it concerns a consumer.
 pub(super) fn read(values: &mut Values<'_>) -> Rabbit {
@@ -100,11 +81,6 @@ pub(super) fn read(values: &mut Values<'_>) -> Rabbit {
         Some("EXTERNAL") => Login::External,
         _ => Login::AmqPlain,
     };
-    let compression = match values.one_of(SECTION, "kombu_compression") {
-        Some("gzip") => Some(Compression::Gzip),
-        Some("bz2") => Some(Compression::Bzip2),
-        _ => None,
-    };
     let prefetch = u16::try_from(values.whole(SECTION, "rabbit_qos_prefetch_count")).ok().filter(|n| *n > 0);
     Rabbit {
         durable: quorum || values.flag(SECTION, "amqp_durable_queues"),
@@ -116,16 +92,12 @@ pub(super) fn read(values: &mut Values<'_>) -> Rabbit {
         ha_queues,
         prefetch_messages: prefetch.unwrap_or(u16::MAX),
         heartbeat: values.some_seconds(SECTION, "heartbeat_timeout_threshold").filter(|s| !s.is_zero()),
-        reconnect_delay: values.seconds(SECTION, "kombu_reconnect_delay").min(RECONNECT_DELAY_MAX),
-        reconnect_splay: values.seconds(SECTION, "kombu_reconnect_splay"),
         shuffle: values.one_of(SECTION, "kombu_failover_strategy") == Some("shuffle"),
         retry_interval: values.seconds(SECTION, "rabbit_retry_interval"),
-        retry_backoff: values.seconds(SECTION, "rabbit_retry_backoff"),
         interval_max: values.seconds(SECTION, "rabbit_interval_max"),
         login,
         tls: tls(values),
         cancel_on_failover: values.flag(SECTION, "enable_cancel_on_failover"),
-        compression,
     }
 }
 

@@ -6,6 +6,7 @@ use super::rabbit;
 use super::secret::Secret;
 use super::transport_url::TransportUrl;
 use super::values::Values;
+use crate::convert::Repairs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,12 +47,6 @@ pub struct Intake {
     /// `[notification] notification_control_exchanges`, with the renames of the per-service options of old applied.
     /// Empty while an operator drains an agent of before Queens.
     pub exchanges: Vec<String>,
-    /// Notifications handled at once, at least 1.
-    pub batch_size: usize,
-    /// How long a batch may wait to fill; `None`: as long as it takes.
-    pub batch_timeout: Option<Duration>,
-    /// Whether a notification whose event fails is settled all the same.
-    pub ack_on_event_error: bool,
     /// Whether main queues are consumed exclusively where the broker can do that; off beside a running Ceilometer.
     pub main_queue_exclusive: bool,
     /// `[nephoscope] accept_notifications`: filter rules as written; empty accepts all.
@@ -82,17 +77,8 @@ pub struct Conversion {
     pub store_raw: Vec<String>,
     /// Whether meters that only count (`volume: 1`) are left out.
     pub disable_non_metric_meters: bool,
-    /// Whether user and project are taken from the context as the original meant, or as it does.
-    pub user_id_fallback: Fallback,
-}
-
-/// How user and project of a sample are found where a definition does not say (Ceilometer reference §4.1.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fallback {
-    /// Never found: the paths of the original match nothing since its 9.0.
-    Original,
-    /// `ctxt.user_id` or `ctxt.user`; `ctxt.project_id` or `ctxt.tenant_id`.
-    Repaired,
+    /// Which faults of the original are repaired.
+    pub repairs: Repairs,
 }
 
 /// Which pipelines there are.
@@ -135,7 +121,7 @@ pub struct Cluster {
     pub packet_bytes_max: usize,
     /// Messages that the parking queue holds.
     pub parked_messages_max: usize,
-    /// Times a message may come back before it is parked.
+    /// Queues that are given up at once when the members change.
     pub max_moves: u32,
 }
 
@@ -167,8 +153,6 @@ pub struct Publishing {
     pub retry_min: Duration,
     /// Longest pause before a batch is offered again.
     pub retry_max: Duration,
-    /// Requests of one publisher at once.
-    pub max_parallel_requests: usize,
 }
 
 /// The two message formats of oslo.messaging (Ceilometer reference §3.2).

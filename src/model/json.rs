@@ -380,3 +380,31 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("[NaN,Infinity,-Infinity]", "[NaN,Infinity,-Infinity]")]
+    #[case("123456789012345678901234567890", "123456789012345678901234567890")]
+    #[case(r#""\ud800 and \ud83d\ude00""#, "\"\u{fffd} and \u{1f600}\"")]
+    fn what_only_python_reads_is_read(#[case] text: &str, #[case] written: &str) {
+        assert_eq!(to_string(&read(text.as_bytes()).unwrap()), written);
+    }
+
+    #[test]
+    fn a_sender_nests_too_deep() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(to_string(&read(nested(DEPTH_MAX).as_bytes()).unwrap()), nested(DEPTH_MAX));
+        assert!(read(nested(DEPTH_MAX + 2).as_bytes()).is_err());
+        assert!(read(nested(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_sender_writes_an_endless_integer() {
+        assert!(read("9".repeat(INTEGER_DIGITS_MAX).as_bytes()).is_ok());
+        assert!(read("9".repeat(INTEGER_DIGITS_MAX + 1).as_bytes()).is_err());
+    }
+}

@@ -1,13 +1,17 @@
-//! Log lines: one line each, to standard error, as text for people or JSON for machines.
+//! Log lines: one line each, to standard error or a file, as text for people or JSON for machines.
 //!
 //! Every line carries the stable dotted name of its happening as `event`; lines of libraries carry their module.
 
 use chrono::{SecondsFormat, Utc};
 use std::fmt::{self, Write as _};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::sync::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -32,13 +36,15 @@ pub enum Format {
 pub struct LogSettings {
     /// How lines look.
     pub format: Format,
+    /// Appended to, and opened once; `None` is standard error.
+    pub file: Option<PathBuf>,
     /// The level, or a list of `module=level`; [`LEVEL_VARIABLE`] overrides it.
     pub level: String,
 }
 
 impl Default for LogSettings {
     fn default() -> Self {
-        LogSettings { format: Format::Text, level: "info".to_owned() }
+        LogSettings { format: Format::Text, file: None, level: "info".to_owned() }
     }
 }
 
@@ -53,19 +59,34 @@ pub enum LogError {
         /// What is wrong with it.
         cause: String,
     },
+    /// The log file cannot be opened.
+    #[error("cannot write the log file {}: {cause}; make its folder, or remove log_file and log_dir", file.display())]
+    File {
+        /// Which one.
+        file: PathBuf,
+        /// Why not.
+        cause: std::io::Error,
+    },
     /// Somebody was first.
     #[error("cannot start logging twice in one process")]
     Twice,
 }
 
-/// Sends the log of this process to standard error from now on.
+/// Sends the log of this process to its file, or to standard error, from now on.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     let level = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| settings.level.clone());
     let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
         .map_err(|cause| LogError::Level { level, cause: cause.to_string() })?;
+    let writer = match &settings.file {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(file) => {
+            let opened = OpenOptions::new().append(true).create(true).open(file);
+            BoxMakeWriter::new(Mutex::new(opened.map_err(|cause| LogError::File { file: file.clone(), cause })?))
+        }
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .event_format(OneLine(settings.format))
         .try_init()
         .map_err(|_| LogError::Twice)

@@ -6,6 +6,7 @@ const DEFAULT: &str = "DEFAULT";
 const RABBIT: &str = "oslo_messaging_rabbit";
 const REPLIES: &str = "it is about reply and fanout queues, which the agent has none of";
 const POOL: &str = "the agent holds one connection per broker";
+const ONE_PAUSE: &str = "a lost connection is renewed after rabbit_retry_interval, cut at random by up to a half";
 
 pub(super) const ROWS: &[Opt] = &[
     secret(
@@ -73,8 +74,11 @@ pub(super) const ROWS: &[Opt] = &[
         .without_effect("heartbeats are always sent beside the work"),
     number(RABBIT, "kombu_reconnect_delay", "1.0", "Pause before a lost connection is renewed, at most 4.5")
         .seconds()
-        .old(&[(DEFAULT, "kombu_reconnect_delay")]),
-    number(RABBIT, "kombu_reconnect_splay", "0.0", "Random extra of that pause, at most").seconds(),
+        .old(&[(DEFAULT, "kombu_reconnect_delay")])
+        .without_effect(ONE_PAUSE),
+    number(RABBIT, "kombu_reconnect_splay", "0.0", "Random extra of that pause, at most")
+        .seconds()
+        .without_effect(ONE_PAUSE),
     one_of(
         RABBIT,
         "kombu_failover_strategy",
@@ -82,15 +86,24 @@ pub(super) const ROWS: &[Opt] = &[
         "round-robin",
         "In which order hosts are tried",
     ),
-    one_of(RABBIT, "kombu_compression", &["gzip", "bz2"], "", "Compression of what the agent sends"),
+    one_of(RABBIT, "kombu_compression", &["gzip", "bz2"], "", "Compression of what is sent")
+        .without_effect("what the agent sends is not compressed; what others compressed is read"),
     whole(RABBIT, "kombu_missing_consumer_retry_timeout", 0, "60", "How long a reply waits for its receiver")
         .seconds()
         .old(&[(RABBIT, "kombu_reconnect_timeout")])
         .without_effect(REPLIES),
-    whole(RABBIT, "rabbit_retry_interval", 0, "1", "First pause between attempts to connect").seconds(),
+    whole(
+        RABBIT,
+        "rabbit_retry_interval",
+        0,
+        "1",
+        "First pause between attempts to connect; each is cut at random by up to a half",
+    )
+    .seconds(),
     whole(RABBIT, "rabbit_retry_backoff", 0, "2", "What every attempt adds to that pause")
         .seconds()
-        .old(&[(DEFAULT, "rabbit_retry_backoff")]),
+        .old(&[(DEFAULT, "rabbit_retry_backoff")])
+        .without_effect("every failed attempt doubles the pause, up to rabbit_interval_max"),
     whole(RABBIT, "rabbit_interval_max", 1, "30", "Longest pause between attempts to connect").seconds(),
     one_of(RABBIT, "rabbit_login_method", &["PLAIN", "AMQPLAIN", "EXTERNAL"], "AMQPLAIN", "How to log in")
         .old(&[(DEFAULT, "rabbit_login_method")]),

@@ -7,6 +7,7 @@ mod messaging;
 mod nephoscope;
 mod notification;
 pub mod print;
+mod repairs;
 
 /// One option.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +165,7 @@ impl Opt {
 
 /// All rows, in the order in which they are printed.
 pub fn rows() -> impl Iterator<Item = &'static Opt> {
-    [nephoscope::ROWS, notification::ROWS, messaging::ROWS].into_iter().flatten()
+    [nephoscope::ROWS, repairs::ROWS, notification::ROWS, messaging::ROWS].into_iter().flatten()
 }
 
 /// All options that are other programs', or gone.

@@ -35,7 +35,9 @@ pub(super) const ROWS: &[Opt] = &[
         .at_most(134_217_728)
         .unit("bytes"),
     whole(OWN, "parked_messages_max", 1, "100000", "Most messages that the parking queue holds").unit("messages"),
-    whole(OWN, "max_moves", 1, "20", "Times a message may come back before it is parked").at_most(1_000_000),
+    whole(OWN, "max_moves", 1, "20", "Most queues that a member gives up at once when the members change")
+        .at_most(1_000_000)
+        .unit("queues"),
     multi(
         OWN,
         "accept_notifications",
@@ -44,14 +46,6 @@ pub(super) const ROWS: &[Opt] = &[
     ),
     number(OWN, "publish_retry_min", "0.5", "Shortest pause before a refused batch is offered again").seconds(),
     number(OWN, "publish_retry_max", "60", "Longest pause before a refused batch is offered again").seconds(),
-    one_of(
-        OWN,
-        "user_id_fallback",
-        &["original", "repaired"],
-        "original",
-        "Whether user and project of a sample are taken from the context where a definition names none; in the \
-         original that has found nothing since its 9.0",
-    ),
     text(OWN, "listen", "127.0.0.1:9187", "Address of /metrics, /livez and /readyz; empty is off"),
     one_of(OWN, "log_format", &["text", "json"], "", "Form of log lines; else [DEFAULT] use_json decides"),
     text(

@@ -4,7 +4,10 @@ use super::{Kind, Opt, flag, list, multi, number, one_of, row, secret, text, who
 
 const NOTIFICATION: &str = "notification";
 const DEFAULT: &str = "DEFAULT";
-const ONE_PROCESS: &str = "conversion runs on all cores of one process";
+const TAKES_WHAT_IS_THERE: &str =
+    "the agent takes what is there, up to 100 messages or 4 MiB, and never waits for more";
+const ONE_PROCESS: &str =
+    "one process uses the cores there are; to share the work, run more agents with workload_partitioning";
 
 pub(super) const ROWS: &[Opt] = &[
     whole(NOTIFICATION, "workers", 1, "1", "Worker processes")
@@ -24,23 +27,15 @@ pub(super) const ROWS: &[Opt] = &[
         "ack_on_event_error",
         "true",
         "Whether a notification whose event fails is settled all the same",
-    ),
-    whole(
-        NOTIFICATION,
-        "batch_size",
-        1,
-        "1",
-        "Notifications handled at once; the agent takes what is there, up to this",
     )
-    .at_most(65_535)
-    .unit("notifications"),
-    number(
-        NOTIFICATION,
-        "batch_timeout",
-        "",
-        "How long a batch may wait to fill; the agent never waits longer than needed",
-    )
-    .seconds(),
+    .without_effect("what a definition cannot do is a complaint; what a publisher does not take is held"),
+    whole(NOTIFICATION, "batch_size", 1, "1", "Notifications handled at once")
+        .at_most(65_535)
+        .unit("notifications")
+        .without_effect(TAKES_WHAT_IS_THERE),
+    number(NOTIFICATION, "batch_timeout", "", "How long a batch may wait to fill")
+        .seconds()
+        .without_effect(TAKES_WHAT_IS_THERE),
     multi(
         NOTIFICATION,
         "notification_control_exchanges",
@@ -86,7 +81,9 @@ pub(super) const ROWS: &[Opt] = &[
     flag(DEFAULT, "refresh_pipeline_cfg", "false", "Whether changed pipeline files are noticed without SIGHUP"),
     flag(DEFAULT, "refresh_event_pipeline_cfg", "false", "The same for pipelines of events"),
     number(DEFAULT, "pipeline_polling_interval", "20", "How often files are looked at for changes").seconds(),
-    whole(DEFAULT, "max_parallel_requests", 1, "64", "Requests of one HTTP publisher at once").at_most(65_535),
+    whole(DEFAULT, "max_parallel_requests", 1, "64", "Requests of one HTTP publisher at once")
+        .at_most(65_535)
+        .without_effect("a sink has one batch under way, so that order holds"),
     whole(DEFAULT, "executor_thread_pool_size", 1, "64", "Threads of a listener")
         .old(&[(DEFAULT, "rpc_thread_pool_size")])
         .without_effect(ONE_PROCESS),
