@@ -111,10 +111,9 @@ struct Read {
 fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
     let (definitions, mut complaints) = config::definitions::read(settings);
     let mut plans = Vec::new();
-    for (kind, node) in [
-        (pipeline::Kind::Samples, &definitions.pipeline),
-        (pipeline::Kind::Events, &definitions.event_pipeline),
-    ] {
+    for (kind, node) in
+        [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)]
+    {
         match node.as_ref().map(|node| Plan::read(kind, node)) {
             Some(Ok(plan)) => {
                 complaints.extend(plan.warnings.iter().cloned());

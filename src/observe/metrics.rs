@@ -121,9 +121,9 @@ impl Metrics {
             packets_sent: r.counters("packets_sent", ["pipeline"], "Packets confirmed by a pipeline queue"),
             packets_sent_bytes: r.counters("packets_sent_bytes", ["pipeline"], "Their size, in bytes"),
             packets_received: r.counters("packets_received", ["pipeline"], "Packets taken from a pipeline queue"),
-            opened: r.counter("queues_opened", "Pipeline queues taken over"),
-            closed: r.counters("queues_closed", ["why"], "Pipeline queues given up"),
-            owned: r.gauge("queues_owned", "Pipeline queues owned now"),
+            opened: r.counter("queues_opened", "Main and pipeline queues taken over"),
+            closed: r.counters("queues_closed", ["why"], "Main and pipeline queues given up"),
+            owned: r.gauge("queues_owned", "Main and pipeline queues owned now"),
             members: r.gauge("members", "Members of the group as this one sees it"),
             memberships_lost: r.counter("memberships_lost", "Times the group took this member for dead"),
             lease_margin: r.gauge("lease_margin_seconds", "Time left in which the lease is surely ours, in seconds"),
@@ -263,17 +263,20 @@ impl Metrics {
 
     // --- ownership ---
 
-    /// A queue was taken over; `owned` is how many there are now.
-    pub fn queue_opened(&self, queue: &str, epoch: i64, owned: usize) {
-        info!(event = "agent.queue.opened", queue, epoch, owned, "queue opened");
+    /// A main or pipeline queue was taken over.
+    pub fn queue_opened(&self, queue: &str, epoch: i64) {
+        info!(event = "agent.queue.opened", queue, epoch, "queue opened");
         self.0.opened.inc();
-        self.0.owned.set(gauge_value(owned));
     }
 
-    /// A pipeline queue was given up: `why` is one of `handed_over`, `lost`, `stopped`.
-    pub fn queue_closed(&self, queue: &str, why: &'static str, took: Duration, owned: usize) {
-        info!(event = "agent.queue.closed", queue, why, ?took, owned, "queue closed");
+    /// A main or pipeline queue was given up: `why` is one of `handed_over`, `lost`.
+    pub fn queue_closed(&self, queue: &str, why: &'static str) {
+        info!(event = "agent.queue.closed", queue, why, "queue closed");
         self.0.closed.of([why]).inc();
+    }
+
+    /// So many queues are owned now: opening, open or closing.
+    pub fn queues_owned(&self, owned: usize) {
         self.0.owned.set(gauge_value(owned));
     }
 
@@ -298,13 +301,14 @@ impl Metrics {
 
     /// A link to a server went from one state to another (`down`, `connecting`, `up`).
     pub fn link_changed(&self, link: &str, from: &'static str, to: &'static str, detail: &str) {
-        let up = to == "up";
-        self.0.link_up.of([link]).set(i64::from(up));
-        if from == "up" && !up {
+        self.0.link_up.of([link]).set(i64::from(to == "up"));
+        if from == "up" && to != "up" {
             self.0.link_losses.of([link]).inc();
-            warn!(event = "link.changed", link, from, to, detail, "{from} => {to}");
-        } else {
-            info!(event = "link.changed", link, from, to, detail, "{from} => {to}");
+        }
+        match to {
+            "up" | "stopped" => info!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
+            "connecting" => debug!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
+            _ => warn!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
         }
     }
 
