@@ -13,7 +13,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, trace, warn};
 
 use super::series::{Registrar, Series, Tally};
-use crate::model::{Complaint, Event, Priority, Sample, Verdict};
+use crate::model::{Complaint, Event, Priority, Sample, Severity, Verdict};
 
 /// The counters of one process. Cheap to clone: all clones count into the same.
 #[derive(Clone)]
@@ -383,10 +383,12 @@ impl Metrics {
 
     /// The configuration was read again and is wrong: the old one stays.
     pub fn reload_refused(&self, complaints: &[Complaint]) {
-        for complaint in complaints {
+        let (errors, warnings): (Vec<_>, Vec<_>) = complaints.iter().partition(|c| c.severity == Severity::Error);
+        warnings.into_iter().for_each(|complaint| self.configuration_warned(complaint));
+        for complaint in &errors {
             error!(event = "agent.reload.complaint", "{complaint}");
         }
-        error!(event = "agent.reload.refused", complaints = complaints.len(), "keeping the old configuration");
+        error!(event = "agent.reload.refused", complaints = errors.len(), "keeping the old configuration");
         self.0.reloads.of(["refused"]).inc();
     }
 }

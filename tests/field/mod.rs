@@ -65,7 +65,7 @@ impl Folder {
             "[DEFAULT]\ntransport_url = {transport_url}\npipeline_cfg_file = {{folder}}/pipeline.yaml\n\
              event_pipeline_cfg_file = {{folder}}/event_pipeline.yaml\n\
              [oslo_messaging_rabbit]\nrabbit_interval_max = 2\n\
-             [nephoscope]\ngroup = {}\nmember_id = agent\n{more}\n",
+             [nephoscope]\ngroup = {}\nmember_id = agent\nlisten =\n{more}\n",
             self.name
         );
         self.write("ceilometer.conf", &text);
