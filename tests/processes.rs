@@ -3,9 +3,7 @@
 
 mod rig;
 
-use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use nephoscope::model::{Dict, Value, json};
@@ -25,9 +23,7 @@ async fn processes_one_of_three_is_killed_while_notifications_flow() {
     let group = Group::new("killed");
     let mut agents: Vec<Agent> = ["a", "b", "c"].iter().map(|id| group.start(id)).collect();
     let (_connection, channel) = group.connect().await;
-    group
-        .wait_until("all three are there", || agents.iter().all(|agent| agent.log().contains("agent.queue.opened")))
-        .await;
+    group.wait_until("all three are there", || agents.iter().all(|agent| agent.log().contains("agent.queue.opened"))).await;
     group.send(&channel, 0..NOTIFICATIONS / 2).await;
     // The one with the main queue dies in the middle of its work, and a pipeline owner or two with it.
     let busy = agents.iter().position(|agent| agent.owns("main:")).unwrap();
@@ -39,10 +35,7 @@ async fn processes_one_of_three_is_killed_while_notifications_flow() {
     assert_eq!(ledger.missing(), Vec::<String>::new(), "lost");
     assert_eq!(ledger.disordered, Vec::<String>::new(), "out of order");
     assert_eq!(ledger.strange, Vec::<String>::new(), "repeats under other ids");
-    println!(
-        "{NOTIFICATIONS} notifications, 0 lost, 0 out of order, {} repeats after the kill, same ids",
-        ledger.repeats
-    );
+    println!("{NOTIFICATIONS} notifications, 0 lost, 0 out of order, {} repeats after the kill, same ids", ledger.repeats);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,9 +43,7 @@ async fn processes_one_of_three_is_stopped_in_order() {
     let group = Group::new("stopped");
     let mut agents: Vec<Agent> = ["a", "b", "c"].iter().map(|id| group.start(id)).collect();
     let (_connection, channel) = group.connect().await;
-    group
-        .wait_until("all three are there", || agents.iter().all(|agent| agent.log().contains("agent.queue.opened")))
-        .await;
+    group.wait_until("all three are there", || agents.iter().all(|agent| agent.log().contains("agent.queue.opened"))).await;
     group.send(&channel, 0..NOTIFICATIONS / 4).await;
     let busy = agents.iter().position(|agent| agent.owns("main:")).unwrap();
     let mut leaver = agents.swap_remove(busy);
@@ -82,7 +73,12 @@ impl Group {
         let name = format!("{name}-{}", std::process::id());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
         fs::create_dir_all(&folder).unwrap();
-        Group { transport: rabbit.vhost(&name), backend: format!("etcd3://{}", etcd.endpoint), name, folder }
+        Group {
+            transport: rabbit.vhost(&name),
+            backend: format!("etcd3://{}", etcd.endpoint),
+            name,
+            folder,
+        }
     }
 
     fn start(&self, id: &str) -> Agent {
@@ -128,13 +124,7 @@ impl Group {
         channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
-        let bind = channel.queue_bind(
-            queue.into(),
-            exchange.into(),
-            queue.into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        );
+        let bind = channel.queue_bind(queue.into(), exchange.into(), queue.into(), QueueBindOptions::default(), FieldTable::default());
         bind.await.unwrap();
         (connection, channel)
     }
@@ -143,8 +133,7 @@ impl Group {
     async fn send(&self, channel: &Channel, numbers: std::ops::Range<usize>) {
         let mut confirms = Vec::new();
         for n in numbers {
-            let properties =
-                BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
+            let properties = BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
             let body = notification(n);
             let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
             let sent = channel.basic_publish("cinder".into(), "notifications.info".into(), options, &body, properties);
@@ -190,9 +179,7 @@ impl Agent {
 
     /// Whether it has opened a queue of that prefix (and nobody took it since: the test moves nothing before asking).
     fn owns(&self, prefix: &str) -> bool {
-        self.log().lines().any(|line| {
-            line.contains("agent.queue.opened") && line.contains(&format!("queue={prefix}notifications.info"))
-        })
+        self.log().lines().any(|line| line.contains("agent.queue.opened") && line.contains(&format!("queue={prefix}notifications.info")))
     }
 }
 

@@ -52,8 +52,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     let mut agents = BTreeMap::new();
     for id in ["agent-1", "agent-2", "agent-3"] {
         let board = Board::new();
-        let parts =
-            outside::in_process(&settings, id, &broker, &group, &context, board.clone()).map_err(Failure::Config)?;
+        let parts = outside::in_process(&settings, id, &broker, &group, &context, board.clone()).map_err(Failure::Config)?;
         agents.insert(id, (Agent::start(parts), board));
     }
     until("every queue has its owner", || {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::watch::Watch;
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
-use crate::agent::{Agent, Outcome};
+use super::watch::Watch;
 use crate::agent::{assembly, outside};
+use crate::agent::{Agent, Outcome};
 use crate::config::Settings;
 use crate::config::settings::LogFormat;
 use crate::model::{Complaint, Place, Severity};

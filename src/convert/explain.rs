@@ -76,9 +76,7 @@ impl fmt::Display for Explanation {
             };
             match &one.outcome {
                 Outcome::Matched => writeln!(f, "  {maker} {} ({}): matches", one.name, one.place)?,
-                Outcome::OtherEventType(types) => {
-                    writeln!(f, "  {maker} {} ({}): not for it, but for {types}", one.name, one.place)?
-                }
+                Outcome::OtherEventType(types) => writeln!(f, "  {maker} {} ({}): not for it, but for {types}", one.name, one.place)?,
                 Outcome::Beaten(by) => writeln!(f, "  {maker} {} ({}): beaten by {by}", one.name, one.place)?,
                 Outcome::OtherPriority => writeln!(f, "  {maker} {} ({}): not at this priority", one.name, one.place)?,
             }

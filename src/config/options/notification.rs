@@ -59,12 +59,7 @@ pub(super) const ROWS: &[Opt] = &[
     .unit("queues"),
     flag(NOTIFICATION, "workload_partitioning", "false", "Whether members share the work by pipeline queues"),
     flag(NOTIFICATION, "store_events", "true", "Whether events are made"),
-    flag(
-        NOTIFICATION,
-        "disable_non_metric_meters",
-        "true",
-        "Whether the meters of the classic listeners, which only count (volume 1), are left out",
-    ),
+    flag(NOTIFICATION, "disable_non_metric_meters", "true", "Whether the meters of the classic listeners, which only count (volume 1), are left out"),
     text(DEFAULT, "nova_control_exchange", "nova", "Exchange of Nova"),
     text(DEFAULT, "glance_control_exchange", "glance", "Exchange of Glance"),
     text(DEFAULT, "cinder_control_exchange", "cinder", "Exchange of Cinder"),
