@@ -11,7 +11,7 @@ mod project;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use project::{Project, until};
 
@@ -39,22 +39,22 @@ fn agents_of_the_compose_file_are_stopped_paused_and_cut_off_while_notifications
     }
     let mut ledger = Ledger::default();
 
-    ledger.round(&project, || {});
+    ledger.round(&project, "nobody is disturbed", || {});
 
-    ledger.round(&project, || project.compose(&["stop", "agent1"]));
+    ledger.round(&project, "agent1 is stopped", || project.compose(&["stop", "agent1"]));
     project.compose(&["start", "agent1"]);
 
-    ledger.round(&project, || project.compose(&["pause", "agent2"]));
+    ledger.round(&project, "agent2 is paused", || project.compose(&["pause", "agent2"]));
     project.compose(&["unpause", "agent2"]);
 
-    ledger.round(&project, || project.cut("agent3", "coordination"));
+    ledger.round(&project, "agent3 is cut from etcd", || project.cut("agent3", "coordination"));
     project.join("agent3", "coordination");
 
-    ledger.round(&project, || project.cut("agent3", "broker"));
+    ledger.round(&project, "agent3 is cut from the broker", || project.cut("agent3", "broker"));
     project.join("agent3", "broker");
 
     // Whoever came back finds its place: a last round with nobody disturbed.
-    ledger.round(&project, || {});
+    ledger.round(&project, "all are back", || {});
     let repeats = check_order(&project);
     println!(
         "compose: {} notifications confirmed, 0 lost, order kept, {repeats} samples repeated with equal ids",
@@ -72,7 +72,8 @@ struct Ledger {
 
 impl Ledger {
     /// Send, disturb in the midst of it, and wait until everything confirmed so far is in the output.
-    fn round(&mut self, project: &Project, disturb: impl FnOnce()) {
+    fn round(&mut self, project: &Project, what: &str, disturb: impl FnOnce()) {
+        let began = Instant::now();
         let (first, last) = (self.sent, self.sent + PER_ROUND);
         let lines = project.scratch.path().join(format!("lines-{first}"));
         let ids = project.scratch.path().join(format!("ids-{first}"));
@@ -100,6 +101,7 @@ impl Ledger {
         self.confirmed.extend(written.lines().filter_map(|line| line.split(' ').nth(1)).map(str::to_owned));
         assert_eq!(self.confirmed.len(), self.sent, "every notification has its own confirmed id");
         until(SETTLES_WITHIN, || self.all_came_out(project));
+        println!("compose: {what}: all out after {:.0} s", began.elapsed().as_secs_f64());
     }
 
     /// The event of every notification, and the sample of every notification.

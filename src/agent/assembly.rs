@@ -92,11 +92,15 @@ pub fn converter(settings: &Settings) -> (Option<Converter>, Vec<Complaint>) {
 pub fn check(settings: &Settings) -> Vec<Complaint> {
     let (read, mut complaints) = read(settings);
     for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
-        if let Err(error) = publish::check(&publisher.url, publish_kind(plan.kind)) {
-            complaints.push(Complaint::error(&publisher.place, format!("sink {}: {error}", sink.name)));
-        }
+        complaints.extend(publisher_complaint(plan.kind, &sink.name, publisher));
     }
     complaints
+}
+
+/// What is wrong with a publisher as it is written.
+fn publisher_complaint(kind: pipeline::Kind, sink: &str, publisher: &pipeline::PublisherUrl) -> Option<Complaint> {
+    let error = publish::check(&publisher.url, publish_kind(kind)).err()?;
+    Some(Complaint::error(&publisher.place, format!("sink {sink}: {error}")))
 }
 
 /// What the definition files say, as far as they could be understood: what is missing is an error among the complaints.
@@ -119,7 +123,12 @@ fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
                 complaints.extend(plan.warnings.iter().cloned());
                 plans.push(plan);
             }
-            Some(Err(more)) => complaints.extend(more),
+            Some(Err(more)) => {
+                complaints.extend(more);
+                // Nobody comes to build its publishers: what is wrong with them is said here.
+                let publishers = node.iter().flat_map(|node| Plan::publishers(kind, node));
+                complaints.extend(publishers.filter_map(|(sink, url)| publisher_complaint(kind, &sink, &url)));
+            }
             None => {}
         }
     }

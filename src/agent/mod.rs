@@ -22,6 +22,7 @@ mod parking;
 mod pipeline_listener;
 mod route;
 mod sink;
+mod standing;
 mod supervisor;
 mod unit;
 
@@ -111,6 +112,10 @@ impl Agent {
         let parking = Parking::new(link, &topology::parking_queue_name(&group), &member, metrics.clone());
         let ground =
             Arc::new(Ground { group: group.into(), member, brokers, options, parking, metrics, nursery, deaths });
+        // No tasks of the nursery: they end with their links, and hold nothing up.
+        for place in &ground.brokers {
+            tokio::spawn(standing::follow(place.link.clone(), board.clone()));
+        }
         let give_up = tokio_util::sync::CancellationToken::new();
         let direct = Arc::new(DirectSinks::new(Arc::clone(&ground), give_up.clone()));
         let (control, controlled) = mpsc::channel(4);

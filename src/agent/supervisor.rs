@@ -266,7 +266,7 @@ impl Supervisor {
     /// One step of the machine; whether it is done.
     fn step(&mut self, term: &mut Term, happening: Happening) -> bool {
         if let Happening::Opened { unit, epoch } = &happening {
-            self.ground.metrics.queue_opened(unit, *epoch, term.running.len());
+            self.ground.metrics.queue_opened(unit, *epoch);
         }
         if let Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch } = &happening
             && term.running.get(unit).is_some_and(|running| running.epoch == *epoch)
@@ -278,6 +278,7 @@ impl Supervisor {
         for order in term.machine.step(happening, now) {
             done |= self.carry_out(term, order);
         }
+        self.ground.metrics.queues_owned(term.running.len());
         self.show(term);
         done
     }
@@ -312,7 +313,7 @@ impl Supervisor {
             Order::Cut { unit } => {
                 if let Some(running) = term.running.remove(&unit) {
                     running.cut.cancel();
-                    self.ground.metrics.queue_closed(&unit, "lost", Duration::ZERO, term.running.len());
+                    self.ground.metrics.queue_closed(&unit, "lost");
                 }
             }
             Order::Release { unit, epoch } => {
@@ -449,8 +450,8 @@ impl Work {
         };
         let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
         match listener.run(&stop).await {
-            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over", Duration::ZERO, 0),
-            Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost", Duration::ZERO, 0),
+            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over"),
+            Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost"),
             Err(dead) => ground.died(dead),
         }
         let _over = answers.send(Happening::Closed { unit, epoch }).await;

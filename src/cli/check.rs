@@ -22,7 +22,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     refuse_errors(complaints)?;
     println!(
         "the configuration can be run{}",
-        if warnings == 0 { String::new() } else { format!(", {warnings} warnings") }
+        match warnings {
+            0 => String::new(),
+            1 => ", 1 warning".to_owned(),
+            more => format!(", {more} warnings"),
+        }
     );
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::meaning;
 use super::oslo::Written;
 use super::settings::{Settings, Sources};
-use crate::model::{Complaint, Place, Severity};
+use crate::model::{Complaint, Place};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ const NAMES: [&str; 2] = ["ceilometer", "ceilometer-agent-notification"];
 /// nor folders, those of oslo.config's search: `~/.ceilometer`, `~`, `/etc/ceilometer`, `/etc`; and where there are
 /// none, every option has its default.
 ///
-/// All complaints at once, in the order of places; no settings if one of them is an error.
+/// All complaints at once, in the order of places. If one of them is an error, settings are there only so that what
+/// they lead to can be complained about too: they must not be worked by.
 pub fn load(files: &[PathBuf], dirs: &[PathBuf]) -> (Option<Settings>, Vec<Complaint>) {
     let standard = standard_folders(std::env::var_os("HOME").map(PathBuf::from).as_deref());
     let (files, dirs) = if files.is_empty() && dirs.is_empty() {
@@ -47,8 +48,7 @@ pub fn load(files: &[PathBuf], dirs: &[PathBuf]) -> (Option<Settings>, Vec<Compl
     complaints.extend(more);
     complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
     complaints.dedup();
-    let fine = complaints.iter().all(|c| c.severity < Severity::Error);
-    (settings.filter(|_| fine), complaints)
+    (settings, complaints)
 }
 
 /// The folders that oslo.config searches for the project `ceilometer`.

@@ -22,7 +22,7 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot listen on {address} for metrics and health: {cause}; choose another [nephoscope] observe_address, \
+    "cannot listen on {address} for metrics and health: {cause}; choose another [nephoscope] listen, \
      or stop what has it"
 )]
 pub struct ServeError {
@@ -171,6 +171,6 @@ mod tests {
     async fn an_address_that_is_taken_is_named_with_what_to_do() {
         let (serving, board, stop) = started().await;
         let error = serve(serving.address, Metrics::new(), board, stop).await.unwrap_err().to_string();
-        assert!(error.contains("observe_address") && error.contains(&serving.address.to_string()), "{error}");
+        assert!(error.contains("[nephoscope] listen") && error.contains(&serving.address.to_string()), "{error}");
     }
 }

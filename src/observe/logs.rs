@@ -105,7 +105,9 @@ where
         event.record(&mut line);
         let time = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let meta = event.metadata();
-        let name = line.event.as_deref().unwrap_or(meta.target());
+        // `event = "…"` or `name: "…"`; a happening that was given neither is called after its place by tracing.
+        let named = (!meta.name().starts_with("event ")).then(|| meta.name());
+        let name = line.event.as_deref().or(named).unwrap_or(meta.target());
         match self.0 {
             Format::Text => {
                 let space = if line.message.is_empty() { "" } else { " " };
@@ -240,6 +242,12 @@ mod tests {
         assert_eq!(value["message"], "queue\nopened");
         assert_eq!((&value["queue"], &value["epoch"]), (&"q 1".into(), &5.into()));
         assert_eq!(line.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_name_may_be_that_of_the_happening_itself() {
+        let line = logged(Format::Text, || tracing::info!(name: "transport.link.up", broker = "b", "connecting => up"));
+        assert_eq!(&line[25..], "INFO  transport.link.up connecting => up broker=b\n");
     }
 
     #[test]

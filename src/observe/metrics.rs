@@ -13,7 +13,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, trace, warn};
 
 use super::series::{Registrar, Series, Tally};
-use crate::model::{Complaint, Event, Priority, Sample, Verdict};
+use crate::model::{Complaint, Event, Priority, Sample, Severity, Verdict};
 
 /// The counters of one process. Cheap to clone: all clones count into the same.
 #[derive(Clone)]
@@ -121,9 +121,9 @@ impl Metrics {
             packets_sent: r.counters("packets_sent", ["pipeline"], "Packets confirmed by a pipeline queue"),
             packets_sent_bytes: r.counters("packets_sent_bytes", ["pipeline"], "Their size, in bytes"),
             packets_received: r.counters("packets_received", ["pipeline"], "Packets taken from a pipeline queue"),
-            opened: r.counter("queues_opened", "Pipeline queues taken over"),
-            closed: r.counters("queues_closed", ["why"], "Pipeline queues given up"),
-            owned: r.gauge("queues_owned", "Pipeline queues owned now"),
+            opened: r.counter("queues_opened", "Main and pipeline queues taken over"),
+            closed: r.counters("queues_closed", ["why"], "Main and pipeline queues given up"),
+            owned: r.gauge("queues_owned", "Main and pipeline queues owned now"),
             members: r.gauge("members", "Members of the group as this one sees it"),
             memberships_lost: r.counter("memberships_lost", "Times the group took this member for dead"),
             lease_margin: r.gauge("lease_margin_seconds", "Time left in which the lease is surely ours, in seconds"),
@@ -263,17 +263,20 @@ impl Metrics {
 
     // --- ownership ---
 
-    /// A queue was taken over; `owned` is how many there are now.
-    pub fn queue_opened(&self, queue: &str, epoch: i64, owned: usize) {
-        info!(event = "agent.queue.opened", queue, epoch, owned, "queue opened");
+    /// A main or pipeline queue was taken over.
+    pub fn queue_opened(&self, queue: &str, epoch: i64) {
+        info!(event = "agent.queue.opened", queue, epoch, "queue opened");
         self.0.opened.inc();
-        self.0.owned.set(gauge_value(owned));
     }
 
-    /// A pipeline queue was given up: `why` is one of `handed_over`, `lost`, `stopped`.
-    pub fn queue_closed(&self, queue: &str, why: &'static str, took: Duration, owned: usize) {
-        info!(event = "agent.queue.closed", queue, why, ?took, owned, "queue closed");
+    /// A main or pipeline queue was given up: `why` is one of `handed_over`, `lost`.
+    pub fn queue_closed(&self, queue: &str, why: &'static str) {
+        info!(event = "agent.queue.closed", queue, why, "queue closed");
         self.0.closed.of([why]).inc();
+    }
+
+    /// So many queues are owned now: opening, open or closing.
+    pub fn queues_owned(&self, owned: usize) {
         self.0.owned.set(gauge_value(owned));
     }
 
@@ -298,13 +301,14 @@ impl Metrics {
 
     /// A link to a server went from one state to another (`down`, `connecting`, `up`).
     pub fn link_changed(&self, link: &str, from: &'static str, to: &'static str, detail: &str) {
-        let up = to == "up";
-        self.0.link_up.of([link]).set(i64::from(up));
-        if from == "up" && !up {
+        self.0.link_up.of([link]).set(i64::from(to == "up"));
+        if from == "up" && to != "up" {
             self.0.link_losses.of([link]).inc();
-            warn!(event = "link.changed", link, from, to, detail, "{from} => {to}");
-        } else {
-            info!(event = "link.changed", link, from, to, detail, "{from} => {to}");
+        }
+        match to {
+            "up" | "stopped" => info!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
+            "connecting" => debug!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
+            _ => warn!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
         }
     }
 
@@ -379,10 +383,12 @@ impl Metrics {
 
     /// The configuration was read again and is wrong: the old one stays.
     pub fn reload_refused(&self, complaints: &[Complaint]) {
-        for complaint in complaints {
+        let (errors, warnings): (Vec<_>, Vec<_>) = complaints.iter().partition(|c| c.severity == Severity::Error);
+        warnings.into_iter().for_each(|complaint| self.configuration_warned(complaint));
+        for complaint in &errors {
             error!(event = "agent.reload.complaint", "{complaint}");
         }
-        error!(event = "agent.reload.refused", complaints = complaints.len(), "keeping the old configuration");
+        error!(event = "agent.reload.refused", complaints = errors.len(), "keeping the old configuration");
         self.0.reloads.of(["refused"]).inc();
     }
 }

@@ -52,7 +52,7 @@ pub struct Unit {
 /// A connection to a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
-    /// `down`, `connecting`, `up`.
+    /// `connecting`, `up`, `waiting`, `refused`, `stopped`.
     pub state: &'static str,
     /// What was last said about it, e.g. why it is down.
     pub detail: String,

@@ -82,6 +82,16 @@ impl Plan {
         Err(reading.errors)
     }
 
+    /// The publishers that a file names, each with the name of its sink, however wrong the rest of it is: so that what is
+    /// wrong with them can be said together with the rest.
+    pub fn publishers(kind: Kind, node: &Node) -> Vec<(String, PublisherUrl)> {
+        let sinks = Reading { kind, errors: Vec::new(), warnings: Vec::new() }.sinks(node);
+        let named = sinks.into_iter().flat_map(|WrittenSink { name, publishers }| {
+            publishers.into_iter().map(move |publisher| (name.to_owned(), publisher))
+        });
+        named.collect()
+    }
+
     /// Which samples each pipeline takes. What cannot be published (volume) is taken by none.
     pub fn select_samples(&self, samples: &[Sample]) -> Selection {
         let mut selection = Selection { taken: vec![Vec::new(); self.pipelines.len()], dropped: Vec::new() };

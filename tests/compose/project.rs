@@ -1,6 +1,8 @@
 //! One running compose project, by whichever of `docker compose` and `docker-compose` is there; removed on drop.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ pub(crate) struct Project {
     env_file: PathBuf,
     /// Files of the test itself.
     pub(crate) scratch: tempfile::TempDir,
+    /// Containers by their service. `docker-compose ps` takes a second; stopping and starting keeps the container.
+    containers: RefCell<HashMap<String, String>>,
     succeeded: bool,
 }
 
@@ -39,7 +43,14 @@ impl Project {
         };
         // A name per checkout, so that two of them do not take each other's project down.
         let name = format!("nephoscope_test_{:08x}", short_hash(repository().to_str().unwrap_or_default()));
-        let project = Self { name, program, env_file, scratch: tempfile::tempdir().unwrap(), succeeded: false };
+        let project = Self {
+            name,
+            program,
+            env_file,
+            scratch: tempfile::tempdir().unwrap(),
+            containers: RefCell::default(),
+            succeeded: false,
+        };
         // What a run that was killed left behind.
         project.compose(&["down", "-v", "--remove-orphans", "-t", "1"]);
         Ok(project)
@@ -90,7 +101,12 @@ impl Project {
 
     /// Container names differ between the two compose programs; ids do not.
     fn container(&self, service: &str) -> String {
-        run(self.command().args(["ps", "-q", service])).trim().to_owned()
+        if let Some(known) = self.containers.borrow().get(service) {
+            return known.clone();
+        }
+        let id = run(self.command().args(["ps", "-q", service])).trim().to_owned();
+        self.containers.borrow_mut().insert(service.to_owned(), id.clone());
+        id
     }
 
     fn command(&self) -> Command {
