@@ -54,21 +54,15 @@ impl PacketBuilder {
         json::write(&fragment.message_id, out);
         out.extend_from_slice(br#","pipeline":"#);
         json::write_str(&fragment.pipeline, out);
-        let dicts: Vec<Dict> = match &fragment.batch {
+        match &fragment.batch {
             Batch::Samples(samples) => {
                 out.extend_from_slice(br#","samples":["#);
-                samples.iter().map(Sample::as_dict).collect()
+                write_each(samples, Sample::write_json, out);
             }
             Batch::Events(events) => {
                 out.extend_from_slice(br#","events":["#);
-                events.iter().map(Event::serialize).collect()
+                write_each(events, Event::write_json, out);
             }
-        };
-        for (n, dict) in dicts.iter().enumerate() {
-            if n > 0 {
-                out.push(b',');
-            }
-            json::write_dict(dict, out);
         }
         out.extend_from_slice(b"]}");
         self.notifications += 1;
@@ -83,6 +77,16 @@ impl PacketBuilder {
     pub fn finish(mut self) -> Vec<u8> {
         self.body.extend_from_slice(b"]}");
         self.body
+    }
+}
+
+/// The inside of a JSON list.
+fn write_each<T>(items: &[T], write: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
+    for (n, item) in items.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        write(item, out);
     }
 }
 

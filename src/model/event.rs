@@ -1,5 +1,6 @@
 //! An event: what happened, with typed traits.
 
+use super::json;
 use super::time;
 use super::value::{Dict, Value};
 use chrono::NaiveDateTime;
@@ -83,6 +84,33 @@ impl Event {
         ])
     }
 
+    /// Appends [`serialize`](Event::serialize) as compact JSON, without making it.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"message_id\":");
+        json::write(&self.message_id, out);
+        out.extend_from_slice(b",\"event_type\":");
+        json::write_str(&self.event_type, out);
+        out.extend_from_slice(b",\"generated\":");
+        json::write_str(&time::isoformat_naive(&self.generated), out);
+        out.extend_from_slice(b",\"traits\":[");
+        for (n, one) in self.traits.iter().enumerate() {
+            out.extend_from_slice(if n > 0 { b",[" } else { b"[" });
+            json::write_str(&one.name, out);
+            out.push(b',');
+            json::write(&Value::Int(one.value.dtype()), out);
+            out.push(b',');
+            match &one.value {
+                TraitValue::None(text) | TraitValue::Text(text) => json::write_str(text, out),
+                TraitValue::Int(int) => json::write(int, out),
+                other => json::write(&other.to_value(), out),
+            }
+            out.push(b']');
+        }
+        out.extend_from_slice(b"],\"raw\":");
+        json::write_dict(&self.raw, out);
+        out.push(b'}');
+    }
+
     /// The event of a [`serialize`](Event::serialize)d one; the key that is missing or wrong if it is none.
     pub fn from_dict(mut dict: Dict) -> Result<Event, &'static str> {
         let generated = dict.get("generated").and_then(Value::as_str).and_then(time::parse).ok_or("generated")?;
@@ -111,4 +139,31 @@ fn read_trait(serialized: Value) -> Option<Trait> {
         _ => return None,
     };
     Some(Trait { name: name.as_str()?.to_owned(), value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_written_as_its_dictionary() {
+        let moment = time::parse("2020-01-02T03:04:05.6").unwrap().naive_utc();
+        let of = |name: &str, value| Trait { name: name.to_owned(), value };
+        let event = Event {
+            message_id: Value::Null,
+            event_type: "a\"b".to_owned(),
+            generated: moment,
+            traits: vec![
+                of("n", TraitValue::None("\n".to_owned())),
+                of("t", TraitValue::Text("é".to_owned())),
+                of("i", TraitValue::Int(Value::Int(-7))),
+                of("f", TraitValue::Float(f64::INFINITY)),
+                of("d", TraitValue::Datetime(moment)),
+            ],
+            raw: Dict::from_iter([("k", Dict::from_iter([("l", Value::Null)]))]),
+        };
+        let mut out = Vec::new();
+        event.write_json(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), json::to_string(&Value::Dict(event.serialize())));
+    }
 }

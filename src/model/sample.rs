@@ -1,5 +1,6 @@
 //! A sample: one measured value of one meter of one resource.
 
+use super::json;
 use super::value::{Dict, Value};
 
 /// How volumes of a meter relate to each other.
@@ -83,6 +84,39 @@ impl Sample {
         ])
     }
 
+    /// Appends [`as_dict`](Sample::as_dict) as compact JSON, without making it.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"name\":");
+        json::write_str(&self.name, out);
+        out.extend_from_slice(b",\"type\":");
+        json::write_str(self.kind.name(), out);
+        for (key, value) in [
+            ("unit", &self.unit),
+            ("volume", &self.volume),
+            ("user_id", &self.user_id),
+            ("user_name", &self.user_name),
+            ("project_id", &self.project_id),
+            ("project_name", &self.project_name),
+            ("resource_id", &self.resource_id),
+        ] {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(b"\":");
+            json::write(value, out);
+        }
+        out.extend_from_slice(b",\"timestamp\":");
+        json::write_str(&self.timestamp, out);
+        out.extend_from_slice(b",\"resource_metadata\":");
+        json::write_dict(&self.resource_metadata, out);
+        out.extend_from_slice(b",\"source\":");
+        json::write_str(&self.source, out);
+        out.extend_from_slice(b",\"id\":");
+        json::write_str(&self.id, out);
+        out.extend_from_slice(b",\"monotonic_time\":");
+        json::write(&self.monotonic_time, out);
+        out.push(b'}');
+    }
+
     /// The sample of an [`as_dict`](Sample::as_dict); the key that is missing or wrong if it is none.
     pub fn from_dict(mut dict: Dict) -> Result<Sample, &'static str> {
         fn text(dict: &mut Dict, key: &'static str) -> Result<String, &'static str> {
@@ -114,5 +148,33 @@ impl Sample {
             id,
             monotonic_time: any("monotonic_time"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_written_as_its_dictionary() {
+        let sample = Sample {
+            name: "a\"b".to_owned(),
+            kind: SampleType::Delta,
+            unit: Value::from("\u{1}é"),
+            volume: Value::Float(f64::NAN),
+            user_id: Value::Null,
+            user_name: Value::from("u"),
+            project_id: Value::Int(7),
+            project_name: Value::Bool(true),
+            resource_id: Value::List(vec![Value::Float(1.5)]),
+            timestamp: "2020-01-01T00:00:00".to_owned(),
+            resource_metadata: Dict::from_iter([("k", Dict::from_iter([("l", Value::Null)]))]),
+            source: "s".to_owned(),
+            id: "i".to_owned(),
+            monotonic_time: Value::Float(0.25),
+        };
+        let mut out = Vec::new();
+        sample.write_json(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), json::to_string(&Value::Dict(sample.as_dict())));
     }
 }
