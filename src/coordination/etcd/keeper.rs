@@ -37,7 +37,7 @@ impl Keeper {
         }
         self.lost.cancel();
         // So that this process may join again without waiting for its own former lease.
-        for _ in 0..Terms::GIVING_BACK_TRIES {
+        for _ in 0..lease::Terms::GIVING_BACK_TRIES {
             let revoke = async |mut client: Client| client.lease_revoke(self.lease).await;
             match self.backend.call(revoke).await {
                 Ok(_) | Err(super::Failure::LeaseGone) => return,
