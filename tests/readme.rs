@@ -24,7 +24,7 @@ fn readme() -> Page {
 }
 
 /// All that is wrong, at once.
-fn assert_none(wrong: Vec<String>) {
+fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
@@ -44,7 +44,7 @@ fn every_relative_link_leads_somewhere() {
             }
         }
     }
-    assert_none(wrong);
+    assert_none(&wrong);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn every_file_that_is_named_exists() {
             }
         }
     }
-    assert_none(wrong);
+    assert_none(&wrong);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn every_target_of_make_exists() {
             }
         }
     }
-    assert_none(wrong);
+    assert_none(&wrong);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn every_command_and_option_of_nephoscope_is_in_its_help() {
             }
         }
     }
-    assert_none(wrong);
+    assert_none(&wrong);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn every_option_of_a_section_is_known() {
             }
         }
     }
-    assert_none(wrong);
+    assert_none(&wrong);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn every_difference_names_a_test_that_there_is() {
             wrong.push(format!("{}: there is no test {test}", cells[0]));
         }
     }
-    assert_none(wrong);
+    assert_none(&wrong);
 }
 
 /// `convert` and `check` need no server: what the README shows is what comes out, apart from what `…` leaves out.
@@ -163,7 +163,7 @@ fn what_the_readme_shows_is_what_comes_out() {
         }
     }
     assert!(shown >= 2, "the README shows what convert and check print");
-    assert_none(wrong);
+    assert_none(&wrong);
 }
 
 /// The same for `make demo`, whatever the numbers.
