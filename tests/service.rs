@@ -132,7 +132,7 @@ async fn service_is_asked_to_stop_a_second_time_while_a_publisher_does_not_answe
     agent.signal("TERM");
     // It says who is still busy, and waits.
     agent.until_it_says("agent.drain.waits").await;
-    assert_eq!(agent.said("sink meters"), 1, "{}", agent.log());
+    assert!(agent.said("sink meters") > 0, "{}", agent.log());
     let asked = Instant::now();
     agent.signal("TERM");
     let status = agent.ended().await;

@@ -40,7 +40,9 @@ impl AmqpOptions {
     /// The broker in words, without secrets: `rabbit://a:5672,b:5672/vhost`.
     pub fn name(&self) -> String {
         let hosts: Vec<String> = self.hosts.iter().map(|h| format!("{}:{}", bracketed(&h.host), h.port)).collect();
-        format!("rabbit://{}/{}", hosts.join(","), self.virtual_host)
+        // The virtual host `/` is the one of a URL that names none.
+        let vhost = self.virtual_host.strip_prefix('/').unwrap_or(&self.virtual_host);
+        format!("rabbit://{}/{vhost}", hosts.join(","))
     }
 }
 
