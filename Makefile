@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: help deps build demo test check bench images stop clean
+.PHONY: help deps build demo test check bench fuzz images stop clean
 
 # Rust where rustup puts it, also when the shell does not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -32,6 +32,7 @@ help:
 	@echo "make test    install what is missing from Debian, then every check and test, as .ci/run does"
 	@echo "make check   the quick checks alone: format, lints, scripts"
 	@echo "make bench   throughput, latency, memory beside a bare consume-and-ack loop"
+	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
 	@echo "make deps    install what is missing from Debian (RabbitMQ, etcd, protoc, …)"
 	@echo "make images  container images made from Debian packages, where no registry is reached"
 	@echo "make stop    stop the servers that tests left running"
@@ -69,6 +70,11 @@ test: deps check
 bench:
 	@.ci/deps
 	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; cargo bench --locked $(QUIET)
+
+# Seconds for each target; what fails prints how to have it again.
+fuzz: SECONDS = 600
+fuzz:
+	NEPHOSCOPE_FUZZ_SECONDS=$(SECONDS) cargo test --locked $(QUIET) --test fuzz -- --nocapture
 
 images:
 	@deploy/local-images.sh

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::{ConfigArguments, Failure, refuse_errors};
 use crate::agent::{self, assembly};
-use crate::convert::Converter;
+use crate::convert::{Converter, Explanation};
 use crate::model::{Complaint, Dict, Notification, Priority, Value, envelope, json};
-use crate::pipeline::volume;
+use crate::pipeline::{Kind, Plan, volume};
 
 /// What is to be converted, and how it is printed.
 #[derive(clap::Args)]
@@ -22,7 +22,8 @@ pub(super) struct Arguments {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Print for every notification which definitions matched, which did not and why, and what each path found
+    /// Print for every notification which definitions matched, which did not and why, what each path found, and
+    /// which pipelines take what came of it
     #[arg(long)]
     explain: bool,
 }
@@ -38,6 +39,7 @@ enum Output {
 /// Converts all lines of all files; a line that is no notification gives a complaint, not an end.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (settings, mut complaints) = arguments.config.load();
+    let plans = settings.as_ref().filter(|_| arguments.explain).map(assembly::plans).unwrap_or_default();
     let converter = settings.and_then(|settings| {
         let (converter, more) = assembly::converter(&settings);
         complaints.extend(more);
@@ -54,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let printed = print(&converter, arguments, n, &line, &mut out);
+            let printed = print(&Conversion { converter: &converter, plans: &plans }, arguments, n, &line, &mut out);
             match printed {
                 Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 Err(e) => return Err(Failure::Other(format!("cannot write: {e}"))),
@@ -72,7 +74,14 @@ fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(File::open(file)?)))
 }
 
-fn print(converter: &Converter, arguments: &Arguments, n: usize, line: &[u8], out: &mut impl Write) -> io::Result<()> {
+/// What the configuration makes of notifications.
+struct Conversion<'a> {
+    converter: &'a Converter,
+    /// Only for explanations.
+    plans: &'a [Plan],
+}
+
+fn print(with: &Conversion<'_>, arguments: &Arguments, n: usize, line: &[u8], out: &mut impl Write) -> io::Result<()> {
     let notification = match read(line) {
         Ok(notification) => notification,
         Err(why) => {
@@ -81,9 +90,9 @@ fn print(converter: &Converter, arguments: &Arguments, n: usize, line: &[u8], ou
         }
     };
     if arguments.explain {
-        return writeln!(out, "{}", converter.explain(&notification));
+        return explain(&with.converter.explain(&notification), with.plans, n, out);
     }
-    let mut converted = converter.convert(&notification);
+    let mut converted = with.converter.convert(&notification);
     let mut complaints: Vec<Complaint> = converted.complaints;
     converted.samples.retain(|sample| match volume::check(&sample.volume) {
         Ok(()) => true,
@@ -98,6 +107,32 @@ fn print(converter: &Converter, arguments: &Arguments, n: usize, line: &[u8], ou
         complaints: complaints.iter().map(ToString::to_string).collect(),
     };
     answer.print(arguments.output, n, Some(&notification), out)
+}
+
+/// What the definitions did, then which pipelines take what came of it.
+fn explain(explanation: &Explanation, plans: &[Plan], n: usize, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{n} {explanation}")?;
+    let taking = |kind: Kind, name: &str| {
+        let pipelines = plans.iter().filter(|plan| plan.kind == kind).flat_map(|plan| &plan.pipelines);
+        let names: Vec<&str> = pipelines.filter(|p| p.filter.takes(name)).map(|p| &*p.name).collect();
+        if names.is_empty() { "no pipeline takes it".to_owned() } else { format!("to {}", names.join(", ")) }
+    };
+    for sample in &explanation.converted.samples {
+        let fate = match volume::check(&sample.volume) {
+            Ok(()) => taking(Kind::Samples, &sample.name),
+            Err(why) => format!("left out: {why}"),
+        };
+        let (volume, of) = (json::to_string(&sample.volume), json::to_string(&sample.resource_id));
+        writeln!(out, "  sample {} = {volume} of {of}: {fate}", sample.name)?;
+    }
+    for event in &explanation.converted.events {
+        let fate = taking(Kind::Events, &event.event_type);
+        writeln!(out, "  event {} with {} traits: {fate}", event.event_type, event.traits.len())?;
+    }
+    if explanation.converted.samples.is_empty() && explanation.converted.events.is_empty() {
+        writeln!(out, "  neither a sample nor an event")?;
+    }
+    Ok(())
 }
 
 /// What one line gave.

@@ -122,7 +122,7 @@ impl<'w> Values<'w> {
     pub(super) fn expected(&mut self, section: &str, name: &str, what: &str) {
         let Some(row) = row(section, name) else { return };
         if let Some(entry) = self.written.last(row.names()) {
-            self.wrong(row, &entry.clone(), what)
+            self.wrong(row, &entry.clone(), what);
         } else {
             let text = format!("[{section}] {name}: expected {what}");
             self.complain(Complaint::error(&self.place(section, name), text));

@@ -66,33 +66,53 @@ pub struct Finding {
     pub values: Result<Vec<String>, String>,
 }
 
+/// First what looked at the notification, with what it found; then what did not, and why; then the complaints.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", shown(&self.event_type))?;
-        for one in &self.considered {
-            let maker = match one.maker {
-                Maker::Meter => "meter",
-                Maker::Event => "event",
-            };
-            match &one.outcome {
-                Outcome::Matched => writeln!(f, "  {maker} {} ({}): matches", one.name, one.place)?,
-                Outcome::OtherEventType(types) => {
-                    writeln!(f, "  {maker} {} ({}): not for it, but for {types}", one.name, one.place)?
-                }
-                Outcome::Beaten(by) => writeln!(f, "  {maker} {} ({}): beaten by {by}", one.name, one.place)?,
-                Outcome::OtherPriority => writeln!(f, "  {maker} {} ({}): not at this priority", one.name, one.place)?,
-            }
+        write!(f, "{}", shown(&self.event_type))?;
+        let (looked, others): (Vec<_>, Vec<_>) = self.considered.iter().partition(|c| c.outcome == Outcome::Matched);
+        for one in looked {
+            write!(f, "\n  {one} takes it")?;
             for finding in &one.found {
-                match &finding.values {
-                    Ok(values) => writeln!(f, "    {} = {} finds [{}]", finding.key, finding.path, values.join(", "))?,
-                    Err(raised) => writeln!(f, "    {} = {} raises {raised}", finding.key, finding.path)?,
+                write!(f, "\n    {finding}")?;
+            }
+        }
+        for one in others {
+            match &one.outcome {
+                Outcome::Matched => {}
+                Outcome::OtherEventType(types) if one.maker == Maker::Meter => {
+                    write!(f, "\n  {one}: only for {types}")?
                 }
+                Outcome::OtherEventType(_) => write!(f, "\n  {one}: not for this event type")?,
+                Outcome::Beaten(by) => write!(f, "\n  {one}: the definition at {by} comes first")?,
+                Outcome::OtherPriority => write!(f, "\n  {one}: not at this priority")?,
             }
         }
         for complaint in &self.converted.complaints {
-            writeln!(f, "  complaint {complaint}")?;
+            write!(f, "\n  complaint {complaint}")?;
         }
-        write!(f, "  {} samples, {} events", self.converted.samples.len(), self.converted.events.len())
+        Ok(())
+    }
+}
+
+impl fmt::Display for Considered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let maker = match self.maker {
+            Maker::Meter => "meter",
+            Maker::Event => "event definition",
+        };
+        write!(f, "{maker} {} ({})", self.name, self.place)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ", self.key, self.path)?;
+        match &self.values {
+            Ok(values) if values.is_empty() => f.write_str("finds nothing"),
+            Ok(values) => write!(f, "finds {}", values.join(", ")),
+            Err(raised) => write!(f, "raises {raised}"),
+        }
     }
 }
 

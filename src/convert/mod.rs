@@ -11,7 +11,6 @@ mod endpoints;
 mod events;
 mod explain;
 pub mod field;
-mod glob;
 mod metadata;
 mod meters;
 mod options;

@@ -407,4 +407,14 @@ mod tests {
         assert!(read("9".repeat(INTEGER_DIGITS_MAX).as_bytes()).is_ok());
         assert!(read("9".repeat(INTEGER_DIGITS_MAX + 1).as_bytes()).is_err());
     }
+
+    /// What Python's `json` reads and writes again; `serde_json` alone rounds some of these to a neighbour.
+    #[rstest]
+    #[case("123456789.123456789", "123456789.12345679")]
+    #[case("0.30000000000000004", "0.30000000000000004")]
+    #[case("5e-324", "5e-324")]
+    #[case("1e400", "Infinity")]
+    fn a_float_is_read_to_its_last_bit(#[case] text: &str, #[case] again: &str) {
+        assert_eq!(to_string(&read(text.as_bytes()).unwrap()), again);
+    }
 }

@@ -5,8 +5,10 @@
 pub mod document;
 pub mod envelope;
 pub mod event;
+pub mod glob;
 pub mod json;
 pub mod notification;
+pub mod number;
 pub mod receipt;
 pub mod sample;
 pub mod time;
@@ -14,6 +16,7 @@ pub mod value;
 
 pub use document::{Complaint, Data, Node, Place, Severity};
 pub use event::{Event, Trait, TraitValue};
+pub use glob::Glob;
 pub use notification::{Notification, Parts, Priority};
 pub use receipt::{Receipt, Verdict};
 pub use sample::{Sample, SampleType};

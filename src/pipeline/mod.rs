@@ -8,4 +8,4 @@ pub mod plan;
 pub mod volume;
 
 pub use filter::NameFilter;
-pub use plan::{Kind, Pipeline, Plan, PublisherUrl, Selection, Sink};
+pub use plan::{Kind, Pipeline, Plan, PublisherUrl, Sink};

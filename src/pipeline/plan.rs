@@ -1,8 +1,7 @@
 //! A pipeline file: sources, sinks, and the pipelines that every pair of them makes (Ceilometer reference §5.1).
 
 use super::filter::NameFilter;
-use super::volume;
-use crate::model::{Complaint, Event, Node, Place, Sample};
+use crate::model::{Complaint, Node, Place};
 use std::sync::Arc;
 
 /// Of which file.
@@ -59,15 +58,6 @@ pub struct Pipeline {
     pub grouping_keys: Vec<&'static str>,
 }
 
-/// Which samples go where.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Selection {
-    /// For each pipeline the positions of its samples, in order.
-    pub taken: Vec<Vec<usize>>,
-    /// Samples that some pipeline would take, with the reason why none does.
-    pub dropped: Vec<(usize, &'static str)>,
-}
-
 impl Plan {
     /// Reads a pipeline file. All complaints at once; there is no plan if one of them is an error.
     pub fn read(kind: Kind, node: &Node) -> Result<Plan, Vec<Complaint>> {
@@ -90,33 +80,6 @@ impl Plan {
             publishers.into_iter().map(move |publisher| (name.to_owned(), publisher))
         });
         named.collect()
-    }
-
-    /// Which samples each pipeline takes. What cannot be published (volume) is taken by none.
-    pub fn select_samples(&self, samples: &[Sample]) -> Selection {
-        let mut selection = Selection { taken: vec![Vec::new(); self.pipelines.len()], dropped: Vec::new() };
-        for (n, sample) in samples.iter().enumerate() {
-            let verdict = volume::check(&sample.volume);
-            for (pipeline, taken) in self.pipelines.iter().zip(&mut selection.taken) {
-                if !pipeline.filter.takes(&sample.name) {
-                    continue;
-                }
-                match verdict {
-                    Ok(()) => taken.push(n),
-                    Err(why) => {
-                        selection.dropped.push((n, why));
-                        break;
-                    }
-                }
-            }
-        }
-        selection
-    }
-
-    /// The positions of the pipelines that take an event.
-    pub fn select_event(&self, event: &Event) -> impl Iterator<Item = usize> {
-        let takes = |pipeline: &Pipeline| pipeline.filter.takes(&event.event_type);
-        self.pipelines.iter().enumerate().filter(move |(_, pipeline)| takes(pipeline)).map(|(n, _)| n)
     }
 }
 
@@ -337,32 +300,12 @@ fn pipeline_name(kind: Kind, source: &str, sink: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dict, SampleType, Value};
 
     /// Sources and sinks as JSON text.
     fn plan(kind: Kind, text: &str) -> Plan {
         let value = crate::model::json::read(text.as_bytes()).unwrap();
         let place = Place { file: "p".into(), line: 1 };
         Plan::read(kind, &Node::from_value(&value, &place)).unwrap()
-    }
-
-    fn sample(name: &str, volume: impl Into<Value>) -> Sample {
-        Sample {
-            name: name.to_owned(),
-            kind: SampleType::Gauge,
-            unit: Value::Null,
-            volume: volume.into(),
-            user_id: Value::Null,
-            user_name: Value::Null,
-            project_id: Value::Null,
-            project_name: Value::Null,
-            resource_id: Value::Null,
-            timestamp: String::new(),
-            resource_metadata: Dict::new(),
-            source: String::new(),
-            id: String::new(),
-            monotonic_time: Value::Null,
-        }
     }
 
     const TWO: &str = r#"{
@@ -386,27 +329,8 @@ mod tests {
     }
 
     #[test]
-    fn samples_find_their_pipelines() {
-        let plan = plan(Kind::Samples, TWO);
-        let samples = [sample("cpu", 1), sample("disk", 2.0), sample("cpu", "many"), sample("disk", Value::Null)];
-        let selection = plan.select_samples(&samples);
-        assert_eq!(selection.taken, [vec![0, 1], vec![0, 1], vec![0]]);
-        assert_eq!(selection.dropped, [(2, "its volume is no number"), (3, "it has no volume")]);
-    }
-
-    #[test]
-    fn an_event_finds_its_pipelines() {
+    fn pipelines_of_events_say_so_in_their_names() {
         let plan = plan(Kind::Events, TWO);
-        let mut event = Event {
-            message_id: Value::Null,
-            event_type: "compute.instance.create.end".to_owned(),
-            generated: chrono::NaiveDateTime::default(),
-            traits: Vec::new(),
-            raw: Dict::new(),
-        };
-        assert_eq!(plan.select_event(&event).collect::<Vec<_>>(), [0, 1, 2]);
-        event.event_type = "x".to_owned();
-        assert_eq!(plan.select_event(&event).count(), 0);
         assert_eq!(&*plan.pipelines[2].name, "event:t:k");
         assert_eq!(plan.pipelines[2].grouping_keys, ["event_type"]);
     }

@@ -1,6 +1,7 @@
 //! Whether the volume of a sample can be published (Ceilometer reference §4.1.3, `_validate_volume`).
 
 use crate::model::Value;
+use crate::model::number::float_of_text;
 
 /// Why a volume is dropped; `Ok` for one that is published, unchanged: a string that looks like a number stays a string.
 ///
@@ -10,32 +11,10 @@ pub fn check(volume: &Value) -> Result<(), &'static str> {
     match volume {
         Value::Bool(_) | Value::Int(_) | Value::Big(_) | Value::Float(_) => Ok(()),
         Value::Null => Err("it has no volume"),
-        Value::Str(text) if is_python_float(text) => Ok(()),
+        Value::Str(text) if float_of_text(text).is_some() => Ok(()),
         Value::Str(_) => Err("its volume is no number"),
         Value::List(_) | Value::Dict(_) => Err("its volume is a list or mapping"),
     }
-}
-
-/// Whether `float(text)` succeeds in Python.
-fn is_python_float(text: &str) -> bool {
-    let text = text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c));
-    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if ["inf", "infinity", "nan"].iter().any(|word| body.eq_ignore_ascii_case(word)) {
-        return true;
-    }
-    let (mantissa, exponent) = match body.find(['e', 'E']) {
-        Some(at) => (&body[..at], Some(&body[at + 1..])),
-        None => (body, None),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let parts_ok = |part: &str| part.is_empty() || are_digits(part);
-    let exponent_ok = exponent.is_none_or(|e| are_digits(e.strip_prefix(['+', '-']).unwrap_or(e)));
-    parts_ok(whole) && parts_ok(fraction) && !(whole.is_empty() && fraction.is_empty()) && exponent_ok
-}
-
-/// Digits, single underscores between them.
-fn are_digits(part: &str) -> bool {
-    part.split('_').all(|run| !run.is_empty() && run.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -53,6 +32,7 @@ mod tests {
     #[case("1.e-5", true)]
     #[case(".5", true)]
     #[case("1_000.0_1", true)]
+    #[case("٣.٤e٢", true)]
     #[case("1__0", false)]
     #[case("_1", false)]
     #[case("", false)]

@@ -54,16 +54,16 @@ def is_for(endpoint, event_type):
     return re.compile("|".join(endpoint.event_types)).match(event_type) is not None
 
 
-def each_alone(message, *path):
-    """Copies of the message that have one entry of the collection at the path each; one copy where there is none."""
+def each_alone(message, kind, *path):
+    """Copies of the message that have one entry of the list or dict at the path each; one copy where there is none."""
     whole = copy.deepcopy(message)
     try:
         found = whole
         for key in path:
             found = found[key]
-        if not found or not isinstance(found, (list, dict)):
+        if not found or not isinstance(found, kind):
             return [whole]
-        entries = list(found.items()) if isinstance(found, dict) else [[entry] for entry in found]
+        entries = [kind([entry]) for entry in (found.items() if kind is dict else found)]
     except Exception:
         return [whole]
     alone = []
@@ -72,7 +72,7 @@ def each_alone(message, *path):
         holder = one
         for key in path[:-1]:
             holder = holder[key]
-        holder[path[-1]] = dict([entry]) if isinstance(found, dict) else entry
+        holder[path[-1]] = entry
         alone.append(one)
     return alone
 
@@ -101,11 +101,11 @@ def answer(message, priority):
     event_type = message["event_type"]
     if priority in ("info", "sample"):
         if is_for(POLLED, event_type):
-            for one in each_alone(message, "payload", "samples"):
+            for one in each_alone(message, list, "payload", "samples"):
                 ask(lambda: list(POLLED.build_sample(one)))
         for sensor in SENSORS:
             if is_for(sensor, event_type):
-                for one in each_alone(message, "payload", "payload", sensor.metric):
+                for one in each_alone(message, dict, "payload", "payload", sensor.metric):
                     ask(lambda: list(sensor.build_sample(one)))
         for endpoint in HTTP:
             if is_for(endpoint, event_type):

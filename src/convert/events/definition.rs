@@ -3,9 +3,8 @@
 use super::Failed;
 use super::traits::{TraitDefinition, entries, naive_utc};
 use crate::convert::field::Field;
-use crate::convert::glob::Glob;
 use crate::convert::python::Raised;
-use crate::model::{Complaint, Data, Dict, Event, Node, Notification, Place, Trait, Value};
+use crate::model::{Complaint, Data, Dict, Event, Glob, Node, Notification, Place, Trait, Value};
 
 /// The traits that every event has unless its definition says otherwise, with their paths (Ceilometer reference §4.2).
 const DEFAULT_TRAITS: [(&str, &str); 5] = [

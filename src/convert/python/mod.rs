@@ -11,12 +11,14 @@ mod substitution;
 mod text;
 mod translate;
 
+pub(crate) use crate::model::number::{decimal_digit, is_space};
+
+pub(crate) use number::repetitions;
 pub use number::{Operator, arithmetic, float, int};
-pub(crate) use number::{decimal_digit, repetitions};
 pub use order::{Comparison, compare, equal, sort};
 pub use pattern::Pattern;
 pub use substitution::Substitution;
-pub use text::{casefold, is_space, repr, split, str};
+pub use text::{casefold, repr, split, str};
 
 use crate::model::Value;
 use std::borrow::Cow;

@@ -3,16 +3,12 @@
 use super::Raised;
 use crate::model::Value;
 use crate::model::json::INTEGER_DIGITS_MAX;
+use crate::model::number::is_space;
 use num_bigint::BigInt;
 use regex::Regex;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
-
-/// Python's `str.isspace()` of one character.
-pub fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
 
 /// Python's `str(value)`. A `ValueError` for an integer of more than 4,300 digits.
 pub fn str(value: &Value) -> Result<Cow<'_, str>, Raised> {

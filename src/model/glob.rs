@@ -3,7 +3,7 @@
 
 /// One compiled glob.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Glob(Vec<Token>);
+pub struct Glob(Vec<Token>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -19,7 +19,7 @@ enum Token {
 
 impl Glob {
     /// Reads a glob. There is no wrong one: a bracket without its partner is itself.
-    pub(crate) fn new(pattern: &str) -> Glob {
+    pub fn new(pattern: &str) -> Glob {
         let chars: Vec<char> = pattern.chars().collect();
         let mut tokens = Vec::with_capacity(chars.len());
         let mut at = 0;
@@ -44,7 +44,7 @@ impl Glob {
     }
 
     /// Whether the whole name matches.
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         // Nearly every glob is plain text, or plain text and one star at its end.
         if self.0.iter().all(|t| matches!(t, Token::Char(_))) {
             return self.0.len() <= name.len() && name.chars().eq(self.0.iter().filter_map(Token::as_char));
@@ -54,7 +54,7 @@ impl Glob {
     }
 
     /// Whether everything that `other` matches is surely matched by this one too (`false` may also mean "not sure").
-    pub(crate) fn covers(&self, other: &Glob) -> bool {
+    pub fn covers(&self, other: &Glob) -> bool {
         walk(&self.0, &other.0, |token, letter| match (token, letter) {
             (Token::Any, letter) => *letter != Token::Star,
             (token, Token::Char(c)) => token.takes(*c),
@@ -191,8 +191,19 @@ mod tests {
     #[case("[z-a!]", "q", true)]
     #[case("[a-c-e]", "-", true)]
     #[case("[a-c-e]", "d", false)]
+    #[case("[]]", "]", true)]
+    #[case("a*a*b", "aaaaaaaaab", true)]
+    #[case("a*b*c", "abbbbc\n", false)]
+    #[case("**", "", true)]
+    #[case("ü?", "üß", true)]
     fn a_name_meets_a_glob(#[case] glob: &str, #[case] name: &str, #[case] taken: bool) {
         assert_eq!(Glob::new(glob).matches(name), taken);
+    }
+
+    #[test]
+    fn a_glob_of_many_stars_meets_a_long_name() {
+        let glob = Glob::new(&"*a".repeat(500));
+        assert!(!glob.matches(&"a".repeat(499)), "quadratic at worst, never exponential");
     }
 
     #[rstest]

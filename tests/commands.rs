@@ -1,0 +1,202 @@
+//! What the commands print, and how they end: `check`, `convert` in every form of input, `--explain`, `--help`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rstest::rstest;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+const METERS: &str = "\
+metric:
+  - name: image.size
+    event_type: image.update
+    type: gauge
+    unit: B
+    volume: $.payload.size
+    resource_id: $.payload.id
+  - name: cpu
+    event_type: compute.*
+    type: gauge
+    unit: '%'
+    volume: $.payload.cpu
+    resource_id: $.payload.id
+  - name: vcpus
+    event_type: ['compute.instance.(?!update).*']
+    type: gauge
+    unit: vcpu
+    volume: $.payload.vcpus
+    resource_id: $.payload.id
+    metadata: {host: $.payload.host}
+";
+
+const EVENTS: &str = "\
+- event_type: [compute.instance.*, image.update]
+  traits:
+    vcpus: {type: int, fields: payload.vcpus}
+- event_type: image.*
+  traits:
+    size: {type: int, fields: payload.size}
+";
+
+const PIPELINE: &str = "\
+sources:
+  - {name: cores, meters: [vcpus], sinks: [billing]}
+  - {name: all, meters: ['*'], sinks: [billing, archive]}
+sinks:
+  - {name: billing, publishers: ['test://']}
+  - {name: archive, publishers: ['test://']}
+";
+
+const EVENT_PIPELINE: &str = "\
+sources:
+  - {name: events, events: ['!image.*'], sinks: [archive]}
+sinks:
+  - {name: archive, publishers: ['test://']}
+";
+
+/// A folder with a whole configuration.
+fn configured(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display();
+    let conf = format!(
+        "[DEFAULT]\npipeline_cfg_file = {at}/pipeline.yaml\n\
+         event_pipeline_cfg_file = {at}/event_pipeline.yaml\n[meter]\nmeter_definitions_dirs = {at}/meters.d\n\
+         [event]\ndefinitions_cfg_file = {at}/event_definitions.yaml\n"
+    );
+    std::fs::create_dir(folder.path().join("meters.d")).unwrap();
+    let whole = [
+        ("ceilometer.conf", &*conf),
+        ("meters.d/meters.yaml", METERS),
+        ("event_definitions.yaml", EVENTS),
+        ("pipeline.yaml", PIPELINE),
+        ("event_pipeline.yaml", EVENT_PIPELINE),
+    ];
+    for (name, text) in whole.iter().chain(files) {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn nephoscope(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Exit code, output and errors as one text; the folder's own path is cut.
+fn told(output: &Output, folder: &Path) -> String {
+    let mut all = format!("exit {}\n", output.status.code().unwrap_or(-1));
+    for (mark, bytes) in [("", &output.stdout), ("! ", &output.stderr)] {
+        for line in String::from_utf8_lossy(bytes).lines() {
+            writeln!(all, "{mark}{line}").unwrap();
+        }
+    }
+    all.replace(&format!("{}/", folder.display()), "")
+}
+
+fn run(folder: &TempDir, arguments: &[&str], input: &str) -> String {
+    let conf = folder.path().join("ceilometer.conf");
+    let mut all = vec![arguments[0], "--config-file", conf.to_str().unwrap()];
+    all.extend(&arguments[1..]);
+    told(&nephoscope(&all, input), folder.path())
+}
+
+#[test]
+fn the_shipped_configuration_is_checked() {
+    let folder = configured(&[("event_definitions.yaml", include_str!("../config/event_definitions.yaml"))]);
+    std::fs::write(folder.path().join("meters.d/meters.yaml"), include_str!("../config/meters.d/meters.yaml")).unwrap();
+    insta::assert_snapshot!(run(&folder, &["check"], ""));
+}
+
+#[test]
+fn every_definition_that_does_not_do_what_it_says_is_named() {
+    let meters = "\
+metric:
+  - {name: cpu, event_type: x, type: gauge, unit: ns, volume: 1, resource_id: $.payload.id}
+  - {name: cpu, event_type: y, type: gauge, unit: ns, volume: 1, resource_id: $.payload.id}
+  - {name: load, event_type: x, type: gauge, unit: '%', volume: 1, resource_id: $.payload.id}
+  - {name: payload.size, event_type: x, type: level, unit: B, volume: 1, resource_id: $.payload.id}
+  - {name: $.payload.name, event_type: x, type: gauge, unit: ctxt, volume: 1, resource_id: r, lookup: name}
+";
+    let events = "\
+- {event_type: image.create, traits: {size: {fields: payload.size}}}
+- {event_type: [image.*], traits: {}}
+- {event_type: '!*', traits: {}}
+";
+    let folder = configured(&[("meters.d/meters.yaml", meters), ("event_definitions.yaml", events)]);
+    insta::assert_snapshot!(run(&folder, &["check"], ""));
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_every_complaint() {
+    let folder = configured(&[
+        (
+            "meters.d/meters.yaml",
+            "metric:\n  - {name: a, event_type: '*', type: gauge, unit: a, volume: 1, resource_id: r}\n",
+        ),
+        ("event_definitions.yaml", "- {event_type: a, traits: {t: {type: string, fields: a..}}}\n- {traits: {}}\n"),
+        ("pipeline.yaml", "sources:\n  - {name: a, meters: ['*', b], sinks: [nowhere]}\nsinks: []\n"),
+    ]);
+    insta::assert_snapshot!(run(&folder, &["check"], ""));
+}
+
+const WIRE: &str = r#"{"_context_user_id":"u","publisher_id":"compute.h","event_type":"compute.instance.exists","payload":{"id":"i","vcpus":2,"host":"h"},"message_id":"m","timestamp":"2026-01-02T03:04:05","priority":"INFO"}"#;
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[rstest]
+#[case(WIRE.to_owned())]
+#[case(format!(r#"{{"oslo.version":"2.0","oslo.message":{}}}"#, quoted(WIRE)))]
+#[case(format!(r#"{{"message":{WIRE},"priority":"info"}}"#))]
+#[case(format!(r#"{{"message":{{"oslo.version":"2.0","oslo.message":{}}},"priority":"info"}}"#, quoted(WIRE)))]
+#[case(r#"{"message":{"ctxt":{"user_id":"u"},"publisher_id":"compute.h","event_type":"compute.instance.exists","payload":{"id":"i","vcpus":2,"host":"h"},"metadata":{"message_id":"m","timestamp":"2026-01-02T03:04:05"}},"priority":"info"}"#.to_owned())]
+fn every_form_of_a_notification_gives_the_same(#[case] line: String) {
+    let folder = configured(&[]);
+    insta::allow_duplicates! {
+        insta::assert_snapshot!("every_form", run(&folder, &["convert", "-o", "json", "-"], &line));
+    }
+}
+
+#[test]
+fn lines_that_are_no_notifications_are_complained_of_in_their_places() {
+    let folder = configured(&[]);
+    let broken = folder.path().join("broken.jsonl");
+    std::fs::write(&broken, "{\n\n[1]\n{\"oslo.version\":\"3.0\",\"oslo.message\":\"{}\"}\n{\"event_type\":\"x\"}\n")
+        .unwrap();
+    let arguments = ["convert", "-o", "json", broken.to_str().unwrap(), "-"];
+    insta::assert_snapshot!(run(&folder, &arguments, &WIRE.replace("INFO", "audit")));
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let folder = configured(&[]);
+    insta::assert_snapshot!(run(&folder, &["convert", "/nowhere/at/all"], ""));
+}
+
+#[test]
+fn text_for_reading() {
+    let folder = configured(&[]);
+    insta::assert_snapshot!(run(&folder, &["convert", "-"], WIRE));
+}
+
+#[test]
+fn an_explanation() {
+    let folder = configured(&[]);
+    let image = WIRE.replace("compute.instance.exists", "image.update").replace("\"vcpus\":2", "\"size\":\"big\"");
+    let lines = format!("{WIRE}\n{image}\n{}\n", WIRE.replace("INFO", "ERROR"));
+    insta::assert_snapshot!(run(&folder, &["convert", "--explain", "-"], &lines));
+}
+
+#[rstest]
+#[case("help", &["--help"])]
+#[case("help_check", &["check", "--help"])]
+#[case("help_convert", &["convert", "--help"])]
+fn help(#[case] name: &str, #[case] arguments: &[&str]) {
+    insta::assert_snapshot!(name, told(&nephoscope(arguments, ""), Path::new("/nowhere")));
+}
