@@ -91,7 +91,6 @@ pub fn converter(settings: &Settings) -> (Option<Converter>, Vec<Complaint>) {
 /// The pipelines as far as their files can be read, for commands that only tell where something would go.
 pub fn plans(settings: &Settings) -> Vec<Plan> {
     let (definitions, _) = config::definitions::read(settings);
-    let Some(definitions) = definitions else { return Vec::new() };
     let files =
         [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)];
     files.iter().filter_map(|(kind, node)| Plan::read(*kind, node.as_ref()?).ok()).collect()
