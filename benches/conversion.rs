@@ -36,23 +36,29 @@ fn main() {
     divan::main();
 }
 
-/// The figure that the project is judged by, in its own unit.
+/// The figure that the project is judged by, in its own unit; the best round is what a core does undisturbed.
 fn print_rate() {
-    const LASTING: Duration = Duration::from_secs(3);
+    const ROUNDS: u32 = 2_000;
     let mut out = Vec::new();
-    let (start, mut done, mut bytes) = (Instant::now(), 0_u32, 0_usize);
-    while start.elapsed() < LASTING {
+    let mut best = Duration::MAX;
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        let round = Instant::now();
         for body in BODIES.iter() {
-            bytes += body.len();
-            done += 1;
             out.clear();
             publishable(&envelope::open(body).unwrap(), &mut out);
             black_box(&out);
         }
+        best = best.min(round.elapsed());
     }
-    let seconds = start.elapsed().as_secs_f64();
-    let size = bytes as f64 / f64::from(done);
-    println!("{:.0} notifications/s on one core, of {size:.0} bytes on average", f64::from(done) / seconds);
+    let (count, bytes) = (BODIES.len() as f64, BODIES.iter().map(|body| body.len()).sum::<usize>() as f64);
+    let mean = start.elapsed().as_secs_f64() / f64::from(ROUNDS);
+    println!(
+        "{:.0} notifications/s on one core ({:.0} in the best round), of {:.0} bytes on average",
+        count / mean,
+        count / best.as_secs_f64(),
+        bytes / count
+    );
 }
 
 /// Everything a notification gives, as JSON.

@@ -1,6 +1,6 @@
 //! Timestamps: exactly the ISO 8601 forms the original accepts, and the form it writes (Ceilometer reference §4.2).
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
 /// Reads `YYYY[-MM[-DD]]`, optionally followed by `T` or one space and `HH[[:]MM[[:]SS[.,fraction]]]` and `Z`,
 /// `±HH[:MM]` or `±HHMM`. Without a zone it is UTC; a fraction is cut to microseconds; anything else is `None`.
@@ -40,16 +40,43 @@ pub fn parse(text: &str) -> Option<DateTime<FixedOffset>> {
 
 /// Python's `datetime.isoformat()` of an aware datetime: `2020-01-01T00:00:00+00:00`.
 pub fn isoformat(time: &DateTime<FixedOffset>) -> String {
-    format!("{}{}", isoformat_naive(&time.naive_local()), time.format("%:z"))
+    let mut out = isoformat_naive(&time.naive_local());
+    let minutes = time.offset().local_minus_utc() / 60;
+    out.push(if minutes < 0 { '-' } else { '+' });
+    push_number(minutes.unsigned_abs() / 60, 2, &mut out);
+    out.push(':');
+    push_number(minutes.unsigned_abs() % 60, 2, &mut out);
+    out
 }
 
 /// Python's `datetime.isoformat()` of a naive datetime; the fraction is left out when it is zero.
 pub fn isoformat_naive(time: &NaiveDateTime) -> String {
+    let mut out = String::with_capacity("2020-01-01T00:00:00.000000+00:00".len());
+    push_number(time.year().unsigned_abs(), 4, &mut out);
+    for (before, number) in
+        [('-', time.month()), ('-', time.day()), ('T', time.hour()), (':', time.minute()), (':', time.second())]
+    {
+        out.push(before);
+        push_number(number, 2, &mut out);
+    }
     let micros = time.nanosecond() / 1_000;
-    if micros == 0 {
-        time.format("%Y-%m-%dT%H:%M:%S").to_string()
-    } else {
-        time.format("%Y-%m-%dT%H:%M:%S%.6f").to_string()
+    if micros > 0 {
+        out.push('.');
+        push_number(micros, 6, &mut out);
+    }
+    out
+}
+
+/// Decimal digits, with zeros up to a width: several times faster than a format string, and every sample has a time.
+fn push_number(number: u32, width: u32, out: &mut String) {
+    for place in (0..width).rev() {
+        // The first place takes whatever is more.
+        let digits = number / 10_u32.pow(place);
+        let digit = if place + 1 == width { digits } else { digits % 10 };
+        match char::from_digit(digit, 10) {
+            Some(c) => out.push(c),
+            None => out.push_str(&digit.to_string()),
+        }
     }
 }
 
@@ -127,6 +154,8 @@ mod tests {
     #[case("2020-01-02 03:04:05.123456789", "2020-01-02T03:04:05.123456+00:00")]
     #[case("2020-01-02T03:04:05,5+0230", "2020-01-02T03:04:05.500000+02:30")]
     #[case("2020-01-02T030405-08", "2020-01-02T03:04:05-08:00")]
+    #[case("2020-01-02T03:04:05.000007-00:30", "2020-01-02T03:04:05.000007-00:30")]
+    #[case("0001-01-01T00:00:00", "0001-01-01T00:00:00+00:00")]
     #[case("20200102", "2020-01-02T00:00:00+00:00")]
     #[case("2020-01", "2020-01-01T00:00:00+00:00")]
     #[case("2020", "2020-01-01T00:00:00+00:00")]

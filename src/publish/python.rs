@@ -2,10 +2,9 @@
 //! without `json`.
 
 use chrono::{Datelike, NaiveDateTime, Timelike};
-use regex::Regex;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
 
+use crate::convert::python::{write_float, write_quoted};
 use crate::model::{Dict, Value};
 
 /// How strings are written.
@@ -60,31 +59,11 @@ pub(super) fn str_scalar(value: &Value, out: &mut String) {
         Value::Int(i) => write!(out, "{i}"),
         Value::Big(big) => write!(out, "{big}"),
         Value::Float(f) => {
-            repr_float(*f, out);
+            write_float(*f, out);
             Ok(())
         }
         Value::Str(text) => out.write_str(text),
         Value::List(_) | Value::Dict(_) => Ok(()),
-    };
-}
-
-/// Appends `repr(float)`: the shortest digits that read back, with an exponent below 1e-4 and from 1e16 on.
-pub(super) fn repr_float(number: f64, out: &mut String) {
-    if number.is_nan() {
-        return out.push_str("nan");
-    }
-    if number.is_infinite() {
-        return out.push_str(if number > 0.0 { "inf" } else { "-inf" });
-    }
-    let size = number.abs();
-    let _ = if size != 0.0 && !(1e-4..1e16).contains(&size) {
-        // Rust writes 1.5e-7 and 1e16 where Python has 1.5e-07 and 1e+16.
-        let text = format!("{number:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, power) = exponent.strip_prefix('-').map_or(('+', exponent), |power| ('-', power));
-        write!(out, "{digits}e{sign}{power:0>2}")
-    } else {
-        write!(out, "{number:?}")
     };
 }
 
@@ -110,35 +89,28 @@ pub(super) fn repr_datetime(time: &NaiveDateTime, out: &mut String) {
 
 /// Appends `repr()` of a string, as text or as bytes.
 pub(super) fn repr_str(text: &str, strings: Strings, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    if strings == Strings::Bytes {
-        out.push('b');
+    match strings {
+        Strings::Text => write_quoted(text, out),
+        Strings::Bytes => repr_bytes(text.as_bytes(), out),
     }
-    out.push(quote);
-    for c in text.chars() {
-        let _ = match (c, strings) {
-            ('\\', _) => out.write_str("\\\\"),
-            ('\n', _) => out.write_str("\\n"),
-            ('\r', _) => out.write_str("\\r"),
-            ('\t', _) => out.write_str("\\t"),
-            (c, _) if c == quote => write!(out, "\\{c}"),
-            (' '..='~', _) => out.write_char(c),
-            (c, Strings::Bytes) => c.encode_utf8(&mut [0; 4]).bytes().try_for_each(|byte| write!(out, "\\x{byte:02x}")),
-            (c, Strings::Text) if is_printable(c) => out.write_char(c),
-            (c, Strings::Text) => match u32::from(c) {
-                code @ 0..=0xff => write!(out, "\\x{code:02x}"),
-                code @ 0x100..=0xffff => write!(out, "\\u{code:04x}"),
-                code => write!(out, "\\U{code:08x}"),
-            },
-        };
-    }
-    out.push(quote);
 }
 
-/// Python's `str.isprintable()` past ASCII: neither "other" nor "separator" in Unicode's categories.
-fn is_printable(c: char) -> bool {
-    static HIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[\p{C}\p{Z}]").ok());
-    HIDDEN.as_ref().is_none_or(|hidden| !hidden.is_match(c.encode_utf8(&mut [0; 4])))
+fn repr_bytes(bytes: &[u8], out: &mut String) {
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { b'"' } else { b'\'' };
+    out.push('b');
+    out.push(char::from(quote));
+    for byte in bytes {
+        let _ = match byte {
+            b'\\' => out.write_str("\\\\"),
+            b'\n' => out.write_str("\\n"),
+            b'\r' => out.write_str("\\r"),
+            b'\t' => out.write_str("\\t"),
+            byte if *byte == quote => write!(out, "\\{}", char::from(quote)),
+            b' '..=b'~' => out.write_char(char::from(*byte)),
+            byte => write!(out, "\\x{byte:02x}"),
+        };
+    }
+    out.push(char::from(quote));
 }
 
 #[cfg(test)]

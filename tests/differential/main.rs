@@ -113,7 +113,7 @@ fn compare(title: &str, meters: &Path, events: &Path) {
 fn known(line: &str, why: &str) -> Option<&'static str> {
     // A sample's name, timestamp and source are text here; the original carries anything along.
     let polled = line.contains(r#""event_type":"telemetry.polling""#);
-    let refused = why.contains("polled sample") && why.contains("TypeError: ");
+    let refused = why.contains("polled sample") && ["TypeError: ", "counter_type is "].iter().any(|t| why.contains(t));
     (polled && (refused || why.contains(", source: "))).then_some("polled-sample-types")
 }
 
