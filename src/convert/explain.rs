@@ -81,7 +81,7 @@ impl fmt::Display for Explanation {
             match &one.outcome {
                 Outcome::Matched => {}
                 Outcome::OtherEventType(types) if one.maker == Maker::Meter => {
-                    write!(f, "\n  {one}: only for {types}")?
+                    write!(f, "\n  {one}: only for {types}")?;
                 }
                 Outcome::OtherEventType(_) => write!(f, "\n  {one}: not for this event type")?,
                 Outcome::Beaten(by) => write!(f, "\n  {one}: the definition at {by} comes first")?,

@@ -193,7 +193,7 @@ fn same(a: &Value, b: &Value) -> bool {
         (Value::Dict(a), Value::Dict(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
-        (Value::Float(a), Value::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
+        (Value::Float(a), Value::Float(b)) => a.partial_cmp(b).is_none_or(std::cmp::Ordering::is_eq),
         (a, b) => a == b,
     }
 }

@@ -74,7 +74,7 @@ const NUMBERS: [&str; 22] = [
 ];
 
 /// Changes a notification in one to four places; its five members stay, and its event type stays a text.
-pub fn mutate(root: &mut Dict, donors: &[Dict], rng: &mut StdRng) {
+pub(crate) fn mutate(root: &mut Dict, donors: &[Dict], rng: &mut StdRng) {
     for _ in 0..rng.random_range(1..=4) {
         match rng.random_range(0..10) {
             0 => {
@@ -176,7 +176,7 @@ fn text(rng: &mut StdRng) -> Value {
 }
 
 /// Any value, down to `depth`.
-pub fn value(rng: &mut StdRng, depth: usize) -> Value {
+pub(crate) fn value(rng: &mut StdRng, depth: usize) -> Value {
     match rng.random_range(0..if depth == 0 { 6 } else { 8 }) {
         0 => Value::Null,
         1 => Value::Bool(rng.random()),

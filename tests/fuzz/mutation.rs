@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 /// Inputs are cut to this many bytes.
-pub const INPUT_BYTES_MAX: usize = 1 << 20;
+pub(crate) const INPUT_BYTES_MAX: usize = 1 << 20;
 
 /// What readers of JSON, YAML, paths and regular expressions look at.
 const PIECES: [&str; 58] = [
@@ -70,7 +70,7 @@ const PIECES: [&str; 58] = [
 ];
 
 /// An input of one to six changes.
-pub fn mutated(corpus: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
+pub(crate) fn mutated(corpus: &[Vec<u8>], rng: &mut StdRng) -> Vec<u8> {
     let Some(first) = corpus.choose(rng) else { return Vec::new() };
     let mut input = first.clone();
     for _ in 0..rng.random_range(1..=6) {
