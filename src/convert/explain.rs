@@ -62,6 +62,8 @@ pub struct Finding {
     pub key: String,
     /// The path as compiled.
     pub path: String,
+    /// Whether it is no path but the name, unit or type itself, as in most meters.
+    pub literal: bool,
     /// All values it finds, as JSON; or what it raised.
     pub values: Result<Vec<String>, String>,
 }
@@ -109,6 +111,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ", self.key, self.path)?;
         match &self.values {
+            _ if self.literal => f.write_str("is the text itself"),
             Ok(values) if values.is_empty() => f.write_str("finds nothing"),
             Ok(values) => write!(f, "finds {}", values.join(", ")),
             Err(raised) => write!(f, "raises {raised}"),
@@ -178,6 +181,11 @@ fn findings<'f>(fields: impl Iterator<Item = (&'f str, &'f Field)>, notification
         Err(raised) => Err(raised.to_string()),
     };
     fields
-        .map(|(key, field)| Finding { key: key.to_owned(), path: field.text().to_owned(), values: find(field) })
+        .map(|(key, field)| Finding {
+            key: key.to_owned(),
+            path: field.text().to_owned(),
+            literal: matches!(key, "name" | "unit" | "type") && field.is_literal(),
+            values: find(field),
+        })
         .collect()
 }
