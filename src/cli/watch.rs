@@ -16,7 +16,8 @@ pub(super) struct Watch {
 impl Watch {
     /// A watch over the definition files and folders that the settings lead to.
     pub(super) fn new(settings: &Settings) -> Self {
-        let seen = look(settings);
+        // Who does not ask for it does not pay for reading everything once more at start.
+        let seen = if settings.lifecycle.refresh { look(settings) } else { BTreeMap::new() };
         Watch { settings: settings.clone(), period: settings.lifecycle.refresh_interval, seen }
     }
 
