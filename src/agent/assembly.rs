@@ -251,7 +251,7 @@ impl Drawing<'_> {
             pipeline::Kind::Events => format!("event:{}", sink.name),
         };
         let urls: Vec<&str> = sink.publishers.iter().map(|p| p.url.as_str()).collect();
-        let written = urls.join("\n");
+        let written = format!("{}\n{}", sink.transformers.digest(), urls.join("\n"));
         let former = self.previous.and_then(|p| p.routes.sinks.iter().find(|slot| *slot.name == *name));
         if let Some(former) = former
             && former.current().written == written
@@ -263,7 +263,8 @@ impl Drawing<'_> {
             let built = self.publishers.get(&key)?;
             Some((Arc::from(publish::shown(url)), Arc::clone(built)))
         };
-        let built = Sink { publishers: urls.iter().filter_map(publisher).collect(), written };
+        let publishers = urls.iter().filter_map(publisher).collect();
+        let built = Sink { publishers, transformers: Arc::clone(&sink.transformers), written };
         match former {
             Some(former) => {
                 self.replacements.push((Arc::clone(former), built));

@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
 use super::intake::IntakeBounds;
 use super::nursery::Nursery;
 use super::packet::PacketBounds;
 use super::parking::Parking;
 use super::route::Routes;
 use super::sink::{Backoff, Dead, SinkContext};
+use super::state::{Recall, StateOptions};
 use crate::observe::Metrics;
 use crate::transport::link::Link;
 use crate::transport::topology::{self, QueueKind};
@@ -19,6 +21,9 @@ use crate::transport::{Argument, Session, Topology, TransportError};
 
 /// The generation of the pipeline queues; it will rise when their number changes while running.
 const GENERATION: u64 = 1;
+
+/// The broker cuts a state log by whole segments of so many bytes.
+const STATE_SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
 
 /// The name of a sink's `n`th pipeline queue.
 pub(super) fn pipeline_queue(group: &str, sink: &str, n: u16) -> String {
@@ -50,6 +55,10 @@ pub struct AgentOptions {
     pub parked_messages_max: i64,
     /// Time between two reads of the whole group, if nothing wakes it before.
     pub view_period: Duration,
+    /// How the state of transformers is kept.
+    pub state: StateOptions,
+    /// The time that transformers are told.
+    pub clock: Clock,
 }
 
 /// One broker with what is consumed from it.
@@ -66,8 +75,8 @@ pub struct BrokerPlace {
     prepared: Mutex<Option<Prepared>>,
 }
 
-/// A session, and the sinks whose queues were declared in it.
-type Prepared = (Arc<dyn Session>, Vec<Arc<str>>);
+/// A session, and the sinks whose queues were declared in it, each with whether it has state logs.
+type Prepared = (Arc<dyn Session>, Vec<(Arc<str>, bool)>);
 
 impl BrokerPlace {
     /// A broker on which nothing is declared yet.
@@ -97,6 +106,8 @@ pub(super) struct Ground {
     pub metrics: Metrics,
     /// The agent's tasks.
     pub nursery: Nursery,
+    /// What is known of state logs from earlier openings.
+    pub recall: Recall,
     /// Takes the first publisher that is at its end: the agent must stop.
     pub deaths: mpsc::Sender<Dead>,
 }
@@ -123,7 +134,7 @@ impl Ground {
             broker: place.link.name().to_owned(),
             cause: "not connected".to_owned(),
         })?;
-        let sinks: Vec<Arc<str>> = routes.sinks.iter().map(|slot| Arc::clone(&slot.name)).collect();
+        let sinks = routes.sinks.iter().map(|slot| (Arc::clone(&slot.name), slot.is_stateful())).collect::<Vec<_>>();
         let mut prepared = place.prepared.lock().await;
         if let Some((former, declared)) = &*prepared
             && Arc::ptr_eq(former, &session)
@@ -147,6 +158,13 @@ impl Ground {
             for slot in &routes.sinks {
                 for n in 0..routes.queues_per_sink() {
                     let queue = pipeline_queue(&self.group, &slot.name, n);
+                    if slot.is_stateful() {
+                        own.queues.push(topology::state_log(
+                            topology::state_log_name(&queue),
+                            i64::try_from(self.options.state.log_bytes_max).unwrap_or(i64::MAX),
+                            STATE_SEGMENT_BYTES,
+                        ));
+                    }
                     own.queues.push(topology::pipeline_queue(queue, self.options.queue_kind));
                 }
             }
@@ -160,6 +178,8 @@ impl Ground {
             parking: self.parking.clone(),
             metrics: self.metrics.clone(),
             backoff: self.options.backoff,
+            chain: self.options.state.chain.clone(),
+            clock: self.options.clock,
             stop,
         }
     }

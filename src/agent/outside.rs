@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::ground::{AgentOptions, BrokerPlace};
 use super::intake::IntakeBounds;
 use super::packet::PacketBounds;
 use super::sink::Backoff;
+use super::state::StateOptions;
 use super::{Blueprint, Parts};
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
@@ -19,7 +21,9 @@ use crate::coordination::memory::MemoryGroup;
 use crate::coordination::{Coordinator, MemberRecord};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
+use crate::pipeline::transform::ChainOptions;
 use crate::publish;
+use crate::state::WindowBounds;
 use crate::transport::amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 use crate::transport::link::{Backoff as LinkBackoff, Link};
 use crate::transport::topology::{self, OsloQueues, QueueKind, QuorumLimits};
@@ -205,6 +209,19 @@ fn options(settings: &Settings) -> AgentOptions {
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),
         view_period: cluster.check_interval,
+        state: StateOptions {
+            log_bytes_max: cluster.state_log_bytes_max,
+            window: WindowBounds {
+                // What can come again at once: what pipeline listeners hold four times over, and what main listeners do
+                // twice.
+                ids_kept: 4 * usize::from(PIPELINE_PREFETCH) * cluster.packet_notifications_max
+                    + 2 * usize::from(settings.transport.rabbit.prefetch_messages),
+                age_ms: WindowBounds::AGE_MS,
+                ids_max: WindowBounds::IDS_MAX,
+            },
+            chain: ChainOptions::default(),
+        },
+        clock: Clock::Machine,
     }
 }
 

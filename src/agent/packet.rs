@@ -104,16 +104,36 @@ pub enum NotAPacket {
     Part(&'static str),
 }
 
-/// The fragments of a packet, in order.
-pub fn read(body: &[u8]) -> Result<Vec<Fragment>, NotAPacket> {
+/// A packet that came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packet {
+    /// The member that sent it.
+    pub member: String,
+    /// The epoch of the main queue it owned.
+    pub epoch: i64,
+    /// The packet's number in that epoch on its queue, from 1.
+    pub sequence: u64,
+    /// What it holds, in order.
+    pub fragments: Vec<Fragment>,
+}
+
+/// Reads a packet.
+pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
     let Ok(Value::Dict(mut packet)) = json::read(body) else { return Err(NotAPacket::NotJson) };
     match packet.get("format") {
         Some(Value::Int(FORMAT)) => {}
         Some(Value::Int(newer)) => return Err(NotAPacket::Newer(*newer)),
         _ => return Err(NotAPacket::Part("format")),
     }
+    let Some(Value::Str(member)) = packet.remove("member") else { return Err(NotAPacket::Part("member")) };
+    let Some(Value::Int(epoch)) = packet.remove("epoch") else { return Err(NotAPacket::Part("epoch")) };
+    let sequence = match packet.get("sequence") {
+        Some(Value::Int(sequence)) => u64::try_from(*sequence).map_err(|_| NotAPacket::Part("sequence"))?,
+        _ => return Err(NotAPacket::Part("sequence")),
+    };
     let Some(Value::List(fragments)) = packet.remove("fragments") else { return Err(NotAPacket::Part("fragments")) };
-    fragments.into_iter().map(read_fragment).collect()
+    let fragments = fragments.into_iter().map(read_fragment).collect::<Result<_, _>>()?;
+    Ok(Packet { member: member.into_string(), epoch, sequence, fragments })
 }
 
 fn read_fragment(fragment: Value) -> Result<Fragment, NotAPacket> {

@@ -1,13 +1,15 @@
-//! The pipeline listener: packets of one pipeline queue in, batches to the publishers of its sink.
+//! The pipeline listener of a sink without state: packets of one pipeline queue in, batches to the publishers of its
+//! sink.
 
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
-use super::packet;
+use super::packet::{self, Fragment, Packet};
 use super::parking::Reason;
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
+use super::transform;
 use crate::model::{Receipt, Verdict};
 use crate::observe::ParkReason;
 use crate::transport::Delivery;
@@ -31,7 +33,16 @@ impl PipelineListener {
                 Taken::Stopped => break,
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let Some(parcels) = open(&self.context, batch).await else { return Ok(Ended::Lost) };
+            let sink = self.slot.current();
+            if sink.transformers.is_stateful() {
+                // A reload gave the sink a state: another kind of listener opens the queue.
+                return Ok(Ended::Lost);
+            }
+            let Some(packets) = read(&self.context, batch).await else { return Ok(Ended::Lost) };
+            let parcels = packets.into_iter().flat_map(|(packet, receipt)| split(packet.fragments, receipt)).collect();
+            let Some(parcels) = transform::stateless(&self.slot, parcels, &self.context).await else {
+                return Ok(Ended::Lost);
+            };
             self.slot.deliver(parcels, &self.context).await?;
         }
         Ok(match self.intake.finish().await {
@@ -41,15 +52,15 @@ impl PipelineListener {
     }
 }
 
-/// The parcels of the packets, in order; what is no packet is parked. `None` when that failed.
-async fn open(context: &SinkContext, batch: Vec<Delivery>) -> Option<Vec<Parcel>> {
-    let mut parcels = Vec::new();
+/// The packets, in order; what is no packet is parked. `None` when that failed.
+pub(super) async fn read(context: &SinkContext, batch: Vec<Delivery>) -> Option<Vec<(Packet, Receipt)>> {
+    let mut packets = Vec::with_capacity(batch.len());
     for delivery in batch {
         let Delivery { queue, body, receipt, redelivered, .. } = delivery;
         match packet::read(&body) {
-            Ok(fragments) => {
+            Ok(packet) => {
                 context.metrics.packet_received(&queue, &queue, redelivered);
-                parcels.extend(split(fragments, receipt));
+                packets.push((packet, receipt));
             }
             Err(error) => {
                 let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
@@ -61,11 +72,11 @@ async fn open(context: &SinkContext, batch: Vec<Delivery>) -> Option<Vec<Parcel>
             }
         }
     }
-    Some(parcels)
+    Some(packets)
 }
 
 /// Every fragment with its part of the packet's receipt. An empty packet is settled at once.
-fn split(fragments: Vec<packet::Fragment>, receipt: Receipt) -> Vec<Parcel> {
+pub(super) fn split(fragments: Vec<Fragment>, receipt: Receipt) -> Vec<Parcel> {
     let parcels = fragments.into_iter().map(|fragment| Parcel { fragment, receipt: receipt.split() }).collect();
     receipt.settle(Verdict::Kept);
     parcels

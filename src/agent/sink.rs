@@ -7,16 +7,20 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
 use super::packet::Fragment;
 use super::parking::{Parking, Reason};
 use crate::model::{Receipt, Verdict, json};
 use crate::observe::{Metrics, ParkReason};
+use crate::pipeline::transform::{ChainOptions, Transformers};
 use crate::publish::{Batch, PublishError, Publisher};
 
 /// The publishers of one sink of `pipeline.yaml` or `event_pipeline.yaml`.
 pub(super) struct Sink {
     /// Its publishers, each with its URL (no secrets) for logs.
     pub publishers: Vec<(Arc<str>, Arc<dyn Publisher>)>,
+    /// What its samples go through first.
+    pub transformers: Arc<Transformers>,
     /// What was written about it: a reload that changes nothing here keeps this very sink.
     pub written: String,
 }
@@ -54,6 +58,10 @@ pub(super) struct SinkContext {
     pub metrics: Metrics,
     /// Waits between offers.
     pub backoff: Backoff,
+    /// What transformers may hold, and how they work.
+    pub chain: ChainOptions,
+    /// The time that transformers are told.
+    pub clock: Clock,
     /// Ends waiting: what is not accepted by then goes back.
     pub stop: CancellationToken,
 }
@@ -75,6 +83,11 @@ impl SinkSlot {
     /// The sink as configured now. Taken once per batch, so that a reload never splits one.
     pub(super) fn current(&self) -> Arc<Sink> {
         Arc::clone(&self.current.borrow())
+    }
+
+    /// Whether its transformers keep state, as configured now.
+    pub(super) fn is_stateful(&self) -> bool {
+        self.current().transformers.is_stateful()
     }
 
     /// Puts another sink in the place; the former one is returned to be closed.

@@ -12,7 +12,10 @@ use super::main_listener::{Ended, MainListener, Way};
 use super::pipeline_listener::PipelineListener;
 use super::route::Routes;
 use super::sink::{Dead, SinkSlot};
-use crate::transport::{ConsumeOptions, TransportError};
+use super::state::{Keeper, Lost, Owner, StreamLog};
+use super::stateful_listener::StatefulListener;
+use crate::cluster::hash;
+use crate::transport::{ConsumeOptions, Session, TransportError};
 
 /// What a unit's name stands for.
 #[derive(Clone)]
@@ -61,6 +64,19 @@ pub(super) enum Listener {
     Main(Box<MainListener>),
     /// On a pipeline queue.
     Pipeline(Box<PipelineListener>),
+    /// On a pipeline queue whose sink has stateful transformers.
+    Stateful(Box<StatefulListener>),
+}
+
+/// Why a unit cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// The broker.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Its state.
+    #[error(transparent)]
+    State(#[from] Lost),
 }
 
 /// Opens the channel of a unit and begins to consume.
@@ -71,7 +87,7 @@ pub(super) async fn open(
     routes: watch::Receiver<Arc<Routes>>,
     direct: &Arc<DirectSinks>,
     stop: &CancellationToken,
-) -> Result<Listener, TransportError> {
+) -> Result<Listener, OpenError> {
     let options = &ground.options;
     match kind {
         Kind::Main { broker, queue } => {
@@ -103,12 +119,30 @@ pub(super) async fn open(
             let place = ground.first_broker();
             let now = Arc::clone(&routes.borrow());
             let session = ground.prepared(place, &now).await?;
+            let state = if slot.is_stateful() {
+                Some(restore(ground, slot, queue, epoch, &session).await?)
+            } else {
+                None
+            };
+            // Only now: nothing is delivered to an owner that does not know its state.
             let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
-            Ok(Listener::Pipeline(Box::new(PipelineListener {
-                intake: Intake::new(consumer, options.intake, ground.metrics.clone()),
-                slot: Arc::clone(slot),
-                context: ground.sink_context(stop.clone()),
-            })))
+            let intake = Intake::new(consumer, options.intake, ground.metrics.clone());
+            let (slot, context) = (Arc::clone(slot), ground.sink_context(stop.clone()));
+            Ok(match state {
+                None => Listener::Pipeline(Box::new(PipelineListener { intake, slot, context })),
+                Some(keeper) => {
+                    let (queue, ground) = (queue.as_str().into(), Arc::clone(ground));
+                    Listener::Stateful(Box::new(StatefulListener {
+                        queue,
+                        intake,
+                        keeper,
+                        session,
+                        slot,
+                        context,
+                        ground,
+                    }))
+                }
+            })
         }
     }
 }
@@ -119,8 +153,41 @@ impl Listener {
         match self {
             Listener::Main(listener) => Ok(listener.run(stop).await),
             Listener::Pipeline(listener) => listener.run(stop).await,
+            Listener::Stateful(listener) => listener.run(stop).await,
         }
     }
+}
+
+/// Begins as the owner of a queue's state, and restores it.
+async fn restore(
+    ground: &Ground,
+    slot: &SinkSlot,
+    queue: &str,
+    epoch: i64,
+    session: &Arc<dyn Session>,
+) -> Result<Keeper, Lost> {
+    let log = StreamLog::open(Arc::clone(session), queue).await?;
+    let owner = Owner {
+        queue: queue.into(),
+        sink: Arc::clone(&slot.name),
+        epoch: ground.recall.epoch(queue, epoch),
+        member: Arc::clone(&ground.member),
+        nonce: hash::stable(format!("{} {epoch}", ground.member).as_bytes()),
+    };
+    let transformers = Arc::clone(&slot.current().transformers);
+    let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());
+    let opened = Keeper::open(Box::new(log), owner, transformers, options, metrics).await;
+    match &opened {
+        Err(Lost::Fenced(by)) => ground.recall.fenced(queue, *by),
+        Err(_) => {}
+        Ok(keeper) => {
+            let missing = ground.recall.committed(queue, keeper.number());
+            if missing > 0 {
+                ground.metrics.state_regressed(queue, missing);
+            }
+        }
+    }
+    opened
 }
 
 fn consume_options(place: &BrokerPlace, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {
