@@ -1,7 +1,7 @@
 //! Without partitioning the middle hop is skipped: one worker per sink in this process, fed over a bounded channel, so
 //! that a slow publisher slows only its own sink until the prefetch is used up.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ const PARCELS_AT_ONCE_MAX: usize = 1_000;
 
 /// The workers of the sinks, by name; made when something first comes for them.
 pub(super) struct DirectSinks {
-    workers: Mutex<HashMap<Arc<str>, mpsc::Sender<Vec<Parcel>>>>,
+    workers: Mutex<BTreeMap<Arc<str>, mpsc::Sender<Vec<Parcel>>>>,
     ground: Arc<Ground>,
     context: SinkContext,
 }

@@ -175,6 +175,7 @@ impl Ground {
     /// What a sink needs, with a token that ends its waiting.
     pub(super) fn sink_context(&self, stop: CancellationToken) -> SinkContext {
         SinkContext {
+            member: Arc::clone(&self.member),
             parking: self.parking.clone(),
             metrics: self.metrics.clone(),
             backoff: self.options.backoff,

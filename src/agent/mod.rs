@@ -18,6 +18,7 @@ mod direct;
 mod forward;
 mod ground;
 mod intake;
+mod jitter;
 mod main_listener;
 mod nursery;
 pub mod packet;
@@ -186,17 +187,18 @@ impl Agent {
         let mut report = tokio::time::interval_at(began + BUSY_REPORT, BUSY_REPORT);
         loop {
             tokio::select! {
+                biased;
                 () = &mut drained => {
                     self.ground.nursery.kill();
                     self.ground.metrics.drained(began.elapsed());
                     return Ok(());
                 }
-                _ = report.tick() => self.ground.metrics.drain_waits(began.elapsed(), &self.ground.nursery.busy().join(", ")),
                 () = tokio::time::sleep_until(until) => {
                     let busy = self.ground.nursery.busy().join(", ");
                     self.kill();
                     return Err(NotDrained(deadline, busy));
                 }
+                _ = report.tick() => self.ground.metrics.drain_waits(began.elapsed(), &self.ground.nursery.busy().join(", ")),
             }
         }
     }
@@ -223,11 +225,12 @@ async fn oversee(
     outcome: watch::Sender<Option<Outcome>>,
 ) {
     let ended = tokio::select! {
+        biased;
+        Some(dead) = died.recv() => Outcome::Failed(dead.to_string()),
         ended = supervisor.run() => match ended {
             Ok(()) => Outcome::Drained,
             Err(fatal) => Outcome::Failed(fatal.to_string()),
         },
-        Some(dead) = died.recv() => Outcome::Failed(dead.to_string()),
     };
     outcome.send_replace(Some(ended));
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use super::jitter;
 use super::packet::Fragment;
 use super::parking::{Parking, Reason};
 use crate::model::{Receipt, Verdict, json};
@@ -52,6 +53,8 @@ pub(super) struct Parcel {
 /// What a sink needs to do its work beside its publishers.
 #[derive(Clone)]
 pub(super) struct SinkContext {
+    /// The member; waits are spread over members.
+    pub member: Arc<str>,
     /// For records that a publisher refuses.
     pub parking: Parking,
     /// Counters.
@@ -172,6 +175,7 @@ async fn offer(
     let metrics = &context.metrics;
     let began = Instant::now();
     let mut wait = context.backoff.first;
+    let who = format!("{} {sink} {url}", context.member);
     for attempt in 1.. {
         let offered = Instant::now();
         let (cause, after) = match publisher.publish(batch).await {
@@ -189,12 +193,13 @@ async fn offer(
             Err(PublishError::Stop { cause }) => return Outcome::Dead(Dead { publisher: Arc::clone(url), cause }),
             Err(PublishError::Retry { cause, after }) => (cause, after),
         };
-        let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(rand::random_range(0.75..1.25));
+        let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(jitter::factor(&who, attempt));
         metrics.publish_held(sink, url, attempt, pause, &cause);
         wait = (wait * 2).min(context.backoff.longest);
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            biased;
             () = context.stop.cancelled() => return Outcome::Ended,
+            () = tokio::time::sleep(pause) => {}
         }
     }
     Outcome::Ended

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::direct::DirectSinks;
 use super::ground::Ground;
+use super::jitter;
 use super::main_listener::Ended;
 use super::route::Routes;
 use super::unit::{self, Kind};
@@ -121,6 +122,7 @@ impl Supervisor {
         let metrics = self.ground.metrics.clone();
         let began = Instant::now();
         let (mut wait, longest) = JOIN_WAIT;
+        let mut attempt = 0;
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
         loop {
             self.record.ready = false;
@@ -134,11 +136,12 @@ impl Supervisor {
                 }
                 Err(error) => metrics.join_failed(&error.to_string(), wait),
             }
-            let again = Instant::now() + wait.mul_f64(rand::random_range(0.75..1.25));
+            attempt += 1;
+            let again = Instant::now() + wait.mul_f64(jitter::factor(&self.record.id, attempt));
             wait = (wait * 2).min(longest);
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep_until(again) => break,
+                    biased;
                     told = self.control.recv() => match told {
                         Some(Control::Reload(routes, done)) => self.reload(routes, done),
                         Some(Control::Drain) | None => {
@@ -146,6 +149,7 @@ impl Supervisor {
                             return Ok(None);
                         }
                     },
+                    () = tokio::time::sleep_until(again) => break,
                 }
             }
         }
@@ -206,12 +210,13 @@ impl Supervisor {
                     self.broker_up = true;
                     self.step(&mut term, Happening::BrokerBack)
                 }
-                () = membership.changed() => self.look(&mut term, &mut next_view).await,
-                () = tokio::time::sleep_until(next_view) => self.look(&mut term, &mut next_view).await,
+                // Timers before the group: a group that never rests must not keep them from being looked at.
                 _ = tick.tick() => {
                     self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
                     self.step(&mut term, Happening::Tick)
                 }
+                () = tokio::time::sleep_until(next_view) => self.look(&mut term, &mut next_view).await,
+                () = membership.changed() => self.look(&mut term, &mut next_view).await,
             };
         }
         membership.leave().await;

@@ -45,6 +45,7 @@ pub(super) async fn passed(mut deadline: watch::Receiver<Instant>) {
     loop {
         let at = *deadline.borrow_and_update();
         tokio::select! {
+            biased;
             () = tokio::time::sleep_until(at) => return,
             moved = deadline.changed() => if moved.is_err() { return tokio::time::sleep_until(at).await },
         }
