@@ -4,6 +4,7 @@
 
 mod rig;
 
+use nephoscope::cluster::Spec;
 use nephoscope::coordination::{
     CoordinationError, Coordinator, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, View,
 };
@@ -239,6 +240,66 @@ async fn revisions_rise_and_a_view_is_one_revision(ground: Ground) {
     }
 }
 
+async fn the_first_of_two_members_writes_the_specification(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    assert_eq!(a.view().await.unwrap().spec, None);
+    let (four, five) = (Spec::first(4).unwrap(), Spec::first(5).unwrap());
+    let (by_a, by_b) = tokio::join!(a.put_spec(&four, None), b.put_spec(&five, None));
+    let (by_a, by_b) = (by_a.unwrap(), by_b.unwrap());
+    assert!(by_a != by_b, "one of them");
+    let (spec, revision) = b.view().await.unwrap().spec.unwrap();
+    assert_eq!(spec, if by_a { four.clone() } else { five.clone() });
+    assert!(a.put_spec(&spec, None).await.unwrap(), "the group has this one, whoever wrote it");
+    assert_eq!(a.view().await.unwrap().spec, Some((spec.clone(), revision)));
+    // It stays when they go.
+    a.leave().await;
+    b.leave().await;
+    assert_eq!(ground.process().view().await.unwrap().spec, Some((spec, revision)));
+}
+
+async fn a_specification_is_changed_only_by_who_has_seen_the_present_one(ground: Ground) {
+    let operator = ground.process();
+    let first = Spec::first(4).unwrap();
+    let planned = first.planned(6).unwrap();
+    assert!(!operator.put_spec(&planned, Some(7)).await.unwrap(), "there is none yet");
+    assert!(operator.put_spec(&first, None).await.unwrap());
+    let (_, revision) = operator.view().await.unwrap().spec.unwrap();
+    assert!(!operator.put_spec(&planned, None).await.unwrap());
+    assert!(!operator.put_spec(&planned, Some(revision - 1)).await.unwrap());
+    assert!(operator.put_spec(&planned, Some(revision)).await.unwrap());
+    assert!(!operator.put_spec(&planned.completed(), Some(revision)).await.unwrap(), "that one is gone");
+    let (spec, second) = operator.view().await.unwrap().spec.unwrap();
+    assert_eq!(spec, planned);
+    assert!(second > revision);
+}
+
+async fn marks_are_seen_by_all_and_outlive_who_made_them(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    a.mark(1, "fence/main:notifications.info", "7").await.unwrap();
+    a.mark(1, "sealed/q.0", "").await.unwrap();
+    a.mark(1, "sealed/q.0", "twice").await.unwrap();
+    a.mark(10, "sealed/q.0", "of another generation").await.unwrap();
+    let long = "x".repeat(513);
+    assert!(matches!(a.mark(1, &long, "").await, Err(CoordinationError::TooLong { .. })));
+    assert!(matches!(a.mark(1, "name", &long).await, Err(CoordinationError::TooLong { .. })));
+    a.leave().await;
+    assert!(matches!(a.mark(1, "name", "too late").await, Err(CoordinationError::Lost(_))));
+    let b = ground.join("b").await.unwrap();
+    let marks = |view: View| view.marks.into_iter().collect::<Vec<_>>();
+    let mark = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        marks(b.view().await.unwrap()),
+        [
+            mark("1/fence/main:notifications.info", "7"),
+            mark("1/sealed/q.0", "twice"),
+            mark("10/sealed/q.0", "of another generation")
+        ]
+    );
+    b.clear_marks(1).await.unwrap();
+    assert_eq!(marks(ground.process().view().await.unwrap()), [mark("10/sealed/q.0", "of another generation")]);
+}
+
 async fn the_backend_freezes_and_the_member_knows_at_its_deadline(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     a.claim("u").await.unwrap().unwrap();
@@ -322,6 +383,9 @@ contract! {
     a_change_wakes_those_who_wait;
     an_operator_pauses_and_resumes;
     revisions_rise_and_a_view_is_one_revision;
+    the_first_of_two_members_writes_the_specification;
+    a_specification_is_changed_only_by_who_has_seen_the_present_one;
+    marks_are_seen_by_all_and_outlive_who_made_them;
     #[own(true)] the_backend_freezes_and_the_member_knows_at_its_deadline;
     #[own(true)] the_backend_freezes_shortly_and_nothing_is_lost;
 }

@@ -16,7 +16,7 @@ use super::main_listener::Ended;
 use super::route::Routes;
 use super::unit::{self, Kind};
 use crate::cluster::ownership::Stage;
-use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Standing};
+use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Spec, Standing};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
 use crate::observe::{Board, Metrics, status};
 
@@ -58,6 +58,8 @@ pub(super) struct Supervisor {
     began: Instant,
     broker_up: bool,
     draining: bool,
+    /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
+    told_apart: Option<(u16, u16)>,
 }
 
 /// One membership and what is done in its name.
@@ -103,6 +105,7 @@ impl Supervisor {
             began: Instant::now(),
             broker_up: false,
             draining: false,
+            told_apart: None,
         };
         supervisor.record.config_digest = supervisor.digest();
         supervisor
@@ -234,6 +237,7 @@ impl Supervisor {
         };
         match view {
             Ok(view) => {
+                self.agree(term, &view).await;
                 let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
                 if ids != term.members {
                     self.ground.metrics.members_changed(view.members.len(), &ids);
@@ -253,6 +257,35 @@ impl Supervisor {
                 self.ground.metrics.group_silent(&error.to_string());
                 *next_view = Instant::now() + TICK;
                 false
+            }
+        }
+    }
+
+    /// Sees to it that the group has a specification, and says where the configuration wants another one.
+    async fn agree(&mut self, term: &Term, view: &View) {
+        if !self.ground.options.partitioned {
+            return;
+        }
+        let wanted = self.routes.borrow().queues_per_sink();
+        match &view.spec {
+            Some((spec, _)) => {
+                let queues = spec.present.table.queues();
+                let apart = (queues != wanted && spec.next.is_none()).then_some((wanted, queues));
+                if let Some((wanted, queues)) = apart.filter(|apart| self.told_apart != Some(*apart)) {
+                    self.ground.metrics.queues_differ(wanted, queues);
+                }
+                self.told_apart = apart;
+            }
+            None => {
+                let Ok(first) = Spec::first(wanted) else { return };
+                let lost = term.membership.lost();
+                let made = lost.run_until_cancelled(term.membership.put_spec(&first, None)).await;
+                match made {
+                    // Another member was first: the next view brings what it wrote.
+                    Some(Ok(true)) => self.ground.metrics.spec_made(wanted),
+                    Some(Ok(false)) | None => {}
+                    Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
+                }
             }
         }
     }

@@ -13,9 +13,10 @@ pub use options::{EtcdOptions, EtcdTls};
 
 use super::lease::{CALL_TIMEOUT, Terms};
 use super::{CoordinationError, Coordinator, MemberRecord, Membership, View};
+use crate::cluster::Spec;
 use async_trait::async_trait;
 use etcd_client::{Certificate, Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, Identity, KeyValue};
-use etcd_client::{PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use keys::Keys;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,6 +155,7 @@ impl Backend {
             }
             pairs.extend(page.take_kvs());
             match pairs.last() {
+                Some(_) if pairs.len() > keys::KEYS_MAX => return Err(self.keys.too_many()),
                 Some(last) if page.more() => {
                     from = last.key().to_vec();
                     from.push(0);
@@ -162,6 +164,26 @@ impl Backend {
             }
         }
     }
+}
+
+/// Writes a specification by compare-and-set: what to do, for whoever may.
+fn put_spec(keys: &Keys, spec: &Spec, expected: Option<i64>) -> Txn {
+    let (key, value) = (keys.spec(), spec.write());
+    // A key that is not there has modification revision 0.
+    Txn::new()
+        .when([Compare::mod_revision(key.clone(), CompareOp::Equal, expected.unwrap_or(0))])
+        .and_then([TxnOp::put(key.clone(), value, None)])
+        .or_else([TxnOp::get(key, None)])
+}
+
+/// Whether the group has this specification now. It has as well where it was refused because it is there: the answer
+/// to a first try was lost.
+fn has_spec(answer: &TxnResponse, spec: &Spec) -> bool {
+    let same = |op: &TxnOpResponse| match op {
+        TxnOpResponse::Get(found) => found.kvs().iter().any(|kv| kv.value() == spec.write().as_bytes()),
+        _ => false,
+    };
+    answer.succeeded() || answer.op_responses().iter().any(same)
 }
 
 /// Why a call came to nothing.
@@ -234,6 +256,12 @@ impl Coordinator for EtcdGroup {
 
     async fn view(&self) -> Result<View, CoordinationError> {
         self.backend.view().await
+    }
+
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        let put = async |mut client: Client| client.txn(put_spec(&self.backend.keys, spec, expected)).await;
+        let answer = self.backend.call(put).await.map_err(|failure| failure.of(&self.backend, ""))?;
+        Ok(has_spec(&answer, spec))
     }
 
     fn name(&self) -> &str {

@@ -3,7 +3,8 @@
 //! Everything happens under one lock and at one instant, so a run on a paused clock repeats exactly. The hooks at the
 //! end of [`MemoryGroup`] do to members what the world does: kill, cut off, and a backend that is away.
 
-use super::{CoordinationError, Coordinator, Epoch, MemberRecord, Membership, View};
+use super::{CoordinationError, Coordinator, Epoch, MemberRecord, Membership, View, check_mark};
+use crate::cluster::Spec;
 use crate::coordination::lease::{CALL_TIMEOUT, Terms};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,8 @@ struct State {
     members: BTreeMap<String, (MemberRecord, i64)>,
     owners: BTreeMap<String, (String, Epoch, i64)>,
     paused: bool,
+    spec: Option<(Spec, i64)>,
+    marks: BTreeMap<String, String>,
     /// Leases whose holder cannot reach the backend.
     cut: BTreeSet<i64>,
     /// Leases whose holder is dead.
@@ -72,7 +75,18 @@ impl State {
             members: self.members.iter().map(|(id, (record, _))| (id.clone(), record.clone())).collect(),
             owners: self.owners.iter().map(|(unit, (id, epoch, _))| (unit.clone(), (id.clone(), *epoch))).collect(),
             paused: self.paused,
+            spec: self.spec.clone(),
+            marks: self.marks.clone(),
         }
+    }
+
+    fn put_spec(&mut self, spec: &Spec, expected: Option<i64>) -> bool {
+        if self.spec.as_ref().map(|(_, revision)| *revision) != expected {
+            return self.spec.as_ref().is_some_and(|(present, _)| present == spec);
+        }
+        self.revision += 1;
+        self.spec = Some((spec.clone(), self.revision));
+        true
     }
 }
 
@@ -212,6 +226,10 @@ impl Coordinator for MemoryGroup {
         self.shared.call(None, |state| state.view()).await
     }
 
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        self.shared.call(None, |state| state.put_spec(spec, expected)).await
+    }
+
     fn name(&self) -> &str {
         NAME
     }
@@ -343,6 +361,29 @@ impl Membership for MemoryMembership {
                 state.revision += 1;
             }
             mine
+        })
+        .await
+    }
+
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        self.write(|state| state.put_spec(spec, expected)).await
+    }
+
+    async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError> {
+        check_mark(name, value)?;
+        self.write(|state| {
+            state.revision += 1;
+            state.marks.insert(format!("{generation}/{name}"), value.to_owned());
+        })
+        .await
+    }
+
+    async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError> {
+        let of = format!("{generation}/");
+        self.write(|state| {
+            let before = state.marks.len();
+            state.marks.retain(|name, _| !name.starts_with(&of));
+            state.revision += i64::from(state.marks.len() < before);
         })
         .await
     }

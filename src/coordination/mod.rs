@@ -10,7 +10,7 @@ pub mod memory;
 pub use etcd::{EtcdGroup, EtcdOptions};
 pub use memory::MemoryGroup;
 
-use crate::cluster::{Group, Owner, Standing};
+use crate::cluster::{Group, Owner, Spec, Standing};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +25,9 @@ pub trait Coordinator: Send + Sync + 'static {
     async fn join(&self, record: MemberRecord) -> Result<Arc<dyn Membership>, CoordinationError>;
     /// Reads the group without joining it.
     async fn view(&self) -> Result<View, CoordinationError>;
+    /// Writes the specification if the present one is of this revision (`None`: if there is none); whether the group
+    /// has this one now.
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
     /// The backend in words for logs, without secrets.
     fn name(&self) -> &str;
 }
@@ -44,6 +47,12 @@ pub trait Membership: Send + Sync + 'static {
     async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError>;
     /// Gives a unit back if it is still mine with this epoch; whether it was.
     async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError>;
+    /// As [`Coordinator::put_spec`], in this member's name.
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
+    /// Notes something for all members of all times: `marks/<generation>/<name>`. Written over what was there.
+    async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError>;
+    /// Forgets all marks of a generation.
+    async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError>;
     /// Until when the lease is surely mine: send time of the last confirmed keepalive + 0.8 TTL. Past it nothing may be
     /// done in the group's name.
     fn deadline(&self) -> Instant;
@@ -86,6 +95,26 @@ pub struct View {
     pub owners: BTreeMap<String, (String, Epoch)>,
     /// Whether moving is paused by an operator.
     pub paused: bool,
+    /// What all members agree on, and the revision that wrote it. `None` until the first member has come.
+    pub spec: Option<(Spec, i64)>,
+    /// What members noted for all, by `<generation>/<name>`. A mark stays when its member goes.
+    pub marks: BTreeMap<String, String>,
+}
+
+/// The longest name of a mark, in bytes.
+pub const MARK_NAME_BYTES_MAX: usize = 512;
+/// The longest value of a mark, in bytes.
+pub const MARK_VALUE_BYTES_MAX: usize = 512;
+
+/// Whether a mark is within its bounds.
+fn check_mark(name: &str, value: &str) -> Result<(), CoordinationError> {
+    for (what, bytes, most) in [("name", name.len(), MARK_NAME_BYTES_MAX), ("value", value.len(), MARK_VALUE_BYTES_MAX)]
+    {
+        if bytes > most {
+            return Err(CoordinationError::TooLong { what, bytes, most });
+        }
+    }
+    Ok(())
 }
 
 impl View {
@@ -119,6 +148,16 @@ pub enum CoordinationError {
     /// Another live process has this id.
     #[error("member id {0} is in use by a live process; set [nephoscope] member_id, or stop the other one")]
     IdTaken(String),
+    /// It would not be read back.
+    #[error("cannot note it for the group: its {what} has {bytes} bytes, expected at most {most}")]
+    TooLong {
+        /// What of it.
+        what: &'static str,
+        /// Its bytes.
+        bytes: usize,
+        /// The most.
+        most: usize,
+    },
     /// What stands in the backend is not ours to read.
     #[error("cannot read {key}: {why}")]
     Foreign {

@@ -398,6 +398,23 @@ impl Metrics {
         self.0.troubles.of(["join"]).inc();
     }
 
+    /// The group had no specification: it has so many queues per pipeline from now on.
+    pub fn spec_made(&self, queues: u16) {
+        info!(event = "cluster.spec.made", queues, "the group has its number of queues");
+    }
+
+    /// The configuration asks for another number of queues than the group has; the group's holds.
+    pub fn queues_differ(&self, configured: u16, queues: u16) {
+        warn!(
+            event = "cluster.spec.differs",
+            configured,
+            queues,
+            "[notification] pipeline_processing_queues = {configured}, but the group works with {queues} queues per \
+             pipeline: {queues} hold. To change the number for the whole group: nephoscope partitions plan \
+             {configured}, then nephoscope partitions apply"
+        );
+    }
+
     /// The group did not answer: owners keep working, nothing is taken over meanwhile.
     pub fn group_silent(&self, cause: &str) {
         warn!(event = "cluster.silent", cause, "the group does not answer");

@@ -1,11 +1,15 @@
 //! Keys and records in etcd, written and read (`docs/formats.md`, "In etcd").
 
+use crate::cluster::Spec;
 use crate::coordination::{CoordinationError, MemberRecord, View};
 use etcd_client::KeyValue;
 use serde::{Deserialize, Serialize};
 
 /// The format of every record in this version.
 pub const FORMAT: u32 = 1;
+
+/// Keys of a group that are read, at most: 10,000 units with everything that is noted of them, four times over.
+pub const KEYS_MAX: usize = 200_000;
 
 /// The keys of one group.
 #[derive(Debug, Clone)]
@@ -18,6 +22,13 @@ pub struct Keys {
 struct OwnerRecord {
     format: u32,
     member: String,
+}
+
+/// The value of a mark.
+#[derive(Debug, Serialize, Deserialize)]
+struct MarkRecord {
+    format: u32,
+    value: String,
 }
 
 /// Any record: only to see whether it is one of ours.
@@ -59,6 +70,16 @@ impl Keys {
         format!("{}pause", self.root)
     }
 
+    /// The key of the specification.
+    pub fn spec(&self) -> String {
+        format!("{}spec", self.root)
+    }
+
+    /// What the keys of a generation's marks begin with.
+    pub fn marks(&self, generation: u64) -> String {
+        format!("{}marks/{generation}/", self.root)
+    }
+
     /// The group as a range read gave it. Keys of other kinds are passed over; a record of our kinds that is not of
     /// our format is an error that names it.
     pub fn view(&self, revision: i64, pairs: &[KeyValue]) -> Result<View, CoordinationError> {
@@ -76,8 +97,14 @@ impl Keys {
             } else if let Some(unit) = key.strip_prefix("owners/") {
                 let record: OwnerRecord = self.read(key, pair.value())?;
                 view.owners.insert(unit.to_owned(), (record.member, pair.mod_revision()));
+            } else if let Some(name) = key.strip_prefix("marks/") {
+                let record: MarkRecord = self.read(key, pair.value())?;
+                view.marks.insert(name.to_owned(), record.value);
             } else if key == "pause" {
                 view.paused = true;
+            } else if key == "spec" {
+                let spec = Spec::read(pair.value()).map_err(|error| self.foreign(key, error.to_string()))?;
+                view.spec = Some((spec, pair.mod_revision()));
             }
         }
         Ok(view)
@@ -91,6 +118,11 @@ impl Keys {
             Ok(AnyRecord { format }) => Err(self.foreign(key, format!("its format is {format}, expected {FORMAT}"))),
             Err(error) => Err(self.foreign(key, error.to_string())),
         }
+    }
+
+    /// The error about a group that has more keys than are read.
+    pub(super) fn too_many(&self) -> CoordinationError {
+        self.foreign("", format!("more than {KEYS_MAX} keys; see what else writes there"))
     }
 
     fn foreign(&self, key: &str, why: String) -> CoordinationError {
@@ -107,6 +139,11 @@ pub fn write_member(record: &MemberRecord) -> Vec<u8> {
 /// The value of the pause key.
 pub fn write_pause() -> Vec<u8> {
     format!(r#"{{"format":{FORMAT}}}"#).into_bytes()
+}
+
+/// The value of a mark.
+pub fn write_mark(value: &str) -> Vec<u8> {
+    serde_json::to_vec(&MarkRecord { format: FORMAT, value: value.to_owned() }).unwrap_or_default()
 }
 
 /// The value of an owner key.

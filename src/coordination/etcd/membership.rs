@@ -1,10 +1,12 @@
 //! One member's place in a group in etcd.
 
 use super::keeper::{Keeper, Watcher};
-use super::{Backend, Failure, keys};
-use crate::coordination::{CoordinationError, Epoch, MemberRecord, Membership, View};
+use super::{Backend, Failure, has_spec, keys, put_spec};
+use crate::cluster::Spec;
+use crate::coordination::{CoordinationError, Epoch, MemberRecord, Membership, View, check_mark};
 use async_trait::async_trait;
-use etcd_client::{Client, Compare, CompareOp, Error, PutOptions, ResponseHeader, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Client, Compare, CompareOp, DeleteOptions, Error, PutOptions, ResponseHeader};
+use etcd_client::{Txn, TxnOp, TxnOpResponse};
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -56,6 +58,16 @@ impl EtcdMembership {
                 Err(failure.of(&self.backend, &self.id))
             }
         }
+    }
+
+    /// A write that hangs on no lease, and is done only while this member's record stands on its own.
+    async fn write_while_member(&self, does: Vec<TxnOp>) -> Result<(), CoordinationError> {
+        let key = self.backend.keys.member(&self.id);
+        let act = async |mut client: Client| {
+            let member = Compare::lease(key.clone(), CompareOp::Equal, self.lease);
+            client.txn(Txn::new().when([member]).and_then(does.clone())).await
+        };
+        if self.write(act).await?.succeeded() { Ok(()) } else { Err(CoordinationError::Lost(self.id.clone())) }
     }
 }
 
@@ -109,6 +121,22 @@ impl Membership for EtcdMembership {
             client.txn(txn).await
         };
         Ok(self.write(give).await?.succeeded())
+    }
+
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        let put = async |mut client: Client| client.txn(put_spec(&self.backend.keys, spec, expected)).await;
+        Ok(has_spec(&self.write(put).await?, spec))
+    }
+
+    async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError> {
+        check_mark(name, value)?;
+        let key = format!("{}{name}", self.backend.keys.marks(generation));
+        self.write_while_member(vec![TxnOp::put(key, keys::write_mark(value), None)]).await
+    }
+
+    async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError> {
+        let all = DeleteOptions::new().with_prefix();
+        self.write_while_member(vec![TxnOp::delete(self.backend.keys.marks(generation), Some(all))]).await
     }
 
     fn deadline(&self) -> Instant {
