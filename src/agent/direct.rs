@@ -80,7 +80,7 @@ async fn work(
             keeper = None;
             match transform::stateless(&slot, parcels, &context).await {
                 None => continue,
-                Some(parcels) => slot.deliver(parcels, &context).await.map_or_else(Done::Dead, |()| Done::Published),
+                Some(parcels) => slot.deliver(parcels, &context).await.map_or_else(Done::Dead, |_| Done::Published),
             }
         };
         match done {

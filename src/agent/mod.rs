@@ -8,13 +8,18 @@
 //!    each batch to the queue's state log first (`state`).
 //! 5. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
 //!
+//! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for
+//! good, and `straggler` sends on what comes to it all the same.
+//!
 //! Around it: `unit` opens one queue, `supervisor` decides with the group which ones, `ground` is what they share,
 //! `nursery` knows who is still there, and this file starts, reloads, drains and kills the whole.
 //!
 //! Never here: what a definition means, what a broker or a group does. Those are rooms below.
 
+mod clearing;
 mod clock;
 mod direct;
+mod fences;
 mod forward;
 mod ground;
 mod intake;
@@ -25,10 +30,12 @@ pub mod packet;
 mod parking;
 mod pipeline_listener;
 mod route;
+mod shape;
 mod sink;
 mod standing;
 mod state;
 mod stateful_listener;
+mod straggler;
 mod supervisor;
 mod transform;
 mod unit;
@@ -120,8 +127,19 @@ impl Agent {
         let brokers: Vec<Arc<BrokerPlace>> = brokers.into_iter().map(Arc::new).collect();
         let link = brokers[0].link.clone();
         let parking = Parking::new(link, &topology::parking_queue_name(&group), &member, metrics.clone());
-        let ground =
-            Arc::new(Ground { group: group.into(), member, brokers, options, parking, metrics, nursery, recall: Recall::default(), deaths });
+        let ground = Arc::new(Ground {
+            group: group.into(),
+            member,
+            brokers,
+            options,
+            parking,
+            metrics,
+            nursery,
+            recall: Recall::default(),
+            shape: watch::Sender::new(None),
+            membership: watch::Sender::new(None),
+            deaths,
+        });
         // No tasks of the nursery: they end with their links, and hold nothing up.
         for place in &ground.brokers {
             tokio::spawn(standing::follow(place.link.clone(), board.clone()));

@@ -21,6 +21,16 @@ pub struct Fragment {
     pub batch: Batch,
 }
 
+/// Says that a main queue's listeners send nothing more to this queue: what follows goes to the queues of another
+/// generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// That generation.
+    pub generation: u64,
+    /// The main queue's unit.
+    pub unit: String,
+}
+
 /// Bounds of one packet. A fragment that is larger than `bytes_max` travels alone.
 #[derive(Debug, Clone, Copy)]
 pub struct PacketBounds {
@@ -66,6 +76,15 @@ impl PacketBuilder {
         }
         out.extend_from_slice(b"]}");
         self.notifications += 1;
+    }
+
+    /// A packet that holds a fence and nothing else.
+    pub fn fence(member: &str, epoch: i64, sequence: u64, fence: &Fence) -> Vec<u8> {
+        let mut body = PacketBuilder::new(member, epoch, sequence).body;
+        body.extend_from_slice(format!(r#"],"fence":{{"generation":{},"unit":"#, fence.generation).as_bytes());
+        json::write_str(&fence.unit, &mut body);
+        body.extend_from_slice(b"}}");
+        body
     }
 
     /// Whether the next fragment belongs into the next packet.
@@ -115,6 +134,8 @@ pub struct Packet {
     pub sequence: u64,
     /// What it holds, in order.
     pub fragments: Vec<Fragment>,
+    /// Behind it nothing comes from this main queue.
+    pub fence: Option<Fence>,
 }
 
 /// Reads a packet.
@@ -133,7 +154,21 @@ pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
     };
     let Some(Value::List(fragments)) = packet.remove("fragments") else { return Err(NotAPacket::Part("fragments")) };
     let fragments = fragments.into_iter().map(read_fragment).collect::<Result<_, _>>()?;
-    Ok(Packet { member: member.into_string(), epoch, sequence, fragments })
+    let fence = packet.remove("fence").map(read_fence).transpose()?;
+    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence })
+}
+
+fn read_fence(fence: Value) -> Result<Fence, NotAPacket> {
+    let wrong = NotAPacket::Part("fence");
+    let Value::Dict(mut fence) = fence else { return Err(wrong) };
+    let generation = match fence.get("generation") {
+        Some(Value::Int(generation)) => u64::try_from(*generation).ok(),
+        _ => None,
+    };
+    match (generation, fence.remove("unit")) {
+        (Some(generation), Some(Value::Str(unit))) => Ok(Fence { generation, unit: unit.into_string() }),
+        _ => Err(wrong),
+    }
 }
 
 fn read_fragment(fragment: Value) -> Result<Fragment, NotAPacket> {

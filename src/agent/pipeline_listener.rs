@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use super::fences::Fences;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::packet::{self, Fragment, Packet};
@@ -22,28 +23,51 @@ pub(super) struct PipelineListener {
     pub slot: Arc<SinkSlot>,
     /// What the sink needs; its `stop` is this listener's.
     pub context: SinkContext,
+    /// When the queue is sealed.
+    pub fences: Fences,
 }
 
 impl PipelineListener {
-    /// Runs until stopped or lost, or until a publisher says that it is at its end.
+    /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         loop {
-            let batch = match self.intake.next(stop).await {
+            if let Some(generation) = self.fences.due() {
+                return Ok(match self.fences.sealed(generation).await && self.intake.finish().await.is_ok() {
+                    true => Ended::Sealed,
+                    false => Ended::Lost,
+                });
+            }
+            let taken = tokio::select! {
+                biased;
+                taken = self.intake.next(stop) => taken,
+                () = self.fences.changed() => continue,
+            };
+            let batch = match taken {
                 Taken::Batch(batch) => batch,
                 Taken::Stopped => break,
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let sink = self.slot.current();
-            if sink.transformers.is_stateful() {
+            if self.slot.is_stateful() {
                 // A reload gave the sink a state: another kind of listener opens the queue.
                 return Ok(Ended::Lost);
             }
             let Some(packets) = read(&self.context, batch).await else { return Ok(Ended::Lost) };
-            let parcels = packets.into_iter().flat_map(|(packet, receipt)| split(packet.fragments, receipt)).collect();
+            let (mut parcels, mut fences) = (Vec::new(), Vec::new());
+            for (packet, receipt) in packets {
+                match packet.fence {
+                    Some(fence) => fences.push((fence, receipt)),
+                    None => parcels.extend(split(packet.fragments, receipt)),
+                }
+            }
             let Some(parcels) = transform::stateless(&self.slot, parcels, &self.context).await else {
                 return Ok(Ended::Lost);
             };
-            self.slot.deliver(parcels, &self.context).await?;
+            if !self.slot.deliver(parcels, &self.context).await? {
+                break;
+            }
+            if !self.fences.pass(fences).await {
+                return Ok(Ended::Lost);
+            }
         }
         Ok(match self.intake.finish().await {
             Ok(()) => Ended::Stopped,

@@ -99,8 +99,8 @@ impl SinkSlot {
     }
 
     /// Publishes the parcels in their order and settles each: kept when every publisher accepted it, parked when one
-    /// refused it for good, returned when the wait was ended.
-    pub(super) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<(), Dead> {
+    /// refused it for good, returned when the wait was ended. Whether nothing is returned.
+    pub(super) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<bool, Dead> {
         let sink = self.current();
         let mut parcels = parcels.into_iter().peekable();
         // One batch holds samples or events; a sink of one file is given one kind only, so this runs once.
@@ -113,9 +113,11 @@ impl SinkSlot {
                 ends.push(batch.len());
                 receipts.push(next.receipt);
             }
-            sink.deliver_batch(&self.name, batch, &ends, receipts, context).await?;
+            if !sink.deliver_batch(&self.name, batch, &ends, receipts, context).await? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -127,7 +129,7 @@ impl Sink {
         ends: &[usize],
         receipts: Vec<Receipt>,
         context: &SinkContext,
-    ) -> Result<(), Dead> {
+    ) -> Result<bool, Dead> {
         let offers = self.publishers.iter().map(|(url, publisher)| offer(name, url, publisher, &batch, context));
         let mut refused = vec![false; receipts.len()];
         for (outcome, (url, _)) in join_all(offers).await.into_iter().zip(&self.publishers) {
@@ -140,19 +142,19 @@ impl Sink {
                         let Some(body) = record_json(&batch, record) else { continue };
                         if context.parking.park(name, body.into(), &reason).await.is_err() {
                             // Not parked: dropping the receipts gives the deliveries back.
-                            return Ok(());
+                            return Ok(false);
                         }
                         refused[ends.partition_point(|end| *end <= record)] = true;
                     }
                 }
-                Outcome::Ended => return Ok(()),
+                Outcome::Ended => return Ok(false),
                 Outcome::Dead(dead) => return Err(dead),
             }
         }
         for (receipt, refused) in receipts.into_iter().zip(refused) {
             receipt.settle(if refused { Verdict::Parked } else { Verdict::Kept });
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use super::fences::Fences;
 use super::ground::Ground;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
+use super::packet::Fence;
 use super::pipeline_listener::{read, split};
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use super::state::{Done, Keeper, Lost};
+use crate::model::Receipt;
 use crate::state::Source;
 use crate::transport::{Delivery, Session};
 
@@ -27,6 +30,8 @@ pub(super) struct StatefulListener {
     pub slot: Arc<SinkSlot>,
     /// What the sink needs; its `stop` is this listener's.
     pub context: SinkContext,
+    /// When the queue is sealed.
+    pub fences: Fences,
     /// What listeners stand on.
     pub ground: Arc<Ground>,
 }
@@ -39,10 +44,14 @@ impl StatefulListener {
             done => return self.end(done, stop).await,
         }
         loop {
+            if let Some(generation) = self.fences.due() {
+                return Ok(self.seal(generation).await);
+            }
             let taken = tokio::select! {
                 biased;
                 lost = self.keeper.fenced() => return Ok(self.lost(lost)),
                 taken = self.intake.next(stop) => taken,
+                () = self.fences.changed() => continue,
             };
             let batch = match taken {
                 Taken::Batch(batch) => batch,
@@ -55,7 +64,7 @@ impl StatefulListener {
                 return Ok(Ended::Lost);
             }
             self.keeper.use_transformers(&sink.transformers);
-            let Some(parcels) = self.open(batch).await else { return Ok(Ended::Lost) };
+            let Some((parcels, fences)) = self.open(batch).await else { return Ok(Ended::Lost) };
             let now = self.ground.options.clock.now();
             let done = self.keeper.handle(parcels, now, &self.slot, &self.context).await;
             self.ground.recall.committed(&self.queue, self.keeper.number());
@@ -63,12 +72,27 @@ impl StatefulListener {
                 Done::Published => {}
                 done => return self.end(done, stop).await,
             }
+            if !self.fences.pass(fences).await {
+                return Ok(Ended::Lost);
+            }
         }
     }
 
-    /// The parcels of the packets, in order. `None` when something has to be delivered again first.
-    async fn open(&mut self, batch: Vec<Delivery>) -> Option<Vec<Parcel>> {
-        let mut parcels = Vec::new();
+    /// Closes the queue for good: its state is whole in the log for those that inherit it.
+    async fn seal(mut self, generation: u64) -> Ended {
+        if let Err(lost) = self.keeper.seal(generation).await {
+            return self.lost(lost);
+        }
+        match self.fences.sealed(generation).await && self.intake.finish().await.is_ok() {
+            true => Ended::Sealed,
+            false => Ended::Lost,
+        }
+    }
+
+    /// The parcels of the packets, in order, and the fences among them. `None` when something has to be delivered again
+    /// first.
+    async fn open(&mut self, batch: Vec<Delivery>) -> Option<(Vec<Parcel>, Vec<(Fence, Receipt)>)> {
+        let (mut parcels, mut fences) = (Vec::new(), Vec::new());
         for (packet, receipt) in read(&self.context, batch).await? {
             let last = self.keeper.sequence_of(&packet.member, packet.epoch);
             let source = Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence };
@@ -81,9 +105,12 @@ impl StatefulListener {
             if last.is_none_or(|last| source.sequence > last) {
                 self.keeper.came(source);
             }
-            parcels.extend(split(packet.fragments, receipt));
+            match packet.fence {
+                Some(fence) => fences.push((fence, receipt)),
+                None => parcels.extend(split(packet.fragments, receipt)),
+            }
         }
-        Some(parcels)
+        Some((parcels, fences))
     }
 
     /// Ends in the order that the successor needs: the log says what is published, then the channel is closed.

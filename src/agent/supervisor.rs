@@ -9,12 +9,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clearing::Clearing;
 use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::jitter;
 use super::main_listener::Ended;
 use super::route::Routes;
-use super::unit::{self, Kind};
+use super::unit::{self, Kind, Opening};
 use crate::cluster::ownership::Stage;
 use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Spec, Standing};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
@@ -58,6 +59,8 @@ pub(super) struct Supervisor {
     began: Instant,
     broker_up: bool,
     draining: bool,
+    /// The deletion of queues that are used no more.
+    clearing: Clearing,
     /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
     told_apart: Option<(u16, u16)>,
 }
@@ -105,6 +108,7 @@ impl Supervisor {
             began: Instant::now(),
             broker_up: false,
             draining: false,
+            clearing: Clearing::default(),
             told_apart: None,
         };
         supervisor.record.config_digest = supervisor.digest();
@@ -175,6 +179,7 @@ impl Supervisor {
             record,
             members: String::new(),
         };
+        self.ground.membership.send_replace(Some(Arc::clone(&membership)));
         let lost = membership.lost();
         let link = self.ground.first_broker().link.clone();
         let mut over = CancellationToken::new();
@@ -222,6 +227,7 @@ impl Supervisor {
                 () = membership.changed() => self.look(&mut term, &mut next_view).await,
             };
         }
+        self.ground.membership.send_replace(None);
         membership.leave().await;
     }
 
@@ -238,6 +244,7 @@ impl Supervisor {
         match view {
             Ok(view) => {
                 self.agree(term, &view).await;
+                self.reshape(term, &view).await;
                 let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
                 if ids != term.members {
                     self.ground.metrics.members_changed(view.members.len(), &ids);
@@ -266,7 +273,7 @@ impl Supervisor {
         if !self.ground.options.partitioned {
             return;
         }
-        let wanted = self.routes.borrow().queues_per_sink();
+        let wanted = self.routes.borrow().queues_wanted;
         match &view.spec {
             Some((spec, _)) => {
                 let queues = spec.present.table.queues();
@@ -287,6 +294,37 @@ impl Supervisor {
                     Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
                 }
             }
+        }
+    }
+
+    /// Takes over the shape of the pipeline queues, and takes a change of their number further where that is due.
+    async fn reshape(&mut self, term: &mut Term, view: &View) {
+        if !self.ground.options.partitioned {
+            return;
+        }
+        let routes = Arc::clone(&self.routes.borrow());
+        self.ground.take_shape(view);
+        let Some(shape) = self.ground.shape.borrow().clone() else { return };
+        let units: BTreeMap<String, Kind> = unit::all(&self.ground, &routes).into_iter().collect();
+        if !units.keys().eq(self.units.keys()) {
+            self.units = units;
+            self.step(term, Happening::Units(self.units.keys().cloned().collect()));
+        }
+        let lost = term.membership.lost();
+        if shape.is_done(&routes.sinks) {
+            let done = shape.spec.completed();
+            match lost.run_until_cancelled(term.membership.put_spec(&done, Some(shape.revision))).await {
+                Some(Ok(true)) => {
+                    self.ground.metrics.partitions_changed(done.present.generation, done.present.table.queues());
+                }
+                // Another member was first.
+                Some(Ok(false)) | None => {}
+                Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
+            }
+        }
+        let first = view.members.values().find(|member| member.ready).is_some_and(|member| member.id == self.record.id);
+        if first && shape.spec.next.is_none() && shape.is_marked() && !self.clearing.is_running() {
+            self.clearing = Clearing::start(Arc::clone(&self.ground), shape, Arc::clone(&term.membership), routes);
         }
     }
 
@@ -387,13 +425,15 @@ impl Supervisor {
             Kind::Pipeline { queue, .. } => format!("pipeline queue {queue}"),
         };
         let work = Work {
-            ground: Arc::clone(&self.ground),
-            kind,
-            unit,
-            epoch,
-            routes: self.routes.subscribe(),
-            direct: Arc::clone(&self.direct),
-            stop,
+            opening: Opening {
+                ground: Arc::clone(&self.ground),
+                unit,
+                kind,
+                epoch,
+                routes: self.routes.subscribe(),
+                direct: Arc::clone(&self.direct),
+                stop,
+            },
             answers: term.answers.clone(),
         };
         self.ground.nursery.spawn(&name, async move {
@@ -409,9 +449,14 @@ impl Supervisor {
         let _nobody_waits = done.send(());
     }
 
-    /// Members with the same units have the same digest.
+    /// Members that would work by the same units have the same digest. The number of pipeline queues is the group's:
+    /// who knows of a change of it already is no stranger to who does not.
     fn digest(&self) -> String {
-        let names: Vec<&str> = self.units.keys().map(String::as_str).collect();
+        let routes = self.routes.borrow();
+        let mut names = self.ground.main_units();
+        if self.ground.options.partitioned {
+            names.extend(routes.sinks.iter().map(|slot| slot.name.to_string()));
+        }
         format!("{:016x}", crate::cluster::hash::stable(names.join("\n").as_bytes()))
     }
 
@@ -464,21 +509,16 @@ async fn describe(membership: Arc<dyn Membership>, mut told: watch::Receiver<Mem
 
 /// The task of one unit: it answers whether it opened, and when it is closed.
 struct Work {
-    ground: Arc<Ground>,
-    kind: Kind,
-    unit: String,
-    epoch: i64,
-    routes: watch::Receiver<Arc<Routes>>,
-    direct: Arc<DirectSinks>,
-    stop: CancellationToken,
+    opening: Opening,
     answers: mpsc::Sender<Happening>,
 }
 
 impl Work {
     async fn run(self) {
-        let Work { ground, kind, unit, epoch, routes, direct, stop, answers } = self;
-        let metrics = ground.metrics.clone();
-        let listener = match unit::open(&ground, &kind, epoch, routes, &direct, &stop).await {
+        let Work { opening, answers } = self;
+        let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
+        let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
+        let listener = match opening.open().await {
             Ok(listener) => listener,
             Err(error) => {
                 metrics.queue_not_opened(&unit, &error.to_string());
@@ -490,6 +530,7 @@ impl Work {
         match listener.run(&stop).await {
             Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over"),
             Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost"),
+            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed"),
             Err(dead) => ground.died(dead),
         }
         let _over = answers.send(Happening::Closed { unit, epoch }).await;

@@ -128,10 +128,18 @@ impl Metrics {
             packets_sent_bytes: r.counters("packets_sent_bytes", ["pipeline"], "Their size, in bytes"),
             packets_received: r.counters("packets_received", ["pipeline"], "Packets taken from a pipeline queue"),
             restored: r.histogram("state_restore_seconds", "Time to restore the state of a queue, in seconds", seconds),
-            committed: r.histogram("state_commit_seconds", "Time to commit a batch to its state log, in seconds", seconds),
+            committed: r.histogram(
+                "state_commit_seconds",
+                "Time to commit a batch to its state log, in seconds",
+                seconds,
+            ),
             log_bytes: r.counter("state_log_bytes", "Bytes written to state logs"),
             again: r.counters("samples_again", ["queue"], "Samples that came again and had taken effect before"),
-            missing: r.counters("packets_missing", ["queue"], "Packets that never came, by the numbers of their sender"),
+            missing: r.counters(
+                "packets_missing",
+                ["queue"],
+                "Packets that never came, by the numbers of their sender",
+            ),
             opened: r.counter("queues_opened", "Main and pipeline queues taken over"),
             closed: r.counters("queues_closed", ["why"], "Main and pipeline queues given up"),
             owned: r.gauge("queues_owned", "Main and pipeline queues owned now"),
@@ -326,6 +334,21 @@ impl Metrics {
     pub fn packets_missing(&self, queue: &str, member: &str, packets: u64) {
         error!(event = "packet.missing", queue, member, packets, "packets are missing; the broker lost them");
         self.0.missing.of([queue]).inc_by(packets);
+    }
+
+    /// Something came to a queue that is sealed; it goes on to the next generation.
+    pub fn packet_straggled(&self, sink: &str, notifications: usize) {
+        info!(event = "packet.straggled", sink, notifications, "sent on to the queues of the next generation");
+    }
+
+    /// The queues before this generation are deleted.
+    pub fn old_queues_deleted(&self, generation: u64) {
+        info!(event = "cluster.partitions.cleared", generation, "the old pipeline queues are deleted");
+    }
+
+    /// The number of pipeline queues is changed: the group works by these now.
+    pub fn partitions_changed(&self, generation: u64, queues: u16) {
+        info!(event = "cluster.partitions", generation, queues, "the number of pipeline queues is changed");
     }
 
     // --- ownership ---

@@ -270,6 +270,16 @@ impl Fold {
         self.pending.take_if(|pending| pending.number <= number);
     }
 
+    /// Whether the queue is closed for good.
+    pub fn is_sealed(&self) -> bool {
+        self.state.sealed.is_some()
+    }
+
+    /// Whether nothing was ever done here.
+    pub fn is_untouched(&self) -> bool {
+        self.state.number == 0 && self.last_snapshot == 0
+    }
+
     /// The highest epoch that any record told of; `None` for an empty log.
     pub fn highest_epoch(&self) -> Option<i64> {
         (self.highest != i64::MIN).then_some(self.highest)

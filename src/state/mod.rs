@@ -12,5 +12,5 @@ pub mod record;
 pub mod window;
 
 pub use fold::{Counted, Fold, FoldError, Pending, State};
-pub use record::{Batch, FORMAT, Head, Record, RecordError, Source};
+pub use record::{Batch, FORMAT, Head, Kind, Record, RecordError, Source};
 pub use window::{Window, WindowBounds};

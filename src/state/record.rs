@@ -126,12 +126,23 @@ pub enum RecordError {
 /// What a follower needs to know of a record, without the rest of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// Whether it is a barrier.
-    pub barrier: bool,
     /// The writer's epoch.
     pub epoch: i64,
-    /// Of a batch, its number.
-    pub batch: Option<u64>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// The kinds of records, as far as a follower tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A barrier.
+    Barrier,
+    /// The batch of this number.
+    Batch(u64),
+    /// The queue is closed for good.
+    Sealed,
+    /// Anything else.
+    Other,
 }
 
 impl Head {
@@ -140,11 +151,13 @@ impl Head {
         // Every kind begins with its epoch, and a batch goes on with its number.
         let foreign = |_| RecordError::Foreign;
         let ((kind, epoch), rest) = postcard::take_from_bytes::<(u32, i64)>(body(bytes)?).map_err(foreign)?;
-        let batch = match kind {
-            1 => Some(postcard::take_from_bytes::<u64>(rest).map_err(foreign)?.0),
-            _ => None,
+        let kind = match kind {
+            0 => Kind::Barrier,
+            1 => Kind::Batch(postcard::take_from_bytes::<u64>(rest).map_err(foreign)?.0),
+            4 => Kind::Sealed,
+            _ => Kind::Other,
         };
-        Ok(Head { barrier: kind == 0, epoch, batch })
+        Ok(Head { epoch, kind })
     }
 }
 
@@ -277,10 +290,14 @@ mod tests {
     fn a_head_is_the_beginning_of_its_record() {
         let barrier = Record::Barrier { epoch: -2, member: "m".to_owned(), nonce: 3 };
         let sealed = Record::Sealed { epoch: 300, generation: 1 };
-        for (record, barrier, epoch, batch) in
-            [(barrier, true, -2, None), (batch(), false, 7, Some(3)), (sealed, false, 300, None)]
-        {
-            assert_eq!(Head::of(&record.encode()), Ok(Head { barrier, epoch, batch }));
+        let released = Record::Released { epoch: 1, published: 9 };
+        for (record, epoch, kind) in [
+            (barrier, -2, Kind::Barrier),
+            (batch(), 7, Kind::Batch(3)),
+            (sealed, 300, Kind::Sealed),
+            (released, 1, Kind::Other),
+        ] {
+            assert_eq!(Head::of(&record.encode()), Ok(Head { epoch, kind }));
         }
     }
 

@@ -81,6 +81,14 @@ impl Window {
         self.order.iter().copied()
     }
 
+    /// Remembers what other windows remember as well.
+    pub fn join(&mut self, entries: impl IntoIterator<Item = (u64, i64)>) {
+        let mut all: Vec<(u64, i64)> = std::mem::take(&mut self.order).into_iter().chain(entries).collect();
+        all.sort_by_key(|(id, at)| (*at, *id));
+        self.known.clear();
+        all.into_iter().for_each(|(id, at)| self.insert(id, at));
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.order.len()
@@ -127,6 +135,17 @@ mod tests {
         (0..100).for_each(|id| window.insert(id, i64::MAX));
         window.trim(i64::MIN);
         assert_eq!((window.len(), window.known.len()), (10, 10));
+    }
+
+    #[test]
+    fn joined_windows_remember_in_the_order_of_time() {
+        let (mut one, mut other) = (window(1, 10, 10), window(1, 10, 10));
+        [(1, 5), (2, 30)].into_iter().for_each(|(id, at)| one.insert(id, at));
+        [(3, 7), (4, 29)].into_iter().for_each(|(id, at)| other.insert(id, at));
+        one.join(other.entries());
+        assert_eq!(one.entries().map(|(id, _)| id).collect::<Vec<_>>(), [1, 3, 4, 2]);
+        one.trim(40);
+        assert!(!one.contains(1) && !one.contains(3) && one.contains(2) && one.len() == 1, "{one:?}");
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+use super::inherit::Inherited;
 use super::log::StateLog;
 use crate::agent::packet::{self, Fragment, PacketBuilder};
 use crate::model::Complaint;
 use crate::observe::Metrics;
 use crate::pipeline::transform::{Cell, Chain, ChainOptions, Transformers};
-use crate::state::{Batch, Counted, Fold, FoldError, Head, Record, RecordError, Source, State, WindowBounds};
+use crate::state::{Batch, Counted, Fold, FoldError, Head, Kind, Record, RecordError, Source, State, WindowBounds};
 use crate::transport::{StreamRecord, TransportError};
 
 /// For so long the log may be silent while something is waited for that must come.
@@ -86,6 +87,7 @@ pub(in crate::agent) struct Keeper {
     since: usize,
     last_snapshot: usize,
     alarmed: bool,
+    untouched: bool,
 }
 
 impl Keeper {
@@ -112,7 +114,7 @@ impl Keeper {
         if let Some(later) = before.filter(|highest| *highest >= epoch) {
             return Err(Lost::Fenced(later));
         }
-        let (since, last_snapshot) = fold.sizes();
+        let ((since, last_snapshot), untouched) = (fold.sizes(), fold.is_untouched());
         let (state, pending) = fold.finish()?;
         let chain = Chain::new(Arc::clone(&transformers), &owner.sink, options.chain.clone());
         let mut keeper = Keeper {
@@ -128,6 +130,7 @@ impl Keeper {
             since,
             last_snapshot,
             alarmed: false,
+            untouched,
         };
         keeper.restore();
         keeper.metrics.state_restored(&keeper.owner.queue, epoch, keeper.state.cells.len(), began.elapsed());
@@ -149,6 +152,36 @@ impl Keeper {
         self.state.came(&source);
         self.came.retain(|known| known.member != source.member || known.epoch != source.epoch);
         self.came.push(source);
+    }
+
+    /// Whether this state has never been begun: no batch, no snapshot.
+    pub(in crate::agent) fn is_untouched(&self) -> bool {
+        self.untouched
+    }
+
+    /// The generation for which this queue is closed for good, if it is.
+    pub(in crate::agent) fn sealed(&self) -> Option<u64> {
+        self.state.sealed
+    }
+
+    /// Begins an untouched state with what other queues had.
+    pub(in crate::agent) async fn begin_with(&mut self, inherited: Inherited) -> Result<(), Lost> {
+        self.state.cells = inherited.cells;
+        self.state.window.join(inherited.ids);
+        self.restore();
+        self.snapshot().await?;
+        self.untouched = false;
+        Ok(())
+    }
+
+    /// Closes the queue for good: everything is published, and whoever reads the log finds all of it.
+    pub(in crate::agent) async fn seal(&mut self, generation: u64) -> Result<(), Lost> {
+        self.snapshot().await?;
+        let epoch = self.owner.epoch;
+        let confirmation = self.log.append(Record::Sealed { epoch, generation }.encode()).await?;
+        see(&mut *self.log, epoch, Kind::Sealed).await?;
+        self.state.sealed = Some(generation);
+        Ok(confirmation.wait().await?)
     }
 
     /// Uses these transformers from here on, with what the state holds for them.
@@ -205,10 +238,7 @@ impl Keeper {
         let length = bytes.len();
         let confirmation = self.log.append(bytes).await?;
         let epoch = self.owner.epoch;
-        let seen = async {
-            while look(&next(&mut *self.log).await?, epoch)? != Some(number) {}
-            Ok(())
-        };
+        let seen = see(&mut *self.log, epoch, Kind::Batch(number));
         let confirmed = async { confirmation.wait().await.map_err(Lost::from) };
         tokio::try_join!(seen, confirmed)?;
         self.since = self.since.saturating_add(length);
@@ -220,8 +250,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// The outputs of the last batch are published. Writes a snapshot if one is due: now, because a snapshot says
-    /// nothing of outputs.
+    /// The outputs of the last batch are published. Writes a snapshot if one is due.
     pub(in crate::agent) async fn published(&mut self) -> Result<(), Lost> {
         self.state.published = self.state.number;
         self.pending = None;
@@ -230,6 +259,11 @@ impl Keeper {
         if self.since < self.last_snapshot.saturating_mul(4).clamp(soonest.min(latest), latest) {
             return Ok(());
         }
+        self.snapshot().await
+    }
+
+    /// Writes everything there is. Only while nothing is pending: a snapshot says nothing of outputs.
+    async fn snapshot(&mut self) -> Result<(), Lost> {
         let mut confirmations = Vec::new();
         let mut length = 0;
         for part in self.state.snapshot(self.owner.epoch) {
@@ -258,16 +292,22 @@ impl Keeper {
     }
 }
 
-/// What a record that comes behind our barrier means for us: the number of our own batch, or our end.
-fn look(record: &StreamRecord, epoch: i64) -> Result<Option<u64>, Lost> {
-    let head = Head::of(&record.body).map_err(|error| Lost::Foreign(record.offset, error))?;
-    if head.epoch > epoch || (head.barrier && head.epoch == epoch) {
-        return Err(Lost::Fenced(head.epoch));
-    }
-    Ok(head.batch.filter(|_| head.epoch == epoch))
+/// Waits until a record of ours is read back.
+async fn see(log: &mut dyn StateLog, epoch: i64, kind: Kind) -> Result<(), Lost> {
+    while look(&next(log).await?, epoch)? != (Head { epoch, kind }) {}
+    Ok(())
 }
 
-async fn next(log: &mut dyn StateLog) -> Result<StreamRecord, Lost> {
+/// What a record is that comes behind our barrier: our own, void, or our end.
+fn look(record: &StreamRecord, epoch: i64) -> Result<Head, Lost> {
+    let head = Head::of(&record.body).map_err(|error| Lost::Foreign(record.offset, error))?;
+    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch) {
+        return Err(Lost::Fenced(head.epoch));
+    }
+    Ok(head)
+}
+
+pub(super) async fn next(log: &mut dyn StateLog) -> Result<StreamRecord, Lost> {
     match timeout_at(Instant::now() + SILENCE_MAX, log.next()).await {
         Ok(Some(record)) => Ok(record),
         Ok(None) => Err(Lost::Over),

@@ -5,7 +5,6 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::keeper::{Keeper, Lost};
 use crate::agent::packet::Fragment;
@@ -87,33 +86,19 @@ impl Keeper {
     }
 
     /// Publishes what is committed and settles what it came of.
-    async fn publish(
-        &mut self,
-        outputs: Vec<(Fragment, Receipt)>,
-        slot: &SinkSlot,
-        context: &SinkContext,
-    ) -> Done {
-        let returned = Arc::new(AtomicBool::new(false));
+    async fn publish(&mut self, outputs: Vec<(Fragment, Receipt)>, slot: &SinkSlot, context: &SinkContext) -> Done {
         let mut parcels = Vec::with_capacity(outputs.len());
         for (fragment, receipt) in outputs {
             if fragment.batch.is_empty() {
                 receipt.settle(Verdict::Kept);
-                continue;
+            } else {
+                parcels.push(Parcel { fragment, receipt });
             }
-            let returned = Arc::clone(&returned);
-            let receipt = Receipt::new(move |verdict| {
-                if verdict == Verdict::Returned {
-                    returned.store(true, Ordering::Release);
-                }
-                receipt.settle(verdict);
-            });
-            parcels.push(Parcel { fragment, receipt });
         }
-        if let Err(dead) = slot.deliver(parcels, context).await {
-            return Done::Dead(dead);
-        }
-        if returned.load(Ordering::Acquire) {
-            return Done::Unpublished;
+        match slot.deliver(parcels, context).await {
+            Ok(true) => {}
+            Ok(false) => return Done::Unpublished,
+            Err(dead) => return Done::Dead(dead),
         }
         match self.published().await {
             Ok(()) => Done::Published,
