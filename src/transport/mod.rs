@@ -56,14 +56,6 @@ pub trait Session: Send + Sync + 'static {
     async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError>;
     /// Deletes a queue if it is empty and unused; whether it is gone.
     async fn delete_if_idle(&self, queue: &str) -> Result<bool, TransportError>;
-    /// stub
-    async fn delete(&self, _queue: &str) -> Result<(), TransportError> {
-        Ok(())
-    }
-    /// stub
-    async fn follow(&self, _stream: &str, _start: StreamStart) -> Result<Box<dyn Follower>, TransportError> {
-        Err(TransportError::NoQueue(String::new()))
-    }
     /// Cancelled when the session is over, for whatever reason. Nothing of it may be settled or published after that.
     fn over(&self) -> CancellationToken;
     /// Closes in order: channels first, so that what is unsettled goes back, then the connection.
@@ -72,26 +64,6 @@ pub trait Session: Send + Sync + 'static {
     fn cut(&self);
 }
 
-/// stub
-pub enum StreamStart {
-    /// a
-    First,
-}
-/// stub
-pub struct StreamRecord {
-    /// a
-    pub offset: u64,
-    /// b
-    pub body: Bytes,
-}
-/// stub
-#[async_trait]
-pub trait Follower: Send + 'static {
-    /// a
-    async fn next(&mut self) -> Option<StreamRecord>;
-    /// a
-    async fn close(self: Box<Self>) -> Result<(), TransportError>;
-}
 /// One consumer on its own channel.
 #[async_trait]
 pub trait Consumer: Send + 'static {

@@ -194,12 +194,3 @@ mod tests {
         );
     }
 }
-
-/// stub
-pub fn state_log_name(queue: &str) -> String {
-    format!("{queue}.state")
-}
-/// stub
-pub fn state_log(name: String, _bytes_max: i64, _segment_bytes: i64) -> Queue {
-    Queue { name, durable: true, auto_delete: false, arguments: BTreeMap::new(), fallback_transient: false }
-}
