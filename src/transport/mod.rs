@@ -56,6 +56,8 @@ pub trait Session: Send + Sync + 'static {
     async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError>;
     /// Deletes a queue if it is empty and unused; whether it is gone.
     async fn delete_if_idle(&self, queue: &str) -> Result<bool, TransportError>;
+    /// Deletes a queue or stream whatever is in it; no error if it is not there.
+    async fn delete(&self, queue: &str) -> Result<(), TransportError>;
     /// Cancelled when the session is over, for whatever reason. Nothing of it may be settled or published after that.
     fn over(&self) -> CancellationToken;
     /// Closes in order: channels first, so that what is unsettled goes back, then the connection.

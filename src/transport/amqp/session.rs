@@ -167,6 +167,18 @@ impl Session for AmqpSession {
         Ok(true)
     }
 
+    async fn delete(&self, queue: &str) -> Result<(), TransportError> {
+        let channel = self.channel().await?;
+        let deleted = self.line.within(channel.queue_delete(short(queue)?, QueueDeleteOptions::default())).await;
+        match deleted.map_err(|refusal| refusal.about_queue(queue)) {
+            Ok(_) => self.done_with(channel).await,
+            // RabbitMQ answers a deletion of nothing with "ok"; an older or other broker may say 404.
+            Err(TransportError::NoQueue(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     fn over(&self) -> CancellationToken {
         self.over.clone()
     }

@@ -99,6 +99,12 @@ impl Session for MemorySession {
         Ok(idle)
     }
 
+    async fn delete(&self, queue: &str) -> Result<(), TransportError> {
+        self.check()?;
+        self.broker.state().delete_queue(queue);
+        Ok(())
+    }
+
     fn over(&self) -> CancellationToken {
         self.over.clone()
     }
