@@ -95,7 +95,7 @@ pub enum StreamStart {
 /// One record of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// Its place: counts the records of the stream from 0, whatever was cut off since.
+    /// Its place: rises from 0, whatever was cut off since. RabbitMQ leaves some out.
     pub offset: u64,
     /// What it holds.
     pub body: Bytes,
