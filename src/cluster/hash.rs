@@ -161,6 +161,7 @@ impl TryFrom<Written> for SlotTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::json;
     use proptest::prelude::*;
     use rstest::rstest;
 

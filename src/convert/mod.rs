@@ -16,11 +16,12 @@ mod meters;
 mod options;
 pub mod path;
 pub mod plugins;
-pub mod python;
+
 mod route;
 mod sampling;
 
 pub use explain::{Considered, Explanation, Finding, Maker, Outcome};
+
 pub use options::{ConvertOptions, Repairs, Reserved};
 
 use crate::model::{Complaint, Event, Node, Notification, Place, Sample, Value};

@@ -3,8 +3,8 @@
 
 use super::{dict, item, optional};
 use crate::convert::field::Raised;
-use crate::convert::python;
 use crate::convert::sampling::{Sampling, shown};
+use crate::model::python;
 use crate::model::{Dict, Place, Sample, SampleType, Value};
 
 /// Every sample of `payload.samples` stands for itself: one that cannot be read costs only itself.
