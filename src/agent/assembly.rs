@@ -129,6 +129,7 @@ fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
         match node.as_ref().map(|node| Plan::read(kind, node)) {
             Some(Ok(plan)) => {
                 complaints.extend(plan.warnings.iter().cloned());
+                complaints.extend(plan.sinks.iter().filter_map(untransformed));
                 plans.push(plan);
             }
             Some(Err(more)) => {
@@ -146,6 +147,14 @@ fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
     let written = Place { file: "[notification] pipeline_processing_queues".into(), line: 0 };
     let slots = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
     (Read { converter, plans, dispatcher, slots }, complaints)
+}
+
+/// The seam where chains come into the agent: until then a sink that has transformers is refused, because what it would
+/// publish without them is something else.
+fn untransformed(sink: &pipeline::Sink) -> Option<Complaint> {
+    let place = sink.transformers.place()?;
+    let text = "transformers come with a later version; remove them to publish the samples as they are";
+    Some(Complaint::error(place, format!("sink {}: {text}", sink.name)))
 }
 
 fn convert(

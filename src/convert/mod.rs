@@ -131,7 +131,7 @@ impl Converter {
         let Converted { samples, complaints, .. } = converted;
         let mut sampling = Sampling::new(notification, &self.options.sample_source, samples, complaints);
         for endpoint in &route.endpoints {
-            if let Err(raised) = endpoint.build(&mut sampling, &self.options.reserved_metadata) {
+            if let Err(raised) = endpoint.build(&mut sampling, &self.options) {
                 sampling.complain(&endpoint.place(), "no sample", &raised);
             }
         }

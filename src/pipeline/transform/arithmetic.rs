@@ -2,7 +2,7 @@
 
 use super::expression::{Expression, Meters, Seed};
 use super::scope::{Draft, Scope, shown};
-use super::store::{Address, Keep as _, Kept, Store, address};
+use super::store::{Address, Kept, Store, address};
 use crate::model::python::{self, Raised};
 use crate::model::{Dict, Sample, SampleType, Value, grouping_text, json, time};
 use std::collections::BTreeMap;
@@ -20,19 +20,27 @@ pub(super) struct Formula {
 /// The newest sample of a meter of a resource.
 #[derive(Debug)]
 pub(super) struct Latest {
-    /// The place of the resource among all.
-    order: i64,
+    order: Order,
     sample: Sample,
 }
 
+/// The place of a resource among all: when its first sample came, and as the how manieth new one in that scope. It
+/// depends on nothing that is not in cells.
+type Order = (i64, i64);
+
 impl Kept for Latest {
     fn write(&self) -> Dict {
-        Dict::from_iter([("order", Value::Int(self.order)), ("sample", Value::Dict(self.sample.as_dict()))])
+        let order = vec![Value::Int(self.order.0), Value::Int(self.order.1)];
+        Dict::from_iter([("order", Value::List(order)), ("sample", Value::Dict(self.sample.as_dict()))])
     }
 
     fn read(mut dict: Dict) -> Option<Latest> {
-        match (dict.remove("order")?, dict.remove("sample")?) {
-            (Value::Int(order), Value::Dict(sample)) => Some(Latest { order, sample: Sample::from_dict(sample).ok()? }),
+        let order = match dict.remove("order")?.as_list()? {
+            [Value::Int(at), Value::Int(n)] => (*at, *n),
+            _ => return None,
+        };
+        match dict.remove("sample")? {
+            Value::Dict(sample) => Some(Latest { order, sample: Sample::from_dict(sample).ok()? }),
             _ => None,
         }
     }
@@ -42,20 +50,15 @@ impl Kept for Latest {
 #[derive(Debug, Default)]
 pub(super) struct Arithmetic {
     pub(super) latest: Store<Latest>,
-    /// The last place that was given to a resource.
-    order: i64,
     /// The resources that this scope brought something of, with their places.
-    seen: BTreeMap<(Box<str>, Box<str>), i64>,
+    seen: BTreeMap<(Box<str>, Box<str>), Order>,
+    /// How many of them were new.
+    new: i64,
     /// The timestamp of the last sample in this scope, whatever it was of.
     timestamp: String,
 }
 
 impl Arithmetic {
-    /// Finds the last place again, after the samples were changed from outside.
-    pub(super) fn recount(&mut self) {
-        self.order = self.latest.values().map(|latest| latest.order).max().unwrap_or_default();
-    }
-
     /// Takes a sample in, if its meter is needed. Nothing comes out before the flush.
     pub(super) fn see(&mut self, formula: &Formula, sample: Sample, scope: &Scope<'_>) {
         self.timestamp.clone_from(&sample.timestamp);
@@ -65,8 +68,8 @@ impl Arithmetic {
         let resource: (Box<str>, Box<str>) = (grouping_text(&sample.resource_id).into(), suffix(&sample.resource_id));
         let known = formula.meters.names().find_map(|name| Some(self.latest.get(&place(&resource, name))?.order));
         let order = known.unwrap_or_else(|| {
-            self.order = scope.now.max(self.order.saturating_add(1));
-            self.order
+            self.new = self.new.saturating_add(1);
+            (scope.now, self.new)
         });
         let address = place(&resource, &sample.name);
         self.latest.put(&address, scope.now, Latest { order, sample });
@@ -77,6 +80,7 @@ impl Arithmetic {
     pub(super) fn flush(&mut self, formula: &Formula, scope: &mut Scope<'_>) -> Vec<Sample> {
         // Only a resource that this scope brought something of can have become whole.
         let mut seen: Vec<_> = std::mem::take(&mut self.seen).into_iter().collect();
+        self.new = 0;
         seen.sort_by_key(|(_, order)| *order);
         let mut made = Vec::new();
         for (resource, _) in seen {
@@ -91,9 +95,6 @@ impl Arithmetic {
                 Ok(volume) => made.push(self.sample(formula, reference, &samples, volume, scope)),
                 Err(why) => scope.complain(&format!("{why}; nothing is made for {}", shown(reference))),
             }
-        }
-        if self.latest.len() == 0 {
-            self.order = 0;
         }
         made
     }

@@ -85,15 +85,10 @@ impl Chain {
         let ttl = i64::try_from(ttl.as_micros()).unwrap_or(i64::MAX);
         let oldest_kept = now.timestamp_micros().saturating_sub(ttl);
         for work in self.works.iter_mut().filter(|work| !work.holds_data()) {
-            let mut expired = false;
             while let Some(kept) = work.kept_mut()
                 && kept.oldest().is_some_and(|oldest| oldest < oldest_kept)
             {
                 kept.remove_oldest();
-                expired = true;
-            }
-            if expired {
-                work.recount();
             }
         }
     }
@@ -200,7 +195,6 @@ fn bound<'a>(works: &mut [Work], full: &mut bool, all: &'a [Transformer], scope:
         }
     }
     let Some(position) = oldest_at else { return early };
-    works.iter_mut().for_each(Work::recount);
     if !*full {
         *full = true;
         scope.turn(position, all[position].name, &all[position].place);

@@ -215,7 +215,7 @@ impl Reading<'_> {
         if map.is_some()
             && let Some(written) = written
         {
-            let text = format!("{attribute} counts only where the map makes nothing of it: map_from is there too");
+            let text = format!("{attribute} does nothing beside map_from and map_to, which make it");
             self.warn(&written.place, text);
         }
         Naming { map, target: written.map(Node::to_value) }

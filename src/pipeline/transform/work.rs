@@ -106,9 +106,8 @@ impl Work {
     /// After what is kept was changed from outside: sums are made again.
     pub(super) fn recount(&mut self) {
         match self {
-            Work::Nothing | Work::Points(_) | Work::Held(_) => {}
+            Work::Nothing | Work::Points(_) | Work::Held(_) | Work::Arithmetic(_) => {}
             Work::Aggregator(aggregator) => aggregator.recount(),
-            Work::Arithmetic(arithmetic) => arithmetic.recount(),
         }
     }
 }
