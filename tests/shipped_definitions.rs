@@ -145,6 +145,22 @@ fn one_unreadable_polled_sample_costs_only_itself() {
 }
 
 #[test]
+fn polled_samples_keep_their_monotonic_time_when_repaired() {
+    let mut root = of_type("telemetry.polling").root().as_dict().cloned().unwrap();
+    let Some(Value::Dict(payload)) = root.get_mut("payload") else { panic!("no payload") };
+    let Some(Value::List(samples)) = payload.get_mut("samples") else { panic!("no samples") };
+    let Value::Dict(first) = &mut samples[0] else { panic!("no sample") };
+    first.insert("monotonic_time", 12.5);
+    let notification = Notification::from_root(nephoscope::model::Priority::Sample, root);
+    for (polled_monotonic_time, expected) in [(false, Value::Null), (true, Value::Float(12.5))] {
+        let repairs = Repairs { polled_monotonic_time, ..Repairs::default() };
+        let converted = shipped(ConvertOptions { repairs, ..ConvertOptions::default() }).convert(&notification);
+        assert_eq!(converted.samples[0].monotonic_time, expected);
+        assert_eq!(converted.complaints, []);
+    }
+}
+
+#[test]
 fn the_context_gives_user_and_project_only_when_the_fault_is_repaired() {
     let context_of = |context_fallback| {
         let repairs = Repairs { context_fallback, ..Repairs::default() };

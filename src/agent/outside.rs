@@ -22,7 +22,6 @@ use crate::coordination::memory::MemoryGroup;
 use crate::coordination::{Coordinator, MemberRecord};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
-use crate::pipeline::transform::ChainOptions;
 use crate::publish;
 use crate::state::WindowBounds;
 use crate::transport::amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
@@ -228,7 +227,7 @@ fn options(settings: &Settings) -> AgentOptions {
                 age_ms: WindowBounds::AGE_MS,
                 ids_max: WindowBounds::IDS_MAX,
             },
-            chain: ChainOptions::default(),
+            chain: settings.transformers.clone(),
         },
         clock: Clock::Machine,
     }

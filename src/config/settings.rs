@@ -7,6 +7,7 @@ use super::secret::Secret;
 use super::transport_url::TransportUrl;
 use super::values::Values;
 use crate::convert::Repairs;
+use crate::pipeline::ChainOptions;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub conversion: Conversion,
     /// Which files say where samples and events go.
     pub pipelines: Pipelines,
+    /// How transformers work.
+    pub transformers: ChainOptions,
     /// How the work is shared.
     pub cluster: Cluster,
     /// What publishers share.

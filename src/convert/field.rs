@@ -4,8 +4,8 @@
 
 use super::path::{Path, PathError};
 use super::plugins::{self, Plugin};
-use super::python;
-pub use super::python::Raised;
+use crate::model::python;
+pub use crate::model::python::Raised;
 use crate::model::{Data, Node, Value};
 use std::borrow::Cow;
 

@@ -65,4 +65,7 @@ pub struct Repairs {
     pub lookup_constants: bool,
     /// A trait whose value does not convert is left out. The original loses the event.
     pub failed_traits: bool,
+    /// Polled samples keep their `monotonic_time`. The original has it sent and does not read it, so that
+    /// `rate_of_change` measures them by their timestamps.
+    pub polled_monotonic_time: bool,
 }

@@ -47,6 +47,16 @@ pub(super) const ROWS: &[Opt] = &[
     whole(OWN, "max_moves", 1, "20", "Most queues that a member gives up at once when the members change")
         .at_most(1_000_000)
         .unit("queues"),
+    number(
+        OWN,
+        "state_ttl",
+        "",
+        "After how long without a new sample transformers forget a resource's rates, deltas and arithmetic; else never",
+    )
+    .seconds(),
+    whole(OWN, "state_cells_max", 1, "200000", "Most cells of transformer state of one pipeline queue")
+        .at_most(100_000_000)
+        .unit("cells"),
     multi(
         OWN,
         "accept_notifications",

@@ -3,12 +3,13 @@
 
 use super::{dict, item, optional};
 use crate::convert::field::Raised;
-use crate::convert::python;
 use crate::convert::sampling::{Sampling, shown};
+use crate::model::python;
 use crate::model::{Dict, Place, Sample, SampleType, Value};
 
 /// Every sample of `payload.samples` stands for itself: one that cannot be read costs only itself.
-pub(super) fn build(sampling: &mut Sampling<'_>) -> Result<(), Raised> {
+/// Their monotonic time is kept only where that fault of the original is repaired.
+pub(super) fn build(sampling: &mut Sampling<'_>, monotonic_time: bool) -> Result<(), Raised> {
     let samples = match item(sampling.notification().payload(), "samples")? {
         Value::List(samples) => samples,
         Value::Str(text) if text.is_empty() => return Ok(()),
@@ -18,6 +19,10 @@ pub(super) fn build(sampling: &mut Sampling<'_>) -> Result<(), Raised> {
     let place = Place { file: "built-in endpoint _sample".into(), line: 0 };
     for (n, polled) in samples.iter().enumerate() {
         match read(polled, sampling) {
+            Ok(sample) if monotonic_time => {
+                let monotonic_time = item(polled, "monotonic_time").cloned().unwrap_or_default();
+                sampling.push_made(Sample { monotonic_time, ..sample });
+            }
             Ok(sample) => sampling.push_made(sample),
             Err(raised) => sampling.complain(&place, &format!("polled sample {n}"), &raised),
         }

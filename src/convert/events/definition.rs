@@ -3,7 +3,7 @@
 use super::Failed;
 use super::traits::{TraitDefinition, entries, naive_utc};
 use crate::convert::field::Field;
-use crate::convert::python::Raised;
+use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Dict, Event, Glob, Node, Notification, Place, Trait, Value};
 
 /// The traits that every event has unless its definition says otherwise, with their paths (Ceilometer reference §4.2).

@@ -1,8 +1,8 @@
 //! One trait of an event definition: where it is found, and what type it becomes.
 
 use crate::convert::field::Field;
-use crate::convert::python::{self, Raised};
 use crate::convert::sampling::shown;
+use crate::model::python::{self, Raised};
 use crate::model::{Complaint, Data, Node, Trait, TraitValue, Value, time};
 use chrono::{Datelike, NaiveDateTime};
 

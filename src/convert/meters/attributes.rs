@@ -4,8 +4,8 @@ use super::definition::{LoadFault, compile};
 use crate::convert::field::Field;
 use crate::convert::metadata::copy_reserved;
 use crate::convert::options::{ConvertOptions, Reserved};
-use crate::convert::python::Raised;
 use crate::convert::sampling::{Draft, Sampling, shown};
+use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Dict, Node, SampleType, Value, json};
 use std::borrow::Cow;
 

@@ -4,8 +4,8 @@ use super::attributes::{Attributes, UserMetadata};
 use super::lookup::Lookup;
 use crate::convert::field::{Field, FieldError};
 use crate::convert::options::ConvertOptions;
-use crate::convert::python::{Pattern, Raised};
 use crate::convert::sampling::Sampling;
+use crate::model::python::{Pattern, Raised};
 use crate::model::{Complaint, Data, Node, Notification, Place, SampleType, Value};
 
 /// The keys that must be true in Python's sense, in the order in which their absence is reported.

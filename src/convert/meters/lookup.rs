@@ -4,8 +4,8 @@
 use super::attributes::{Attributes, Found, KEYS, is_constant};
 use super::definition::MeterDefinition;
 use crate::convert::options::ConvertOptions;
-use crate::convert::python::Raised;
 use crate::convert::sampling::Sampling;
+use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Node, Value};
 use std::borrow::Cow;
 

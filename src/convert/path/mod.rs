@@ -14,8 +14,8 @@ mod parser;
 mod sorting;
 mod tree;
 
-use super::python::Raised;
 use crate::model::Value;
+use crate::model::python::Raised;
 use eval::Evaluation;
 use matched::{Match, no_attribute};
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 //! What a path means, as a tree.
 
-use crate::convert::python::{Comparison, Operator, Pattern, Raised, Substitution};
 use crate::model::Value;
+use crate::model::python::{Comparison, Operator, Pattern, Raised, Substitution};
 
 /// A path, or a part of one (Ceilometer reference, Appendix A).
 #[derive(Debug, Clone)]
