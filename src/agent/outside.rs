@@ -10,7 +10,7 @@ use super::sink::Backoff;
 use super::{Blueprint, Parts};
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
-use crate::config::settings::{Envelope, QueueType};
+use crate::config::settings::{Cluster, Envelope, QueueType};
 use crate::config::transport_url::TransportUrl;
 use crate::config::{Secret, Settings};
 use crate::coordination::etcd::{EtcdGroup, EtcdOptions, EtcdTls};
@@ -49,7 +49,7 @@ pub fn parts(
     }
     let cluster = &settings.cluster;
     let coordinator: Arc<dyn Coordinator> = match cluster.backend.as_ref().filter(|_| cluster.workload_partitioning) {
-        Some(url) => Arc::new(EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl)),
+        Some(url) => Arc::new(etcd_group(url, cluster)),
         // Alone: the only member of a group of its own, by the same code.
         None => Arc::new(MemoryGroup::new(cluster.lease_ttl)),
     };
@@ -218,6 +218,11 @@ fn record(settings: &Settings, member_id: &str) -> MemberRecord {
         config_digest: String::new(),
         ready: false,
     }
+}
+
+/// The group in etcd, as the settings have it.
+fn etcd_group(url: &CoordinationUrl, cluster: &Cluster) -> EtcdGroup {
+    EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl).with_silence_limit(cluster.silence_limit)
 }
 
 fn etcd_options(url: &CoordinationUrl) -> EtcdOptions {

@@ -2,10 +2,10 @@
 //!
 //! One task. It never waits for a unit: orders are handed to tasks of their own, whose answers come back as happenings.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::cluster::ownership::Stage;
 use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Spec, Standing};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
 use crate::observe::{Board, Metrics, status};
+use crate::transport::TransportError;
 
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
 const HAPPENINGS_MAX: usize = 4_096;
@@ -71,6 +72,12 @@ struct Term {
     record: watch::Sender<MemberRecord>,
     /// The ids last seen, for the log.
     members: String,
+    /// Whether the lease is past its deadline, and nobody says whether it is gone.
+    silent: bool,
+    /// Units that a former owner still had at the broker when they were last opened.
+    occupied: BTreeSet<String>,
+    /// Held by the task that looks for other consumers of the main queues.
+    looking: Arc<Semaphore>,
 }
 
 /// The handles of a unit that is opening, open or closing.
@@ -170,6 +177,9 @@ impl Supervisor {
             answers,
             record,
             members: String::new(),
+            silent: false,
+            occupied: BTreeSet::new(),
+            looking: Arc::new(Semaphore::new(1)),
         };
         let lost = membership.lost();
         let link = self.ground.first_broker().link.clone();
@@ -182,7 +192,7 @@ impl Supervisor {
             done = tokio::select! {
                 biased;
                 () = lost.cancelled() => {
-                    self.ground.metrics.membership_lost(&self.record.id, "the lease ran out");
+                    self.ground.metrics.membership_lost(&self.record.id, "the lease is gone");
                     // Whatever is in flight may be another's by now: nothing of it may be settled or published.
                     self.step(&mut term, Happening::LeaseLost);
                     self.ground.brokers.iter().filter_map(|b| b.link.current()).for_each(|session| session.cut());
@@ -211,13 +221,64 @@ impl Supervisor {
                 }
                 () = membership.changed() => self.look(&mut term, &mut next_view).await,
                 () = tokio::time::sleep_until(next_view) => self.look(&mut term, &mut next_view).await,
+                () = tokio::time::sleep_until(membership.deadline()), if !term.silent => self.listen(&mut term),
                 _ = tick.tick() => {
                     self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
+                    let was_silent = term.silent;
+                    self.listen(&mut term);
+                    if was_silent && !term.silent {
+                        next_view = Instant::now();
+                    }
+                    self.look_around(&term);
                     self.step(&mut term, Happening::Tick)
                 }
             };
         }
         membership.leave().await;
+    }
+
+    /// Notices when the lease goes past its deadline, and when it is confirmed again.
+    fn listen(&mut self, term: &mut Term) -> bool {
+        let silent = Instant::now() >= term.membership.deadline();
+        match (term.silent, silent) {
+            (false, true) => {
+                self.ground.metrics.silence_began(&self.record.id);
+                term.silent = true;
+                self.step(term, Happening::Silent)
+            }
+            (true, false) => {
+                self.ground.metrics.silence_ended(&self.record.id);
+                term.silent = false;
+                self.step(term, Happening::Heard)
+            }
+            _ => false,
+        }
+    }
+
+    /// While the group is silent, a second consumer of a main queue is its new owner (or a Ceilometer that runs beside):
+    /// the queue is left to it. The broker keeps two apart on a classic queue, but not on a quorum queue.
+    fn look_around(&self, term: &Term) {
+        if !term.silent || !self.ground.options.partitioned {
+            return;
+        }
+        // The former look may still wait for its broker.
+        let Ok(looking) = Arc::clone(&term.looking).try_acquire_owned() else { return };
+        let open = term.machine.stages().filter(|(_, stage)| matches!(stage, Stage::Open(_)));
+        let main = open.filter_map(|(unit, _)| match (self.units.get(unit)?, term.running.get(unit)?) {
+            (Kind::Main { broker, queue }, running) => Some((*broker, queue.clone(), running.stop.clone())),
+            (Kind::Pipeline { .. }, _) => None,
+        });
+        let (main, ground) = (main.collect::<Vec<_>>(), Arc::clone(&self.ground));
+        self.ground.nursery.spawn("the main queues", async move {
+            for (broker, queue, stop) in main {
+                let Some(session) = ground.brokers[broker].link.current() else { continue };
+                if session.inspect(&queue).await.is_ok_and(|state| state.consumers > 1) && !stop.is_cancelled() {
+                    ground.metrics.main_queue_yielded(&queue);
+                    stop.cancel();
+                }
+            }
+            drop(looking);
+        });
     }
 
     /// Reads the group and gives what was read to the machine.
@@ -231,6 +292,11 @@ impl Supervisor {
             view = term.membership.view() => view,
         };
         match view {
+            Ok(view) if !view.members.contains_key(&self.record.id) => {
+                // Somebody deleted the record: whoever reads the group does not count on us any more.
+                term.membership.leave().await;
+                false
+            }
             Ok(view) => {
                 self.agree(term, &view).await;
                 let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
@@ -262,26 +328,22 @@ impl Supervisor {
             return;
         }
         let wanted = self.routes.borrow().queues_per_sink();
-        match &view.spec {
-            Some((spec, _)) => {
-                let queues = spec.present.table.queues();
-                let apart = (queues != wanted && spec.next.is_none()).then_some((wanted, queues));
-                if let Some((wanted, queues)) = apart.filter(|apart| self.told_apart != Some(*apart)) {
-                    self.ground.metrics.queues_differ(wanted, queues);
-                }
-                self.told_apart = apart;
+        if let Some((spec, _)) = &view.spec {
+            let queues = spec.present.table.queues();
+            let apart = (queues != wanted && spec.next.is_none()).then_some((wanted, queues));
+            if let Some((wanted, queues)) = apart.filter(|apart| self.told_apart != Some(*apart)) {
+                self.ground.metrics.queues_differ(wanted, queues);
             }
-            None => {
-                let Ok(first) = Spec::first(wanted) else { return };
-                let lost = term.membership.lost();
-                let made = lost.run_until_cancelled(term.membership.put_spec(&first, None)).await;
-                match made {
-                    // Another member was first: the next view brings what it wrote.
-                    Some(Ok(true)) => self.ground.metrics.spec_made(wanted),
-                    Some(Ok(false)) | None => {}
-                    Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
-                }
-            }
+            self.told_apart = apart;
+            return;
+        }
+        let Ok(first) = Spec::first(wanted) else { return };
+        let lost = term.membership.lost();
+        match lost.run_until_cancelled(term.membership.put_spec(&first, None)).await {
+            Some(Ok(true)) => self.ground.metrics.spec_made(wanted),
+            // Another member was first: the next view brings what it wrote.
+            Some(Ok(false)) | None => {}
+            Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
         }
     }
 
@@ -301,7 +363,16 @@ impl Supervisor {
         if let Happening::Opened { unit, epoch } = &happening {
             self.ground.metrics.queue_opened(unit, *epoch);
         }
-        if let Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch } = &happening
+        if let Happening::Opened { unit, .. } | Happening::OpenFailed { unit, .. } = &happening {
+            term.occupied.remove(unit);
+        }
+        if let Happening::Occupied { unit, .. } = &happening {
+            let first = term.occupied.insert(unit.clone());
+            self.ground.metrics.queue_occupied(unit, first);
+        }
+        if let Happening::Closed { unit, epoch }
+        | Happening::OpenFailed { unit, epoch }
+        | Happening::Occupied { unit, epoch } = &happening
             && term.running.get(unit).is_some_and(|running| running.epoch == *epoch)
         {
             term.running.remove(unit);
@@ -433,7 +504,11 @@ impl Supervisor {
             }
         }
         self.board.change(|status| {
-            status.phase = if self.draining { "draining" } else { "running" };
+            status.phase = match (self.draining, term.silent) {
+                (true, _) => "draining",
+                (false, true) => "silent",
+                (false, false) => "running",
+            };
             status.waiting_for = waiting;
             status.main_queues = main_queues;
             status.units = units;
@@ -475,6 +550,10 @@ impl Work {
         let metrics = ground.metrics.clone();
         let listener = match unit::open(&ground, &kind, epoch, routes, &direct, &stop).await {
             Ok(listener) => listener,
+            Err(TransportError::Occupied(_)) => {
+                let _over = answers.send(Happening::Occupied { unit, epoch }).await;
+                return;
+            }
             Err(error) => {
                 metrics.queue_not_opened(&unit, &error.to_string());
                 let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;

@@ -16,6 +16,12 @@
 //! While moving is paused, nobody gives up a unit it could keep. Units without an owner are still taken, and a member
 //! that drains still leaves: a pause must not turn a crash into a standstill.
 //!
+//! While the group is silent (nobody says whether the lease still stands) what is open stays open, and nothing is begun:
+//! no claim, no opening, no hand-over. A member that drains goes on, and leaves what it cannot release to its lease.
+//!
+//! A unit that a former owner still has at the broker (exclusively) is opened again and again without a new claim: only
+//! the broker knows when it is free, and nobody else has to be told.
+//!
 //! Never here: retries inside an order, time limits of a close or open (the agent's: it answers with a failure).
 
 mod happening;
@@ -89,8 +95,11 @@ pub struct Ownership {
     setbacks: BTreeMap<String, Setback>,
     /// Releases that could not be done, and when to try again.
     unreleased: BTreeMap<String, Duration>,
+    /// Openings that found another at the broker, and when to try again.
+    occupied: BTreeMap<String, Duration>,
     session: Session,
     ready: bool,
+    silent: bool,
     draining: bool,
     done: bool,
 }
@@ -113,8 +122,10 @@ impl Ownership {
             given_up: BTreeMap::new(),
             setbacks: BTreeMap::new(),
             unreleased: BTreeMap::new(),
+            occupied: BTreeMap::new(),
             session: Session::Never,
             ready: false,
+            silent: false,
             draining: false,
             done: false,
         }
@@ -145,7 +156,13 @@ impl Ownership {
                     self.unreleased.insert(unit, now + self.options.release_again);
                 }
             }
+            Happening::Occupied { unit, epoch } => self.occupied(unit, epoch, now, &mut orders),
             Happening::LeaseLost => self.lease_lost(&mut orders),
+            Happening::Silent => self.silent = true,
+            Happening::Heard => {
+                self.silent = false;
+                self.place(&mut orders);
+            }
             Happening::BrokerLost => self.broker_lost(now, &mut orders),
             Happening::BrokerBack => self.broker_back(&mut orders),
             Happening::Drain => self.drain(&mut orders),
@@ -161,8 +178,12 @@ impl Ownership {
             Session::Lost { since } if self.ready => Some(since + self.options.broker_grace),
             _ => None,
         };
+        if self.silent {
+            return grace;
+        }
         let waiting = self.to_claim.iter().filter_map(|unit| self.setbacks.get(unit)).map(|s| s.until);
-        grace.into_iter().chain(waiting).chain(self.unreleased.values().copied()).min()
+        let again = self.unreleased.values().chain(self.occupied.values()).copied();
+        grace.into_iter().chain(waiting).chain(again).min()
     }
 
     /// The units this member has a hand in.
@@ -245,6 +266,8 @@ impl Ownership {
         match stage {
             Stage::Idle(epoch) if leave => self.release(unit, epoch, orders),
             Stage::Idle(_) => drop(self.to_claim.insert(unit)),
+            // Nothing of it is open.
+            Stage::Opening(epoch) if leave && self.occupied.contains_key(&unit) => self.release(unit, epoch, orders),
             Stage::Opening(_) | Stage::Open(_) if leave => drop(self.to_give.insert(unit)),
             _ => {}
         }
@@ -282,7 +305,7 @@ impl Ownership {
         }
         if self.should_leave(&unit) {
             self.release(unit, epoch, orders);
-        } else if self.session == Session::Up {
+        } else if self.session == Session::Up && !self.silent {
             self.set(unit.clone(), Some(Stage::Opening(epoch)));
             orders.push(Order::Open { unit, epoch });
         } else {
@@ -301,6 +324,18 @@ impl Ownership {
         if self.stages.get(&unit) == Some(&Stage::Opening(epoch)) {
             self.setbacks.remove(&unit);
             self.set(unit, Some(Stage::Open(epoch)));
+        }
+    }
+
+    /// A former owner still has the unit at the broker.
+    fn occupied(&mut self, unit: String, epoch: Epoch, now: Duration, orders: &mut Vec<Order>) {
+        if self.stages.get(&unit) != Some(&Stage::Opening(epoch)) {
+            return;
+        }
+        if self.should_leave(&unit) {
+            self.release(unit, epoch, orders);
+        } else {
+            self.occupied.insert(unit, now + self.options.occupied_again);
         }
     }
 
@@ -396,6 +431,16 @@ impl Ownership {
                 self.release(unit, epoch, orders);
             }
         }
+        if self.silent {
+            return;
+        }
+        let due: Vec<String> = self.occupied.iter().filter(|(_, at)| **at <= now).map(|(u, _)| u.clone()).collect();
+        for unit in due {
+            self.occupied.remove(&unit);
+            if let Some(Stage::Opening(epoch)) = self.stages.get(&unit).copied() {
+                orders.push(Order::Open { unit, epoch });
+            }
+        }
         let due: Vec<String> = self.unreleased.iter().filter(|(_, at)| **at <= now).map(|(u, _)| u.clone()).collect();
         for unit in due {
             self.unreleased.remove(&unit);
@@ -410,7 +455,7 @@ impl Ownership {
         if self.done {
             return;
         }
-        if self.session == Session::Up && !self.draining {
+        if self.session == Session::Up && !self.draining && !self.silent {
             let room = self.options.claims_at_once.saturating_sub(self.claiming.len());
             let held_back = |unit: &String| self.setbacks.get(unit).is_some_and(|s| s.until > now);
             let next: Vec<String> = self.to_claim.iter().filter(|u| !held_back(u)).take(room).cloned().collect();
@@ -423,8 +468,11 @@ impl Ownership {
                 orders.push(Order::Claim { unit });
             }
         }
-        let room =
-            if self.draining { usize::MAX } else { self.options.moves_at_once.saturating_sub(self.leaving.len()) };
+        let room = match (self.draining, self.silent) {
+            (true, _) => usize::MAX,
+            (false, true) => 0,
+            (false, false) => self.options.moves_at_once.saturating_sub(self.leaving.len()),
+        };
         // One that is still opening is closed when it has opened.
         let open = |unit: &&String| matches!(self.stages.get(*unit), Some(Stage::Open(_)));
         let next: Vec<String> = self.to_give.iter().filter(open).take(room).cloned().collect();
@@ -434,7 +482,9 @@ impl Ownership {
                 orders.push(Order::Close { unit, epoch });
             }
         }
-        if self.draining && self.stages.is_empty() {
+        // What cannot be released goes with the lease.
+        let closed = |stage: &Stage| matches!(stage, Stage::Releasing(_) | Stage::Idle(_)) && self.silent;
+        if self.draining && self.stages.values().all(closed) {
             self.done = true;
             orders.push(Order::Done);
         }
@@ -454,6 +504,7 @@ impl Ownership {
             Some(Stage::Closing(_) | Stage::Releasing(_)) => drop(self.leaving.insert(unit.clone())),
             _ => {}
         }
+        self.occupied.remove(&unit);
         if !matches!(stage, Some(Stage::Idle(_))) {
             self.to_claim.remove(&unit);
         }

@@ -63,6 +63,14 @@ impl EtcdGroup {
         EtcdGroup { backend }
     }
 
+    /// The same group, whose members give themselves up when etcd has been silent for `limit` past their deadline; `None`
+    /// (as made) is never: they work on until etcd says that their lease is gone.
+    #[must_use]
+    pub fn with_silence_limit(mut self, limit: Option<Duration>) -> Self {
+        self.backend.terms.silence_limit = limit;
+        self
+    }
+
     /// Pauses or resumes moving, as an operator does.
     pub async fn set_paused(&self, paused: bool) -> Result<(), CoordinationError> {
         let key = self.backend.keys.pause();

@@ -5,7 +5,7 @@
 
 use super::{CoordinationError, Coordinator, Epoch, MemberRecord, Membership, View, check_mark};
 use crate::cluster::Spec;
-use crate::coordination::lease::{CALL_TIMEOUT, Terms};
+use crate::coordination::lease::{CALL_TIMEOUT, Terms, UNCONFIRMED};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,8 +91,14 @@ impl State {
 impl MemoryGroup {
     /// An empty group whose leases last `ttl`.
     pub fn new(ttl: Duration) -> Self {
+        MemoryGroup::with_silence_limit(ttl, None)
+    }
+
+    /// The same, whose members give themselves up when the backend has been silent for `limit` past their deadline.
+    pub fn with_silence_limit(ttl: Duration, limit: Option<Duration>) -> Self {
+        let terms = Terms { silence_limit: limit, ..Terms::new(ttl) };
         let state = Mutex::new(State { revision: 1, next_lease: 1, ..State::default() });
-        MemoryGroup { shared: Arc::new(Shared { terms: Terms::new(ttl), state, revision: watch::Sender::new(1) }) }
+        MemoryGroup { shared: Arc::new(Shared { terms, state, revision: watch::Sender::new(1) }) }
     }
 
     /// Pauses or resumes moving, as an operator does.
@@ -256,9 +262,10 @@ impl Keeper {
             }
         };
         tokio::select! {
+            biased;
             () = kept.cancelled() => return,
             () = keep => {}
-            () = super::lease::passed(deadline.subscribe()) => {}
+            () = super::lease::silent_too_long(deadline.subscribe(), terms.silence_limit) => {}
         }
         lost.cancel();
         // So that this process may join again without waiting for its own former lease.
@@ -286,6 +293,9 @@ impl MemoryMembership {
     async fn write<T>(&self, act: impl FnOnce(&mut State) -> T + Send) -> Result<T, CoordinationError> {
         if self.lost.is_cancelled() {
             return Err(CoordinationError::Lost(self.id.clone()));
+        }
+        if Instant::now() >= self.deadline() {
+            return Err(CoordinationError::Away { backend: NAME.to_owned(), cause: UNCONFIRMED.to_owned() });
         }
         let lease = self.lease;
         let wrote = |state: &mut State| state.leases.contains_key(&lease).then(|| act(state));

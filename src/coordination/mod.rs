@@ -53,10 +53,10 @@ pub trait Membership: Send + Sync + 'static {
     async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError>;
     /// Forgets all marks of a generation.
     async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError>;
-    /// Until when the lease is surely mine: send time of the last confirmed keepalive + 0.8 TTL. Past it nothing may be
-    /// done in the group's name.
+    /// Until when the lease is surely mine: send time of the last confirmed keepalive + 0.8 TTL. Past it the group is
+    /// silent: nothing new may be begun in its name, and writes are refused with [`CoordinationError::Away`].
     fn deadline(&self) -> Instant;
-    /// Cancelled when the lease is lost or its deadline has passed.
+    /// Cancelled when the backend says that the lease is gone, or has been silent for longer than the operator allows.
     fn lost(&self) -> CancellationToken;
     /// Leaves at once: revokes the lease; what it still owned is free.
     async fn leave(&self);

@@ -27,13 +27,13 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Until the lease is lost, or the membership dropped (then the lease runs out by itself, as after a crash).
+    /// Until etcd says that the lease is gone (or is silent for too long), or the membership dropped (then the lease runs out by itself, as after a crash).
     pub(super) async fn run(self) {
         tokio::select! {
             () = self.held.cancelled() => return,
             () = self.lost.cancelled() => {}
             () = self.keep() => {}
-            () = lease::passed(self.deadline.subscribe()) => {}
+            () = lease::silent_too_long(self.deadline.subscribe(), self.backend.terms.silence_limit) => {}
         }
         self.lost.cancel();
         // So that this process may join again without waiting for its own former lease.

@@ -3,6 +3,7 @@
 use super::keeper::{Keeper, Watcher};
 use super::{Backend, Failure, has_spec, keys, put_spec};
 use crate::cluster::Spec;
+use crate::coordination::lease::UNCONFIRMED;
 use crate::coordination::{CoordinationError, Epoch, MemberRecord, Membership, View, check_mark};
 use async_trait::async_trait;
 use etcd_client::{Client, Compare, CompareOp, DeleteOptions, Error, PutOptions, ResponseHeader};
@@ -46,8 +47,11 @@ impl EtcdMembership {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        if self.lost.is_cancelled() || Instant::now() >= self.deadline() {
+        if self.lost.is_cancelled() {
             return Err(CoordinationError::Lost(self.id.clone()));
+        }
+        if Instant::now() >= self.deadline() {
+            return Err(self.backend.away(UNCONFIRMED));
         }
         match self.backend.call(act).await {
             Ok(answer) => Ok(answer),
