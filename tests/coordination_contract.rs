@@ -6,7 +6,8 @@ mod rig;
 
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::{
-    CoordinationError, Coordinator, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, View,
+    CoordinationError, Coordinator, Drained, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, Operation,
+    View,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,7 +113,10 @@ impl Ground {
     async fn set_paused(&self, paused: bool) {
         match self {
             Ground::Twin(group) => group.set_paused(paused),
-            Ground::Etcd { .. } => self.etcd().set_paused(paused).await.unwrap(),
+            Ground::Etcd { .. } => {
+                let operation = if paused { Operation::Pause } else { Operation::Resume };
+                self.etcd().operate(&operation).await.unwrap();
+            }
         }
     }
 
@@ -377,6 +381,26 @@ async fn marks_are_seen_by_all_and_outlive_who_made_them(ground: Ground) {
     assert_eq!(marks(ground.process().view().await.unwrap()), [mark("10/sealed/q.0", "of another generation")]);
 }
 
+async fn an_operator_pins_units_and_drains_members_and_takes_it_back(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let operator = ground.process();
+    let unit = "main:notifications.info@1";
+    let note = Drained { since: "2026-01-01T00:00:00Z".to_owned(), reason: "new disks".to_owned() };
+    let pin = |member: &str| Operation::Pin { unit: unit.to_owned(), member: member.to_owned() };
+    for operation in [pin("a"), pin("b"), Operation::Drain { member: "c".to_owned(), note: note.clone() }] {
+        operator.operate(&operation).await.unwrap();
+    }
+    let view = a.view().await.unwrap();
+    assert_eq!(view.pins.iter().collect::<Vec<_>>(), [(&unit.to_owned(), &"b".to_owned())]);
+    assert_eq!(view.drained.iter().collect::<Vec<_>>(), [(&"c".to_owned(), &note)]);
+    for _ in 0..2 {
+        operator.operate(&Operation::Unpin { unit: unit.to_owned() }).await.unwrap();
+        operator.operate(&Operation::Undrain { member: "c".to_owned() }).await.unwrap();
+    }
+    let view = a.view().await.unwrap();
+    assert!(view.pins.is_empty() && view.drained.is_empty());
+}
+
 async fn the_backend_freezes_and_a_member_keeps_what_it_has_and_begins_nothing(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     let epoch = a.claim("u").await.unwrap().unwrap();
@@ -523,6 +547,7 @@ contract! {
     the_first_of_two_members_writes_the_specification;
     a_specification_is_changed_only_by_who_has_seen_the_present_one;
     marks_are_seen_by_all_and_outlive_who_made_them;
+    an_operator_pins_units_and_drains_members_and_takes_it_back;
     a_member_is_cut_off_alone_and_hears_in_the_end_that_it_was_taken_over;
     #[own(true)] the_backend_freezes_and_a_member_keeps_what_it_has_and_begins_nothing;
     #[own(true)] the_backend_is_down_for_longer_than_a_lease_and_comes_back_with_all_of_them;

@@ -15,7 +15,7 @@ use super::main_listener::Ended;
 use super::route::Routes;
 use super::unit::{self, Kind};
 use crate::cluster::ownership::Stage;
-use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Spec, Standing};
+use crate::cluster::{Group, Happening, Order, Ownership, OwnershipOptions, Spec};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
 use crate::observe::{Board, Metrics, status};
 use crate::transport::TransportError;
@@ -312,7 +312,7 @@ impl Supervisor {
                         paused: view.paused,
                     });
                 });
-                self.step(term, Happening::Viewed(self.group(view)))
+                self.step(term, Happening::Viewed(self.group(&view)))
             }
             Err(error) => {
                 self.ground.metrics.group_silent(&error.to_string());
@@ -349,13 +349,12 @@ impl Supervisor {
 
     /// The group as the machine has to see it: a member that works by another set of units takes no part in placing
     /// mine, until all have reloaded.
-    fn group(&self, view: View) -> Group {
-        let members = view.members.into_values().map(|m| {
-            let ready = m.ready && m.config_digest == self.record.config_digest;
-            (m.id, Standing { weight: m.weight, ready })
-        });
-        let owners = view.owners.into_iter().map(|(unit, (member, epoch))| (unit, Owner { member, epoch }));
-        Group { revision: view.revision, members: members.collect(), owners: owners.collect(), paused: view.paused }
+    fn group(&self, view: &View) -> Group {
+        let mut group = view.group();
+        for (id, standing) in &mut group.members {
+            standing.ready &= view.members[id].config_digest == self.record.config_digest;
+        }
+        group
     }
 
     /// One step of the machine; whether it is done.

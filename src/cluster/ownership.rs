@@ -223,12 +223,14 @@ impl Ownership {
     /// Computes what should be whose, and from that what to claim and what to give.
     fn place(&mut self, orders: &mut Vec<Order>) {
         let (Some(group), Some(units)) = (&self.group, &self.units) else { return };
-        let ready = group.members.iter().filter(|(_, m)| m.ready).map(|(id, m)| (id.as_str(), m.weight));
+        let able = group.members.iter().filter(|(id, member)| member.ready && !group.drained.contains(*id));
+        let ready = able.map(|(id, m)| (id.as_str(), m.weight));
         self.ring.set_members(ready);
         let owner = |unit: &str| group.owners.get(unit).map(|o| o.member.as_str());
+        let pin = |unit: &str| group.pins.get(unit).map(String::as_str);
         self.placed = self
             .ring
-            .place(units.iter().map(String::as_str), owner)
+            .place_pinned(units.iter().map(String::as_str), owner, pin)
             .into_iter()
             .map(|(unit, member)| (unit.to_owned(), member.to_owned()))
             .collect();

@@ -12,7 +12,7 @@ pub mod options;
 pub use options::{EtcdOptions, EtcdTls};
 
 use super::lease::{CALL_TIMEOUT, Terms};
-use super::{CoordinationError, Coordinator, MemberRecord, Membership, View};
+use super::{CoordinationError, Coordinator, MemberRecord, Membership, Operation, View};
 use crate::cluster::Spec;
 use async_trait::async_trait;
 use etcd_client::{Certificate, Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, Identity, KeyValue};
@@ -69,18 +69,6 @@ impl EtcdGroup {
     pub fn with_silence_limit(mut self, limit: Option<Duration>) -> Self {
         self.backend.terms.silence_limit = limit;
         self
-    }
-
-    /// Pauses or resumes moving, as an operator does.
-    pub async fn set_paused(&self, paused: bool) -> Result<(), CoordinationError> {
-        let key = self.backend.keys.pause();
-        let value = keys::write_pause();
-        let done = if paused {
-            self.backend.call(async |mut c: Client| c.put(key.clone(), value.clone(), None).await.map(drop)).await
-        } else {
-            self.backend.call(async |mut c: Client| c.delete(key.clone(), None).await.map(drop)).await
-        };
-        done.map_err(|failure| failure.of(&self.backend, ""))
     }
 }
 
@@ -270,6 +258,23 @@ impl Coordinator for EtcdGroup {
         let put = async |mut client: Client| client.txn(put_spec(&self.backend.keys, spec, expected)).await;
         let answer = self.backend.call(put).await.map_err(|failure| failure.of(&self.backend, ""))?;
         Ok(has_spec(&answer, spec))
+    }
+
+    async fn operate(&self, operation: &Operation) -> Result<(), CoordinationError> {
+        let keys = &self.backend.keys;
+        let (key, value) = match operation {
+            Operation::Pause => (keys.pause(), Some(keys::write_pause())),
+            Operation::Resume => (keys.pause(), None),
+            Operation::Pin { unit, member } => (keys.pin(unit), Some(keys::write_owner(member))),
+            Operation::Unpin { unit } => (keys.pin(unit), None),
+            Operation::Drain { member, note } => (keys.drained(member), Some(keys::write_drained(note))),
+            Operation::Undrain { member } => (keys.drained(member), None),
+        };
+        let write = async |mut client: Client| match &value {
+            Some(value) => client.put(key.clone(), value.clone(), None).await.map(drop),
+            None => client.delete(key.clone(), None).await.map(drop),
+        };
+        self.backend.call(write).await.map_err(|failure| failure.of(&self.backend, ""))
     }
 
     fn name(&self) -> &str {

@@ -3,7 +3,7 @@
 //! Everything happens under one lock and at one instant, so a run on a paused clock repeats exactly. The hooks at the
 //! end of [`MemoryGroup`] do to members what the world does: kill, cut off, and a backend that is away.
 
-use super::{CoordinationError, Coordinator, Epoch, MemberRecord, Membership, View, check_mark};
+use super::{CoordinationError, Coordinator, Drained, Epoch, MemberRecord, Membership, Operation, View, check_mark};
 use crate::cluster::Spec;
 use crate::coordination::lease::{CALL_TIMEOUT, Terms, UNCONFIRMED};
 use async_trait::async_trait;
@@ -41,6 +41,8 @@ struct State {
     paused: bool,
     spec: Option<(Spec, i64)>,
     marks: BTreeMap<String, String>,
+    pins: BTreeMap<String, String>,
+    drained: BTreeMap<String, Drained>,
     /// Leases whose holder cannot reach the backend.
     cut: BTreeSet<i64>,
     /// Leases whose holder is dead.
@@ -75,7 +77,21 @@ impl State {
             paused: self.paused,
             spec: self.spec.clone(),
             marks: self.marks.clone(),
+            pins: self.pins.clone(),
+            drained: self.drained.clone(),
         }
+    }
+
+    fn operate(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Pause => self.paused = true,
+            Operation::Resume => self.paused = false,
+            Operation::Pin { unit, member } => drop(self.pins.insert(unit.clone(), member.clone())),
+            Operation::Unpin { unit } => drop(self.pins.remove(unit)),
+            Operation::Drain { member, note } => drop(self.drained.insert(member.clone(), note.clone())),
+            Operation::Undrain { member } => drop(self.drained.remove(member)),
+        }
+        self.revision += 1;
     }
 
     fn put_spec(&mut self, spec: &Spec, expected: Option<i64>) -> bool {
@@ -103,10 +119,7 @@ impl MemoryGroup {
 
     /// Pauses or resumes moving, as an operator does.
     pub fn set_paused(&self, paused: bool) {
-        self.shared.with(|state| {
-            state.paused = paused;
-            state.revision += 1;
-        });
+        self.shared.with(|state| state.operate(if paused { &Operation::Pause } else { &Operation::Resume }));
     }
 
     /// The process of this member dies: its lease is kept alive no longer and expires in its time.
@@ -226,6 +239,10 @@ impl Coordinator for MemoryGroup {
 
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
         self.shared.call(None, |state| state.put_spec(spec, expected)).await
+    }
+
+    async fn operate(&self, operation: &Operation) -> Result<(), CoordinationError> {
+        self.shared.call(None, |state| state.operate(operation)).await
     }
 
     fn name(&self) -> &str {

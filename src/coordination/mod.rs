@@ -28,6 +28,8 @@ pub trait Coordinator: Send + Sync + 'static {
     /// Writes the specification if the present one is of this revision (`None`: if there is none); whether the group
     /// has this one now.
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
+    /// Does what an operator asks for; members see it in their next view. To do it again changes nothing.
+    async fn operate(&self, operation: &Operation) -> Result<(), CoordinationError>;
     /// The backend in words for logs, without secrets.
     fn name(&self) -> &str;
 }
@@ -99,6 +101,52 @@ pub struct View {
     pub spec: Option<(Spec, i64)>,
     /// What members noted for all, by `<generation>/<name>`. A mark stays when its member goes.
     pub marks: BTreeMap<String, String>,
+    /// Units that an operator wants with a certain member.
+    pub pins: BTreeMap<String, String>,
+    /// Members that an operator wants without work, whether they are there or not.
+    pub drained: BTreeMap<String, Drained>,
+}
+
+/// What an operator can ask of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Nobody gives up a unit that it could keep, from now on.
+    Pause,
+    /// Units move again.
+    Resume,
+    /// A unit is to be with this member, for as long as it is there and able.
+    Pin {
+        /// The unit.
+        unit: String,
+        /// The member's id.
+        member: String,
+    },
+    /// A unit may be with any member again.
+    Unpin {
+        /// The unit.
+        unit: String,
+    },
+    /// A member gives up its units and gets no others, but stays in the group.
+    Drain {
+        /// Its id.
+        member: String,
+        /// When and why.
+        note: Drained,
+    },
+    /// A member gets work again.
+    Undrain {
+        /// Its id.
+        member: String,
+    },
+}
+
+/// When and why an operator has drained a member.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Drained {
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// In words, perhaps none.
+    pub reason: String,
 }
 
 /// The longest name of a mark, in bytes.
@@ -127,6 +175,8 @@ impl View {
             members: self.members.iter().map(|(id, record)| (id.clone(), standing(record))).collect(),
             owners: self.owners.iter().map(|(unit, of)| (unit.clone(), owner(of))).collect(),
             paused: self.paused,
+            pins: self.pins.clone(),
+            drained: self.drained.keys().cloned().collect(),
         }
     }
 }

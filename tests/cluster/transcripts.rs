@@ -3,7 +3,7 @@
 //! | line | happening |
 //! |---|---|
 //! | `units u v` | these units exist |
-//! | `view 7: a b! c*50 \| u=a@3 \| paused` | revision, members (`!` not ready, `*` weight), owners, and perhaps `paused` |
+//! | `view 7: a b! c*50 d- \| u=a@3 \| paused u>b` | revision, members (`!` not ready, `-` drained, `*` weight), owners, and perhaps `paused` and pins |
 //! | `claimed u 5`, `refused u`, `opened u 5`, `open failed u 5`, `closed u 5`, `released u 5`, `release failed u 5` | |
 //! | `occupied u 5`, `silent`, `heard` | |
 //! | `lease lost`, `broker lost`, `broker back`, `drain`, `tick` | |
@@ -100,7 +100,11 @@ fn read_view(line: &str) -> Group {
     let mut group = Group { revision: revision.trim().parse().unwrap(), ..Group::default() };
     for member in parts.next().into_iter().flatten() {
         let (member, ready) = member.strip_suffix('!').map_or((member, true), |member| (member, false));
+        let (member, drained) = member.strip_suffix('-').map_or((member, false), |member| (member, true));
         let (id, weight) = member.split_once('*').unwrap_or((member, "10"));
+        if drained {
+            group.drained.insert(id.to_owned());
+        }
         group.members.insert(id.to_owned(), Standing { weight: weight.parse().unwrap(), ready });
     }
     for owner in parts.next().into_iter().flatten() {
@@ -108,6 +112,11 @@ fn read_view(line: &str) -> Group {
         let owner = Owner { member: member.to_owned(), epoch: epoch.parse().unwrap() };
         group.owners.insert(unit.to_owned(), owner);
     }
-    group.paused = parts.next().is_some_and(|mut words| words.next() == Some("paused"));
+    for word in parts.next().into_iter().flatten() {
+        match word.split_once('>') {
+            Some((unit, member)) => drop(group.pins.insert(unit.to_owned(), member.to_owned())),
+            None => group.paused = word == "paused",
+        }
+    }
     group
 }

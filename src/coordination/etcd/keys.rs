@@ -1,7 +1,7 @@
 //! Keys and records in etcd, written and read (`docs/formats.md`, "In etcd").
 
 use crate::cluster::Spec;
-use crate::coordination::{CoordinationError, MemberRecord, View};
+use crate::coordination::{CoordinationError, Drained, MemberRecord, View};
 use etcd_client::KeyValue;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,14 @@ struct OwnerRecord {
 struct MarkRecord {
     format: u32,
     value: String,
+}
+
+/// The value of a member's drain.
+#[derive(Debug, Serialize, Deserialize)]
+struct DrainedRecord {
+    format: u32,
+    #[serde(flatten)]
+    drained: Drained,
 }
 
 /// Any record: only to see whether it is one of ours.
@@ -80,6 +88,16 @@ impl Keys {
         format!("{}marks/{generation}/", self.root)
     }
 
+    /// The key of the member that a unit is pinned to.
+    pub fn pin(&self, unit: &str) -> String {
+        format!("{}pins/{unit}", self.root)
+    }
+
+    /// The key whose presence drains a member.
+    pub fn drained(&self, member: &str) -> String {
+        format!("{}drained/{member}", self.root)
+    }
+
     /// The group as a range read gave it. Keys of other kinds are passed over; a record of our kinds that is not of
     /// our format is an error that names it.
     pub fn view(&self, revision: i64, pairs: &[KeyValue]) -> Result<View, CoordinationError> {
@@ -100,6 +118,12 @@ impl Keys {
             } else if let Some(name) = key.strip_prefix("marks/") {
                 let record: MarkRecord = self.read(key, pair.value())?;
                 view.marks.insert(name.to_owned(), record.value);
+            } else if let Some(unit) = key.strip_prefix("pins/") {
+                let record: OwnerRecord = self.read(key, pair.value())?;
+                view.pins.insert(unit.to_owned(), record.member);
+            } else if let Some(member) = key.strip_prefix("drained/") {
+                let record: DrainedRecord = self.read(key, pair.value())?;
+                view.drained.insert(member.to_owned(), record.drained);
             } else if key == "pause" {
                 view.paused = true;
             } else if key == "spec" {
@@ -146,7 +170,12 @@ pub fn write_mark(value: &str) -> Vec<u8> {
     serde_json::to_vec(&MarkRecord { format: FORMAT, value: value.to_owned() }).unwrap_or_default()
 }
 
-/// The value of an owner key.
+/// The value of a drain.
+pub fn write_drained(drained: &Drained) -> Vec<u8> {
+    serde_json::to_vec(&DrainedRecord { format: FORMAT, drained: drained.clone() }).unwrap_or_default()
+}
+
+/// The value of an owner key, and of a pin.
 pub fn write_owner(member: &str) -> Vec<u8> {
     serde_json::to_vec(&OwnerRecord { format: FORMAT, member: member.to_owned() }).unwrap_or_default()
 }
