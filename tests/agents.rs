@@ -5,7 +5,7 @@
 
 use nephoscope::agent::{Agent, Outcome, outside};
 use nephoscope::config;
-use nephoscope::coordination::MemoryGroup;
+use nephoscope::coordination::{Coordinator, Drained, MemoryGroup, Operation};
 use nephoscope::model::{Priority, Severity, Value};
 use nephoscope::observe::{Board, Metrics};
 use nephoscope::publish::{Batch, Context, PublishError};
@@ -179,6 +179,11 @@ fn notification(n: usize) -> Vec<u8> {
         "timestamp":"2026-01-01 00:00:00","payload":{{"volume_id":"r-{resource}","size":{step},"tenant_id":"t","user_id":"u"}}}}"#
     )
     .into_bytes()
+}
+
+/// Main queues and pipeline queues.
+fn held(board: &Board) -> usize {
+    owned(board) + board.read().main_queues.len()
 }
 
 fn owned(board: &Board) -> usize {
@@ -414,6 +419,35 @@ async fn the_group_is_away_for_an_hour_and_owners_go_on() {
     lab.settle().await;
     assert_eq!(lab.check(), 0);
     assert_eq!(board.read().units, epochs, "every queue is still open under its epoch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_moves_a_queue_and_drains_a_member_under_load() {
+    let mut lab = Lab::new(true).await;
+    let agents = BTreeMap::from(["a", "b", "c"].map(|id| (id, lab.start(id))));
+    lab.until("all have their share", || agents.values().all(|(_, board)| held(board) == 5)).await;
+    lab.send(100).await;
+    let has = |id: &str, unit: &str| agents[id].1.read().units.get(unit).is_some_and(|u| u.state == "running");
+    let unit = agents["a"].1.read().units.into_keys().next().unwrap();
+    let pin = Operation::Pin { unit: unit.clone(), member: "b".to_owned() };
+    lab.group.operate(&pin).await.unwrap();
+    lab.send(100).await;
+    lab.until("the queue is where it is pinned", || has("b", &unit)).await;
+    let note = Drained { since: "now".to_owned(), reason: String::new() };
+    lab.group.operate(&Operation::Drain { member: "c".to_owned(), note }).await.unwrap();
+    lab.send(100).await;
+    lab.until("the drained one has nothing, and stays", || {
+        let status = agents["c"].1.read();
+        status.units.is_empty() && status.main_queues.is_empty()
+    })
+    .await;
+    lab.until("the others have all", || owned(&agents["a"].1) + owned(&agents["b"].1) == 8).await;
+    lab.group.operate(&Operation::Undrain { member: "c".to_owned() }).await.unwrap();
+    lab.until("it gets its share again", || held(&agents["c"].1) == 5).await;
+    assert!(has("b", &unit));
+    lab.send(100).await;
+    lab.settle().await;
+    assert_eq!(lab.check(), 0, "orderly moves repeat nothing");
 }
 
 /// The failure matrix: cut from etcd only.

@@ -7,7 +7,7 @@ mod rig;
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::{
     CoordinationError, Coordinator, Drained, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, Operation,
-    View,
+    Reason, View,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -401,6 +401,51 @@ async fn an_operator_pins_units_and_drains_members_and_takes_it_back(ground: Gro
     assert!(view.pins.is_empty() && view.drained.is_empty());
 }
 
+async fn the_history_of_a_unit_says_who_had_it_and_why(ground: Ground) {
+    let operator = ground.process();
+    let noted = async |unit: &str, count: usize| {
+        let noted = async {
+            loop {
+                let mut all = operator.history(Some(unit)).await.unwrap();
+                match all.remove(unit).filter(|moves| moves.len() == count) {
+                    Some(moves) => return moves,
+                    None => sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        timeout(Duration::from_secs(3), noted).await.expect("the move is not noted")
+    };
+    let a = ground.join("a").await.unwrap();
+    let first = a.claim("u").await.unwrap().unwrap();
+    noted("u", 1).await;
+    let b = ground.join("b").await.unwrap();
+    a.release("u", first).await.unwrap();
+    b.view().await.unwrap();
+    let second = b.claim("u").await.unwrap().unwrap();
+    noted("u", 2).await;
+    b.leave().await;
+    a.view().await.unwrap();
+    let third = a.claim("u").await.unwrap().unwrap();
+    let moves = noted("u", 3).await;
+    let told: Vec<_> = moves.iter().map(|m| (m.member.as_str(), m.epoch, m.from.as_deref(), m.reason)).collect();
+    assert_eq!(
+        told,
+        [
+            ("a", third, Some("b"), Reason::Lost),
+            ("b", second, Some("a"), Reason::Joined),
+            ("a", first, None, Reason::First)
+        ]
+    );
+    assert!(moves.iter().all(|m| m.at.ends_with('Z')), "{moves:?}");
+    a.claim("u.0").await.unwrap();
+    noted("u.0", 1).await;
+    assert_eq!(operator.history(None).await.unwrap().into_keys().collect::<Vec<_>>(), ["u", "u.0"]);
+    assert_eq!(operator.history(Some("u")).await.unwrap().into_keys().collect::<Vec<_>>(), ["u"]);
+    operator.operate(&Operation::Forget { unit: "u".to_owned() }).await.unwrap();
+    assert_eq!(operator.history(None).await.unwrap().into_keys().collect::<Vec<_>>(), ["u.0"]);
+    assert_eq!(a.view().await.unwrap().owners.len(), 2);
+}
+
 async fn the_backend_freezes_and_a_member_keeps_what_it_has_and_begins_nothing(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     let epoch = a.claim("u").await.unwrap().unwrap();
@@ -547,6 +592,7 @@ contract! {
     the_first_of_two_members_writes_the_specification;
     a_specification_is_changed_only_by_who_has_seen_the_present_one;
     marks_are_seen_by_all_and_outlive_who_made_them;
+    the_history_of_a_unit_says_who_had_it_and_why;
     an_operator_pins_units_and_drains_members_and_takes_it_back;
     a_member_is_cut_off_alone_and_hears_in_the_end_that_it_was_taken_over;
     #[own(true)] the_backend_freezes_and_a_member_keeps_what_it_has_and_begins_nothing;

@@ -10,7 +10,7 @@ use super::sink::Backoff;
 use super::{Blueprint, Parts};
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
-use crate::config::settings::{Cluster, Envelope, QueueType};
+use crate::config::settings::{Envelope, QueueType};
 use crate::config::transport_url::TransportUrl;
 use crate::config::{Secret, Settings};
 use crate::coordination::etcd::{EtcdGroup, EtcdOptions, EtcdTls};
@@ -48,11 +48,8 @@ pub fn parts(
         places.push(place(settings, url, Arc::new(broker(url)), &metrics));
     }
     let cluster = &settings.cluster;
-    let coordinator: Arc<dyn Coordinator> = match cluster.backend.as_ref().filter(|_| cluster.workload_partitioning) {
-        Some(url) => Arc::new(etcd_group(url, cluster)),
-        // Alone: the only member of a group of its own, by the same code.
-        None => Arc::new(MemoryGroup::new(cluster.lease_ttl)),
-    };
+    // Alone: the only member of a group of its own, by the same code.
+    let coordinator = group(settings).unwrap_or_else(|| Arc::new(MemoryGroup::new(cluster.lease_ttl)));
     Ok(Parts {
         group: cluster.group.clone(),
         record: record(settings, &cluster.member_id),
@@ -63,6 +60,14 @@ pub fn parts(
         metrics,
         board,
     })
+}
+
+/// The group that the settings share the work with; none for an agent alone.
+pub fn group(settings: &Settings) -> Option<Arc<dyn Coordinator>> {
+    let cluster = &settings.cluster;
+    let url = cluster.backend.as_ref().filter(|_| cluster.workload_partitioning)?;
+    let group = EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl);
+    Some(Arc::new(group.with_silence_limit(cluster.silence_limit)))
 }
 
 /// The parts of an agent among others in this process, without any server: the settings' brokers and group are
@@ -218,11 +223,6 @@ fn record(settings: &Settings, member_id: &str) -> MemberRecord {
         config_digest: String::new(),
         ready: false,
     }
-}
-
-/// The group in etcd, as the settings have it.
-fn etcd_group(url: &CoordinationUrl, cluster: &Cluster) -> EtcdGroup {
-    EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl).with_silence_limit(cluster.silence_limit)
 }
 
 fn etcd_options(url: &CoordinationUrl) -> EtcdOptions {

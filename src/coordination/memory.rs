@@ -3,10 +3,12 @@
 //! Everything happens under one lock and at one instant, so a run on a paused clock repeats exactly. The hooks at the
 //! end of [`MemoryGroup`] do to members what the world does: kill, cut off, and a backend that is away.
 
+use super::history::{self, Claimer, Move};
 use super::{CoordinationError, Coordinator, Drained, Epoch, MemberRecord, Membership, Operation, View, check_mark};
 use crate::cluster::Spec;
 use crate::coordination::lease::{CALL_TIMEOUT, Terms, UNCONFIRMED};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +27,7 @@ pub struct MemoryGroup {
 
 struct Shared {
     terms: Terms,
+    began: Instant,
     state: Mutex<State>,
     /// The revision, for those who wait for a change.
     revision: watch::Sender<i64>,
@@ -43,6 +46,7 @@ struct State {
     marks: BTreeMap<String, String>,
     pins: BTreeMap<String, String>,
     drained: BTreeMap<String, Drained>,
+    history: BTreeMap<String, Vec<Move>>,
     /// Leases whose holder cannot reach the backend.
     cut: BTreeSet<i64>,
     /// Leases whose holder is dead.
@@ -90,6 +94,10 @@ impl State {
             Operation::Unpin { unit } => drop(self.pins.remove(unit)),
             Operation::Drain { member, note } => drop(self.drained.insert(member.clone(), note.clone())),
             Operation::Undrain { member } => drop(self.drained.remove(member)),
+            Operation::Forget { unit } => {
+                self.pins.remove(unit);
+                self.history.remove(unit);
+            }
         }
         self.revision += 1;
     }
@@ -114,7 +122,9 @@ impl MemoryGroup {
     pub fn with_silence_limit(ttl: Duration, limit: Option<Duration>) -> Self {
         let terms = Terms { silence_limit: limit, ..Terms::new(ttl) };
         let state = Mutex::new(State { revision: 1, next_lease: 1, ..State::default() });
-        MemoryGroup { shared: Arc::new(Shared { terms, state, revision: watch::Sender::new(1) }) }
+        MemoryGroup {
+            shared: Arc::new(Shared { terms, began: Instant::now(), state, revision: watch::Sender::new(1) }),
+        }
     }
 
     /// Pauses or resumes moving, as an operator does.
@@ -185,6 +195,11 @@ impl Shared {
         }
     }
 
+    /// The time that members note: on tokio's clock, from 1970 when the group began, so that a run repeats exactly.
+    fn time(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + self.began.elapsed()
+    }
+
     fn next_expiry(&self) -> Option<Instant> {
         self.with(|state| if state.away_since.is_some() { None } else { state.leases.values().min().copied() })
     }
@@ -196,7 +211,7 @@ impl Coordinator for MemoryGroup {
         let sent = Instant::now();
         let id = record.id.clone();
         let ttl = self.shared.terms.ttl;
-        let lease = self
+        let (lease, joined) = self
             .shared
             .call(None, |state| {
                 if state.members.contains_key(&record.id) {
@@ -207,7 +222,7 @@ impl Coordinator for MemoryGroup {
                 state.revision += 1;
                 state.leases.insert(lease, sent + ttl);
                 state.members.insert(record.id.clone(), (record.clone(), lease));
-                Ok(lease)
+                Ok((lease, state.revision))
             })
             .await??;
         let lost = CancellationToken::new();
@@ -226,6 +241,7 @@ impl Coordinator for MemoryGroup {
             shared: self.shared.clone(),
             id,
             lease,
+            joined,
             deadline,
             lost,
             changes,
@@ -235,6 +251,12 @@ impl Coordinator for MemoryGroup {
 
     async fn view(&self) -> Result<View, CoordinationError> {
         self.shared.call(None, |state| state.view()).await
+    }
+
+    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
+        let wanted = |name: &String| unit.is_none_or(|unit| unit == name);
+        let found = |(name, moves): (&String, &Vec<Move>)| wanted(name).then(|| (name.clone(), moves.clone()));
+        self.shared.call(None, |state| state.history.iter().filter_map(found).collect()).await
     }
 
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
@@ -299,6 +321,8 @@ struct MemoryMembership {
     shared: Arc<Shared>,
     id: String,
     lease: i64,
+    /// The revision of its joining.
+    joined: i64,
     deadline: watch::Sender<Instant>,
     lost: CancellationToken,
     changes: tokio::sync::Mutex<watch::Receiver<i64>>,
@@ -360,8 +384,13 @@ impl Membership for MemoryMembership {
                 return None;
             }
             state.revision += 1;
-            state.owners.insert(unit.to_owned(), (self.id.clone(), state.revision, self.lease));
-            Some(state.revision)
+            let epoch = state.revision;
+            state.owners.insert(unit.to_owned(), (self.id.clone(), epoch, self.lease));
+            let claimer = Claimer { member: &self.id, joined: self.joined, epoch, now: self.shared.time() };
+            let moves = state.history.remove(unit).unwrap_or_default();
+            let moves = history::add(moves, &claimer, |id| state.members.contains_key(id));
+            state.history.insert(unit.to_owned(), moves);
+            Some(epoch)
         })
         .await
     }

@@ -4,10 +4,12 @@
 //! Never here: who *should* own what (that is `cluster`).
 
 pub mod etcd;
+pub mod history;
 pub mod lease;
 pub mod memory;
 
 pub use etcd::{EtcdGroup, EtcdOptions};
+pub use history::{Move, Reason};
 pub use memory::MemoryGroup;
 
 use crate::cluster::{Group, Owner, Spec, Standing};
@@ -25,6 +27,8 @@ pub trait Coordinator: Send + Sync + 'static {
     async fn join(&self, record: MemberRecord) -> Result<Arc<dyn Membership>, CoordinationError>;
     /// Reads the group without joining it.
     async fn view(&self) -> Result<View, CoordinationError>;
+    /// The newest moves of one unit, or of all, newest first. What a claimer could not note is missing.
+    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError>;
     /// Writes the specification if the present one is of this revision (`None`: if there is none); whether the group
     /// has this one now.
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
@@ -46,6 +50,7 @@ pub trait Membership: Send + Sync + 'static {
     async fn describe(&self, record: MemberRecord) -> Result<(), CoordinationError>;
     /// Takes a unit if nobody else has it: a new epoch, or `None` if somebody has. A unit that is mine already is
     /// taken anew: after a lost broker session it needs a new epoch, and an answer may have been lost on the way.
+    /// Notes the move in the unit's history, perhaps a little later.
     async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError>;
     /// Gives a unit back if it is still mine with this epoch; whether it was.
     async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError>;
@@ -137,6 +142,11 @@ pub enum Operation {
     Undrain {
         /// Its id.
         member: String,
+    },
+    /// What is noted of a unit that is no more is forgotten: its history and its pin.
+    Forget {
+        /// The unit.
+        unit: String,
     },
 }
 

@@ -1,6 +1,7 @@
 //! Keys and records in etcd, written and read (`docs/formats.md`, "In etcd").
 
 use crate::cluster::Spec;
+use crate::coordination::history::Move;
 use crate::coordination::{CoordinationError, Drained, MemberRecord, View};
 use etcd_client::KeyValue;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,13 @@ struct DrainedRecord {
     drained: Drained,
 }
 
+/// The value of a unit's history.
+#[derive(Debug, Serialize, Deserialize)]
+struct HistoryRecord {
+    format: u32,
+    moves: Vec<Move>,
+}
+
 /// Any record: only to see whether it is one of ours.
 #[derive(Deserialize)]
 struct AnyRecord {
@@ -56,11 +64,9 @@ impl Keys {
         self.root.as_bytes()
     }
 
-    /// The first key after all of the group's: the same with the last byte, `/`, one higher.
+    /// The first key after all of the group's.
     pub fn root_end(&self) -> Vec<u8> {
-        let mut end = self.root.as_bytes()[..self.root.len() - 1].to_vec();
-        end.push(b'/' + 1);
-        end
+        prefix_end(self.root())
     }
 
     /// The key of a member.
@@ -86,6 +92,25 @@ impl Keys {
     /// What the keys of a generation's marks begin with.
     pub fn marks(&self, generation: u64) -> String {
         format!("{}marks/{generation}/", self.root)
+    }
+
+    /// The key of a unit's history; of no unit, what all such keys begin with. Members read past them.
+    pub fn history(&self, unit: &str) -> String {
+        format!("{}history/{unit}", self.root)
+    }
+
+    /// The ranges that a view is read from: everything but the histories.
+    pub(super) fn ranges(&self) -> [(Vec<u8>, Vec<u8>); 2] {
+        let history = self.history("").into_bytes();
+        let after = prefix_end(&history);
+        [(self.root.clone().into_bytes(), history), (after, self.root_end())]
+    }
+
+    /// The moves in the value of a history key; what cannot be read is an error that names the key.
+    pub(super) fn read_history(&self, pair: &KeyValue) -> Result<Vec<Move>, CoordinationError> {
+        let key = std::str::from_utf8(pair.key()).unwrap_or_default();
+        let key = key.strip_prefix(&self.root).unwrap_or_default();
+        self.read::<HistoryRecord>(key, pair.value()).map(|record| record.moves)
     }
 
     /// The key of the member that a unit is pinned to.
@@ -152,6 +177,18 @@ impl Keys {
     fn foreign(&self, key: &str, why: String) -> CoordinationError {
         CoordinationError::Foreign { key: format!("{}{key}", self.root), why }
     }
+}
+
+/// The first key after all that begin with this, which ends with `/`: the same with the last byte one higher.
+pub(super) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix[..prefix.len().saturating_sub(1)].to_vec();
+    end.push(b'/' + 1);
+    end
+}
+
+/// The value of a history key.
+pub fn write_history(moves: Vec<Move>) -> Vec<u8> {
+    serde_json::to_vec(&HistoryRecord { format: FORMAT, moves }).unwrap_or_default()
 }
 
 /// The value of a member key.
