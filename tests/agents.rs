@@ -422,6 +422,25 @@ async fn the_group_is_away_for_an_hour_and_owners_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_joining_member_counts_when_its_publishers_are_reached_or_after_ten_seconds() {
+    let lab = Lab::new(true).await;
+    lab.context.shelf.set_reachable("samples", false);
+    let (_first, board) = lab.start("a");
+    let began = tokio::time::Instant::now();
+    lab.until("it waits for them", || board.read().waiting_for.iter().any(|w| w.contains("publishers"))).await;
+    lab.until("it owns all all the same", || owned(&board) == 8).await;
+    let took = began.elapsed();
+    assert!((10..14).contains(&took.as_secs()), "{took:?}");
+    let (_second, board) = lab.start("b");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(held(&board), 0, "it does not count yet");
+    lab.context.shelf.set_reachable("samples", true);
+    let back = tokio::time::Instant::now();
+    lab.until("it has its share", || held(&board) == 7).await;
+    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_operator_moves_a_queue_and_drains_a_member_under_load() {
     let mut lab = Lab::new(true).await;
     let agents = BTreeMap::from(["a", "b", "c"].map(|id| (id, lab.start(id))));

@@ -1,5 +1,5 @@
 //! `nephoscope cluster` as a process, against a real etcd in which members are joined.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod rig;
 
@@ -158,6 +158,26 @@ async fn an_operator_pauses_moves_and_drains() {
         refused("cannot move q.7: nobody has or had such a queue; see nephoscope cluster units")
     );
     assert_eq!(desk.told(&["move", "q.0", "--undo"]).await, refused("cannot take the pin of q.0 away: it has none"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_with_a_live_id_refuses_to_start() {
+    let desk = Desk::new("twins");
+    let first = desk.join("twin", true).await;
+    let conf = desk.folder.path().join("ceilometer.conf");
+    let mut text = std::fs::read_to_string(&conf).unwrap();
+    // The broker is not needed to be refused.
+    text.push_str("member_id = twin\nlease_ttl = 2\nlisten =\n[DEFAULT]\ntransport_url = rabbit://127.0.0.1:1/\n");
+    std::fs::write(&conf, text).unwrap();
+    let mut second = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+    second.arg("run").arg("--config-file").arg(&conf).stdin(Stdio::null());
+    let second = tokio::process::Command::from(second).kill_on_drop(true).output();
+    let ended = tokio::time::timeout(Duration::from_secs(40), second).await.expect("it still tries").unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("member id twin is in use by a live process; set [nephoscope] member_id"), "{said}");
+    assert!(!first.lost().is_cancelled() && first.claim("u").await.unwrap().is_some(), "the first is not disturbed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

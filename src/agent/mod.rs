@@ -6,7 +6,7 @@
 //!    the pipeline queues, and `pipeline_listener` takes them up where the queue's owner runs.
 //! 4. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
 //!
-//! Around it: `unit` opens one queue, `supervisor` decides with the group which ones, `ground` is what they share,
+//! Around it: `unit` opens one queue, `readiness` asks publishers before a member counts, `supervisor` decides with the group which ones, `ground` is what they share,
 //! `nursery` knows who is still there, and this file starts, reloads, drains and kills the whole.
 //!
 //! Never here: what a definition means, what a broker or a group does. Those are rooms below.
@@ -20,6 +20,7 @@ mod nursery;
 pub mod packet;
 mod parking;
 mod pipeline_listener;
+mod readiness;
 mod route;
 mod sink;
 mod standing;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::main_listener::Ended;
+use super::readiness;
 use super::route::Routes;
 use super::unit::{self, Kind};
 use crate::cluster::ownership::Stage;
@@ -26,8 +28,9 @@ const HAPPENINGS_MAX: usize = 4_096;
 const TICK: Duration = Duration::from_millis(500);
 /// Waits between two attempts to join: the first and the longest.
 const JOIN_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// For so long a taken member id may be that of a process that died and whose lease has yet to run out.
-const TAKEN_ID_PATIENCE: Duration = Duration::from_secs(45);
+/// For so long, beyond two lives of a lease, a taken member id may be that of a process that died: a backend that was
+/// restarted, or has another leader, gives every lease its full life again.
+const TAKEN_ID_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the supervisor is told from above.
 pub(super) enum Control {
@@ -58,6 +61,8 @@ pub(super) struct Supervisor {
     began: Instant,
     broker_up: bool,
     draining: bool,
+    /// Whether the publishers have been asked, and the group may be told that this member is ready.
+    reached: Arc<AtomicBool>,
     /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
     told_apart: Option<(u16, u16)>,
 }
@@ -111,8 +116,11 @@ impl Supervisor {
             began: Instant::now(),
             broker_up: false,
             draining: false,
+            reached: Arc::new(AtomicBool::new(false)),
             told_apart: None,
         };
+        // Alone, nobody waits for this member to count.
+        supervisor.reached.store(!supervisor.ground.options.partitioned, Ordering::Relaxed);
         supervisor.record.config_digest = supervisor.digest();
         supervisor
     }
@@ -130,6 +138,7 @@ impl Supervisor {
     async fn join(&mut self) -> Result<Option<Arc<dyn Membership>>, Fatal> {
         let metrics = self.ground.metrics.clone();
         let began = Instant::now();
+        let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
         let (mut wait, longest) = JOIN_WAIT;
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
         loop {
@@ -139,7 +148,7 @@ impl Supervisor {
                     metrics.member_joined(&self.record.id, self.coordinator.name());
                     return Ok(Some(membership));
                 }
-                Err(taken @ CoordinationError::IdTaken(_)) if began.elapsed() > TAKEN_ID_PATIENCE => {
+                Err(taken @ CoordinationError::IdTaken(_)) if began.elapsed() > patience => {
                     return Err(Fatal::Join(taken));
                 }
                 Err(error) => metrics.join_failed(&error.to_string(), wait),
@@ -168,7 +177,8 @@ impl Supervisor {
             OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
         let machine = Ownership::new(self.record.id.clone(), options);
         let (record, told) = watch::channel(self.record.clone());
-        let describing = describe(Arc::clone(&membership), told, self.ground.metrics.clone());
+        let gate = (Arc::clone(&self.reached), self.routes.subscribe());
+        let describing = describe(Arc::clone(&membership), told, gate, self.ground.metrics.clone());
         self.ground.nursery.spawn("the group", describing);
         let mut term = Term {
             membership: Arc::clone(&membership),
@@ -489,6 +499,9 @@ impl Supervisor {
         if self.broker_up && !self.record.ready && !self.draining {
             waiting.push("the group to know that this member is ready".to_owned());
         }
+        if self.broker_up && !self.reached.load(Ordering::Relaxed) {
+            waiting.push("the publishers, for a few seconds at most".to_owned());
+        }
         let (mut main_queues, mut units) = (Vec::new(), BTreeMap::new());
         for (unit, stage) in term.machine.stages() {
             let (epoch, state) = match stage {
@@ -515,9 +528,23 @@ impl Supervisor {
     }
 }
 
-/// Tells the group what this member is whenever that changes; ends with the term.
-async fn describe(membership: Arc<dyn Membership>, mut told: watch::Receiver<MemberRecord>, metrics: Metrics) {
+/// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once the
+/// publishers have been asked, the first time in this process.
+async fn describe(
+    membership: Arc<dyn Membership>,
+    mut told: watch::Receiver<MemberRecord>,
+    (reached, routes): (Arc<AtomicBool>, watch::Receiver<Arc<Routes>>),
+    metrics: Metrics,
+) {
     while told.changed().await.is_ok() {
+        if told.borrow().ready && !reached.load(Ordering::Relaxed) {
+            let now = Arc::clone(&routes.borrow());
+            let asking = readiness::publishers_reached(&now, &metrics);
+            if membership.lost().run_until_cancelled(asking).await.is_none() {
+                return;
+            }
+            reached.store(true, Ordering::Relaxed);
+        }
         let record = told.borrow_and_update().clone();
         if let Err(error) = membership.describe(record).await {
             metrics.group_silent(&error.to_string());

@@ -50,6 +50,14 @@ pub enum Stage {
     Releasing(Epoch),
 }
 
+/// How far this member is with leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Working,
+    Draining,
+    Done,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Session {
     Never,
@@ -100,8 +108,7 @@ pub struct Ownership {
     session: Session,
     ready: bool,
     silent: bool,
-    draining: bool,
-    done: bool,
+    life: Life,
 }
 
 impl Ownership {
@@ -126,8 +133,7 @@ impl Ownership {
             session: Session::Never,
             ready: false,
             silent: false,
-            draining: false,
-            done: false,
+            life: Life::Working,
         }
     }
 
@@ -135,7 +141,7 @@ impl Ownership {
     /// this order for one unit, in any order for different units.
     pub fn step(&mut self, happening: Happening, now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
-        if self.done {
+        if self.life == Life::Done {
             return orders;
         }
         match happening {
@@ -249,7 +255,7 @@ impl Ownership {
                 continue;
             }
             match self.fate(unit) {
-                Fate::Mine | Fate::Unplaced if !self.draining => drop(self.to_claim.insert(unit.clone())),
+                Fate::Mine | Fate::Unplaced if !self.draining() => drop(self.to_claim.insert(unit.clone())),
                 _ => strays.push((unit.clone(), owner.epoch)),
             }
         }
@@ -275,6 +281,10 @@ impl Ownership {
         }
     }
 
+    fn draining(&self) -> bool {
+        self.life == Life::Draining
+    }
+
     fn fate(&self, unit: &str) -> Fate {
         match self.placed.get(unit) {
             Some(member) if *member == self.me => Fate::Mine,
@@ -286,7 +296,7 @@ impl Ownership {
 
     fn should_leave(&self, unit: &str) -> bool {
         let paused = self.group.as_ref().is_some_and(|group| group.paused);
-        self.draining
+        self.draining()
             || match self.fate(unit) {
                 Fate::Mine | Fate::Unplaced => false,
                 Fate::Elsewhere => !paused,
@@ -369,7 +379,7 @@ impl Ownership {
                 orders.push(Order::Cut { unit });
             }
         }
-        self.done = true;
+        self.life = Life::Done;
         orders.push(Order::Done);
     }
 
@@ -394,17 +404,17 @@ impl Ownership {
 
     fn broker_back(&mut self, orders: &mut Vec<Order>) {
         self.session = Session::Up;
-        if !self.ready && !self.draining {
+        if !self.ready && !self.draining() {
             self.ready = true;
             orders.push(Order::Ready { ready: true });
         }
     }
 
     fn drain(&mut self, orders: &mut Vec<Order>) {
-        if self.draining {
+        if self.draining() {
             return;
         }
-        self.draining = true;
+        self.life = Life::Draining;
         self.ready = false;
         self.to_claim.clear();
         orders.push(Order::Ready { ready: false });
@@ -454,10 +464,10 @@ impl Ownership {
 
     /// Claims and closes as many as may be under way at once.
     fn proceed(&mut self, now: Duration, orders: &mut Vec<Order>) {
-        if self.done {
+        if self.life == Life::Done {
             return;
         }
-        if self.session == Session::Up && !self.draining && !self.silent {
+        if self.session == Session::Up && !self.draining() && !self.silent {
             let room = self.options.claims_at_once.saturating_sub(self.claiming.len());
             let held_back = |unit: &String| self.setbacks.get(unit).is_some_and(|s| s.until > now);
             let next: Vec<String> = self.to_claim.iter().filter(|u| !held_back(u)).take(room).cloned().collect();
@@ -470,7 +480,7 @@ impl Ownership {
                 orders.push(Order::Claim { unit });
             }
         }
-        let room = match (self.draining, self.silent) {
+        let room = match (self.draining(), self.silent) {
             (true, _) => usize::MAX,
             (false, true) => 0,
             (false, false) => self.options.moves_at_once.saturating_sub(self.leaving.len()),
@@ -486,8 +496,8 @@ impl Ownership {
         }
         // What cannot be released goes with the lease.
         let closed = |stage: &Stage| matches!(stage, Stage::Releasing(_) | Stage::Idle(_)) && self.silent;
-        if self.draining && self.stages.values().all(closed) {
-            self.done = true;
+        if self.draining() && self.stages.values().all(closed) {
+            self.life = Life::Done;
             orders.push(Order::Done);
         }
     }

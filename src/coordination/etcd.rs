@@ -315,6 +315,10 @@ impl Coordinator for EtcdGroup {
         self.backend.call(write).await.map_err(|failure| failure.of(&self.backend, ""))
     }
 
+    fn ttl(&self) -> Duration {
+        self.backend.terms.ttl
+    }
+
     fn name(&self) -> &str {
         &self.backend.name
     }

@@ -267,6 +267,10 @@ impl Coordinator for MemoryGroup {
         self.shared.call(None, |state| state.operate(operation)).await
     }
 
+    fn ttl(&self) -> Duration {
+        self.shared.terms.ttl
+    }
+
     fn name(&self) -> &str {
         NAME
     }

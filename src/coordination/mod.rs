@@ -16,6 +16,7 @@ use crate::cluster::{Group, Owner, Spec, Standing};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub trait Coordinator: Send + Sync + 'static {
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
     /// Does what an operator asks for; members see it in their next view. To do it again changes nothing.
     async fn operate(&self, operation: &Operation) -> Result<(), CoordinationError>;
+    /// How long the lease of a process that died may stand.
+    fn ttl(&self) -> Duration;
     /// The backend in words for logs, without secrets.
     fn name(&self) -> &str;
 }

@@ -213,6 +213,17 @@ impl Metrics {
 
     // --- publishers; `publisher` is the URL without its secrets ---
 
+    /// A publisher was asked before this member counts in its group, and could not be reached.
+    pub fn publisher_unreachable(&self, publisher: &str, cause: &str) {
+        warn!(
+            event = "publish.unreachable",
+            publisher,
+            cause,
+            "the publisher cannot be reached; the member joins all the same, and its batches will wait"
+        );
+        self.0.troubles.of(["reach"]).inc();
+    }
+
     /// A publisher took `records` samples or events of a pipeline.
     pub fn published(&self, pipeline: &str, publisher: &str, records: usize, took: Duration) {
         trace!(event = "publish.taken", pipeline, publisher, records, ?took);

@@ -113,7 +113,7 @@ impl Desk {
         match command {
             Command::List(shown) => {
                 let view = self.view("list the members").await?;
-                print(*shown, &shown::Members::of(&self.name, self.group.name(), &view));
+                print(*shown, &shown::List::of(&self.name, self.group.name(), &view));
             }
             Command::Units(shown) => print(*shown, &shown::Units::of(&self.view("list the queues").await?)),
             Command::History { unit, shown } => {

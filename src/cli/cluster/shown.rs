@@ -21,7 +21,7 @@ pub(super) trait Answer: Serialize {
 
 /// `cluster list`.
 #[derive(Serialize)]
-pub(super) struct Members {
+pub(super) struct List {
     group: String,
     backend: String,
     revision: i64,
@@ -55,8 +55,8 @@ struct Member {
     config_digest: String,
 }
 
-impl Members {
-    pub(super) fn of(group: &str, backend: &str, view: &View) -> Members {
+impl List {
+    pub(super) fn of(group: &str, backend: &str, view: &View) -> List {
         let member = |(id, record): (&String, &crate::coordination::MemberRecord)| Member {
             id: id.clone(),
             host: record.host.clone(),
@@ -68,7 +68,7 @@ impl Members {
             units: view.owners.values().filter(|(owner, _)| owner == id).count(),
             config_digest: record.config_digest.clone(),
         };
-        Members {
+        List {
             group: group.to_owned(),
             backend: backend.to_owned(),
             revision: view.revision,
@@ -84,7 +84,7 @@ impl Members {
     }
 }
 
-impl Answer for Members {
+impl Answer for List {
     fn text(&self) -> String {
         let mut words = vec![format!("group {} at {}", self.group, self.backend)];
         if let Some(queues) = &self.queues {
@@ -124,10 +124,10 @@ impl Answer for Members {
 /// `cluster units`.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(super) struct Units(Vec<Unit>);
+pub(super) struct Units(Vec<Row>);
 
 #[derive(Serialize)]
-struct Unit {
+struct Row {
     unit: String,
     owner: Option<String>,
     epoch: Option<i64>,
@@ -157,7 +157,7 @@ impl Units {
                 (Some((owner, _)), Some(placed)) if owner != placed => "moving",
                 (Some(_), _) => "owned",
             };
-            Unit {
+            Row {
                 unit: (*name).to_owned(),
                 owner: owner.map(|(member, _)| member.clone()),
                 epoch: owner.map(|(_, epoch)| *epoch),

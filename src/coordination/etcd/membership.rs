@@ -56,8 +56,8 @@ impl EtcdMembership {
         tokio::spawn(keeper.run());
         let watcher = Watcher { backend: backend.clone(), changes: changes.clone() };
         tokio::spawn(held.clone().run_until_cancelled_owned(watcher.run()));
-        let (seen, _held) = (Mutex::default(), held.drop_guard());
-        Arc::new(EtcdMembership { backend, id, lease, joined, seen, deadline, lost, changes, _held })
+        let (seen, held) = (Mutex::default(), held.drop_guard());
+        Arc::new(EtcdMembership { backend, id, lease, joined, seen, deadline, lost, changes, _held: held })
     }
 
     /// Writes a move down, once, and only while the unit still has this epoch: nothing waits for it.
