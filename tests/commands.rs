@@ -197,6 +197,9 @@ fn an_explanation() {
 #[case("help", &["--help"])]
 #[case("help_check", &["check", "--help"])]
 #[case("help_convert", &["convert", "--help"])]
+#[case("help_cluster", &["cluster", "--help"])]
+#[case("help_cluster_move", &["cluster", "move", "--help"])]
+#[case("help_cluster_drain", &["cluster", "drain", "--help"])]
 fn help(#[case] name: &str, #[case] arguments: &[&str]) {
     insta::assert_snapshot!(name, told(&nephoscope(arguments, ""), Path::new("/nowhere")));
 }

@@ -11,7 +11,7 @@
 //! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for
 //! good, and `straggler` sends on what comes to it all the same.
 //!
-//! Around it: `unit` opens one queue, `supervisor` decides with the group which ones, `ground` is what they share,
+//! Around it: `unit` opens one queue, `readiness` asks publishers before a member counts, `supervisor` decides with the group which ones, `ground` is what they share,
 //! `nursery` knows who is still there, and this file starts, reloads, drains and kills the whole.
 //!
 //! Never here: what a definition means, what a broker or a group does. Those are rooms below.
@@ -29,6 +29,7 @@ mod nursery;
 pub mod packet;
 mod parking;
 mod pipeline_listener;
+mod readiness;
 mod route;
 mod shape;
 mod sink;

@@ -52,11 +52,8 @@ pub fn parts(
         places.push(place(settings, url, Arc::new(broker(url)), rand::random(), &metrics));
     }
     let cluster = &settings.cluster;
-    let coordinator: Arc<dyn Coordinator> = match cluster.backend.as_ref().filter(|_| cluster.workload_partitioning) {
-        Some(url) => Arc::new(EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl)),
-        // Alone: the only member of a group of its own, by the same code.
-        None => Arc::new(MemoryGroup::new(cluster.lease_ttl)),
-    };
+    // Alone: the only member of a group of its own, by the same code.
+    let coordinator = group(settings).unwrap_or_else(|| Arc::new(MemoryGroup::new(cluster.lease_ttl)));
     Ok(Parts {
         group: cluster.group.clone(),
         record: record(settings, &cluster.member_id),
@@ -67,6 +64,14 @@ pub fn parts(
         metrics,
         board,
     })
+}
+
+/// The group that the settings share the work with; none for an agent alone.
+pub fn group(settings: &Settings) -> Option<Arc<dyn Coordinator>> {
+    let cluster = &settings.cluster;
+    let url = cluster.backend.as_ref().filter(|_| cluster.workload_partitioning)?;
+    let group = EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl);
+    Some(Arc::new(group.with_silence_limit(cluster.silence_limit)))
 }
 
 /// The parts of an agent among others in this process, without any server: the settings' brokers and group are

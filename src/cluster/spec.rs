@@ -95,6 +95,7 @@ impl Spec {
     }
 
     /// The same with the change done; itself if none is under way.
+    #[must_use]
     pub fn completed(&self) -> Spec {
         Spec { present: self.next.as_ref().unwrap_or(&self.present).clone(), next: None }
     }

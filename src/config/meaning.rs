@@ -218,6 +218,7 @@ fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
         member_id,
         weight: u32::try_from(v.whole(OWN, "weight")).unwrap_or(1),
         lease_ttl: lease_ttl(v),
+        silence_limit: v.some_seconds("coordination", "silence_limit").filter(|limit| !limit.is_zero()),
         check_interval: v.seconds("coordination", "check_watchers").max(Duration::from_secs(1)),
         queue_type: match v.one_of(OWN, "queue_type") {
             Some("classic") => QueueType::Classic,

@@ -114,6 +114,8 @@ pub struct Cluster {
     pub weight: u32,
     /// How long a silent member keeps its queues.
     pub lease_ttl: Duration,
+    /// How long past its lease a member works on while the group is silent; `None` is for ever.
+    pub silence_limit: Option<Duration>,
     /// Period of the full read of the group.
     pub check_interval: Duration,
     /// What pipeline queues are declared as.

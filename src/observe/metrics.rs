@@ -232,6 +232,17 @@ impl Metrics {
 
     // --- publishers; `publisher` is the URL without its secrets ---
 
+    /// A publisher was asked before this member counts in its group, and could not be reached.
+    pub fn publisher_unreachable(&self, publisher: &str, cause: &str) {
+        warn!(
+            event = "publish.unreachable",
+            publisher,
+            cause,
+            "the publisher cannot be reached; the member joins all the same, and its batches will wait"
+        );
+        self.0.troubles.of(["reach"]).inc();
+    }
+
     /// A publisher took `records` samples or events of a pipeline.
     pub fn published(&self, pipeline: &str, publisher: &str, records: usize, took: Duration) {
         trace!(event = "publish.taken", pipeline, publisher, records, ?took);
@@ -442,6 +453,43 @@ impl Metrics {
     pub fn group_silent(&self, cause: &str) {
         warn!(event = "cluster.silent", cause, "the group does not answer");
         self.0.troubles.of(["group"]).inc();
+    }
+
+    /// The group has not confirmed this member's lease in time: it keeps what it has, and begins nothing.
+    pub fn silence_began(&self, member: &str) {
+        warn!(
+            event = "cluster.silence.began",
+            member, "the group does not confirm the lease: queues are kept, none is taken over until it answers"
+        );
+        self.0.troubles.of(["silence"]).inc();
+    }
+
+    /// The group has confirmed the lease again.
+    pub fn silence_ended(&self, member: &str) {
+        info!(event = "cluster.silence.ended", member, "the group confirms the lease again");
+    }
+
+    /// A former owner still consumes the queue: it is tried again every second, and said the first time.
+    pub fn queue_occupied(&self, queue: &str, first: bool) {
+        if first {
+            warn!(
+                event = "agent.queue.occupied",
+                queue,
+                "the queue is ours, but another still consumes it: a former owner that cannot reach the group works on \
+                 until it can; trying again every second"
+            );
+            self.0.troubles.of(["occupied"]).inc();
+        } else {
+            debug!(event = "agent.queue.occupied", queue, "still consumed by another");
+        }
+    }
+
+    /// While the group is silent somebody else has begun to consume a main queue: it is left to it.
+    pub fn main_queue_yielded(&self, queue: &str) {
+        warn!(
+            event = "agent.queue.yielded",
+            queue, "another consumes this main queue while the group is silent to us: left to it"
+        );
     }
 
     /// A queue could not be opened; it is given back and claimed again later.

@@ -1,7 +1,8 @@
 //! Keys and records in etcd, written and read (`docs/formats.md`, "In etcd").
 
 use crate::cluster::Spec;
-use crate::coordination::{CoordinationError, MemberRecord, View};
+use crate::coordination::history::Move;
+use crate::coordination::{CoordinationError, Drained, MemberRecord, View};
 use etcd_client::KeyValue;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,21 @@ struct MarkRecord {
     value: String,
 }
 
+/// The value of a member's drain.
+#[derive(Debug, Serialize, Deserialize)]
+struct DrainedRecord {
+    format: u32,
+    #[serde(flatten)]
+    drained: Drained,
+}
+
+/// The value of a unit's history.
+#[derive(Debug, Serialize, Deserialize)]
+struct HistoryRecord {
+    format: u32,
+    moves: Vec<Move>,
+}
+
 /// Any record: only to see whether it is one of ours.
 #[derive(Deserialize)]
 struct AnyRecord {
@@ -48,11 +64,9 @@ impl Keys {
         self.root.as_bytes()
     }
 
-    /// The first key after all of the group's: the same with the last byte, `/`, one higher.
+    /// The first key after all of the group's.
     pub fn root_end(&self) -> Vec<u8> {
-        let mut end = self.root.as_bytes()[..self.root.len() - 1].to_vec();
-        end.push(b'/' + 1);
-        end
+        prefix_end(self.root())
     }
 
     /// The key of a member.
@@ -80,6 +94,35 @@ impl Keys {
         format!("{}marks/{generation}/", self.root)
     }
 
+    /// The key of a unit's history; of no unit, what all such keys begin with. Members read past them.
+    pub fn history(&self, unit: &str) -> String {
+        format!("{}history/{unit}", self.root)
+    }
+
+    /// The ranges that a view is read from: everything but the histories.
+    pub(super) fn ranges(&self) -> [(Vec<u8>, Vec<u8>); 2] {
+        let history = self.history("").into_bytes();
+        let after = prefix_end(&history);
+        [(self.root.clone().into_bytes(), history), (after, self.root_end())]
+    }
+
+    /// The moves in the value of a history key; what cannot be read is an error that names the key.
+    pub(super) fn read_history(&self, pair: &KeyValue) -> Result<Vec<Move>, CoordinationError> {
+        let key = std::str::from_utf8(pair.key()).unwrap_or_default();
+        let key = key.strip_prefix(&self.root).unwrap_or_default();
+        self.read::<HistoryRecord>(key, pair.value()).map(|record| record.moves)
+    }
+
+    /// The key of the member that a unit is pinned to.
+    pub fn pin(&self, unit: &str) -> String {
+        format!("{}pins/{unit}", self.root)
+    }
+
+    /// The key whose presence drains a member.
+    pub fn drained(&self, member: &str) -> String {
+        format!("{}drained/{member}", self.root)
+    }
+
     /// The group as a range read gave it. Keys of other kinds are passed over; a record of our kinds that is not of
     /// our format is an error that names it.
     pub fn view(&self, revision: i64, pairs: &[KeyValue]) -> Result<View, CoordinationError> {
@@ -100,6 +143,12 @@ impl Keys {
             } else if let Some(name) = key.strip_prefix("marks/") {
                 let record: MarkRecord = self.read(key, pair.value())?;
                 view.marks.insert(name.to_owned(), record.value);
+            } else if let Some(unit) = key.strip_prefix("pins/") {
+                let record: OwnerRecord = self.read(key, pair.value())?;
+                view.pins.insert(unit.to_owned(), record.member);
+            } else if let Some(member) = key.strip_prefix("drained/") {
+                let record: DrainedRecord = self.read(key, pair.value())?;
+                view.drained.insert(member.to_owned(), record.drained);
             } else if key == "pause" {
                 view.paused = true;
             } else if key == "spec" {
@@ -130,6 +179,18 @@ impl Keys {
     }
 }
 
+/// The first key after all that begin with this, which ends with `/`: the same with the last byte one higher.
+pub(super) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix[..prefix.len().saturating_sub(1)].to_vec();
+    end.push(b'/' + 1);
+    end
+}
+
+/// The value of a history key.
+pub fn write_history(moves: Vec<Move>) -> Vec<u8> {
+    serde_json::to_vec(&HistoryRecord { format: FORMAT, moves }).unwrap_or_default()
+}
+
 /// The value of a member key.
 pub fn write_member(record: &MemberRecord) -> Vec<u8> {
     // Strings and numbers only: writing them cannot fail.
@@ -146,7 +207,12 @@ pub fn write_mark(value: &str) -> Vec<u8> {
     serde_json::to_vec(&MarkRecord { format: FORMAT, value: value.to_owned() }).unwrap_or_default()
 }
 
-/// The value of an owner key.
+/// The value of a drain.
+pub fn write_drained(drained: &Drained) -> Vec<u8> {
+    serde_json::to_vec(&DrainedRecord { format: FORMAT, drained: drained.clone() }).unwrap_or_default()
+}
+
+/// The value of an owner key, and of a pin.
 pub fn write_owner(member: &str) -> Vec<u8> {
     serde_json::to_vec(&OwnerRecord { format: FORMAT, member: member.to_owned() }).unwrap_or_default()
 }

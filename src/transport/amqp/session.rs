@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::{
-    Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Follower, Outgoing, Queue, QueueState, Session,
-    StreamStart, Topology, TransportError, fallback,
+    Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Follower, Outgoing, Queue, QueueState,
+    Session, StreamStart, Topology, TransportError, fallback,
 };
 use super::AmqpBroker;
 use super::consumer::AmqpConsumer;

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::{
-    Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, QueueState, Session, StreamRecord, StreamStart,
-    Topology, TransportError, fallback,
+    Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, QueueState, Session, StreamRecord,
+    StreamStart, Topology, TransportError, fallback,
 };
 use super::state::{Message, Read, Taken};
 use super::{MemoryBroker, Shared};

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::ledger::Ledger;
 use super::super::{
-    Argument, Binding, ConsumeOptions, Exchange, Outgoing, Queue, QueueState, StreamRecord, StreamStart, TransportError,
-    fallback, prefetch_bound,
+    Argument, Binding, ConsumeOptions, Exchange, Outgoing, Queue, QueueState, StreamRecord, StreamStart,
+    TransportError, fallback, prefetch_bound,
 };
 use super::stream::Log;
 use super::{QueueView, topic};
