@@ -11,6 +11,7 @@ use super::nursery::Nursery;
 use super::packet::PacketBounds;
 use super::parking::Parking;
 use super::route::Routes;
+use super::sabotage::Sabotage;
 use super::sink::{Backoff, Dead, SinkContext};
 use crate::observe::Metrics;
 use crate::transport::link::Link;
@@ -50,6 +51,8 @@ pub struct AgentOptions {
     pub parked_messages_max: i64,
     /// Time between two reads of the whole group, if nothing wakes it before.
     pub view_period: Duration,
+    /// What is done wrong on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// One broker with what is consumed from it.

@@ -22,6 +22,7 @@ pub mod packet;
 mod parking;
 mod pipeline_listener;
 mod route;
+mod sabotage;
 mod sink;
 mod standing;
 mod supervisor;
@@ -51,6 +52,7 @@ pub use ground::{AgentOptions, BrokerPlace};
 pub use intake::IntakeBounds;
 pub use packet::PacketBounds;
 pub use route::dropped;
+pub use sabotage::Sabotage;
 pub use sink::Backoff;
 
 use ground::Ground;

@@ -67,19 +67,17 @@ pub fn parts(
 }
 
 /// The parts of an agent among others in this process, without any server: the settings' brokers and group are
-/// replaced by in-process ones.
+/// replaced by these.
 pub fn in_process(
     settings: &Settings,
     member_id: &str,
+    blueprint: Blueprint,
     broker: Arc<dyn Broker>,
     coordinator: Arc<dyn Coordinator>,
-    context: &publish::Context,
+    metrics: Metrics,
     board: Board,
-) -> Result<Parts, Vec<Complaint>> {
-    let (blueprint, complaints) = Blueprint::build(settings, context, None);
-    let blueprint = blueprint.ok_or(complaints)?;
-    let metrics = context.metrics.clone();
-    Ok(Parts {
+) -> Parts {
+    Parts {
         group: settings.cluster.group.clone(),
         record: record(settings, member_id),
         // The same waits in every run of one member.
@@ -89,7 +87,7 @@ pub fn in_process(
         options: options(settings),
         metrics,
         board,
-    })
+    }
 }
 
 /// What publishers are told.
@@ -120,6 +118,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
             arguments: arguments.into_iter().next().map(|queue| queue.arguments).unwrap_or_default(),
         },
         shelf: publish::Shelf::default(),
+        stand_in: None,
         metrics: metrics.clone(),
     }
 }
@@ -214,6 +213,7 @@ fn options(settings: &Settings) -> AgentOptions {
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),
         view_period: cluster.check_interval,
+        sabotage: None,
     }
 }
 

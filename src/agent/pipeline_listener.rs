@@ -7,6 +7,7 @@ use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::packet;
 use super::parking::Reason;
+use super::sabotage::{self, Sabotage};
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use crate::model::{Receipt, Verdict};
 use crate::observe::ParkReason;
@@ -20,6 +21,8 @@ pub(super) struct PipelineListener {
     pub slot: Arc<SinkSlot>,
     /// What the sink needs; its `stop` is this listener's.
     pub context: SinkContext,
+    /// What is done wrong on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl PipelineListener {
@@ -31,7 +34,10 @@ impl PipelineListener {
                 Taken::Stopped => break,
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let Some(parcels) = open(&self.context, batch).await else { return Ok(Ended::Lost) };
+            let Some(mut parcels) = open(&self.context, batch).await else { return Ok(Ended::Lost) };
+            if self.sabotage == Some(Sabotage::AckBeforePublish) {
+                parcels.iter_mut().for_each(|parcel| sabotage::settle_early(&mut parcel.receipt));
+            }
             self.slot.deliver(parcels, &self.context).await?;
         }
         Ok(match self.intake.finish().await {

@@ -80,7 +80,8 @@ pub(super) async fn open(
             let way = if options.partitioned {
                 // Everything declared and routable before the first message is taken.
                 let session = ground.prepared(ground.first_broker(), &now).await?;
-                let sender = Sender { group: Arc::clone(&ground.group), member: Arc::clone(&ground.member), epoch };
+                let (group, member) = (Arc::clone(&ground.group), Arc::clone(&ground.member));
+                let sender = Sender { group, member, epoch, sabotage: options.sabotage };
                 let (forwarder, confirms) = Forwarder::new(session, sender, options.packet);
                 let name = format!("confirms of {queue}");
                 ground.nursery.spawn(&name, forward::settle_confirmed(confirms, ground.metrics.clone()));
@@ -92,7 +93,7 @@ pub(super) async fn open(
             let exclusive = options.partitioned && options.main_queue_exclusive;
             let consumer = session.consume(queue, consume_options(place, options.main_prefetch, exclusive)).await?;
             Ok(Listener::Main(Box::new(MainListener {
-                intake: Intake::new(consumer, options.intake, ground.metrics.clone()),
+                intake: Intake::new(consumer, options, &ground.metrics, &ground.nursery),
                 routes,
                 way,
                 parking: ground.parking.clone(),
@@ -105,9 +106,10 @@ pub(super) async fn open(
             let session = ground.prepared(place, &now).await?;
             let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
             Ok(Listener::Pipeline(Box::new(PipelineListener {
-                intake: Intake::new(consumer, options.intake, ground.metrics.clone()),
+                intake: Intake::new(consumer, options, &ground.metrics, &ground.nursery),
                 slot: Arc::clone(slot),
                 context: ground.sink_context(stop.clone()),
+                sabotage: options.sabotage,
             })))
         }
     }

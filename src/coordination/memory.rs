@@ -5,6 +5,7 @@
 
 use super::{CoordinationError, Coordinator, Epoch, MemberRecord, Membership, View};
 use crate::coordination::lease::{CALL_TIMEOUT, Terms};
+use crate::tasks;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -109,6 +110,15 @@ impl MemoryGroup {
         });
     }
 
+    /// The member reaches the backend again.
+    pub fn mend(&self, member: &str) {
+        self.shared.with(|state| {
+            if let Some((_, lease)) = state.members.get(member) {
+                state.cut.remove(lease);
+            }
+        });
+    }
+
     /// All who were cut off reach the backend again.
     pub fn heal(&self) {
         self.shared.with(|state| state.cut.clear());
@@ -195,7 +205,7 @@ impl Coordinator for MemoryGroup {
             lost: lost.clone(),
             kept: kept.clone(),
         };
-        tokio::spawn(keeper.run());
+        tasks::spawn(keeper.run());
         let seen = AtomicI64::new(self.shared.with(|state| state.revision));
         Ok(Arc::new(MemoryMembership {
             shared: self.shared.clone(),
