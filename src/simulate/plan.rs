@@ -150,10 +150,15 @@ impl Plan {
     }
 
     fn plan_messages(&mut self, rng: &mut StdRng, lasts: Duration) {
-        let (count, resources) = (rng.random_range(30..160), rng.random_range(1..10));
+        let (count, resources) = (rng.random_range(30..400), rng.random_range(1..10));
+        // Evenly spread, or all at once now and then.
+        let bursts: Vec<f64> = (0..rng.random_range(0..5)).map(|_| rng.random()).collect();
         let has_poison = rng.random_bool(0.3);
         for n in 0..count {
-            let at = lasts.mul_f64(rng.random::<f64>());
+            let at = match bursts.len() {
+                0 => rng.random::<f64>(),
+                some => bursts[rng.random_range(0..some)] + 0.02 * rng.random::<f64>(),
+            };
             let message = if has_poison && rng.random_bool(0.05) {
                 let kind = POISON[rng.random_range(0..POISON.len())];
                 Message::Poison(format!("{kind}{}", " ".repeat(n)).into_bytes())
@@ -164,7 +169,7 @@ impl Plan {
             } else {
                 Message::Info { resource: rng.random_range(0..resources) }
             };
-            self.messages.push((at, message));
+            self.messages.push((lasts.mul_f64(at), message));
         }
         self.messages.sort_by_key(|(at, _)| *at);
     }
@@ -188,7 +193,7 @@ impl Plan {
         let lasts = Duration::from_millis(rng.random_range(100..15_000));
         match rng.random_range(0..100) {
             0..22 => {
-                let polls = if rng.random_bool(0.5) { rng.random_range(0..40) } else { rng.random_range(0..1_000) };
+                let polls = if rng.random_bool(0.5) { rng.random_range(0..40) } else { rng.random_range(0..400) };
                 Happening::Kill { agent, polls, back: lasts }
             }
             22..34 => {

@@ -509,14 +509,20 @@ impl World {
     /// Waits until everything is owned, consumed and settled; whether it was in time.
     async fn come_to_rest(&mut self) -> bool {
         let until = Instant::now() + REST;
+        // For so long, that the leases of the dead have run out and everybody has looked at the group.
+        let long_enough = self.plan.lease_ttl + self.plan.view_period;
+        let mut since = Instant::now();
         loop {
-            let Some(unrest) = self.unrest().await else {
+            if let Some(unrest) = self.unrest().await {
+                since = Instant::now();
+                if since >= until {
+                    self.witness.broken(Invariant::Rest, format!("not in {REST:?}: {unrest}"));
+                    return false;
+                }
+            }
+            if since.elapsed() >= long_enough {
                 self.trace.say("world", "is at rest");
                 return true;
-            };
-            if Instant::now() >= until {
-                self.witness.broken(Invariant::Rest, format!("not in {REST:?}: {unrest}"));
-                return false;
             }
             self.until(Instant::now() + LOOK).await;
             // What the news has planned.
