@@ -166,7 +166,10 @@ impl Network {
                 drop(state);
                 match (on, is_agent) {
                     (false, _) => return,
-                    (true, true) => wire.lose("the agent heard no heartbeat"),
+                    (true, true) => {
+                        wire.lose("the agent heard no heartbeat");
+                        wire.hang_up(network.chance(0.5));
+                    }
                     (true, false) => wire.end_at_broker("the broker heard no heartbeat"),
                 }
             }

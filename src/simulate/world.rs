@@ -187,9 +187,9 @@ impl World {
         self.trace.say("world", "all is sent, the faults are over");
         self.heal();
         if self.come_to_rest().await {
-            self.take_parked().await;
             self.close_down().await;
         }
+        self.take_parked().await;
     }
 
     /// The services of the cloud, with their queues declared, so that nothing is lost before the first agent runs.
