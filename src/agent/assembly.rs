@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
-use crate::config::{self, Settings};
+use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Reserved, Sources};
 use crate::model::{Complaint, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
@@ -32,7 +32,17 @@ impl Blueprint {
         context: &publish::Context,
         previous: Option<&Blueprint>,
     ) -> (Option<Blueprint>, Vec<Complaint>) {
-        let (read, mut complaints) = read(settings);
+        Self::build_of(settings, config::definitions::read(settings), context, previous)
+    }
+
+    /// The same of definitions that were read already.
+    pub fn build_of(
+        settings: &Settings,
+        definitions: (Definitions, Vec<Complaint>),
+        context: &publish::Context,
+        previous: Option<&Blueprint>,
+    ) -> (Option<Blueprint>, Vec<Complaint>) {
+        let (read, mut complaints) = read(settings, definitions);
         let mut publishers = Publishers::new();
         for plan in &read.plans {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
@@ -99,7 +109,7 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
 
 /// Everything there is to complain about in the files that the settings name, without building anything.
 pub fn check(settings: &Settings) -> Vec<Complaint> {
-    let (read, mut complaints) = read(settings);
+    let (read, mut complaints) = read(settings, config::definitions::read(settings));
     for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
         complaints.extend(publisher_complaint(plan.kind, &sink.name, publisher));
     }
@@ -120,9 +130,8 @@ struct Read {
     queues: Option<u16>,
 }
 
-/// Reads everything that is not publishers.
-fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
-    let (definitions, mut complaints) = config::definitions::read(settings);
+/// Understands everything that is not publishers.
+fn read(settings: &Settings, (definitions, mut complaints): (Definitions, Vec<Complaint>)) -> (Read, Vec<Complaint>) {
     let mut plans = Vec::new();
     for (kind, node) in
         [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)]

@@ -7,6 +7,7 @@ use super::history::{self, Claimer, Move};
 use super::{CoordinationError, Coordinator, Drained, Epoch, MemberRecord, Membership, Operation, View, check_mark};
 use crate::cluster::Spec;
 use crate::coordination::lease::{CALL_TIMEOUT, Terms, UNCONFIRMED};
+use crate::tasks;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,6 +152,15 @@ impl MemoryGroup {
         });
     }
 
+    /// The member reaches the backend again.
+    pub fn mend(&self, member: &str) {
+        self.shared.with(|state| {
+            if let Some((_, lease)) = state.members.get(member) {
+                state.cut.remove(lease);
+            }
+        });
+    }
+
     /// All who were cut off reach the backend again.
     pub fn heal(&self) {
         self.shared.with(|state| state.cut.clear());
@@ -242,7 +252,7 @@ impl Coordinator for MemoryGroup {
             lost: lost.clone(),
             kept: kept.clone(),
         };
-        tokio::spawn(keeper.run());
+        tasks::spawn(keeper.run());
         let seen = AtomicI64::new(self.shared.with(|state| state.revision));
         Ok(Arc::new(MemoryMembership {
             shared: self.shared.clone(),
