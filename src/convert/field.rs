@@ -134,7 +134,7 @@ impl Field {
 
     /// The same where the text may stand for itself, as a meter's name, unit or type may: a bare word that is a root
     /// member of the older releases only is that word.
-    pub(crate) fn as_word(mut self) -> Field {
+    pub(crate) fn into_word(mut self) -> Field {
         if let Getter::Path(path) = &mut self.getter
             && !self.text.starts_with('$')
         {
