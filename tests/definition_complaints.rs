@@ -50,6 +50,7 @@ fn notification(payload: &str) -> Notification {
 #[case(&[("type", "counter")], "not gauge, delta or cumulative")]
 #[case(&[("unit", "'%'")], "unit: ")]
 #[case(&[("volume", "1.5")], "volume: ")]
+#[case(&[("volume", "$.payload.a / 2")], "volume: ")]
 #[case(&[("metadata", "{host: '$.payload.['}")], "metadata host: ")]
 #[case(&[("volume", "{plugin: timedelta}")], "fields")]
 #[case(&[("volume", "{fields: $.payload.a, plugin: nope}")], "nope")]

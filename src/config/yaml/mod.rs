@@ -395,6 +395,7 @@ mod tests {
         "a: |\n  b\tc\n   \td\ne: >-\n  f\tg\n  h\ti\nj: k\n",
         r#"{"a":"b\tc\n \td\n","e":"f\tg h\ti","j":"k"}"#
     )]
+    #[case::colon_in_front("{a: :b}", r#"{"a":":b"}"#)]
     #[case::byte_order_mark("\u{feff}a: 1", r#"{"a":1}"#)]
     fn a_text_is_read(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(json_of(text), expected);
