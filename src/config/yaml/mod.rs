@@ -185,6 +185,9 @@ impl Composer {
         let value = match tag {
             // PyYAML takes a lone `!` before a plain scalar for no tag at all.
             tag if style == ScalarStyle::Plain && tag.is_none_or(is_plain_tag) => {
+                if text == "=" {
+                    return Err(wrong("`=` alone has no meaning here; put it in quotes if it is text".to_owned()));
+                }
                 merges = text == "<<";
                 scalar::resolve(text).map_err(wrong)?
             }
@@ -240,10 +243,16 @@ impl Composer {
         };
         parent.height = parent.height.max(composed.height);
         parent.weight += composed.weight;
+        let no_value = || {
+            let text = "`<<` is a key that merges, and no value; put it in quotes if it is text";
+            Err(Complaint::error(&Place { file: self.file.clone(), line }, text))
+        };
         match &mut parent.kind {
+            Kind::List(_) if composed.merges => return no_value(),
             Kind::List(items) => items.push(composed.node),
             Kind::Map { pairs, merged, key } => match key.take() {
                 None => *key = Some(composed),
+                Some(_) if composed.merges => return no_value(),
                 Some(key) if key.merges => merge(composed.node, merged)?,
                 Some(key) => pairs.push((key.node, composed.node)),
             },
@@ -396,6 +405,7 @@ mod tests {
         r#"{"a":"b\tc\n \td\n","e":"f\tg h\ti","j":"k"}"#
     )]
     #[case::colon_in_front("{a: :b}", r#"{"a":":b"}"#)]
+    #[case::an_anchor_twice("[&a 1, &a 2, *a]", "[1,2,2]")]
     #[case::byte_order_mark("\u{feff}a: 1", r#"{"a":1}"#)]
     fn a_text_is_read(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(json_of(text), expected);
@@ -417,6 +427,12 @@ mod tests {
         "a: !!python/object:os.system x",
         "f:1: the tag !!python/object:os.system has no meaning here, remove it"
     )]
+    #[case::merge_as_a_value(
+        "a: 1\nb: <<",
+        "f:2: `<<` is a key that merges, and no value; put it in quotes if it is text"
+    )]
+    #[case::merge_in_a_list("[<<]", "f:1: `<<` is a key that merges, and no value; put it in quotes if it is text")]
+    #[case::equals_sign("a: =", "f:1: `=` alone has no meaning here; put it in quotes if it is text")]
     #[case::tab_in_a_plain_text(
         "a: 1\nb: c\td\n",
         "f:2: not YAML: a tab stands where only blanks may; write blanks, or put the text in quotes"
