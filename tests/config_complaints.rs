@@ -258,6 +258,20 @@ fn definition_files_cannot_be_had() {
 }
 
 #[test]
+fn a_folder_of_meters_is_empty_or_not_there() {
+    let dir = folder(&[("empty/.hidden.yaml", "metric: ["), ("empty/meters.yml", "metric: [")]);
+    let mut told = String::new();
+    for name in ["empty", "absent"] {
+        let conf = format!("[meter]\nmeter_definitions_dirs = {}/{name}\n", dir.path().display());
+        std::fs::write(dir.path().join("ceilometer.conf"), conf).unwrap();
+        let (definitions, complaints) = definitions::read(&load(dir.path()).0.unwrap());
+        assert_eq!(definitions.meters, []);
+        told += &printed(&complaints, dir.path());
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn nothing_is_configured() {
     let dir = folder(&[("ceilometer.conf", "")]);
     let (settings, complaints) = load(dir.path());

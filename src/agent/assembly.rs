@@ -7,7 +7,7 @@ use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
 use crate::config::{self, Definitions, Settings};
-use crate::convert::{ConvertOptions, Converter, Reserved, Sources};
+use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
 use crate::model::{Complaint, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, Publisher};
@@ -193,8 +193,15 @@ fn convert_options(settings: &Settings) -> ConvertOptions {
         drop_unmatched_notifications: conversion.drop_unmatched_notifications,
         store_raw: conversion.store_raw.iter().filter_map(|name| Priority::from_name(name)).collect(),
         disable_non_metric_meters: conversion.disable_non_metric_meters,
+        polled_signatures: conversion.verify_signatures.then(|| verifier(settings)),
         repairs: conversion.repairs,
     }
+}
+
+/// Vouches for what is signed with the secret; for everything if that is empty.
+fn verifier(settings: &Settings) -> Verifier {
+    let secret = settings.publishing.telemetry_secret.clone().unwrap_or_default();
+    Verifier::new(move |message| publish::signature::verify(message, secret.reveal()))
 }
 
 /// The plans' publishers, each with its sink.

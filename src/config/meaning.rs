@@ -145,8 +145,18 @@ fn conversion(v: &mut Values<'_>) -> Conversion {
         drop_unmatched_notifications: v.flag("event", "drop_unmatched_notifications"),
         store_raw,
         disable_non_metric_meters: v.flag(NOTIFICATION, "disable_non_metric_meters"),
+        verify_signatures: verify_signatures(v),
         repairs: repairs(v),
     }
+}
+
+fn verify_signatures(v: &mut Values<'_>) -> bool {
+    let asked = v.flag(OWN, "verify_signatures");
+    if asked && v.text("publisher", "telemetry_secret").is_none_or(|secret| secret.is_empty()) {
+        let text = "[publisher] telemetry_secret is empty: every polled sample is taken, signed or not; set the secret";
+        v.complain(Complaint::warning(&v.place(OWN, "verify_signatures"), text));
+    }
+    asked
 }
 
 fn repairs(v: &mut Values<'_>) -> Repairs {

@@ -80,6 +80,8 @@ pub struct Conversion {
     pub store_raw: Vec<String>,
     /// Whether meters that only count (`volume: 1`) are left out.
     pub disable_non_metric_meters: bool,
+    /// Whether only polled samples are taken that are signed with `[publisher] telemetry_secret`.
+    pub verify_signatures: bool,
     /// Which faults of the original are repaired.
     pub repairs: Repairs,
 }

@@ -124,6 +124,25 @@ impl Field {
         &self.text
     }
 
+    /// Whether it must be evaluated on [`Notification::flat_root`](crate::model::Notification::flat_root).
+    pub fn reads_priority(&self) -> bool {
+        match &self.getter {
+            Getter::Constant(_) => false,
+            Getter::Path(path) | Getter::Plugged { path, .. } => path.reads_priority(),
+        }
+    }
+
+    /// The same where the text may stand for itself, as a meter's name, unit or type may: a bare word that is a root
+    /// member of the older releases only is that word.
+    pub(crate) fn into_word(mut self) -> Field {
+        if let Getter::Path(path) = &mut self.getter
+            && !self.text.starts_with('$')
+        {
+            path.as_word();
+        }
+        self
+    }
+
     /// Whether this is a bare dotted name that no notification has a member for, so that a meter's name, unit or type
     /// can only be the literal text: evaluating it is needless.
     pub fn is_literal(&self) -> bool {

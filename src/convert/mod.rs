@@ -21,8 +21,7 @@ mod route;
 mod sampling;
 
 pub use explain::{Considered, Explanation, Finding, Maker, Outcome};
-
-pub use options::{ConvertOptions, Repairs, Reserved};
+pub use options::{ConvertOptions, Repairs, Reserved, Verifier};
 
 use crate::model::{Complaint, Event, Node, Notification, Place, Sample, Value};
 use events::EventDefinition;

@@ -63,6 +63,12 @@ pub(super) const ROWS: &[Opt] = &[
         "",
         "Filter rule on publisher_id, event_type, metadata or payload; what matches none of several rules is dropped",
     ),
+    flag(
+        OWN,
+        "verify_signatures",
+        "false",
+        "Whether polled samples are taken only if they are signed with [publisher] telemetry_secret",
+    ),
     number(OWN, "publish_retry_min", "0.5", "Shortest pause before a refused batch is offered again").seconds(),
     number(OWN, "publish_retry_max", "60", "Longest pause before a refused batch is offered again").seconds(),
     text(OWN, "listen", "127.0.0.1:9187", "Address of /metrics, /livez and /readyz; empty is off"),

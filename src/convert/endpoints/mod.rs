@@ -57,7 +57,7 @@ impl Endpoint {
     pub(crate) fn build(&self, sampling: &mut Sampling<'_>, options: &ConvertOptions) -> Result<(), Raised> {
         let reserved = &options.reserved_metadata;
         match &self.build {
-            Build::Polled => polled::build(sampling, options.repairs.polled_monotonic_time),
+            Build::Polled => polled::build(sampling, options),
             Build::Sensor(metric) => ipmi::build(metric, sampling),
             Build::Http => http::build(sampling),
             Build::Instance => classic::instance(sampling, reserved),

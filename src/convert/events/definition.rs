@@ -192,7 +192,7 @@ impl EventDefinition {
         };
         let mut traits: Vec<Trait> = Vec::with_capacity(self.traits.len());
         for definition in &self.traits {
-            match definition.find(notification.root()) {
+            match definition.find(notification) {
                 Ok(found) => traits.extend(found),
                 Err(raised) => {
                     failed.push(Failed { name: Some(definition.name.clone()), raised });

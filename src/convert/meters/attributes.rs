@@ -57,6 +57,7 @@ impl Attributes {
             }
             match compile(key, node) {
                 Ok(field) => {
+                    let field = if matches!(at, NAME | TYPE | UNIT) { field.into_word() } else { field };
                     warn_of_surprises(at, node, &field, complaints);
                     fields[at] = Some(field);
                 }

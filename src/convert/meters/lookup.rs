@@ -72,7 +72,7 @@ impl Lookup {
 
     /// Makes the samples of a definition: as many as names are found. One that cannot be made costs only itself.
     pub(super) fn sample(&self, definition: &MeterDefinition, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
-        let root = sampling.notification().root();
+        let root = definition.root_of(sampling.notification());
         let metadata = definition.metadata(sampling.notification())?;
         if self.unusable {
             return Err(Raised::new("TypeError", "lookup is no list of attributes"));
