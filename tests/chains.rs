@@ -4,7 +4,7 @@
 //! a queue that is split by resource and joined again changes nothing; the changes come to the cells; nothing panics.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use nephoscope::config::yaml;
 use nephoscope::model::{Complaint, Dict, Sample, SampleType, Value, grouping_text, json};
 use nephoscope::pipeline::{
@@ -244,7 +244,7 @@ fn cells_of_another_definition_are_dropped_and_complained_of() {
 
 #[test]
 fn cells_have_the_shapes_that_are_written_down() {
-    let written = r#"[{name: rate_of_change, parameters: {}}, {name: accumulator, parameters: {size: 9}}]"#;
+    let written = "[{name: rate_of_change, parameters: {}}, {name: accumulator, parameters: {size: 9}}]";
     let mut chain = chain(written, ChainOptions::default());
     take(&mut chain, 0, vec![sample("cpu", "r", 1, 0), sample("cpu", "r", 3, 1)]);
     let cells = chain.cells();
@@ -467,6 +467,5 @@ proptest! {
             });
             drop(chain.restore(large.collect()));
         }
-        let _ = TimeDelta::zero();
     }
 }

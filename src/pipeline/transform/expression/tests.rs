@@ -76,7 +76,7 @@ fn shown(text: &str) -> String {
 #[case(
     "type + unit + timestamp[:4]",
     "a slice cannot be used here; use numbers, strings, names, operators and \
-     `a if b else c`, at character 23"
+     `a if b else c`, at character 25"
 )]
 #[case(
     "max(volume, 1)",
