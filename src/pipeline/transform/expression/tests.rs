@@ -126,23 +126,6 @@ fn what_nests_without_end_is_refused(#[case] text: String) {
     assert!(Expression::of_fields(&text).is_err());
 }
 
-/// As deep as the bounds allow, on the smallest stack that anything here runs on.
-#[rstest]
-#[case(format!("{}1{}", "(".repeat(50), ")".repeat(50)))]
-#[case(format!("{}1", "-".repeat(499)))]
-#[case(format!("{}1", "not ".repeat(499)))]
-#[case(format!("{}1", "1**".repeat(166)))]
-#[case(format!("{}1", "1 if 1 else ".repeat(120)))]
-#[case(format!("{}1", "1+".repeat(249)))]
-fn what_is_just_allowed_does_not_need_much_stack(#[case] text: String) {
-    let stack = 1 << 20;
-    let thread = std::thread::Builder::new().stack_size(stack).spawn(move || {
-        let expression = Expression::of_fields(&text).unwrap();
-        drop(expression.evaluate(Seed::Fields(&sample("cpu", Value::Int(7)))));
-    });
-    thread.unwrap().join().unwrap();
-}
-
 #[rstest]
 #[case("100 * $(memory.usage) / $(memory)", &["memory.usage", "memory"], "50.0")]
 #[case("$(cpu) / ($(cpu).resource_metadata.cpu_number or 1)", &["cpu"], "1.25")]
