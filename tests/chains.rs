@@ -4,13 +4,14 @@
 //! a queue that is split by resource and joined again changes nothing; the changes come to the cells; nothing panics.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use nephoscope::config::yaml;
 use nephoscope::model::{Complaint, Dict, Sample, SampleType, Value, grouping_text, json};
 use nephoscope::pipeline::{
     Cell, CellChange, CellKey, Chain, ChainOptions, Kind, Plan, TransformerRepairs, Transformers,
 };
 use proptest::prelude::*;
+use rstest::rstest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,6 +108,24 @@ fn an_expression_fails_for_one_sample_and_its_neighbours_are_kept() {
           division by zero; cpu of r is left out"
         ]
     );
+}
+
+/// As deep as the bounds allow, on half of what the smallest thread here has.
+#[rstest]
+#[case::brackets(format!("{}1{}", "(".repeat(50), ")".repeat(50)))]
+#[case::signs(format!("{}1", "-".repeat(499)))]
+#[case::nots(format!("{}1", "not ".repeat(499)))]
+#[case::powers(format!("{}1", "1**".repeat(166)))]
+#[case::choices(format!("{}1", "1 if 1 else ".repeat(120)))]
+#[case::sums(format!("{}1", "1+".repeat(166)))]
+#[case::attributes(format!("a{} or 1", ".a".repeat(240)))]
+fn an_expression_as_deep_as_allowed_does_not_need_much_stack(#[case] text: String) {
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(move || {
+        let written = format!("[{{name: unit_conversion, parameters: {{target: {{scale: '{text}'}}}}}}]");
+        let (out, complaints) = take(&mut chain(&written, ChainOptions::default()), 0, vec![sample("cpu", "r", 1, 0)]);
+        assert_eq!((out.len(), complaints), (1, vec![]));
+    });
+    thread.unwrap().join().unwrap();
 }
 
 #[test]
@@ -244,7 +263,7 @@ fn cells_of_another_definition_are_dropped_and_complained_of() {
 
 #[test]
 fn cells_have_the_shapes_that_are_written_down() {
-    let written = r#"[{name: rate_of_change, parameters: {}}, {name: accumulator, parameters: {size: 9}}]"#;
+    let written = "[{name: rate_of_change, parameters: {}}, {name: accumulator, parameters: {size: 9}}]";
     let mut chain = chain(written, ChainOptions::default());
     take(&mut chain, 0, vec![sample("cpu", "r", 1, 0), sample("cpu", "r", 3, 1)]);
     let cells = chain.cells();
@@ -467,6 +486,5 @@ proptest! {
             });
             drop(chain.restore(large.collect()));
         }
-        let _ = TimeDelta::zero();
     }
 }

@@ -93,12 +93,11 @@ impl Aggregator {
         let key = key(told, sample);
         // Without a key a sample is counted and nothing more.
         let address = address(&resource, key.as_deref().unwrap_or_default());
-        match self.aggregates.get_mut(&address) {
-            Some(aggregate) => aggregate.count = aggregate.count.saturating_add(1),
-            None => {
-                let aggregate = Aggregate { count: 1, began: sample.timestamp.clone(), sample: None };
-                self.aggregates.put(&address, self.aggregates.later(scope.now), aggregate);
-            }
+        if let Some(aggregate) = self.aggregates.get_mut(&address) {
+            aggregate.count = aggregate.count.saturating_add(1);
+        } else {
+            let aggregate = Aggregate { count: 1, began: sample.timestamp.clone(), sample: None };
+            self.aggregates.put(&address, self.aggregates.later(scope.now), aggregate);
         }
         key?;
         let Some(aggregate) = self.aggregates.get_mut(&address) else { return Ok(()) };

@@ -24,7 +24,7 @@ pub(super) struct Latest {
     sample: Sample,
 }
 
-/// The place of a resource among all: when its first sample came, and as the how manieth new one in that scope. It
+/// The place of a resource among all: when its first sample came, and as which of the new ones in that scope. It
 /// depends on nothing that is not in cells.
 type Order = (i64, i64);
 
@@ -91,28 +91,12 @@ impl Arithmetic {
             let samples: Vec<Sample> =
                 addresses.iter().filter_map(|at| self.latest.remove(at)).map(|latest| latest.sample).collect();
             let Some(reference) = samples.first() else { continue };
-            match self.volume(formula, &samples) {
+            match volume(formula, &samples) {
                 Ok(volume) => made.push(self.sample(formula, reference, &samples, volume, scope)),
                 Err(why) => scope.complain(&format!("{why}; nothing is made for {}", shown(reference))),
             }
         }
         made
-    }
-
-    /// The value of the expression as a float; what is no number, or NaN, is an error.
-    fn volume(&self, formula: &Formula, samples: &[Sample]) -> Result<f64, String> {
-        let named: Vec<(&str, &Sample)> =
-            formula.meters.identifiers().map(|(_, identifier)| identifier).zip(samples).collect();
-        let value = formula.expression.evaluate(Seed::Samples(&named)).map_err(|error| error.to_string())?;
-        let number = match &value {
-            Value::Str(_) => Err(Raised::new("TypeError", "the result is a text, not a number")),
-            value => python::float(value),
-        };
-        match number {
-            Ok(number) if number.is_nan() => Err("the expression came to NaN".to_owned()),
-            Ok(number) => Ok(number),
-            Err(raised) => Err(raised.to_string()),
-        }
     }
 
     fn sample(
@@ -137,6 +121,22 @@ impl Arithmetic {
             made.timestamp.clone_from(&self.timestamp);
         }
         made
+    }
+}
+
+/// The value of the expression as a float; what is no number, or NaN, is an error.
+fn volume(formula: &Formula, samples: &[Sample]) -> Result<f64, String> {
+    let named: Vec<(&str, &Sample)> =
+        formula.meters.identifiers().map(|(_, identifier)| identifier).zip(samples).collect();
+    let value = formula.expression.evaluate(Seed::Samples(&named)).map_err(|error| error.to_string())?;
+    let number = match &value {
+        Value::Str(_) => Err(Raised::new("TypeError", "the result is a text, not a number")),
+        value => python::float(value),
+    };
+    match number {
+        Ok(number) if number.is_nan() => Err("the expression came to NaN".to_owned()),
+        Ok(number) => Ok(number),
+        Err(raised) => Err(raised.to_string()),
     }
 }
 

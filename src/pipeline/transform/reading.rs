@@ -205,7 +205,7 @@ impl Reading<'_> {
         };
         let written = target.and_then(|target| target.get(attribute));
         if attribute == "name"
-            && let Some(wrong) = written.filter(|name| !name.as_str().is_some_and(|name| !name.is_empty()))
+            && let Some(wrong) = written.filter(|name| name.as_str().is_none_or(str::is_empty))
         {
             self.wrong(wrong, "the name of a meter is text; leave it out to keep the name");
         }
@@ -298,7 +298,7 @@ impl Reading<'_> {
     }
 
     fn aggregating(&mut self, parameters: &Node, source: Option<&Node>, target: Option<&Node>) -> Aggregating {
-        let size = match parameters.get("size").filter(|node| !node.scalar().is_some_and(|size| !size.is_truthy())) {
+        let size = match parameters.get("size").filter(|node| node.scalar().is_none_or(Value::is_truthy)) {
             None if parameters.get("size").is_none() => Some(1),
             None => None,
             Some(node) => {
