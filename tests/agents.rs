@@ -84,7 +84,8 @@ impl Lab {
 
     fn start(&self, id: &str) -> (Agent, Board) {
         let board = Board::new();
-        let parts = outside::in_process(&self.settings(), id, &self.broker, &self.group, &self.context, board.clone());
+        let (broker, group) = (Arc::new(self.broker.clone()), Arc::new(self.group.clone()));
+        let parts = outside::in_process(&self.settings(), id, broker, group, &self.context, board.clone());
         (Agent::start(parts.unwrap_or_else(|complaints| panic!("{complaints:?}"))), board)
     }
 

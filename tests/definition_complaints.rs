@@ -166,6 +166,14 @@ fn units_that_are_no_path_are_text_when_repaired() {
 }
 
 #[test]
+fn an_empty_lookup_still_finds_every_name() {
+    let text = meter(&[("lookup", "''"), ("name", "$.payload.l[*].n"), ("volume", "$.payload.l[*].v")]);
+    let (converter, _) = build(&[&text], "[]", ConvertOptions::default());
+    let converted = converter.unwrap().convert(&notification(r#"{"l": [{"n": "a", "v": 1}, {"n": "b", "v": 2}]}"#));
+    assert_eq!(converted.samples.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
 fn constants_with_lookup_are_repeated_when_repaired() {
     let text = meter(&[("lookup", "name"), ("name", "$.payload.l[*].n"), ("volume", "1")]);
     let names = notification(r#"{"l": [{"n": "a"}, {"n": "b"}]}"#);

@@ -38,7 +38,7 @@ impl Blueprint {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
         }
         let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
-        let (Some(converter), Some(slots), false) = (read.converter, read.slots, wrong) else {
+        let (Some(converter), Some(queues_wanted), false) = (read.converter, read.queues, wrong) else {
             return (None, complaints);
         };
         let mut drawing = Drawing { previous, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
@@ -51,7 +51,8 @@ impl Blueprint {
             }
         }
         let Drawing { sinks, replacements, .. } = drawing;
-        let routes = Routes { dispatcher: read.dispatcher, converter, sample_pipelines, event_pipelines, sinks, slots };
+        let dispatcher = read.dispatcher;
+        let routes = Routes { dispatcher, converter, sample_pipelines, event_pipelines, sinks, queues_wanted };
         (Some(Blueprint { routes: Arc::new(routes), replacements, publishers }), complaints)
     }
 
@@ -116,7 +117,7 @@ struct Read {
     converter: Option<Converter>,
     plans: Vec<Plan>,
     dispatcher: Dispatcher,
-    slots: Option<SlotTable>,
+    queues: Option<u16>,
 }
 
 /// Reads everything that is not publishers.
@@ -144,8 +145,8 @@ fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
     let dispatcher = dispatcher(settings, &mut complaints);
     let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
     let written = Place { file: "[notification] pipeline_processing_queues".into(), line: 0 };
-    let slots = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
-    (Read { converter, plans, dispatcher, slots }, complaints)
+    let table = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
+    (Read { converter, plans, dispatcher, queues: table.map(|table| table.queues()) }, complaints)
 }
 
 fn convert(
@@ -251,7 +252,7 @@ impl Drawing<'_> {
             pipeline::Kind::Events => format!("event:{}", sink.name),
         };
         let urls: Vec<&str> = sink.publishers.iter().map(|p| p.url.as_str()).collect();
-        let written = urls.join("\n");
+        let written = format!("{}\n{}", sink.transformers.digest(), urls.join("\n"));
         let former = self.previous.and_then(|p| p.routes.sinks.iter().find(|slot| *slot.name == *name));
         if let Some(former) = former
             && former.current().written == written
@@ -263,7 +264,8 @@ impl Drawing<'_> {
             let built = self.publishers.get(&key)?;
             Some((Arc::from(publish::shown(url)), Arc::clone(built)))
         };
-        let built = Sink { publishers: urls.iter().filter_map(publisher).collect(), written };
+        let publishers = urls.iter().filter_map(publisher).collect();
+        let built = Sink { publishers, transformers: Arc::clone(&sink.transformers), written };
         match former {
             Some(former) => {
                 self.replacements.push((Arc::clone(former), built));

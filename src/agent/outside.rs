@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::ground::{AgentOptions, BrokerPlace};
 use super::intake::IntakeBounds;
 use super::packet::PacketBounds;
 use super::sink::Backoff;
+use super::state::StateOptions;
 use super::{Blueprint, Parts};
+use crate::cluster::hash::stable;
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
 use crate::config::settings::{Envelope, QueueType};
@@ -19,11 +22,13 @@ use crate::coordination::memory::MemoryGroup;
 use crate::coordination::{Coordinator, MemberRecord};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
+use crate::pipeline::transform::ChainOptions;
 use crate::publish;
+use crate::state::WindowBounds;
 use crate::transport::amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 use crate::transport::link::{Backoff as LinkBackoff, Link};
 use crate::transport::topology::{self, OsloQueues, QueueKind, QuorumLimits};
-use crate::transport::{Argument, Broker, MemoryBroker};
+use crate::transport::{Argument, Broker};
 
 /// Notifications or packets taken from a queue at once, at most.
 const TAKEN_AT_ONCE_MAX: usize = 100;
@@ -45,7 +50,7 @@ pub fn parts(
     let blueprint = blueprint.ok_or(complaints)?;
     let mut places = Vec::new();
     for url in &settings.intake.urls {
-        places.push(place(settings, url, Arc::new(broker(url)), &metrics));
+        places.push(place(settings, url, Arc::new(broker(url)), rand::random(), &metrics));
     }
     let cluster = &settings.cluster;
     // Alone: the only member of a group of its own, by the same code.
@@ -75,8 +80,8 @@ pub fn group(settings: &Settings) -> Option<Arc<dyn Coordinator>> {
 pub fn in_process(
     settings: &Settings,
     member_id: &str,
-    broker: &MemoryBroker,
-    group: &MemoryGroup,
+    broker: Arc<dyn Broker>,
+    coordinator: Arc<dyn Coordinator>,
     context: &publish::Context,
     board: Board,
 ) -> Result<Parts, Vec<Complaint>> {
@@ -86,8 +91,9 @@ pub fn in_process(
     Ok(Parts {
         group: settings.cluster.group.clone(),
         record: record(settings, member_id),
-        brokers: vec![place(settings, &settings.transport, Arc::new(broker.clone()), &metrics)],
-        coordinator: Arc::new(group.clone()),
+        // The same waits in every run of one member.
+        brokers: vec![place(settings, &settings.transport, broker, stable(member_id.as_bytes()), &metrics)],
+        coordinator,
         blueprint,
         options: options(settings),
         metrics,
@@ -174,7 +180,13 @@ pub fn oslo_queues(rabbit: &Rabbit) -> OsloQueues {
     }
 }
 
-fn place(settings: &Settings, url: &TransportUrl, broker: Arc<dyn Broker>, metrics: &Metrics) -> BrokerPlace {
+fn place(
+    settings: &Settings,
+    url: &TransportUrl,
+    broker: Arc<dyn Broker>,
+    seed: u64,
+    metrics: &Metrics,
+) -> BrokerPlace {
     let intake = &settings.intake;
     let topology = topology::main_queues(&intake.exchanges, &intake.topics, &oslo_queues(&url.rabbit));
     let main_queues = topology.queues.iter().map(|queue| queue.name.clone()).collect();
@@ -182,8 +194,9 @@ fn place(settings: &Settings, url: &TransportUrl, broker: Arc<dyn Broker>, metri
     if url.rabbit.cancel_on_failover {
         consume_arguments.insert("x-cancel-on-ha-failover".to_owned(), Argument::Bool(true));
     }
-    let backoff =
-        LinkBackoff { first: url.rabbit.retry_interval, longest: url.rabbit.interval_max, ..LinkBackoff::default() };
+    let rabbit = &url.rabbit;
+    let (first, longest) = (rabbit.retry_interval, rabbit.interval_max);
+    let backoff = LinkBackoff { first, longest, seed, ..LinkBackoff::default() };
     BrokerPlace::new(Link::start(broker, backoff, metrics.clone()), topology, main_queues, consume_arguments)
 }
 
@@ -210,6 +223,19 @@ fn options(settings: &Settings) -> AgentOptions {
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),
         view_period: cluster.check_interval,
+        state: StateOptions {
+            log_bytes_max: cluster.state_log_bytes_max,
+            window: WindowBounds {
+                // What can come again at once: what pipeline listeners hold four times over, and what main listeners do
+                // twice.
+                ids_kept: 4 * usize::from(PIPELINE_PREFETCH) * cluster.packet_notifications_max
+                    + 2 * usize::from(settings.transport.rabbit.prefetch_messages),
+                age_ms: WindowBounds::AGE_MS,
+                ids_max: WindowBounds::IDS_MAX,
+            },
+            chain: ChainOptions::default(),
+        },
+        clock: Clock::Machine,
     }
 }
 

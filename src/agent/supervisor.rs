@@ -10,12 +10,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clearing::Clearing;
 use super::direct::DirectSinks;
 use super::ground::Ground;
+use super::jitter;
 use super::main_listener::Ended;
 use super::readiness;
 use super::route::Routes;
-use super::unit::{self, Kind};
+use super::unit::{self, Kind, OpenError, Opening};
 use crate::cluster::ownership::Stage;
 use crate::cluster::{Group, Happening, Order, Ownership, OwnershipOptions, Spec};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
@@ -63,6 +65,8 @@ pub(super) struct Supervisor {
     draining: bool,
     /// Whether the publishers have been asked, and the group may be told that this member is ready.
     reached: Arc<AtomicBool>,
+    /// The deletion of queues that are used no more.
+    clearing: Clearing,
     /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
     told_apart: Option<(u16, u16)>,
 }
@@ -117,6 +121,7 @@ impl Supervisor {
             broker_up: false,
             draining: false,
             reached: Arc::new(AtomicBool::new(false)),
+            clearing: Clearing::default(),
             told_apart: None,
         };
         // Alone, nobody waits for this member to count.
@@ -140,6 +145,7 @@ impl Supervisor {
         let began = Instant::now();
         let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
         let (mut wait, longest) = JOIN_WAIT;
+        let mut attempt = 0;
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
         loop {
             self.record.ready = false;
@@ -153,11 +159,12 @@ impl Supervisor {
                 }
                 Err(error) => metrics.join_failed(&error.to_string(), wait),
             }
-            let again = Instant::now() + wait.mul_f64(rand::random_range(0.75..1.25));
+            attempt += 1;
+            let again = Instant::now() + wait.mul_f64(jitter::factor(&self.record.id, attempt));
             wait = (wait * 2).min(longest);
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep_until(again) => break,
+                    biased;
                     told = self.control.recv() => match told {
                         Some(Control::Reload(routes, done)) => self.reload(routes, done),
                         Some(Control::Drain) | None => {
@@ -165,6 +172,7 @@ impl Supervisor {
                             return Ok(None);
                         }
                     },
+                    () = tokio::time::sleep_until(again) => break,
                 }
             }
         }
@@ -191,6 +199,7 @@ impl Supervisor {
             occupied: BTreeSet::new(),
             looking: Arc::new(Semaphore::new(1)),
         };
+        self.ground.membership.send_replace(Some(Arc::clone(&membership)));
         let lost = membership.lost();
         let link = self.ground.first_broker().link.clone();
         let mut over = CancellationToken::new();
@@ -229,8 +238,7 @@ impl Supervisor {
                     self.broker_up = true;
                     self.step(&mut term, Happening::BrokerBack)
                 }
-                () = membership.changed() => self.look(&mut term, &mut next_view).await,
-                () = tokio::time::sleep_until(next_view) => self.look(&mut term, &mut next_view).await,
+                // Timers before the group: a group that never rests must not keep them from being looked at.
                 () = tokio::time::sleep_until(membership.deadline()), if !term.silent => self.listen(&mut term),
                 _ = tick.tick() => {
                     self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
@@ -242,8 +250,11 @@ impl Supervisor {
                     self.look_around(&term);
                     self.step(&mut term, Happening::Tick)
                 }
+                () = tokio::time::sleep_until(next_view) => self.look(&mut term, &mut next_view).await,
+                () = membership.changed() => self.look(&mut term, &mut next_view).await,
             };
         }
+        self.ground.membership.send_replace(None);
         membership.leave().await;
     }
 
@@ -309,6 +320,7 @@ impl Supervisor {
             }
             Ok(view) => {
                 self.agree(term, &view).await;
+                self.reshape(term, &view).await;
                 let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
                 if ids != term.members {
                     self.ground.metrics.members_changed(view.members.len(), &ids);
@@ -337,7 +349,7 @@ impl Supervisor {
         if !self.ground.options.partitioned {
             return;
         }
-        let wanted = self.routes.borrow().queues_per_sink();
+        let wanted = self.routes.borrow().queues_wanted;
         if let Some((spec, _)) = &view.spec {
             let queues = spec.present.table.queues();
             let apart = (queues != wanted && spec.next.is_none()).then_some((wanted, queues));
@@ -354,6 +366,37 @@ impl Supervisor {
             // Another member was first: the next view brings what it wrote.
             Some(Ok(false)) | None => {}
             Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
+        }
+    }
+
+    /// Takes over the shape of the pipeline queues, and takes a change of their number further where that is due.
+    async fn reshape(&mut self, term: &mut Term, view: &View) {
+        if !self.ground.options.partitioned {
+            return;
+        }
+        let routes = Arc::clone(&self.routes.borrow());
+        self.ground.take_shape(view);
+        let Some(shape) = self.ground.shape.borrow().clone() else { return };
+        let units: BTreeMap<String, Kind> = unit::all(&self.ground, &routes).into_iter().collect();
+        if !units.keys().eq(self.units.keys()) {
+            self.units = units;
+            self.step(term, Happening::Units(self.units.keys().cloned().collect()));
+        }
+        let lost = term.membership.lost();
+        if shape.is_done(&routes.sinks) {
+            let done = shape.spec.completed();
+            match lost.run_until_cancelled(term.membership.put_spec(&done, Some(shape.revision))).await {
+                Some(Ok(true)) => {
+                    self.ground.metrics.partitions_changed(done.present.generation, done.present.table.queues());
+                }
+                // Another member was first.
+                Some(Ok(false)) | None => {}
+                Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
+            }
+        }
+        let first = view.members.values().find(|member| member.ready).is_some_and(|member| member.id == self.record.id);
+        if first && shape.spec.next.is_none() && shape.is_marked() && !self.clearing.is_running() {
+            self.clearing = Clearing::start(Arc::clone(&self.ground), shape, Arc::clone(&term.membership), routes);
         }
     }
 
@@ -462,13 +505,15 @@ impl Supervisor {
             Kind::Pipeline { queue, .. } => format!("pipeline queue {queue}"),
         };
         let work = Work {
-            ground: Arc::clone(&self.ground),
-            kind,
-            unit,
-            epoch,
-            routes: self.routes.subscribe(),
-            direct: Arc::clone(&self.direct),
-            stop,
+            opening: Opening {
+                ground: Arc::clone(&self.ground),
+                unit,
+                kind,
+                epoch,
+                routes: self.routes.subscribe(),
+                direct: Arc::clone(&self.direct),
+                stop,
+            },
             answers: term.answers.clone(),
         };
         self.ground.nursery.spawn(&name, async move {
@@ -484,9 +529,14 @@ impl Supervisor {
         let _nobody_waits = done.send(());
     }
 
-    /// Members with the same units have the same digest.
+    /// Members that would work by the same units have the same digest. The number of pipeline queues is the group's:
+    /// who knows of a change of it already is no stranger to who does not.
     fn digest(&self) -> String {
-        let names: Vec<&str> = self.units.keys().map(String::as_str).collect();
+        let routes = self.routes.borrow();
+        let mut names = self.ground.main_units();
+        if self.ground.options.partitioned {
+            names.extend(routes.sinks.iter().map(|slot| slot.name.to_string()));
+        }
         format!("{:016x}", crate::cluster::hash::stable(names.join("\n").as_bytes()))
     }
 
@@ -560,23 +610,18 @@ async fn describe(
 
 /// The task of one unit: it answers whether it opened, and when it is closed.
 struct Work {
-    ground: Arc<Ground>,
-    kind: Kind,
-    unit: String,
-    epoch: i64,
-    routes: watch::Receiver<Arc<Routes>>,
-    direct: Arc<DirectSinks>,
-    stop: CancellationToken,
+    opening: Opening,
     answers: mpsc::Sender<Happening>,
 }
 
 impl Work {
     async fn run(self) {
-        let Work { ground, kind, unit, epoch, routes, direct, stop, answers } = self;
-        let metrics = ground.metrics.clone();
-        let listener = match unit::open(&ground, &kind, epoch, routes, &direct, &stop).await {
+        let Work { opening, answers } = self;
+        let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
+        let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
+        let listener = match opening.open().await {
             Ok(listener) => listener,
-            Err(TransportError::Occupied(_)) => {
+            Err(OpenError::Transport(TransportError::Occupied(_))) => {
                 let _over = answers.send(Happening::Occupied { unit, epoch }).await;
                 return;
             }
@@ -590,6 +635,7 @@ impl Work {
         match listener.run(&stop).await {
             Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over"),
             Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost"),
+            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed"),
             Err(dead) => ground.died(dead),
         }
         let _over = answers.send(Happening::Closed { unit, epoch }).await;

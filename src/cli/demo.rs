@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Failure, runtime};
@@ -52,8 +53,9 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     let mut agents = BTreeMap::new();
     for id in ["agent-1", "agent-2", "agent-3"] {
         let board = Board::new();
-        let parts =
-            outside::in_process(&settings, id, &broker, &group, &context, board.clone()).map_err(Failure::Config)?;
+        let (broker, group) = (Arc::new(broker.clone()), Arc::new(group.clone()));
+        let parts = outside::in_process(&settings, id, broker, group, &context, board.clone());
+        let parts = parts.map_err(Failure::Config)?;
         agents.insert(id, (Agent::start(parts), board));
     }
     until("every queue has its owner, and every agent its queues", || {

@@ -4,9 +4,9 @@
 //! memory. A grouping key falls on one of [`SLOTS`] slots for ever; which queue has the slot says a [`SlotTable`],
 //! so that the number of queues can change without touching the hash.
 
-use crate::model::{Value, json};
 use siphasher::sip::SipHasher24;
-use std::borrow::Cow;
+
+pub use crate::model::grouping_bytes;
 
 /// The number of slots; a constant of the format, never an option.
 pub const SLOTS: u16 = 1024;
@@ -31,20 +31,6 @@ pub fn slot(key: &[u8]) -> u16 {
     #[expect(clippy::cast_possible_truncation, reason = "a remainder below 1,024")]
     let slot = (stable(key) % u64::from(SLOTS)) as u16;
     slot
-}
-
-/// The bytes of a grouping key (in most pipelines a resource id, which may be any JSON): a string is its UTF-8,
-/// `null` is nothing, anything else is its compact JSON.
-pub fn grouping_bytes(key: &Value) -> Cow<'_, [u8]> {
-    match key {
-        Value::Null => Cow::Borrowed(&[]),
-        Value::Str(text) => Cow::Borrowed(text.as_bytes()),
-        other => {
-            let mut out = Vec::new();
-            json::write(other, &mut out);
-            Cow::Owned(out)
-        }
-    }
 }
 
 /// Which queue has which slot. Written down as part of a [`Spec`](super::Spec), and read back only if it is whole.
@@ -152,6 +138,7 @@ impl SlotTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::json;
     use proptest::prelude::*;
     use rstest::rstest;
 

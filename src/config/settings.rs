@@ -123,6 +123,8 @@ pub struct Cluster {
     pub packet_bytes_max: usize,
     /// Messages that the parking queue holds.
     pub parked_messages_max: usize,
+    /// `[nephoscope] state_log_bytes_max`, of one queue.
+    pub state_log_bytes_max: usize,
     /// Queues that are given up at once when the members change.
     pub max_moves: u32,
 }

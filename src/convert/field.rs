@@ -222,9 +222,9 @@ mod tests {
     #[case::skipped(r#"{"fields": "a", "plugin": "upper"}"#, None)]
     #[case::skipped(r#"{"fields": "a", "plugin": {}}"#, None)]
     #[case::fatal(r#"{"fields": "a", "plugin": null}"#, Some("TypeError"))]
-    #[case::fatal(r#"{"fields": "%", "plugin": {"name": "map"}}"#, Some("TypeError"))]
+    #[case::fatal(r#"{"fields": "%", "plugin": {"name": "map"}}"#, Some("ValueError"))]
     #[case::fatal(r#"{"fields": "a", "plugin": {"name": "map", "parameters": {"values": {}}}}"#, Some("ValueError"))]
-    #[case::fatal(r#"{"fields": "a", "plugin": {"name": "split", "parameters": {"segment": "1"}}}"#, Some("TypeError"))]
+    #[case::fatal(r#"{"fields": "a", "plugin": {"name": "map", "parameters": [1]}}"#, Some("TypeError"))]
     fn what_cannot_be_compiled(#[case] field: &str, #[case] fatal: Option<&str>) {
         let class = match Field::compile(&node(field)).unwrap_err() {
             FieldError::Definition(_) => None,
@@ -240,6 +240,14 @@ mod tests {
     #[case("true", "True")]
     fn texts(#[case] field: &str, #[case] text: &str) {
         assert_eq!(Field::compile(&node(field)).unwrap().text(), text);
+    }
+
+    #[test]
+    fn a_plugin_s_parameter_of_a_wrong_type_is_found_at_use() {
+        let field = r#"{"fields": "a", "plugin": {"name": "split", "parameters": {"segment": "1"}}}"#;
+        let field = Field::compile(&node(field)).unwrap();
+        assert_eq!(field.first(&json::read(br#"{"a": "b.c"}"#).unwrap()).unwrap_err().class, "TypeError");
+        assert_eq!(field.first(&json::read(b"{}").unwrap()), Ok(None));
     }
 
     #[test]

@@ -10,9 +10,10 @@ use crate::coordination::lease::{CALL_TIMEOUT, Terms, UNCONFIRMED};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -29,8 +30,9 @@ struct Shared {
     terms: Terms,
     began: Instant,
     state: Mutex<State>,
-    /// The revision, for those who wait for a change.
-    revision: watch::Sender<i64>,
+    /// Wakes those who wait for a change, in the order in which they came (a `watch` wakes its receivers in a random
+    /// one).
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -122,9 +124,7 @@ impl MemoryGroup {
     pub fn with_silence_limit(ttl: Duration, limit: Option<Duration>) -> Self {
         let terms = Terms { silence_limit: limit, ..Terms::new(ttl) };
         let state = Mutex::new(State { revision: 1, next_lease: 1, ..State::default() });
-        MemoryGroup {
-            shared: Arc::new(Shared { terms, began: Instant::now(), state, revision: watch::Sender::new(1) }),
-        }
+        MemoryGroup { shared: Arc::new(Shared { terms, began: Instant::now(), state, changed: Notify::new() }) }
     }
 
     /// Pauses or resumes moving, as an operator does.
@@ -173,11 +173,14 @@ impl Shared {
     /// Does something at one instant, and wakes who waits if it changed anything.
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state: MutexGuard<'_, State> = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.revision;
         state.expire(Instant::now());
         let result = act(&mut state);
-        let revision = state.revision;
+        let changed = state.revision != before;
         drop(state);
-        self.revision.send_if_modified(|seen| std::mem::replace(seen, revision) != revision);
+        if changed {
+            self.changed.notify_waiters();
+        }
         result
     }
 
@@ -200,8 +203,11 @@ impl Shared {
         DateTime::UNIX_EPOCH + self.began.elapsed()
     }
 
-    fn next_expiry(&self) -> Option<Instant> {
-        self.with(|state| if state.away_since.is_some() { None } else { state.leases.values().min().copied() })
+    fn revision_and_expiry(&self) -> (i64, Option<Instant>) {
+        self.with(|state| {
+            let expiry = if state.away_since.is_some() { None } else { state.leases.values().min().copied() };
+            (state.revision, expiry)
+        })
     }
 }
 
@@ -236,7 +242,7 @@ impl Coordinator for MemoryGroup {
             kept: kept.clone(),
         };
         tokio::spawn(keeper.run());
-        let changes = tokio::sync::Mutex::new(self.shared.revision.subscribe());
+        let seen = AtomicI64::new(self.shared.with(|state| state.revision));
         Ok(Arc::new(MemoryMembership {
             shared: self.shared.clone(),
             id,
@@ -244,7 +250,7 @@ impl Coordinator for MemoryGroup {
             joined,
             deadline,
             lost,
-            changes,
+            seen,
             _kept: kept.drop_guard(),
         }))
     }
@@ -307,8 +313,8 @@ impl Keeper {
         tokio::select! {
             biased;
             () = kept.cancelled() => return,
-            () = keep => {}
             () = super::lease::silent_too_long(deadline.subscribe(), terms.silence_limit) => {}
+            () = keep => {}
         }
         lost.cancel();
         // So that this process may join again without waiting for its own former lease.
@@ -329,7 +335,8 @@ struct MemoryMembership {
     joined: i64,
     deadline: watch::Sender<Instant>,
     lost: CancellationToken,
-    changes: tokio::sync::Mutex<watch::Receiver<i64>>,
+    /// The revision at the last change that was told.
+    seen: AtomicI64,
     _kept: DropGuard,
 }
 
@@ -355,9 +362,13 @@ impl Membership for MemoryMembership {
     }
 
     async fn changed(&self) {
-        let mut changes = self.changes.lock().await;
         loop {
-            let expiry = self.shared.next_expiry();
+            let changed = self.shared.changed.notified();
+            // Reading the next expiry drops what is due, which is a change.
+            let (revision, expiry) = self.shared.revision_and_expiry();
+            if self.seen.swap(revision, Ordering::Relaxed) != revision {
+                return;
+            }
             let expire = async {
                 match expiry {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -366,8 +377,8 @@ impl Membership for MemoryMembership {
             };
             tokio::select! {
                 biased;
-                changed = changes.changed() => if changed.is_ok() { return },
-                () = expire => {} // reading the next expiry drops what is due, which is a change
+                () = changed => {}
+                () = expire => {}
             }
         }
     }

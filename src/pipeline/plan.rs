@@ -1,6 +1,7 @@
 //! A pipeline file: sources, sinks, and the pipelines that every pair of them makes (Ceilometer reference §5.1).
 
 use super::filter::NameFilter;
+use super::transform::Transformers;
 use crate::model::{Complaint, Node, Place};
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub struct Sink {
     pub name: String,
     /// Its publishers, in order; never empty.
     pub publishers: Vec<PublisherUrl>,
+    /// What samples go through before; empty for events.
+    pub transformers: Arc<Transformers>,
 }
 
 /// A publisher as it is written.
@@ -282,7 +285,13 @@ impl Reading {
         let sinks = sinks.into_iter().zip(used).filter(|(_, used)| *used);
         Plan {
             kind: self.kind,
-            sinks: sinks.map(|(sink, _)| Sink { name: sink.name.to_owned(), publishers: sink.publishers }).collect(),
+            sinks: sinks
+                .map(|(sink, _)| Sink {
+                    name: sink.name.to_owned(),
+                    publishers: sink.publishers,
+                    transformers: Arc::default(),
+                })
+                .collect(),
             pipelines,
             warnings: std::mem::take(&mut self.warnings),
         }

@@ -188,6 +188,7 @@ impl Keeper {
         while !self.stop.is_cancelled() {
             self.turn(LinkState::Connecting { failures });
             let attempt = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 attempt = self.broker.connect() => attempt,
             };
@@ -220,6 +221,7 @@ impl Keeper {
         let over = session.over();
         self.turn(LinkState::Up(session.clone()));
         tokio::select! {
+            biased;
             () = over.cancelled() => {}
             () = self.stop.cancelled() => session.close().await,
         }
@@ -236,6 +238,7 @@ impl Keeper {
 
     async fn sleep_until(&self, until: Instant) {
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => {}
             () = tokio::time::sleep_until(until) => {}
         }

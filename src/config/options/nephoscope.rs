@@ -35,6 +35,15 @@ pub(super) const ROWS: &[Opt] = &[
         .at_most(134_217_728)
         .unit("bytes"),
     whole(OWN, "parked_messages_max", 1, "100000", "Most messages that the parking queue holds").unit("messages"),
+    whole(
+        OWN,
+        "state_log_bytes_max",
+        1_048_576,
+        "33554432",
+        "Most bytes that the state log of one pipeline queue holds",
+    )
+    .at_most(1_099_511_627_776)
+    .unit("bytes"),
     whole(OWN, "max_moves", 1, "20", "Most queues that a member gives up at once when the members change")
         .at_most(1_000_000)
         .unit("queues"),

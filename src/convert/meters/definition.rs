@@ -62,7 +62,9 @@ impl MeterDefinition {
             }
             None => None,
         };
-        let lookup = lookup.filter(|node| node.is_truthy()).map(|node| Lookup::load(node, options));
+        // An empty text is a list of one name, which no attribute has.
+        let lookup = lookup.filter(|node| node.is_truthy() || node.as_str().is_some());
+        let lookup = lookup.map(|node| Lookup::load(node, options));
         if let Some(lookup) = &lookup {
             lookup.check(entry, &attributes, complaints);
         }

@@ -1,0 +1,30 @@
+//! Spreads waits over those who wait: by who waits and for which time, so that the same run waits the same.
+
+use crate::cluster::hash;
+
+/// A factor from 0.75 to 1.25 for the `attempt`th wait of `who`.
+pub(super) fn factor(who: &str, attempt: u32) -> f64 {
+    let spread = hash::stable(format!("{who}\n{attempt}").as_bytes());
+    0.75 + 0.5 * (spread as f64 / u64::MAX as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_wait_is_never_far_off(who in ".*", attempt: u32) {
+            prop_assert!((0.75..=1.25).contains(&factor(&who, attempt)));
+        }
+    }
+
+    #[test]
+    fn members_that_fail_together_do_not_come_again_together() {
+        let factors: Vec<f64> = (0..100).map(|n| factor(&format!("member-{n}"), 1)).collect();
+        let (low, high) = (factors.iter().filter(|f| **f < 0.9).count(), factors.iter().filter(|f| **f > 1.1).count());
+        assert!(low > 10 && high > 10, "{factors:?}");
+        assert_ne!(factor("member-1", 1), factor("member-1", 2));
+    }
+}
