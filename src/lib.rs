@@ -13,10 +13,12 @@ pub mod cluster; // who owns which queue
 // Edge floor: one kind of outside each.
 pub mod config; // files: ceilometer.conf, YAML, URLs, secrets
 pub mod observe; // logs, metrics, health
+pub mod tasks; // whose a spawned task is
 pub mod transport; // RabbitMQ, and the in-process broker
 pub mod coordination; // etcd, and the in-process group
 pub mod publish; // where samples and events go
 
 // Top floor.
 pub mod agent; // the assembled machine
+pub mod simulate; // whole agents in one thread, from a seed, with faults
 pub mod cli; // commands, printing, exit codes

@@ -3,7 +3,7 @@
 //! Publishers are `test://`: what they took, in order, is on the shelf, and their failures are scripted.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use nephoscope::agent::{Agent, Outcome, outside};
+use nephoscope::agent::{Agent, Blueprint, Outcome, outside};
 use nephoscope::config;
 use nephoscope::coordination::{Coordinator, Drained, MemoryGroup, Operation};
 use nephoscope::model::{Priority, Severity, Value};
@@ -85,8 +85,12 @@ impl Lab {
     fn start(&self, id: &str) -> (Agent, Board) {
         let board = Board::new();
         let (broker, group) = (Arc::new(self.broker.clone()), Arc::new(self.group.clone()));
-        let parts = outside::in_process(&self.settings(), id, broker, group, &self.context, board.clone());
-        (Agent::start(parts.unwrap_or_else(|complaints| panic!("{complaints:?}"))), board)
+        let settings = self.settings();
+        let (blueprint, complaints) = Blueprint::build(&settings, &self.context, None);
+        let blueprint = blueprint.unwrap_or_else(|| panic!("{complaints:?}"));
+        let metrics = self.context.metrics.clone();
+        let parts = outside::in_process(&settings, id, blueprint, broker, group, metrics, board.clone());
+        (Agent::start(parts), board)
     }
 
     async fn publish(&self, body: Vec<u8>) {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
-use crate::config::{self, Settings};
-use crate::convert::{ConvertOptions, Converter, Reserved, Sources};
+use crate::config::{self, Definitions, Settings};
+use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
 use crate::model::{Complaint, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, Publisher};
@@ -32,7 +32,17 @@ impl Blueprint {
         context: &publish::Context,
         previous: Option<&Blueprint>,
     ) -> (Option<Blueprint>, Vec<Complaint>) {
-        let (read, mut complaints) = read(settings);
+        Self::build_of(settings, config::definitions::read(settings), context, previous)
+    }
+
+    /// The same of definitions that were read already.
+    pub fn build_of(
+        settings: &Settings,
+        definitions: (Definitions, Vec<Complaint>),
+        context: &publish::Context,
+        previous: Option<&Blueprint>,
+    ) -> (Option<Blueprint>, Vec<Complaint>) {
+        let (read, mut complaints) = read(settings, definitions);
         let mut publishers = Publishers::new();
         for plan in &read.plans {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
@@ -99,7 +109,7 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
 
 /// Everything there is to complain about in the files that the settings name, without building anything.
 pub fn check(settings: &Settings) -> Vec<Complaint> {
-    let (read, mut complaints) = read(settings);
+    let (read, mut complaints) = read(settings, config::definitions::read(settings));
     for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
         complaints.extend(publisher_complaint(plan.kind, &sink.name, publisher));
     }
@@ -120,9 +130,8 @@ struct Read {
     queues: Option<u16>,
 }
 
-/// Reads everything that is not publishers.
-fn read(settings: &Settings) -> (Read, Vec<Complaint>) {
-    let (definitions, mut complaints) = config::definitions::read(settings);
+/// Understands everything that is not publishers.
+fn read(settings: &Settings, (definitions, mut complaints): (Definitions, Vec<Complaint>)) -> (Read, Vec<Complaint>) {
     let mut plans = Vec::new();
     for (kind, node) in
         [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)]
@@ -184,8 +193,15 @@ fn convert_options(settings: &Settings) -> ConvertOptions {
         drop_unmatched_notifications: conversion.drop_unmatched_notifications,
         store_raw: conversion.store_raw.iter().filter_map(|name| Priority::from_name(name)).collect(),
         disable_non_metric_meters: conversion.disable_non_metric_meters,
+        polled_signatures: conversion.verify_signatures.then(|| verifier(settings)),
         repairs: conversion.repairs,
     }
+}
+
+/// Vouches for what is signed with the secret; for everything if that is empty.
+fn verifier(settings: &Settings) -> Verifier {
+    let secret = settings.publishing.telemetry_secret.clone().unwrap_or_default();
+    Verifier::new(move |message| publish::signature::verify(message, secret.reveal()))
 }
 
 /// The plans' publishers, each with its sink.

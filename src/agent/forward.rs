@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::packet::{Fence, Fragment, PacketBounds, PacketBuilder};
 use super::route::{self, Routes};
+use super::sabotage::{self, Sabotage};
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
 use crate::observe::Metrics;
@@ -23,6 +24,7 @@ pub(super) struct Forwarder {
     member: Arc<str>,
     epoch: i64,
     bounds: PacketBounds,
+    sabotage: Option<Sabotage>,
     sequences: HashMap<String, u64>,
     unconfirmed: mpsc::Sender<Sent>,
 }
@@ -43,14 +45,17 @@ pub(super) struct Sender {
     pub member: Arc<str>,
     /// The epoch of the main queue it owns.
     pub epoch: i64,
+    /// What is done wrong on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl Forwarder {
     /// A forwarder, and the confirms that [`settle_confirmed`] must be run on.
     pub(super) fn new(session: Arc<dyn Session>, sender: Sender, bounds: PacketBounds) -> (Self, mpsc::Receiver<Sent>) {
         let (unconfirmed, confirms) = mpsc::channel(UNCONFIRMED_PACKETS_MAX);
-        let Sender { group, member, epoch } = sender;
-        (Forwarder { session, group, member, epoch, bounds, sequences: HashMap::new(), unconfirmed }, confirms)
+        let Sender { group, member, epoch, sabotage } = sender;
+        let sequences = HashMap::new();
+        (Forwarder { session, group, member, epoch, bounds, sabotage, sequences, unconfirmed }, confirms)
     }
 
     /// Publishes what a batch of notifications yielded: one packet per pipeline queue, more where the bounds ask for it.
@@ -65,6 +70,10 @@ impl Forwarder {
         let mut open: BTreeMap<(usize, u16), (PacketBuilder, Vec<Receipt>)> = BTreeMap::new();
         for (sink, fragment, receipt) in yielded {
             for (queue, fragment) in route::by_queue(fragment, &layout.table) {
+                let queue = match self.sabotage {
+                    Some(Sabotage::RandomHash) => sabotage::other_queue(&self.member, queue, layout.table.queues()),
+                    _ => queue,
+                };
                 let name = || name(&self.group, &routes.sinks[sink].name, layout, queue);
                 let (packet, receipts) = match open.entry((sink, queue)) {
                     std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),

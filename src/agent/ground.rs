@@ -12,6 +12,7 @@ use super::nursery::Nursery;
 use super::packet::PacketBounds;
 use super::parking::Parking;
 use super::route::Routes;
+use super::sabotage::Sabotage;
 use super::shape::Shape;
 use super::sink::{Backoff, Dead, SinkContext};
 use super::state::{Recall, StateOptions};
@@ -56,6 +57,8 @@ pub struct AgentOptions {
     pub state: StateOptions,
     /// The time that transformers are told.
     pub clock: Clock,
+    /// What is done wrong on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// One broker with what is consumed from it.

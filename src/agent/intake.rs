@@ -5,6 +5,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ground::AgentOptions;
+use super::nursery::Nursery;
+use super::sabotage::{self, Sabotage};
 use crate::model::Receipt;
 use crate::observe::Metrics;
 use crate::transport::{Consumer, Delivery, TransportError};
@@ -34,12 +37,26 @@ pub(super) struct Intake {
     bounds: IntakeBounds,
     in_flight: TaskTracker,
     metrics: Metrics,
+    nursery: Nursery,
+    sabotage: Option<Sabotage>,
 }
 
 impl Intake {
     /// An intake from a consumer.
-    pub(super) fn new(consumer: Box<dyn Consumer>, bounds: IntakeBounds, metrics: Metrics) -> Self {
-        Intake { consumer, bounds, in_flight: TaskTracker::new(), metrics }
+    pub(super) fn new(
+        consumer: Box<dyn Consumer>,
+        options: &AgentOptions,
+        metrics: &Metrics,
+        nursery: &Nursery,
+    ) -> Self {
+        Intake {
+            consumer,
+            bounds: options.intake,
+            in_flight: TaskTracker::new(),
+            metrics: metrics.clone(),
+            nursery: nursery.clone(),
+            sabotage: options.sabotage,
+        }
     }
 
     /// Waits for a delivery and takes what else is already here.
@@ -67,6 +84,10 @@ impl Intake {
     pub(super) async fn finish(self) -> Result<(), TransportError> {
         self.in_flight.close();
         self.in_flight.wait().await;
+        if self.sabotage == Some(Sabotage::CancelHandover) {
+            self.nursery.spawn("a cancelled consumer", sabotage::cancel(self.consumer));
+            return Ok(());
+        }
         self.consumer.close().await
     }
 

@@ -31,6 +31,7 @@ mod parking;
 mod pipeline_listener;
 mod readiness;
 mod route;
+mod sabotage;
 mod shape;
 mod sink;
 mod standing;
@@ -67,6 +68,7 @@ pub use ground::{AgentOptions, BrokerPlace};
 pub use intake::IntakeBounds;
 pub use packet::PacketBounds;
 pub use route::dropped;
+pub use sabotage::Sabotage;
 pub use sink::Backoff;
 pub use state::StateOptions;
 

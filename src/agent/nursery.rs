@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
+use crate::tasks;
+
 /// Spawns tasks that end at once when the agent is killed. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Nursery {
@@ -21,7 +23,7 @@ impl Nursery {
     pub(super) fn spawn(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         *self.names().entry(name.to_owned()).or_default() += 1;
         let (nursery, name, kill) = (self.clone(), name.to_owned(), self.kill.clone());
-        tokio::spawn(async move {
+        tasks::spawn(async move {
             kill.run_until_cancelled_owned(task).await;
             let mut names = nursery.names();
             if let Some(count) = names.get_mut(&name) {

@@ -22,7 +22,6 @@ use crate::coordination::memory::MemoryGroup;
 use crate::coordination::{Coordinator, MemberRecord};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
-use crate::pipeline::transform::ChainOptions;
 use crate::publish;
 use crate::state::WindowBounds;
 use crate::transport::amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
@@ -76,19 +75,17 @@ pub fn group(settings: &Settings) -> Option<Arc<dyn Coordinator>> {
 }
 
 /// The parts of an agent among others in this process, without any server: the settings' brokers and group are
-/// replaced by in-process ones.
+/// replaced by these.
 pub fn in_process(
     settings: &Settings,
     member_id: &str,
+    blueprint: Blueprint,
     broker: Arc<dyn Broker>,
     coordinator: Arc<dyn Coordinator>,
-    context: &publish::Context,
+    metrics: Metrics,
     board: Board,
-) -> Result<Parts, Vec<Complaint>> {
-    let (blueprint, complaints) = Blueprint::build(settings, context, None);
-    let blueprint = blueprint.ok_or(complaints)?;
-    let metrics = context.metrics.clone();
-    Ok(Parts {
+) -> Parts {
+    Parts {
         group: settings.cluster.group.clone(),
         record: record(settings, member_id),
         // The same waits in every run of one member.
@@ -98,7 +95,7 @@ pub fn in_process(
         options: options(settings),
         metrics,
         board,
-    })
+    }
 }
 
 /// What publishers are told.
@@ -129,6 +126,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
             arguments: arguments.into_iter().next().map(|queue| queue.arguments).unwrap_or_default(),
         },
         shelf: publish::Shelf::default(),
+        stand_in: None,
         metrics: metrics.clone(),
     }
 }
@@ -233,9 +231,10 @@ fn options(settings: &Settings) -> AgentOptions {
                 age_ms: WindowBounds::AGE_MS,
                 ids_max: WindowBounds::IDS_MAX,
             },
-            chain: ChainOptions::default(),
+            chain: settings.transformers.clone(),
         },
         clock: Clock::Machine,
+        sabotage: None,
     }
 }
 

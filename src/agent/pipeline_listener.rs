@@ -9,6 +9,7 @@ use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::packet::{self, Fragment, Packet};
 use super::parking::Reason;
+use super::sabotage::{self, Sabotage};
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use super::transform;
 use crate::model::{Receipt, Verdict};
@@ -25,6 +26,8 @@ pub(super) struct PipelineListener {
     pub context: SinkContext,
     /// When the queue is sealed.
     pub fences: Fences,
+    /// What is done wrong on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl PipelineListener {
@@ -58,6 +61,9 @@ impl PipelineListener {
                     Some(fence) => fences.push((fence, receipt)),
                     None => parcels.extend(split(packet.fragments, receipt)),
                 }
+            }
+            if self.sabotage == Some(Sabotage::AckBeforePublish) {
+                parcels.iter_mut().for_each(|parcel: &mut Parcel| sabotage::settle_early(&mut parcel.receipt));
             }
             let Some(parcels) = transform::stateless(&self.slot, parcels, &self.context).await else {
                 return Ok(Ended::Lost);

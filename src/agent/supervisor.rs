@@ -63,10 +63,10 @@ pub(super) struct Supervisor {
     began: Instant,
     broker_up: bool,
     draining: bool,
-    /// Whether the publishers have been asked, and the group may be told that this member is ready.
-    reached: Arc<AtomicBool>,
     /// The deletion of queues that are used no more.
     clearing: Clearing,
+    /// Whether the publishers have been asked, and the group may be told that this member is ready.
+    reached: Arc<AtomicBool>,
     /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
     told_apart: Option<(u16, u16)>,
 }
@@ -120,8 +120,8 @@ impl Supervisor {
             began: Instant::now(),
             broker_up: false,
             draining: false,
-            reached: Arc::new(AtomicBool::new(false)),
             clearing: Clearing::default(),
+            reached: Arc::new(AtomicBool::new(false)),
             told_apart: None,
         };
         // Alone, nobody waits for this member to count.

@@ -161,7 +161,7 @@ impl Opening {
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let consumer = session.consume(queue, consume_options(place, options.main_prefetch, exclusive)).await?;
         let mut listener = MainListener {
-            intake: Intake::new(consumer, options.intake, ground.metrics.clone()),
+            intake: Intake::new(consumer, options, &ground.metrics, &ground.nursery),
             routes,
             way,
             parking: ground.parking.clone(),
@@ -197,15 +197,16 @@ impl Opening {
         }
         // Only now: nothing is delivered to an owner that does not know its state.
         let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
-        let intake = Intake::new(consumer, options.intake, ground.metrics.clone());
+        let intake = Intake::new(consumer, options, &ground.metrics, &ground.nursery);
         if sealed {
             let forwarder = forwarder(&ground, &now, queue, epoch).await?;
             let (sink, shape) = (Arc::clone(&slot.name), ground.shape.subscribe());
             return Ok(Listener::Straggler(Box::new(Straggler { intake, sink, routes, shape, forwarder, context })));
         }
         let fences = Fences::new(&ground, queue, generation, over);
+        let sabotage = options.sabotage;
         Ok(match kept {
-            None => Listener::Pipeline(Box::new(PipelineListener { intake, slot, context, fences })),
+            None => Listener::Pipeline(Box::new(PipelineListener { intake, slot, context, fences, sabotage })),
             Some(keeper) => {
                 let queue = queue.into();
                 let listener = StatefulListener { queue, intake, keeper, session, slot, context, fences, ground };
@@ -218,7 +219,8 @@ impl Opening {
 /// The way to the pipeline queues for what comes from a queue.
 async fn forwarder(ground: &Ground, routes: &Routes, queue: &str, epoch: i64) -> Result<Forwarder, TransportError> {
     let session = ground.prepared(ground.first_broker(), routes).await?;
-    let sender = Sender { group: Arc::clone(&ground.group), member: Arc::clone(&ground.member), epoch };
+    let (group, member) = (Arc::clone(&ground.group), Arc::clone(&ground.member));
+    let sender = Sender { group, member, epoch, sabotage: ground.options.sabotage };
     let (forwarder, confirms) = Forwarder::new(session, sender, ground.options.packet);
     let name = format!("confirms of {queue}");
     ground.nursery.spawn(&name, forward::settle_confirmed(confirms, ground.metrics.clone()));

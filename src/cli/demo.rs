@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Failure, runtime};
-use crate::agent::{Agent, assembly, outside};
+use crate::agent::{Agent, Blueprint, assembly, outside};
 use crate::config::{self, Settings};
 use crate::coordination::memory::MemoryGroup;
 use crate::model::{Dict, Priority, Value, envelope, json};
@@ -54,8 +54,10 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     for id in ["agent-1", "agent-2", "agent-3"] {
         let board = Board::new();
         let (broker, group) = (Arc::new(broker.clone()), Arc::new(group.clone()));
-        let parts = outside::in_process(&settings, id, broker, group, &context, board.clone());
-        let parts = parts.map_err(Failure::Config)?;
+        let (blueprint, complaints) = Blueprint::build(&settings, &context, None);
+        let blueprint = blueprint.ok_or(Failure::Config(complaints))?;
+        let metrics = context.metrics.clone();
+        let parts = outside::in_process(&settings, id, blueprint, broker, group, metrics, board.clone());
         agents.insert(id, (Agent::start(parts), board));
     }
     until("every queue has its owner, and every agent its queues", || {

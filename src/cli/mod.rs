@@ -8,6 +8,7 @@ mod convert;
 mod demo;
 mod notify;
 mod run;
+mod simulate;
 mod watch;
 
 use clap::{Args, Parser, Subcommand};
@@ -49,6 +50,8 @@ enum Command {
     Run(run::Arguments),
     /// Show the main job without any server: three agents, one is killed, nothing is lost
     Demo(demo::Arguments),
+    /// Play agents, messages and faults from a seed, and print what happened and whether every promise was kept
+    Simulate(simulate::Arguments),
     /// Read the whole configuration and print every complaint; touches no network
     Check(check::Arguments),
     /// Convert notifications from files and print what the pipelines would publish
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),

@@ -51,6 +51,16 @@ pub fn load(files: &[PathBuf], dirs: &[PathBuf]) -> (Option<Settings>, Vec<Compl
     (settings, complaints)
 }
 
+/// Configuration from a text that is in no file; definition files are looked for in no folder.
+pub fn load_text(name: &str, text: &str) -> (Option<Settings>, Vec<Complaint>) {
+    let mut written = Written::default();
+    let mut complaints = written.add(name, text);
+    let sources = Sources { files: Vec::new(), search: Vec::new(), written: Arc::new(written.clone()) };
+    let (settings, more) = meaning::of(&written, sources);
+    complaints.extend(more);
+    (settings, complaints)
+}
+
 /// The folders that oslo.config searches for the project `ceilometer`.
 fn standard_folders(home: Option<&Path>) -> Vec<PathBuf> {
     let mut folders = Vec::new();

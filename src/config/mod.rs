@@ -19,6 +19,6 @@ mod values;
 pub mod yaml;
 
 pub use definitions::Definitions;
-pub use load::load;
+pub use load::{load, load_text};
 pub use secret::Secret;
 pub use settings::Settings;

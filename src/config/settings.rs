@@ -7,6 +7,7 @@ use super::secret::Secret;
 use super::transport_url::TransportUrl;
 use super::values::Values;
 use crate::convert::Repairs;
+use crate::pipeline::ChainOptions;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub conversion: Conversion,
     /// Which files say where samples and events go.
     pub pipelines: Pipelines,
+    /// How transformers work.
+    pub transformers: ChainOptions,
     /// How the work is shared.
     pub cluster: Cluster,
     /// What publishers share.
@@ -77,6 +80,8 @@ pub struct Conversion {
     pub store_raw: Vec<String>,
     /// Whether meters that only count (`volume: 1`) are left out.
     pub disable_non_metric_meters: bool,
+    /// Whether only polled samples are taken that are signed with `[publisher] telemetry_secret`.
+    pub verify_signatures: bool,
     /// Which faults of the original are repaired.
     pub repairs: Repairs,
 }

@@ -4,8 +4,8 @@
 
 use super::path::{Path, PathError};
 use super::plugins::{self, Plugin};
-use super::python;
-pub use super::python::Raised;
+use crate::model::python;
+pub use crate::model::python::Raised;
 use crate::model::{Data, Node, Value};
 use std::borrow::Cow;
 
@@ -122,6 +122,25 @@ impl Field {
     /// The path as compiled (a list of paths is the union `(a)|(b)`); a constant as Python writes it.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it must be evaluated on [`Notification::flat_root`](crate::model::Notification::flat_root).
+    pub fn reads_priority(&self) -> bool {
+        match &self.getter {
+            Getter::Constant(_) => false,
+            Getter::Path(path) | Getter::Plugged { path, .. } => path.reads_priority(),
+        }
+    }
+
+    /// The same where the text may stand for itself, as a meter's name, unit or type may: a bare word that is a root
+    /// member of the older releases only is that word.
+    pub(crate) fn into_word(mut self) -> Field {
+        if let Getter::Path(path) = &mut self.getter
+            && !self.text.starts_with('$')
+        {
+            path.as_word();
+        }
+        self
     }
 
     /// Whether this is a bare dotted name that no notification has a member for, so that a meter's name, unit or type

@@ -3,7 +3,7 @@
 //! Never here: conversion to a trait's type. Parameters that the original's constructors ignore are ignored.
 
 use super::path::Matched;
-use super::python::{self, Raised};
+use crate::model::python::{self, Raised};
 use crate::model::{Data, Node, Value, time};
 use num_bigint::BigInt;
 use std::collections::HashMap;

@@ -52,8 +52,8 @@ pub(super) async fn silent_too_long(mut deadline: watch::Receiver<Instant>, limi
         let at = *deadline.borrow_and_update() + limit;
         tokio::select! {
             biased;
-            moved = deadline.changed() => if moved.is_err() { return tokio::time::sleep_until(at).await },
             () = tokio::time::sleep_until(at) => return,
+            moved = deadline.changed() => if moved.is_err() { return tokio::time::sleep_until(at).await },
         }
     }
 }

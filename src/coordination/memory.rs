@@ -7,6 +7,7 @@ use super::history::{self, Claimer, Move};
 use super::{CoordinationError, Coordinator, Drained, Epoch, MemberRecord, Membership, Operation, View, check_mark};
 use crate::cluster::Spec;
 use crate::coordination::lease::{CALL_TIMEOUT, Terms, UNCONFIRMED};
+use crate::tasks;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,7 +125,8 @@ impl MemoryGroup {
     pub fn with_silence_limit(ttl: Duration, limit: Option<Duration>) -> Self {
         let terms = Terms { silence_limit: limit, ..Terms::new(ttl) };
         let state = Mutex::new(State { revision: 1, next_lease: 1, ..State::default() });
-        MemoryGroup { shared: Arc::new(Shared { terms, began: Instant::now(), state, changed: Notify::new() }) }
+        let shared = Shared { terms, began: Instant::now(), state, changed: Notify::new() };
+        MemoryGroup { shared: Arc::new(shared) }
     }
 
     /// Pauses or resumes moving, as an operator does.
@@ -146,6 +148,15 @@ impl MemoryGroup {
         self.shared.with(|state| {
             if let Some((_, lease)) = state.members.get(member) {
                 state.cut.insert(*lease);
+            }
+        });
+    }
+
+    /// The member reaches the backend again.
+    pub fn mend(&self, member: &str) {
+        self.shared.with(|state| {
+            if let Some((_, lease)) = state.members.get(member) {
+                state.cut.remove(lease);
             }
         });
     }
@@ -241,7 +252,7 @@ impl Coordinator for MemoryGroup {
             lost: lost.clone(),
             kept: kept.clone(),
         };
-        tokio::spawn(keeper.run());
+        tasks::spawn(keeper.run());
         let seen = AtomicI64::new(self.shared.with(|state| state.revision));
         Ok(Arc::new(MemoryMembership {
             shared: self.shared.clone(),

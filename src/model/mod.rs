@@ -10,6 +10,7 @@ pub mod grouping;
 pub mod json;
 pub mod notification;
 pub mod number;
+pub mod python;
 pub mod receipt;
 pub mod sample;
 pub mod time;

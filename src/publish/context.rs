@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Shelf;
+use super::{Publisher, Shelf};
 use crate::observe::Metrics;
 use crate::transport::{Argument, Broker};
 
@@ -33,6 +33,8 @@ pub struct Context {
     pub amqp: Amqp,
     /// Where `test://` puts what it takes.
     pub shelf: Shelf,
+    /// Takes what every `test://` publisher would take; for the simulator.
+    pub stand_in: Option<Arc<dyn Publisher>>,
     /// Where publishers count what they lose by their own policy.
     pub metrics: Metrics,
 }
@@ -62,6 +64,7 @@ impl Default for Context {
             connect: Arc::new(|_| Err("no message broker is available here".to_owned())),
             amqp: Amqp::default(),
             shelf: Shelf::default(),
+            stand_in: None,
             metrics: Metrics::default(),
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Broker, Session, TransportError};
 use crate::observe::Metrics;
+use crate::tasks;
 
 /// A session that ends sooner than this counts as a failed attempt: a broker that takes us and throws us out again must
 /// not be asked a hundred times a second.
@@ -115,7 +116,7 @@ impl Link {
     pub fn start(broker: Arc<dyn Broker>, backoff: Backoff, metrics: Metrics) -> Link {
         let (states, state) = watch::channel(LinkState::Connecting { failures: 0 });
         let link = Link { state, stop: CancellationToken::new(), broker: broker.name().into() };
-        tokio::spawn(Keeper { broker, backoff, metrics, states, stop: link.stop.clone() }.keep());
+        tasks::spawn(Keeper { broker, backoff, metrics, states, stop: link.stop.clone() }.keep());
         link
     }
 

@@ -79,6 +79,9 @@ pub trait Consumer: Send + 'static {
     /// Closes the *channel* and waits for the broker's answer: everything unsettled is then back in its queue, in
     /// order. (`basic.cancel` would let a successor start on later messages first.)
     async fn close(self: Box<Self>) -> Result<(), TransportError>;
+    /// `basic.cancel`: no further delivery, and what is unsettled stays with the channel. Never of use, for the reason
+    /// said at [`close`](Consumer::close); the simulator shows that it is noticed. Elsewhere it does nothing.
+    async fn cancel(&mut self) {}
 }
 
 /// Where to begin in a stream.

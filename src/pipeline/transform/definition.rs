@@ -1,62 +1,107 @@
 //! What the transformers of a sink are.
 
-use std::time::Duration;
+use super::aggregator::Aggregating;
+use super::arithmetic::Formula;
+use super::change::Delta;
+use super::scaling::Scaling;
+use crate::model::{Place, Value, json};
+use sha2::{Digest as _, Sha256};
 
-/// The transformers of one sink in their order, read from `pipeline.yaml`. Never changes.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// The transformers of one sink in their order, read from `pipeline.yaml`. Never changes. Two are equal if their
+/// digests are: if the same is written, wherever it stands.
+#[derive(Debug, Clone, Default)]
 pub struct Transformers {
-    digest: String,
-    count: usize,
-    stateful: bool,
+    pub(super) all: Vec<Transformer>,
+}
+
+/// One transformer.
+#[derive(Debug, Clone)]
+pub(super) struct Transformer {
+    pub(super) name: &'static str,
+    pub(super) place: Place,
+    pub(super) digest: String,
+    pub(super) told: Told,
+}
+
+/// What a transformer is told by its parameters.
+#[derive(Debug, Clone)]
+pub(super) enum Told {
+    /// Only samples of this unit, if there is one.
+    UnitConversion {
+        unit: Option<Value>,
+        scaling: Scaling,
+    },
+    RateOfChange(Scaling),
+    Delta(Delta),
+    /// How many samples are waited for; below 1 none is held.
+    Accumulator {
+        size: f64,
+    },
+    Aggregator(Aggregating),
+    /// Nothing if the expression names no meter: samples are swallowed.
+    Arithmetic(Option<Formula>),
+}
+
+impl Told {
+    fn is_stateful(&self) -> bool {
+        match self {
+            Told::UnitConversion { .. } | Told::Arithmetic(None) => false,
+            // Until two are wanted, every flush empties it.
+            Told::Accumulator { size } => *size > 1.0,
+            Told::RateOfChange(_) | Told::Delta(_) | Told::Aggregator(_) | Told::Arithmetic(Some(_)) => true,
+        }
+    }
+}
+
+impl PartialEq for Transformers {
+    fn eq(&self, other: &Transformers) -> bool {
+        self.digest() == other.digest()
+    }
 }
 
 impl Transformers {
     /// Whether there are none: samples pass as they are.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.all.is_empty()
     }
 
     /// Whether one of them keeps anything from one scope to the next.
     pub fn is_stateful(&self) -> bool {
-        self.stateful
+        self.all.iter().any(|transformer| transformer.told.is_stateful())
     }
 
     /// The same hex digits for the same definition, in every process and build.
     pub fn digest(&self) -> String {
-        self.digest.clone()
+        let all: Vec<&str> = self.all.iter().map(|transformer| transformer.digest.as_str()).collect();
+        hex(all.join(" ").as_bytes())
+    }
+
+    /// Where the first one is written.
+    pub fn place(&self) -> Option<&Place> {
+        self.all.first().map(|transformer| &transformer.place)
     }
 }
 
-/// What the operator can choose about chains, beside their definition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChainOptions {
-    /// `[DEFAULT] sample_source`: the `source` of samples made here.
-    pub sample_source: String,
-    /// After how long without a new sample the memory of a resource is forgotten; `None` is never, as in the original.
-    pub state_ttl: Option<Duration>,
-    /// The most cells that one chain keeps.
-    pub state_cells_max: usize,
-    /// Departures from the original; all off by default.
-    pub repairs: TransformerRepairs,
+/// The digest of a transformer as it is written; the order of its keys does not count.
+pub(super) fn digest(name: &str, parameters: &Value) -> String {
+    let mut text = Vec::new();
+    json::write(&Value::List(vec![Value::from(name), sorted(parameters)]), &mut text);
+    hex(&text)
 }
 
-impl Default for ChainOptions {
-    fn default() -> Self {
-        ChainOptions {
-            sample_source: "openstack".to_owned(),
-            state_ttl: None,
-            state_cells_max: 1_000_000,
-            repairs: TransformerRepairs::default(),
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Dict(dict) => {
+            let mut pairs: Vec<(&str, &Value)> = dict.iter().collect();
+            pairs.sort_by_key(|(key, _)| *key);
+            Value::Dict(pairs.into_iter().map(|(key, value)| (key, sorted(value))).collect())
         }
+        Value::List(list) => Value::List(list.iter().map(sorted).collect()),
+        other => other.clone(),
     }
 }
 
-/// Known faults of the original's transformers that change what is produced when repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TransformerRepairs {
-    /// An aggregator of gauges with a new name publishes their mean. The original fails at every flush, for ever.
-    pub renamed_gauge_aggregates: bool,
-    /// What arithmetic makes has the newest timestamp of its own samples. In the original it has that of the last
-    /// sample that came by, whatever its meter and resource.
-    pub arithmetic_timestamps: bool,
+/// The first 16 hex digits of SHA-256: definitions are few, and nobody forges them.
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

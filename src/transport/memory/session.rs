@@ -221,4 +221,10 @@ impl Consumer for MemoryConsumer {
     async fn close(self: Box<Self>) -> Result<(), TransportError> {
         Ok(())
     }
+
+    async fn cancel(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.state().cancel_consumer(self.id);
+        }
+    }
 }

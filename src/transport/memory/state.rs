@@ -448,6 +448,15 @@ impl State {
         }
     }
 
+    /// A consumer gets nothing more and keeps what it has.
+    pub(super) fn cancel_consumer(&mut self, consumer: u64) {
+        let Some(queue) = self.consumers.get(&consumer).map(|entry| entry.queue.clone()) else { return };
+        if let Some(entry) = self.queues.get_mut(&queue) {
+            entry.consumers.retain(|other| *other != consumer);
+        }
+        self.after_consumer_left(&queue);
+    }
+
     fn detach(&mut self, id: u64) -> Option<String> {
         let consumer = self.consumers.remove(&id)?;
         consumer.wake.notify_one();

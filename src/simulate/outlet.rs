@@ -1,0 +1,106 @@
+//! The destination: a publisher that takes its time, is away now and then, and refuses what it must.
+
+use async_trait::async_trait;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::witness::{EVENTS, SAMPLES, Witness, id_text};
+use crate::publish::{Batch, PublishError, Publisher};
+
+/// How the destination does, for all agents.
+#[derive(Clone, Default)]
+pub(super) struct Weather(Arc<Mutex<Condition>>);
+
+#[derive(Clone, Copy, Default)]
+struct Condition {
+    away: bool,
+    forgetful: bool,
+    extra: Duration,
+}
+
+impl Weather {
+    /// It answers 503 to everything; `forgetful`: having taken it all the same.
+    pub(super) fn set_away(&self, away: bool, forgetful: bool) {
+        let mut condition = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (condition.away, condition.forgetful) = (away, forgetful);
+    }
+
+    /// Every answer takes so much longer.
+    pub(super) fn slow_down(&self, extra: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extra = extra;
+    }
+
+    fn now(&self) -> Condition {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The destination as one agent reaches it.
+pub(super) struct Outlet {
+    agent: Arc<str>,
+    weather: Weather,
+    witness: Witness,
+    rng: Mutex<StdRng>,
+}
+
+impl Outlet {
+    /// An outlet of an agent.
+    pub(super) fn new(agent: Arc<str>, weather: Weather, witness: Witness, seed: u64) -> Self {
+        Outlet { agent, weather, witness, rng: Mutex::new(StdRng::seed_from_u64(seed)) }
+    }
+
+    /// One way.
+    fn leg(&self, extra: Duration) -> Duration {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let micros = if rng.random_bool(0.9) { rng.random_range(200..3_000) } else { rng.random_range(3_000..60_000) };
+        Duration::from_micros(micros) + extra
+    }
+
+    /// Positions of what is refused, and the batch without it.
+    fn sort_out(&self, batch: &Batch) -> (Vec<usize>, Batch) {
+        let mut which = Vec::new();
+        let mut position = 0;
+        let mut take = |refused: bool| {
+            if refused {
+                which.push(position);
+            }
+            position += 1;
+            !refused
+        };
+        let taken = match batch {
+            Batch::Samples(samples) => Batch::Samples(
+                samples.iter().filter(|sample| take(self.witness.refuses(SAMPLES, &sample.id))).cloned().collect(),
+            ),
+            Batch::Events(events) => Batch::Events(
+                events
+                    .iter()
+                    .filter(|event| take(self.witness.refuses(EVENTS, &id_text(&event.message_id))))
+                    .cloned()
+                    .collect(),
+            ),
+        };
+        (which, taken)
+    }
+}
+
+#[async_trait]
+impl Publisher for Outlet {
+    async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
+        tokio::time::sleep(self.leg(self.weather.now().extra)).await;
+        let condition = self.weather.now();
+        let (which, taken) = self.sort_out(batch);
+        if (!condition.away || condition.forgetful) && !taken.is_empty() {
+            self.witness.published(&self.agent, &taken);
+        }
+        tokio::time::sleep(self.leg(Duration::ZERO)).await;
+        if condition.away {
+            if condition.forgetful {
+                self.witness.fault();
+            }
+            return Err(PublishError::retry("503"));
+        }
+        if which.is_empty() { Ok(()) } else { Err(PublishError::Refuse { which, cause: "400".to_owned() }) }
+    }
+}

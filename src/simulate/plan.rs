@@ -1,0 +1,264 @@
+//! From a seed to a world: how many agents, what is sent to them, and what goes wrong when.
+//!
+//! Everything that is chosen is chosen here and in the order of this file, so that a seed means one world.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+
+use super::network::Stall;
+
+/// One world.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// How many agents there are at most.
+    pub(super) agents: usize,
+    /// Whether they share the work; alone there is one.
+    pub(super) partitioned: bool,
+    /// Whether there is an event pipeline too.
+    pub(super) events: bool,
+    /// Pipeline queues per sink.
+    pub(super) queues: u16,
+    /// Whether polled samples come too, on a main queue of their own.
+    pub(super) polled: bool,
+    /// The lease, in seconds.
+    pub(super) lease_ttl: Duration,
+    /// The period of the full read of the group, in seconds.
+    pub(super) view_period: Duration,
+    /// Unacknowledged notifications per main queue.
+    pub(super) main_prefetch: u16,
+    /// Unacknowledged packets per pipeline queue.
+    pub(super) pipeline_prefetch: u16,
+    /// Notifications in a packet.
+    pub(super) packet_notifications: usize,
+    /// Taken from a queue at once.
+    pub(super) taken_at_once: usize,
+    /// Hand-overs at once.
+    pub(super) moves_at_once: usize,
+    /// Whether only drains, joins and slow neighbours happen: then nothing may come out twice.
+    pub(super) calm: bool,
+    /// What is sent, in order.
+    pub(super) messages: Vec<(Duration, Message)>,
+    /// What happens, in order.
+    pub(super) happenings: Vec<(Duration, Happening)>,
+}
+
+/// One message of a sender.
+#[derive(Debug, Clone)]
+pub(super) enum Message {
+    /// A notification of one resource, with the next value of its counter.
+    Info { resource: usize },
+    /// A polling agent's notification: the next values of several resources of its own.
+    Polled { resources: Vec<usize> },
+    /// What nobody can read.
+    Poison(Vec<u8>),
+}
+
+/// What happens to the world. Agents go by their number.
+#[derive(Debug, Clone)]
+pub(super) enum Happening {
+    /// An agent is started.
+    Start(usize),
+    /// It is killed after so many more polls of its tasks, and started again after a while.
+    Kill { agent: usize, polls: u64, back: Duration },
+    /// It is told to stop in order, and started again after a while.
+    Drain { agent: usize, back: Duration },
+    /// It stands still; the broker drops it meanwhile, if it is so long.
+    Freeze { agent: usize, lasts: Duration, dropped: Option<Duration> },
+    /// Its connection to the broker is reset.
+    Reset(usize),
+    /// It is cut from the broker.
+    CutBroker { agent: usize, stall: Stall, lasts: Duration },
+    /// It is cut from the group.
+    CutGroup { agent: usize, lost: Stall, lasts: Duration },
+    /// Its watch of the group hears nothing.
+    Deafen { agent: usize, lasts: Duration },
+    /// Its way to the broker is slow.
+    Slow { agent: usize, extra: Duration, lasts: Duration },
+    /// The broker is stopped and started again.
+    BrokerRestart { lasts: Duration },
+    /// The group is away and comes back.
+    GroupAway { lasts: Duration },
+    /// The destination is away; `forgetful`: it takes what it says it does not take.
+    PublishersAway { forgetful: bool, lasts: Duration },
+    /// The destination is slow.
+    PublishersSlow { extra: Duration, lasts: Duration },
+    /// An operator pauses moving.
+    Pause { lasts: Duration },
+    /// What lasted is over: the second half of one of the above, made by it.
+    Over(Over),
+}
+
+/// The end of something that lasted.
+#[derive(Debug, Clone)]
+pub(super) enum Over {
+    /// Of a freeze.
+    Freeze(usize),
+    /// The broker drops a frozen agent.
+    Dropped(usize),
+    /// Of a cut, or of slowness, on the way to the broker.
+    Broker(usize),
+    /// Of a cut from the group, or of a deaf watch.
+    Group(usize),
+    /// The broker is back.
+    BrokerBack,
+    /// The group is back.
+    GroupBack,
+    /// The destination is well again.
+    Publishers,
+    /// Of the pause.
+    Pause,
+}
+
+/// Never to be read as a notification.
+const POISON: [&str; 5] = [
+    "not json",
+    "[]",
+    r#"{"oslo.version":"9.9","oslo.message":"{}"}"#,
+    r#"{"oslo.version":"2.0","oslo.message":"["}"#,
+    r#"{"message_id":"x","event_type":"e","priority":"BOGUS","payload":{}}"#,
+];
+
+impl Plan {
+    /// The world of a seed.
+    pub(super) fn of(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let agents = [1, 2, 2, 2, 3, 3, 3, 3, 4, 5][rng.random_range(0..10)];
+        let partitioned = agents > 1 || rng.random_bool(0.5);
+        let seconds = |rng: &mut StdRng, range: std::ops::Range<u64>| Duration::from_secs(rng.random_range(range));
+        let mut plan = Plan {
+            agents,
+            partitioned,
+            events: rng.random_bool(0.25),
+            queues: [1, 2, 2, 3, 3, 4, 4, 5, 8, 16][rng.random_range(0..10)],
+            polled: rng.random_bool(0.4),
+            lease_ttl: seconds(&mut rng, 2..11),
+            view_period: seconds(&mut rng, 1..11),
+            main_prefetch: rng.random_range(2..40),
+            pipeline_prefetch: rng.random_range(1..12),
+            packet_notifications: rng.random_range(1..12),
+            taken_at_once: rng.random_range(1..30),
+            moves_at_once: rng.random_range(1..4),
+            calm: rng.random_bool(0.25),
+            messages: Vec::new(),
+            happenings: Vec::new(),
+        };
+        let lasts = Duration::from_millis(rng.random_range(2_000..20_000));
+        plan.plan_messages(&mut rng, lasts);
+        plan.plan_happenings(&mut rng, lasts);
+        plan
+    }
+
+    fn plan_messages(&mut self, rng: &mut StdRng, lasts: Duration) {
+        let (count, resources) = (rng.random_range(30..400), rng.random_range(1..10));
+        // Evenly spread, or all at once now and then.
+        let bursts: Vec<f64> = (0..rng.random_range(0..5)).map(|_| rng.random()).collect();
+        let has_poison = rng.random_bool(0.3);
+        for n in 0..count {
+            let at = match bursts.len() {
+                0 => rng.random::<f64>(),
+                some => bursts[rng.random_range(0..some)] + 0.02 * rng.random::<f64>(),
+            };
+            let message = if has_poison && rng.random_bool(0.05) {
+                let kind = POISON[rng.random_range(0..POISON.len())];
+                Message::Poison(format!("{kind}{}", " ".repeat(n)).into_bytes())
+            } else if self.polled && rng.random_bool(0.3) {
+                let first = rng.random_range(0..resources);
+                let few = rng.random_range(1..4);
+                Message::Polled { resources: (first..resources).take(few).collect() }
+            } else {
+                Message::Info { resource: rng.random_range(0..resources) }
+            };
+            self.messages.push((lasts.mul_f64(at), message));
+        }
+        self.messages.sort_by_key(|(at, _)| *at);
+    }
+
+    fn plan_happenings(&mut self, rng: &mut StdRng, lasts: Duration) {
+        for agent in 0..self.agents {
+            let at = if agent == 0 || rng.random_bool(0.6) { 0.0 } else { rng.random::<f64>() };
+            self.happenings.push((lasts.mul_f64(at), Happening::Start(agent)));
+        }
+        // Some while after the last message, so that faults also strike what is left of the work.
+        for _ in 0..rng.random_range(0..7) {
+            let at = lasts.mul_f64(1.2 * rng.random::<f64>());
+            let happening = if self.calm { self.something_calm(rng) } else { self.something(rng) };
+            self.happenings.push((at, happening));
+        }
+        self.happenings.sort_by_key(|(at, _)| *at);
+    }
+
+    fn something(&self, rng: &mut StdRng) -> Happening {
+        let agent = rng.random_range(0..self.agents);
+        let lasts = Duration::from_millis(rng.random_range(100..15_000));
+        match rng.random_range(0..100) {
+            0..22 => {
+                let polls = if rng.random_bool(0.5) { rng.random_range(0..40) } else { rng.random_range(0..400) };
+                Happening::Kill { agent, polls, back: lasts }
+            }
+            22..34 => {
+                let dropped = rng.random_bool(0.6).then(|| lasts.mul_f64(rng.random::<f64>()));
+                Happening::Freeze { agent, lasts: lasts * 2, dropped }
+            }
+            34..42 => Happening::Reset(agent),
+            42..54 => Happening::CutBroker { agent, stall: some_stall(rng), lasts },
+            54..66 => Happening::CutGroup { agent, lost: some_stall(rng), lasts },
+            66..73 => Happening::BrokerRestart { lasts: lasts / 3 },
+            73..78 => Happening::GroupAway { lasts },
+            78..82 => Happening::PublishersAway { forgetful: true, lasts: lasts / 3 },
+            _ => self.something_calm(rng),
+        }
+    }
+
+    /// Nothing of this may make anything come out twice.
+    fn something_calm(&self, rng: &mut StdRng) -> Happening {
+        let agent = rng.random_range(0..self.agents);
+        let lasts = Duration::from_millis(rng.random_range(100..12_000));
+        match rng.random_range(0..100) {
+            0..50 => Happening::Drain { agent, back: lasts },
+            50..62 => Happening::Deafen { agent, lasts },
+            62..72 => Happening::Slow { agent, extra: Duration::from_millis(rng.random_range(1..200)), lasts },
+            72..82 => Happening::PublishersAway { forgetful: false, lasts: lasts / 3 },
+            82..92 => Happening::PublishersSlow { extra: Duration::from_millis(rng.random_range(10..1_000)), lasts },
+            _ => Happening::Pause { lasts },
+        }
+    }
+
+    /// How many records may come out again after one fault: what could be on its way in every unit.
+    pub(super) fn repeats_per_fault(&self) -> usize {
+        let sinks = 1 + usize::from(self.events);
+        let main = usize::from(self.main_prefetch) * (1 + usize::from(self.polled)) * 3;
+        let pipeline = usize::from(self.pipeline_prefetch) * self.packet_notifications * 3;
+        main + if self.partitioned { pipeline * sinks * usize::from(self.queues) } else { 0 }
+    }
+}
+
+/// Which way is cut: the one, the other, both.
+fn some_stall(rng: &mut StdRng) -> Stall {
+    match rng.random_range(0..3) {
+        0 => Stall { up: true, down: false },
+        1 => Stall { up: false, down: true },
+        _ => Stall { up: true, down: true },
+    }
+}
+
+/// A poison body of each kind, with or without spaces at its end, stays what it is.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::envelope;
+
+    #[test]
+    fn poison_cannot_be_read() {
+        for poison in POISON {
+            assert!(envelope::open(format!("{poison}   ").as_bytes()).is_err(), "{poison}");
+        }
+    }
+
+    #[test]
+    fn a_seed_means_one_world() {
+        for seed in 0..50 {
+            assert_eq!(format!("{:?}", Plan::of(seed)), format!("{:?}", Plan::of(seed)));
+        }
+    }
+}

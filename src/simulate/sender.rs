@@ -1,0 +1,154 @@
+//! The services of the cloud: they send notifications, each once it was confirmed that the one before was taken, and
+//! tell the witness what must come of them.
+
+use chrono::{DateTime, Duration as Span, Utc};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+use super::plan::Message;
+use super::witness::{EVENTS, SAMPLES, Witness, id_text};
+use crate::convert::Converter;
+use crate::model::{Priority, Value, envelope};
+use crate::transport::topology::{self, NotifyTarget, OsloQueues};
+use crate::transport::{Broker, MemoryBroker, Outgoing, Session, TransportError};
+
+/// The exchange that notifications are sent to.
+pub(super) const EXCHANGE: &str = "simulated";
+/// Before the first notification of a world.
+const BEGINNING: DateTime<Utc> = DateTime::from_timestamp(1_772_323_200, 0).unwrap();
+/// Before a message that was not confirmed is sent again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// All services of one world.
+pub(super) struct Sender {
+    broker: MemoryBroker,
+    session: Option<Arc<dyn Session>>,
+    converter: Converter,
+    witness: Witness,
+    rng: StdRng,
+    began: Instant,
+    events: bool,
+    /// How likely the destination refuses a record.
+    refused: f64,
+    sent: u32,
+    counters: BTreeMap<String, i64>,
+}
+
+impl Sender {
+    /// Services that have not sent anything.
+    pub(super) fn new(broker: MemoryBroker, converter: Converter, witness: Witness, seed: u64, events: bool) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let refused = if rng.random_bool(0.25) { 0.04 } else { 0.0 };
+        let (began, counters) = (Instant::now(), BTreeMap::new());
+        Sender { broker, session: None, converter, witness, rng, began, events, refused, sent: 0, counters }
+    }
+
+    /// Sends all, each at its time.
+    pub(super) async fn send_all(mut self, messages: Vec<(Duration, Message)>) {
+        for (at, message) in messages {
+            tokio::time::sleep_until(self.began + at).await;
+            let (priority, body) = self.write(&message);
+            self.promise(&message, &body);
+            while self.send(priority, &body).await.is_err() {
+                self.session = None;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn send(&mut self, priority: Priority, body: &[u8]) -> Result<(), TransportError> {
+        let NotifyTarget { exchange, routing_key, topology } =
+            topology::notify_target(EXCHANGE, "notifications", priority, &durable());
+        let session = match &self.session {
+            Some(session) => Arc::clone(session),
+            None => {
+                let session = self.broker.connect().await?;
+                session.declare(&topology).await?;
+                self.session = Some(Arc::clone(&session));
+                session
+            }
+        };
+        if priority == Priority::Sample {
+            session.declare(&topology).await?;
+        }
+        let body = body.to_vec().into();
+        let headers = BTreeMap::new();
+        let message = Outgoing { exchange, routing_key, body, content_type: "application/json", headers };
+        session.publish(message).await?.wait().await
+    }
+
+    fn write(&mut self, message: &Message) -> (Priority, Vec<u8>) {
+        self.sent += 1;
+        let n = self.sent;
+        let at = BEGINNING + Span::milliseconds(i64::try_from(self.began.elapsed().as_millis()).unwrap_or(0));
+        match message {
+            Message::Poison(body) => (Priority::Info, body.clone()),
+            Message::Info { resource } => {
+                let id = format!("r-{resource}");
+                let volume = self.count(&id);
+                let time = at.format("%Y-%m-%d %H:%M:%S%.6f");
+                let body = format!(
+                    r#"{{"message_id":"m-{n}","publisher_id":"volume.host","event_type":"volume.usage","priority":"INFO","timestamp":"{time}","payload":{{"id":"{id}","size":{volume},"tenant_id":"t","user_id":"u"}}}}"#
+                );
+                (Priority::Info, body.into_bytes())
+            }
+            Message::Polled { resources } => {
+                let time = at.format("%Y-%m-%dT%H:%M:%S%.6f");
+                let samples: Vec<String> = resources
+                    .iter()
+                    .map(|resource| {
+                        let id = format!("p-{resource}");
+                        let volume = self.count(&id);
+                        format!(
+                            r#"{{"source":"openstack","counter_name":"polled","counter_type":"cumulative","counter_unit":"B","counter_volume":{volume},"user_id":"u","user_name":null,"project_id":"t","project_name":null,"resource_id":"{id}","timestamp":"{time}","resource_metadata":{{}},"message_id":"s-{n}-{id}","monotonic_time":null}}"#
+                        )
+                    })
+                    .collect();
+                let body = format!(
+                    r#"{{"message_id":"m-{n}","publisher_id":"polling","event_type":"telemetry.polling","priority":"SAMPLE","timestamp":"{time}","payload":{{"samples":[{}]}}}}"#,
+                    samples.join(",")
+                );
+                (Priority::Sample, body.into_bytes())
+            }
+        }
+    }
+
+    /// The next value of a resource's counter: it rises by known amounts.
+    fn count(&mut self, resource: &str) -> i64 {
+        let by = self.rng.random_range(1..50);
+        let counter = self.counters.entry(resource.to_owned()).or_default();
+        *counter += by;
+        *counter
+    }
+
+    /// What one converter alone makes of it must come out, or be refused.
+    fn promise(&mut self, message: &Message, body: &[u8]) {
+        let Ok(notification) = envelope::open(body) else { return self.witness.expect_parked(body) };
+        let converted = self.converter.convert(&notification);
+        let mut promise = |kind, id: &str, resource: &str, counter| {
+            self.witness.expect(kind, id, resource, counter);
+            if self.refused > 0.0 && self.rng.random_bool(self.refused) {
+                self.witness.expect_refused(kind, id);
+            }
+        };
+        for sample in &converted.samples {
+            let counter = if let Value::Int(volume) = sample.volume { volume } else { i64::MIN };
+            promise(SAMPLES, &sample.id, &id_text(&sample.resource_id), counter);
+        }
+        if let (true, Message::Info { resource }) = (self.events, message) {
+            let counter = self.counters.get(&format!("r-{resource}")).copied().unwrap_or_default();
+            for event in &converted.events {
+                promise(EVENTS, &id_text(&event.message_id), &format!("r-{resource}"), counter);
+            }
+        }
+    }
+}
+
+/// Main queues survive a restart of the broker; what does not is the broker's to lose.
+pub(super) fn durable() -> OsloQueues {
+    OsloQueues { durable: true, ..OsloQueues::default() }
+}

@@ -1,0 +1,339 @@
+//! The witness: notes what was promised and what came of it, and says which promise was broken.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+use super::trace::Trace;
+use crate::agent::packet;
+use crate::model::{Dict, Sample, Value, json};
+use crate::publish::Batch;
+use crate::transport::Outgoing;
+
+/// What must hold in every run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// What was confirmed to a sender is published at least once, or parked.
+    NothingLost,
+    /// After dropping repeats, the records of a resource come out in the order in which they were sent.
+    Order,
+    /// What is published was sent, and a repeat is the same record under the same id.
+    NothingInvented,
+    /// Repeats only after something was killed or cut, and no more of them than were on their way.
+    Repeats,
+    /// A unit is given up after its channel is closed, never before; its epoch rises with every owner.
+    Handover,
+    /// All packets with records of a resource go to one pipeline queue.
+    OneQueue,
+    /// The parking queue has what nobody could use, and nothing else.
+    Parking,
+    /// When the faults are over, everything is owned, consumed and settled within bounded time.
+    Rest,
+    /// An agent ends only when it is told to, and then within its time.
+    Life,
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// How.
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}: {}", self.invariant, self.what)
+    }
+}
+
+/// How a run went, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Records that had to come out.
+    pub records: usize,
+    /// Records that came out again.
+    pub repeats: usize,
+    /// Messages parked.
+    pub parked: usize,
+    /// Faults that can cause repeats.
+    pub faults: usize,
+}
+
+/// Violations kept; the first ones tell the story.
+const VIOLATIONS_MAX: usize = 20;
+
+/// Samples or events, as which a record is published.
+pub(super) const SAMPLES: &str = "sample";
+/// The other.
+pub(super) const EVENTS: &str = "event";
+
+/// The witness. A clone is the same one.
+#[derive(Clone)]
+pub(super) struct Witness {
+    trace: Trace,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// A record: what it is and its id.
+type Id = (&'static str, String);
+
+#[derive(Default)]
+struct Notes {
+    expected: BTreeMap<Id, Expected>,
+    published: BTreeMap<Id, usize>,
+    last: BTreeMap<(&'static str, String), i64>,
+    /// Bodies that nobody can read, and how often each was parked.
+    poison: BTreeMap<Vec<u8>, usize>,
+    refused: BTreeMap<Id, usize>,
+    queue_of: BTreeMap<(String, String), String>,
+    epochs: BTreeMap<String, i64>,
+    /// Who consumes what, and whether it still knows of it.
+    consumers: BTreeMap<(String, String), CancellationToken>,
+    tally: Tally,
+    violations: Vec<Violation>,
+}
+
+#[derive(Clone, PartialEq)]
+struct Expected {
+    resource: String,
+    counter: i64,
+}
+
+impl Witness {
+    /// A witness that has seen nothing.
+    pub(super) fn new(trace: Trace) -> Self {
+        Witness { trace, notes: Arc::default() }
+    }
+
+    /// A sender was promised that this record comes out.
+    pub(super) fn expect(&self, kind: &'static str, id: &str, resource: &str, counter: i64) {
+        let mut notes = self.notes();
+        notes.tally.records += 1;
+        notes.expected.insert((kind, id.to_owned()), Expected { resource: resource.to_owned(), counter });
+    }
+
+    /// A sender was promised that this body is parked.
+    pub(super) fn expect_parked(&self, body: &[u8]) {
+        self.notes().poison.insert(body.to_vec(), 0);
+    }
+
+    /// The destination never takes this record.
+    pub(super) fn expect_refused(&self, kind: &'static str, id: &str) {
+        self.notes().refused.insert((kind, id.to_owned()), 0);
+    }
+
+    /// Whether the destination takes this record.
+    pub(super) fn refuses(&self, kind: &'static str, id: &str) -> bool {
+        self.notes().refused.contains_key(&(kind, id.to_owned()))
+    }
+
+    /// Something happens after which up to so many records may come out again.
+    pub(super) fn fault(&self) {
+        self.notes().tally.faults += 1;
+    }
+
+    /// How often.
+    pub(super) fn faults(&self) -> usize {
+        self.notes().tally.faults
+    }
+
+    /// A destination took a batch.
+    pub(super) fn published(&self, agent: &str, batch: &Batch) {
+        let records: Vec<(Id, String, Option<i64>)> = match batch {
+            Batch::Samples(samples) => samples.iter().map(read_sample).collect(),
+            Batch::Events(events) => {
+                events.iter().map(|event| ((EVENTS, id_text(&event.message_id)), String::new(), None)).collect()
+            }
+        };
+        let mut notes = self.notes();
+        let mut spoken = Vec::new();
+        for (id, resource, counter) in records {
+            let Some(expected) = notes.expected.get(&id).cloned() else {
+                notes.broken(
+                    Invariant::NothingInvented,
+                    format!("{agent} published {} {}, which nobody sent", id.0, id.1),
+                );
+                continue;
+            };
+            if counter.is_some_and(|counter| (&resource, counter) != (&expected.resource, expected.counter)) {
+                let what = format!(
+                    "{agent} published {} {} of {resource} with {counter:?}, sent was {}",
+                    id.0, id.1, expected.counter
+                );
+                notes.broken(Invariant::NothingInvented, what);
+            }
+            if notes.refused.contains_key(&id) {
+                notes.broken(Invariant::NothingInvented, format!("{agent}: {} {} was refused and taken", id.0, id.1));
+            }
+            let times = notes.published.entry(id.clone()).or_default();
+            *times += 1;
+            let again = *times > 1;
+            spoken.push(format!("{}:{}{}", expected.resource, expected.counter, if again { " (again)" } else { "" }));
+            if again {
+                notes.tally.repeats += 1;
+                continue;
+            }
+            let stream = (id.0, expected.resource.clone());
+            let before = notes.last.insert(stream, expected.counter);
+            if let Some(before) = before.filter(|before| *before >= expected.counter) {
+                let what =
+                    format!("{agent} published {} {} of {} after {before}", id.0, expected.counter, expected.resource);
+                notes.broken(Invariant::Order, what);
+            }
+        }
+        drop(notes);
+        let kind = if matches!(batch, Batch::Samples(_)) { SAMPLES } else { EVENTS };
+        self.trace.say(agent, format_args!("published {kind}s {}", spoken.join(" ")));
+    }
+
+    /// A message of an agent arrived at the broker.
+    pub(super) fn sent(&self, agent: &str, message: &Outgoing) {
+        let Ok(packet::Packet { fragments, .. }) = packet::read(&message.body) else {
+            return self
+                .trace
+                .say(agent, format_args!("sends {} bytes to {}", message.body.len(), message.routing_key));
+        };
+        let queue = &message.routing_key;
+        let sink = queue.rsplit_once('.').map_or(&**queue, |(sink, _)| sink);
+        let mut notes = self.notes();
+        let mut resources = BTreeSet::new();
+        for fragment in &fragments {
+            match &fragment.batch {
+                Batch::Samples(samples) => resources.extend(samples.iter().map(|sample| id_text(&sample.resource_id))),
+                Batch::Events(events) => {
+                    let known = |id: &Value| notes.expected.get(&(EVENTS, id_text(id))).map(|e| e.resource.clone());
+                    resources.extend(events.iter().filter_map(|event| known(&event.message_id)));
+                }
+            }
+        }
+        for resource in &resources {
+            let key = (sink.to_owned(), resource.clone());
+            let first = notes.queue_of.entry(key).or_insert_with(|| queue.clone()).clone();
+            if first != *queue {
+                notes.broken(Invariant::OneQueue, format!("{agent} sends {resource} to {queue}, it went to {first}"));
+            }
+        }
+        drop(notes);
+        let resources: Vec<String> = resources.into_iter().collect();
+        self.trace
+            .say(agent, format_args!("sends {} notifications of {} to {queue}", fragments.len(), resources.join(" ")));
+    }
+
+    /// The broker began to deliver from a queue to an agent.
+    pub(super) fn consumes(&self, agent: &str, queue: &str, over: &CancellationToken) {
+        self.trace.say(agent, format_args!("consumes {queue}"));
+        self.notes().consumers.insert((agent.to_owned(), queue.to_owned()), over.clone());
+    }
+
+    /// That consumer is over.
+    pub(super) fn consumes_no_more(&self, agent: &str, queue: &str) {
+        self.trace.say(agent, format_args!("consumes {queue} no more"));
+        self.notes().consumers.remove(&(agent.to_owned(), queue.to_owned()));
+    }
+
+    /// The group gave a unit to an agent.
+    pub(super) fn claimed(&self, agent: &str, unit: &str, epoch: i64) {
+        let mut notes = self.notes();
+        let before = notes.epochs.insert(unit.to_owned(), epoch);
+        if let Some(before) = before.filter(|before| *before >= epoch) {
+            notes.broken(Invariant::Handover, format!("{agent} owns {unit} by epoch {epoch} after {before}"));
+        }
+    }
+
+    /// The group gave a unit back from an agent.
+    pub(super) fn released(&self, agent: &str, unit: &str) {
+        let queue = unit.strip_prefix("main:").unwrap_or(unit);
+        let mut notes = self.notes();
+        let open = notes.consumers.get(&(agent.to_owned(), queue.to_owned())).is_some_and(|over| !over.is_cancelled());
+        if open {
+            notes.broken(Invariant::Handover, format!("{agent} gave up {unit} while it consumed it"));
+        }
+    }
+
+    /// A message was found in the parking queue.
+    pub(super) fn parked(&self, kind: &str, body: &[u8]) {
+        let mut notes = self.notes();
+        notes.tally.parked += 1;
+        let found = if kind == "refused" {
+            refused_id(body).and_then(|id| notes.refused.get_mut(&id))
+        } else {
+            notes.poison.get_mut(body)
+        };
+        match found {
+            Some(times) => *times += 1,
+            None => {
+                let what = format!("parked as {kind}: {}", String::from_utf8_lossy(body));
+                notes.broken(Invariant::Parking, what);
+            }
+        }
+    }
+
+    /// A promise is broken.
+    pub(super) fn broken(&self, invariant: Invariant, what: String) {
+        self.notes().broken(invariant, what);
+    }
+
+    /// Judges what is left to judge when all is over: `repeats_max` records may have come out again.
+    pub(super) fn judge(&self, repeats_max: usize) -> (Tally, Vec<Violation>) {
+        let mut notes = self.notes();
+        let parked_again: usize =
+            notes.poison.values().chain(notes.refused.values()).map(|times| times.saturating_sub(1)).sum();
+        let lost: Vec<String> = notes
+            .expected
+            .iter()
+            .filter(|(id, _)| !notes.published.contains_key(*id) && !notes.refused.contains_key(*id))
+            .map(|((kind, _), expected)| format!("{kind} {}:{}", expected.resource, expected.counter))
+            .collect();
+        if !lost.is_empty() {
+            notes.broken(Invariant::NothingLost, format!("{} records: {}", lost.len(), lost.join(" ")));
+        }
+        let unparked = notes.poison.values().chain(notes.refused.values()).filter(|times| **times == 0).count();
+        if unparked > 0 {
+            notes.broken(Invariant::Parking, format!("{unparked} are not parked"));
+        }
+        let repeats = notes.tally.repeats + parked_again;
+        if repeats > repeats_max {
+            let faults = notes.tally.faults;
+            notes.broken(Invariant::Repeats, format!("{repeats} after {faults} faults, at most {repeats_max} may be"));
+        }
+        (notes.tally, notes.violations.clone())
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes {
+    fn broken(&mut self, invariant: Invariant, what: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation { invariant, what });
+        }
+    }
+}
+
+fn read_sample(sample: &Sample) -> (Id, String, Option<i64>) {
+    let counter = match sample.volume {
+        Value::Int(volume) => volume,
+        _ => i64::MIN,
+    };
+    ((SAMPLES, sample.id.clone()), id_text(&sample.resource_id), Some(counter))
+}
+
+/// The id of a record that was parked as it was.
+fn refused_id(body: &[u8]) -> Option<Id> {
+    let Ok(Value::Dict(record)) = json::read(body) else { return None };
+    let text = |record: &Dict, key: &str| record.get(key).map(id_text);
+    if record.get("traits").is_some() {
+        Some((EVENTS, text(&record, "message_id")?))
+    } else {
+        Some((SAMPLES, text(&record, "id")?))
+    }
+}
+
+/// A text as it is, anything else as JSON.
+pub(super) fn id_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| json::to_string(value), str::to_owned)
+}

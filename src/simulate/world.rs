@@ -1,0 +1,627 @@
+//! One world, from its beginning to its judgement.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Run;
+use super::group::{GroupLine, ReachedGroup};
+use super::network::{Network, Reached};
+use super::outlet::{Outlet, Weather};
+use super::plan::{Happening, Message, Over, Plan};
+use super::sender::{self, Sender};
+use super::trace::Trace;
+use super::witness::{Invariant, Witness};
+use crate::agent::{Agent, Blueprint, Outcome, Sabotage, outside};
+use crate::config::{self, Definitions, Settings};
+use crate::convert::{ConvertOptions, Converter, Sources};
+use crate::coordination::{Coordinator, MemoryGroup};
+use crate::model::Complaint;
+use crate::observe::{Board, Metrics};
+use crate::publish::Context;
+use crate::tasks::Gate;
+use crate::transport::{Broker, ConsumeOptions, MemoryBroker};
+
+/// Virtual time in which everything must have come to rest after the last fault.
+const REST: Duration = Duration::from_secs(180);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a drain may take.
+const DRAIN: Duration = Duration::from_secs(30);
+/// After which an agent that ended by itself is started again, as systemd does.
+const RESTART: Duration = Duration::from_secs(1);
+/// The parking queue of the group.
+const PARKED: &str = "nephoscope.ceilometer.parked";
+
+const METERS: &str = "
+metric:
+  - {name: size, event_type: volume.usage, type: cumulative, unit: B, volume: $.payload.size,
+     resource_id: $.payload.id, project_id: $.payload.tenant_id, user_id: $.payload.user_id}
+";
+const EVENTS: &str = "
+- event_type: volume.usage
+  traits: {resource_id: {fields: payload.id}, size: {type: int, fields: payload.size}}
+";
+const PIPELINE: &str = "
+sources: [{name: source, meters: ['*'], sinks: [sink]}]
+sinks: [{name: sink, publishers: ['test://samples']}]
+";
+const EVENT_PIPELINE: &str = "
+sources: [{name: source, events: ['*'], sinks: [sink]}]
+sinks: [{name: sink, publishers: ['test://events']}]
+";
+
+/// Plays a seed.
+pub(super) async fn play(seed: u64, sabotage: Option<Sabotage>) -> Run {
+    let plan = Plan::of(seed);
+    let trace = Trace::new();
+    let witness = Witness::new(trace.clone());
+    let repeats_per_fault = plan.repeats_per_fault();
+    match World::new(seed, plan, sabotage, trace.clone(), witness.clone()) {
+        Ok(world) => world.run().await,
+        Err(complaints) => complaints.iter().for_each(|c| witness.broken(Invariant::Life, c.to_string())),
+    }
+    let repeats_max = witness.faults() * repeats_per_fault;
+    let (tally, violations) = witness.judge(repeats_max);
+    violations.iter().for_each(|violation| trace.say("witness", violation));
+    Run { timeline: trace.take(), tally, violations }
+}
+
+struct World {
+    plan: Plan,
+    sabotage: Option<Sabotage>,
+    settings: Settings,
+    definitions: Definitions,
+    broker: MemoryBroker,
+    group: MemoryGroup,
+    weather: Weather,
+    trace: Trace,
+    witness: Witness,
+    rng: StdRng,
+    began: Instant,
+    hosts: Vec<Host>,
+    /// What is still to happen, by when, and in the order in which it was planned.
+    agenda: BTreeMap<(Duration, u32), Happening>,
+    planned: u32,
+    news: (mpsc::Sender<News>, mpsc::Receiver<News>),
+    main_queues: Vec<String>,
+}
+
+/// One machine with one agent, or none.
+struct Host {
+    id: Arc<str>,
+    process: Option<Process>,
+    /// Processes so far.
+    started: u32,
+    frozen: bool,
+}
+
+struct Process {
+    number: u32,
+    gate: Gate,
+    agent: Arc<Agent>,
+    network: Arc<Network>,
+    line: Arc<GroupLine>,
+    /// Told to stop, and when to be back.
+    draining: Option<Option<Duration>>,
+    /// About to be killed.
+    doomed: bool,
+}
+
+/// What an agent's end is made known by.
+enum News {
+    Ended { host: usize, number: u32, outcome: Outcome },
+    Drained { host: usize, number: u32, failed: Option<String> },
+}
+
+impl World {
+    fn new(
+        seed: u64,
+        plan: Plan,
+        sabotage: Option<Sabotage>,
+        trace: Trace,
+        witness: Witness,
+    ) -> Result<Self, Vec<Complaint>> {
+        let settings = settings(&plan)?;
+        let definitions = definitions(plan.events)?;
+        let hosts = (1..=plan.agents)
+            .map(|n| Host { id: format!("agent-{n}").into(), process: None, started: 0, frozen: false })
+            .collect();
+        let main_queues = if plan.polled { vec!["info", "sample"] } else { vec!["info"] };
+        let mut world = World {
+            settings,
+            definitions,
+            broker: MemoryBroker::new("simulated"),
+            group: MemoryGroup::new(plan.lease_ttl),
+            weather: Weather::default(),
+            trace,
+            witness,
+            rng: StdRng::seed_from_u64(seed ^ 0x77_6f72_6c64),
+            began: Instant::now(),
+            hosts,
+            agenda: BTreeMap::new(),
+            planned: 0,
+            news: mpsc::channel(64),
+            main_queues: main_queues.into_iter().map(|priority| format!("notifications.{priority}")).collect(),
+            sabotage,
+            plan,
+        };
+        for (at, happening) in std::mem::take(&mut world.plan.happenings) {
+            world.plan_for(at, happening);
+        }
+        Ok(world)
+    }
+
+    async fn run(mut self) {
+        let Plan { agents, partitioned, queues, events, calm, .. } = self.plan;
+        self.trace.say(
+            "world",
+            format_args!(
+                "{agents} agents, {}, main queues {}, lease {:?}{}",
+                if partitioned { format!("{queues} pipeline queues a sink") } else { "alone".to_owned() },
+                self.main_queues.join(" and "),
+                self.plan.lease_ttl,
+                match (events, calm) {
+                    (true, true) => ", with events, calm",
+                    (true, false) => ", with events",
+                    (false, true) => ", calm",
+                    (false, false) => "",
+                },
+            ),
+        );
+        let messages = std::mem::take(&mut self.plan.messages);
+        let Some(sender) = self.sender(&messages).await else { return };
+        let sent = tokio::spawn(sender.send_all(messages));
+        while let Some(((at, order), happening)) = self.agenda.pop_first() {
+            if self.until(self.began + at).await {
+                self.agenda.insert((at, order), happening);
+            } else {
+                self.happen(happening);
+            }
+        }
+        let _sent = sent.await;
+        self.trace.say("world", "all is sent, the faults are over");
+        self.heal();
+        if self.come_to_rest().await {
+            self.close_down().await;
+        }
+        self.take_parked().await;
+    }
+
+    /// The services of the cloud, with their queues declared, so that nothing is lost before the first agent runs.
+    async fn sender(&self, messages: &[(Duration, Message)]) -> Option<Sender> {
+        let Definitions { meters, events: Some(events), .. } = self.definitions.clone() else { return None };
+        let (converter, _) = Converter::build(&Sources { meters, events }, ConvertOptions::default());
+        let seed = self.rng.clone().random();
+        debug_assert!(!messages.is_empty(), "a world in which nothing is sent shows nothing");
+        Some(Sender::new(self.broker.clone(), converter?, self.witness.clone(), seed, self.plan.events))
+    }
+
+    fn plan_for(&mut self, at: Duration, happening: Happening) {
+        self.planned += 1;
+        self.agenda.insert((at, self.planned), happening);
+    }
+
+    fn plan_in(&mut self, wait: Duration, happening: Happening) {
+        self.plan_for(self.began.elapsed() + wait, happening);
+    }
+
+    /// Waits until then; whether there was news before, which may have changed the agenda.
+    async fn until(&mut self, then: Instant) -> bool {
+        tokio::select! {
+            biased;
+            Some(news) = self.news.1.recv() => {
+                self.hear(news);
+                true
+            }
+            () = tokio::time::sleep_until(then) => false,
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        let (host, number) = match &news {
+            News::Ended { host, number, .. } | News::Drained { host, number, .. } => (*host, *number),
+        };
+        let Some(process) = self.hosts[host].process.as_ref().filter(|process| process.number == number) else {
+            return;
+        };
+        let draining = process.draining;
+        let id = Arc::clone(&self.hosts[host].id);
+        match news {
+            News::Ended { outcome, .. } => {
+                if draining.is_some() {
+                    return; // the drain goes on until everything is closed
+                }
+                self.trace.say(&id, format_args!("ended by itself: {outcome:?}"));
+                self.witness.broken(Invariant::Life, format!("{id} ended by itself: {outcome:?}"));
+                self.plan_in(RESTART, Happening::Start(host));
+            }
+            News::Drained { failed: None, .. } => self.trace.say(&id, "has stopped"),
+            News::Drained { failed: Some(why), .. } => {
+                self.trace.say(&id, format_args!("did not stop in time: {why}"));
+                if self.plan.calm {
+                    self.witness.broken(Invariant::Life, format!("{id}: {why}"));
+                }
+                self.witness.fault();
+            }
+        }
+        self.end(host);
+        if let Some(Some(back)) = draining {
+            self.plan_in(back, Happening::Start(host));
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Start(host) => self.start(host),
+            Happening::Kill { agent, polls, back } => self.kill(agent, polls, back),
+            Happening::Drain { agent, back } => self.drain(agent, Some(back)),
+            Happening::Freeze { agent, lasts, dropped } => self.freeze(agent, lasts, dropped),
+            Happening::Reset(agent) => {
+                if let Some(network) = self.network(agent) {
+                    self.fault(agent, "its connection is reset");
+                    network.reset();
+                }
+            }
+            Happening::CutBroker { agent, stall, lasts } => {
+                if let Some(network) = self.network(agent) {
+                    self.fault(agent, &format!("is cut from the broker for {lasts:?}: {stall:?}"));
+                    network.cut(stall);
+                    self.plan_in(lasts, Happening::Over(Over::Broker(agent)));
+                }
+            }
+            Happening::Slow { agent, extra, lasts } => {
+                if let Some(network) = self.network(agent) {
+                    self.trace
+                        .say(&self.hosts[agent].id, format_args!("everything takes {extra:?} longer for {lasts:?}"));
+                    network.slow_down(extra);
+                    self.plan_in(lasts, Happening::Over(Over::Broker(agent)));
+                }
+            }
+            Happening::CutGroup { agent, lost, lasts } => {
+                if let Some(line) = self.line(agent) {
+                    self.fault(agent, &format!("is cut from the group for {lasts:?}: {lost:?}"));
+                    line.cut(lost);
+                    self.plan_in(lasts, Happening::Over(Over::Group(agent)));
+                }
+            }
+            Happening::Deafen { agent, lasts } => {
+                if let Some(line) = self.line(agent) {
+                    self.trace.say(&self.hosts[agent].id, format_args!("its watch is deaf for {lasts:?}"));
+                    line.deafen();
+                    self.plan_in(lasts, Happening::Over(Over::Group(agent)));
+                }
+            }
+            Happening::BrokerRestart { lasts } => {
+                self.trace.say("broker", format_args!("stops for {lasts:?}"));
+                self.witness.fault();
+                self.broker.stop();
+                self.plan_in(lasts, Happening::Over(Over::BrokerBack));
+            }
+            Happening::GroupAway { lasts } => {
+                self.trace.say("group", format_args!("is away for {lasts:?}"));
+                self.witness.fault();
+                self.group.set_away(true);
+                self.plan_in(lasts, Happening::Over(Over::GroupBack));
+            }
+            Happening::PublishersAway { forgetful, lasts } => {
+                let how = if forgetful { "answers 503 to what it takes" } else { "answers 503" };
+                self.trace.say("outlet", format_args!("{how} for {lasts:?}"));
+                self.weather.set_away(true, forgetful);
+                self.plan_in(lasts, Happening::Over(Over::Publishers));
+            }
+            Happening::PublishersSlow { extra, lasts } => {
+                self.trace.say("outlet", format_args!("takes {extra:?} longer for {lasts:?}"));
+                self.weather.slow_down(extra);
+                self.plan_in(lasts, Happening::Over(Over::Publishers));
+            }
+            Happening::Pause { lasts } => {
+                self.trace.say("operator", format_args!("pauses moving for {lasts:?}"));
+                self.group.set_paused(true);
+                self.plan_in(lasts, Happening::Over(Over::Pause));
+            }
+            Happening::Over(over) => self.over(over),
+        }
+    }
+
+    fn over(&mut self, over: Over) {
+        match over {
+            Over::Freeze(agent) => self.thaw(agent),
+            Over::Dropped(agent) => {
+                if let Some(network) = self.network(agent).filter(|_| self.hosts[agent].frozen) {
+                    network.dropped_by_broker();
+                }
+            }
+            Over::Broker(agent) => {
+                if let Some(network) = self.network(agent) {
+                    self.trace.say(&self.hosts[agent].id, "reaches the broker as before");
+                    network.heal();
+                }
+            }
+            Over::Group(agent) => {
+                if let Some(line) = self.line(agent) {
+                    self.trace.say(&self.hosts[agent].id, "reaches the group as before");
+                    line.heal();
+                }
+            }
+            Over::BrokerBack => {
+                self.trace.say("broker", "runs");
+                self.broker.start();
+            }
+            Over::GroupBack => {
+                self.trace.say("group", "is back");
+                self.group.set_away(false);
+            }
+            Over::Publishers => {
+                self.trace.say("outlet", "is well");
+                self.weather.set_away(false, false);
+                self.weather.slow_down(Duration::ZERO);
+            }
+            Over::Pause => {
+                self.trace.say("operator", "lets move");
+                self.group.set_paused(false);
+            }
+        }
+    }
+
+    fn network(&self, host: usize) -> Option<Arc<Network>> {
+        self.hosts[host].process.as_ref().map(|process| Arc::clone(&process.network))
+    }
+
+    fn line(&self, host: usize) -> Option<Arc<GroupLine>> {
+        self.hosts[host].process.as_ref().map(|process| Arc::clone(&process.line))
+    }
+
+    fn fault(&self, host: usize, what: &str) {
+        self.witness.fault();
+        self.trace.say(&self.hosts[host].id, what);
+    }
+
+    fn start(&mut self, host: usize) {
+        if let Some(process) = &self.hosts[host].process {
+            if !process.doomed && !process.gate.is_ended() {
+                return;
+            }
+            self.end(host);
+        }
+        let (id, number) = (Arc::clone(&self.hosts[host].id), self.hosts[host].started + 1);
+        self.trace.say(&id, format_args!("starts (process {number})"));
+        let (trace, witness) = (self.trace.clone(), self.witness.clone());
+        let network =
+            Network::new(Arc::clone(&id), self.broker.clone(), self.rng.random(), trace.clone(), witness.clone());
+        let line = GroupLine::new(Arc::clone(&id), self.group.clone(), self.rng.random(), trace, witness.clone());
+        let outlet = Outlet::new(Arc::clone(&id), self.weather.clone(), witness, self.rng.random());
+        let context = Context { metrics: Metrics::new(), stand_in: Some(Arc::new(outlet)), ..Context::default() };
+        let definitions = (self.definitions.clone(), Vec::new());
+        let (Some(blueprint), _) = Blueprint::build_of(&self.settings, definitions, &context, None) else { return };
+        let gate = Gate::new();
+        let agent = gate.within(|| {
+            let (broker, coordinator) =
+                (Arc::new(Reached(Arc::clone(&network))), Arc::new(ReachedGroup(Arc::clone(&line))));
+            let metrics = context.metrics.clone();
+            let mut parts =
+                outside::in_process(&self.settings, &id, blueprint, broker, coordinator, metrics, Board::new());
+            parts.brokers.iter_mut().for_each(|place| place.main_queues.clone_from(&self.main_queues));
+            parts.options.main_prefetch = self.plan.main_prefetch;
+            parts.options.pipeline_prefetch = self.plan.pipeline_prefetch;
+            parts.options.intake.messages_max = self.plan.taken_at_once;
+            parts.options.packet.notifications_max = self.plan.packet_notifications;
+            parts.options.moves_at_once = self.plan.moves_at_once;
+            parts.options.sabotage = self.sabotage;
+            Arc::new(Agent::start(parts))
+        });
+        let (news, ending) = (self.news.0.clone(), Arc::clone(&agent));
+        gate.spawn(async move {
+            let outcome = ending.ended().await;
+            let _over = news.send(News::Ended { host, number, outcome }).await;
+        });
+        let process = Process { number, gate, agent, network, line, draining: None, doomed: false };
+        let host = &mut self.hosts[host];
+        (host.process, host.started, host.frozen) = (Some(process), number, false);
+    }
+
+    /// The process is gone, if it was not already.
+    fn end(&mut self, host: usize) {
+        if let Some(process) = self.hosts[host].process.take() {
+            process.network.die();
+            process.gate.end();
+        }
+    }
+
+    fn kill(&mut self, host: usize, polls: u64, back: Duration) {
+        let id = Arc::clone(&self.hosts[host].id);
+        let Some(process) = &mut self.hosts[host].process else { return };
+        process.doomed = true;
+        self.witness.fault();
+        self.trace.say(&id, format_args!("is to die after {polls} polls, and to be back after {back:?}"));
+        let (network, trace) = (Arc::clone(&process.network), self.trace.clone());
+        process.gate.end_after(polls, move || {
+            trace.say(&id, "is killed");
+            network.die();
+        });
+        // One that does not come to its last poll by then dies then.
+        self.plan_in(back, Happening::Start(host));
+    }
+
+    fn drain(&mut self, host: usize, back: Option<Duration>) {
+        let Host { id, process, frozen, .. } = &mut self.hosts[host];
+        let Some(process) = process.as_mut().filter(|process| process.draining.is_none() && !process.gate.is_ended())
+        else {
+            return;
+        };
+        if *frozen {
+            return;
+        }
+        self.trace.say(id, "is told to stop");
+        process.draining = Some(back);
+        let (news, agent, number) = (self.news.0.clone(), Arc::clone(&process.agent), process.number);
+        process.gate.spawn(async move {
+            let failed = agent.drain(DRAIN).await.err().map(|e| e.to_string());
+            let _over = news.send(News::Drained { host, number, failed }).await;
+        });
+    }
+
+    fn freeze(&mut self, host: usize, lasts: Duration, dropped: Option<Duration>) {
+        let Host { id, process: Some(process), frozen, .. } = &mut self.hosts[host] else { return };
+        if *frozen || process.gate.is_ended() {
+            return;
+        }
+        self.witness.fault();
+        self.trace.say(id, format_args!("is frozen for {lasts:?}"));
+        *frozen = true;
+        process.gate.hold();
+        self.plan_in(lasts, Happening::Over(Over::Freeze(host)));
+        if let Some(dropped) = dropped {
+            self.plan_in(dropped, Happening::Over(Over::Dropped(host)));
+        }
+    }
+
+    fn thaw(&mut self, host: usize) {
+        let Host { id, process, frozen, .. } = &mut self.hosts[host];
+        if let (true, Some(process)) = (*frozen, process) {
+            self.trace.say(id, "goes on");
+            process.gate.release();
+        }
+        *frozen = false;
+    }
+
+    /// Everything works again, and whoever is gone is started.
+    fn heal(&mut self) {
+        self.broker.start();
+        self.group.set_away(false);
+        self.group.set_paused(false);
+        self.weather.set_away(false, false);
+        self.weather.slow_down(Duration::ZERO);
+        for host in 0..self.hosts.len() {
+            self.thaw(host);
+            self.start(host);
+        }
+        for process in self.hosts.iter().filter_map(|host| host.process.as_ref()) {
+            process.network.heal();
+            process.line.heal();
+        }
+    }
+
+    /// Waits until everything is owned, consumed and settled; whether it was in time.
+    async fn come_to_rest(&mut self) -> bool {
+        let until = Instant::now() + REST;
+        // For so long, that the leases of the dead have run out and everybody has looked at the group.
+        let long_enough = self.plan.lease_ttl + self.plan.view_period;
+        let mut since = Instant::now();
+        loop {
+            if let Some(unrest) = self.unrest().await {
+                since = Instant::now();
+                if since >= until {
+                    self.witness.broken(Invariant::Rest, format!("not in {REST:?}: {unrest}"));
+                    return false;
+                }
+            }
+            if since.elapsed() >= long_enough {
+                self.trace.say("world", "is at rest");
+                return true;
+            }
+            self.until(Instant::now() + LOOK).await;
+            // What the news has planned.
+            while let Some(entry) = self.agenda.first_entry().filter(|e| self.began + e.key().0 <= Instant::now()) {
+                let happening = entry.remove();
+                self.happen(happening);
+            }
+        }
+    }
+
+    /// What is not as it should be, if anything.
+    async fn unrest(&self) -> Option<String> {
+        let view = match self.group.view().await {
+            Ok(view) => view,
+            Err(error) => return Some(error.to_string()),
+        };
+        let mut units = 0;
+        for queue in self.broker.queues() {
+            let ours = queue.name.starts_with("nephoscope.") && queue.name != PARKED;
+            if queue.name == PARKED || !ours && !self.main_queues.contains(&queue.name) {
+                continue;
+            }
+            units += 1;
+            if (queue.ready, queue.unacked) != (0, 0) || queue.consumers != 1 {
+                return Some(format!("{queue:?}"));
+            }
+            let unit = if ours { queue.name.clone() } else { format!("main:{}", queue.name) };
+            if !view.owners.contains_key(&unit) {
+                return Some(format!("{unit} has no owner"));
+            }
+        }
+        let sinks = 1 + usize::from(self.plan.events);
+        let own = if self.plan.partitioned { sinks * usize::from(self.plan.queues) } else { 0 };
+        let expected = self.main_queues.len() + own;
+        (units != expected).then(|| format!("{units} queues, expected {expected}"))
+    }
+
+    /// Looks into the parking queue.
+    async fn take_parked(&self) {
+        let Ok(session) = self.broker.connect().await else { return };
+        let options = ConsumeOptions { prefetch_messages: 0, exclusive: false, arguments: BTreeMap::new() };
+        let Ok(mut consumer) = session.consume(PARKED, options).await else { return };
+        while let Some(delivery) = consumer.ready() {
+            let kind = delivery.headers.get("x-nephoscope-kind").map_or("", String::as_str);
+            self.witness.parked(kind, &delivery.body);
+            delivery.receipt.settle(crate::model::Verdict::Kept);
+        }
+    }
+
+    /// Everybody stops in order: in time, and without leaving anything behind.
+    async fn close_down(&mut self) {
+        for host in 0..self.hosts.len() {
+            self.drain(host, None);
+        }
+        let until = Instant::now() + DRAIN + RESTART;
+        while self.hosts.iter().any(|host| host.process.is_some()) && Instant::now() < until {
+            self.until(until).await;
+        }
+        let left: Vec<&str> = self.hosts.iter().filter(|host| host.process.is_some()).map(|host| &*host.id).collect();
+        if !left.is_empty() {
+            self.witness.broken(Invariant::Life, format!("not stopped in {DRAIN:?}: {}", left.join(" ")));
+        }
+        if let Ok(view) = self.group.view().await
+            && !view.owners.is_empty()
+        {
+            self.witness.broken(Invariant::Life, format!("all have left, still owned: {:?}", view.owners));
+        }
+    }
+}
+
+fn settings(plan: &Plan) -> Result<Settings, Vec<Complaint>> {
+    let sharing = if plan.partitioned {
+        format!(
+            "workload_partitioning = true\npipeline_processing_queues = {}\n\
+             [coordination]\nbackend_url = etcd3://unused\ncheck_watchers = {}\n",
+            plan.queues,
+            plan.view_period.as_secs()
+        )
+    } else {
+        String::new()
+    };
+    let text = format!(
+        "[notification]\nnotification_control_exchanges = {}\n{sharing}\
+         [oslo_messaging_rabbit]\namqp_durable_queues = true\n\
+         [nephoscope]\nlease_ttl = {}\npublish_retry_min = 0.1\npublish_retry_max = 2\nparked_messages_max = 10000\n",
+        sender::EXCHANGE,
+        plan.lease_ttl.as_secs()
+    );
+    let (settings, complaints) = config::load_text("simulated", &text);
+    settings.ok_or(complaints)
+}
+
+fn definitions(events: bool) -> Result<Definitions, Vec<Complaint>> {
+    let node = |name: &str, text: &str| config::yaml::read(name, text).map_err(|complaint| vec![complaint]);
+    Ok(Definitions {
+        meters: vec![node("meters.yaml", METERS)?],
+        events: Some(node("event_definitions.yaml", EVENTS)?),
+        pipeline: Some(node("pipeline.yaml", PIPELINE)?),
+        event_pipeline: if events { Some(node("event_pipeline.yaml", EVENT_PIPELINE)?) } else { None },
+        watched: Vec::new(),
+    })
+}

@@ -1,0 +1,106 @@
+//! Whole agents from seeds, with faults: every promise is kept in every run, a seed means one run, and an agent that
+//! makes a mistake on purpose is found out.
+//!
+//! `NEPHOSCOPE_SIMULATOR_SEEDS` sets how many seeds are played (2,000 unless set), `NEPHOSCOPE_SIMULATOR_FROM` the first.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use nephoscope::agent::Sabotage;
+use nephoscope::simulate::{self, Invariant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Seeds played unless told otherwise.
+const SEEDS: u64 = 2_000;
+/// Failing seeds that are shown.
+const SHOWN_MAX: usize = 5;
+/// A mistake must be found within so many seeds.
+const SEEDS_TO_FIND: u64 = 40;
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap_or_else(|e| panic!("{variable}: {e}")))
+}
+
+#[test]
+fn every_promise_is_kept_in_every_run() {
+    let from = number("NEPHOSCOPE_SIMULATOR_FROM", 0);
+    let until = from + number("NEPHOSCOPE_SIMULATOR_SEEDS", SEEDS);
+    let (next, failed, began) = (AtomicU64::new(from), Mutex::new(Vec::new()), Instant::now());
+    let (records, repeats, faults) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= until {
+                        return;
+                    }
+                    let run = simulate::run(seed, None).unwrap();
+                    records.fetch_add(run.tally.records as u64, Ordering::Relaxed);
+                    repeats.fetch_add(run.tally.repeats as u64, Ordering::Relaxed);
+                    faults.fetch_add(run.tally.faults as u64, Ordering::Relaxed);
+                    if !run.violations.is_empty() {
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        failed.push((seed, run.violations));
+                    }
+                }
+            });
+        }
+    });
+    let (records, repeats, faults) = (records.into_inner(), repeats.into_inner(), faults.into_inner());
+    let seeds = until - from;
+    println!(
+        "{seeds} seeds in {:?}: {records} records, {repeats} came out again after {faults} faults",
+        began.elapsed()
+    );
+    let mut failed = failed.into_inner().unwrap();
+    failed.sort_by_key(|(seed, _)| *seed);
+    for (seed, violations) in failed.iter().take(SHOWN_MAX) {
+        println!("seed {seed}; play it again: cargo run -- simulate --seed {seed}");
+        violations.iter().for_each(|violation| println!("  {violation}"));
+    }
+    let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
+    assert!(seeds.is_empty(), "{} seeds broke a promise: {seeds:?}", seeds.len());
+    assert!(repeats > 0 && faults > seeds.len() as u64, "nothing went wrong in any run: this proves nothing");
+}
+
+#[test]
+fn a_seed_played_twice_gives_the_same_run_byte_for_byte() {
+    for seed in 0..20 {
+        let (first, second) = (simulate::run(seed, None).unwrap(), simulate::run(seed, None).unwrap());
+        for (n, (one, other)) in first.timeline.iter().zip(&second.timeline).enumerate() {
+            assert_eq!(one, other, "seed {seed}, line {n}");
+        }
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+/// The invariant by which a mistake is found, within so many seeds.
+fn found(sabotage: Sabotage) -> Vec<Invariant> {
+    let mut found: Vec<Invariant> = (0..SEEDS_TO_FIND)
+        .flat_map(|seed| simulate::run(seed, Some(sabotage)).unwrap().violations)
+        .map(|violation| violation.invariant)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[test]
+fn an_acknowledgement_before_the_publisher_has_it_loses_something() {
+    let found = found(Sabotage::AckBeforePublish);
+    assert!(found.contains(&Invariant::NothingLost), "{found:?}");
+}
+
+#[test]
+fn a_queue_handed_over_by_basic_cancel_comes_out_of_order() {
+    let found = found(Sabotage::CancelHandover);
+    assert!(found.contains(&Invariant::Order), "{found:?}");
+}
+
+#[test]
+fn a_hash_of_each_members_own_spreads_a_resource_over_queues() {
+    let found = found(Sabotage::RandomHash);
+    assert!(found.contains(&Invariant::OneQueue), "{found:?}");
+}
