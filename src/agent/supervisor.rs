@@ -250,8 +250,9 @@ impl Supervisor {
                     self.look_around(&term);
                     self.step(&mut term, Happening::Tick)
                 }
-                () = tokio::time::sleep_until(next_view) => self.look(&mut term, &mut next_view).await,
-                () = membership.changed() => self.look(&mut term, &mut next_view).await,
+                // A group that is silent is not asked: who waits for its answer hears nothing else meanwhile.
+                () = tokio::time::sleep_until(next_view), if !term.silent => self.look(&mut term, &mut next_view).await,
+                () = membership.changed(), if !term.silent => self.look(&mut term, &mut next_view).await,
             };
         }
         self.ground.membership.send_replace(None);
@@ -310,6 +311,11 @@ impl Supervisor {
             biased;
             // A group that is silent must not keep us from hearing that our lease has run out.
             () = lost.cancelled() => return false,
+            // Nor from noticing that it is silent.
+            () = tokio::time::sleep_until(term.membership.deadline()) => {
+                *next_view = Instant::now() + TICK;
+                return false;
+            }
             view = term.membership.view() => view,
         };
         match view {
