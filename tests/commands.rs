@@ -1,6 +1,8 @@
 //! What the commands print, and how they end: `check`, `convert` in every form of input, `--explain`, `--help`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use nephoscope::model::{Dict, Value, json};
+use nephoscope::publish::signature;
 use rstest::rstest;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -163,6 +165,43 @@ fn every_form_of_a_notification_gives_the_same(#[case] line: String) {
     }
 }
 
+/// A notification of the polling agent: signed, changed afterwards, not signed, and no sample at all.
+fn polled() -> String {
+    let sample = |volume: f64, signature: &str| {
+        Value::from(Dict::from_iter([
+            ("source", Value::from("openstack")),
+            ("counter_name", "cpu".into()),
+            ("counter_type", "gauge".into()),
+            ("counter_unit", "ns".into()),
+            ("counter_volume", volume.into()),
+            ("user_id", Value::Null),
+            ("project_id", "p".into()),
+            ("resource_id", "r".into()),
+            ("timestamp", "2026-01-02T03:04:05".into()),
+            ("resource_metadata", Dict::new().into()),
+            ("message_id", "m".into()),
+            ("message_signature", signature.into()),
+        ]))
+    };
+    let signature = signature::compute(sample(1.5, "").as_dict().unwrap(), "s3cret");
+    let samples = vec![sample(1.5, &signature), sample(15.0, &signature), sample(2.5, ""), 7.into()];
+    let samples = format!("\"samples\":{}", json::to_string(&samples.into()));
+    WIRE.replace("compute.instance.exists", "telemetry.polling").replace("\"id\":\"i\"", &samples)
+}
+
+#[rstest]
+#[case::verified("polled_verified", "[nephoscope]\nverify_signatures = true\n[publisher]\ntelemetry_secret = s3cret\n")]
+#[case::as_the_original("polled_unverified", "[publisher]\ntelemetry_secret = s3cret\n")]
+#[case::no_secret("polled_no_secret", "[nephoscope]\nverify_signatures = true\n[publisher]\ntelemetry_secret =\n")]
+fn polled_samples_are_forged(#[case] name: &str, #[case] more: &str) {
+    let folder = configured(&[]);
+    let conf = folder.path().join("ceilometer.conf");
+    let whole = format!("{}{more}", std::fs::read_to_string(&conf).unwrap());
+    std::fs::write(&conf, whole).unwrap();
+    let checked = run(&folder, &["check"], "");
+    insta::assert_snapshot!(name, format!("{checked}{}", run(&folder, &["convert", "-"], &polled())));
+}
+
 #[test]
 fn lines_that_are_no_notifications_are_complained_of_in_their_places() {
     let folder = configured(&[]);
@@ -197,6 +236,9 @@ fn an_explanation() {
 #[case("help", &["--help"])]
 #[case("help_check", &["check", "--help"])]
 #[case("help_convert", &["convert", "--help"])]
+#[case("help_cluster", &["cluster", "--help"])]
+#[case("help_cluster_move", &["cluster", "move", "--help"])]
+#[case("help_cluster_drain", &["cluster", "drain", "--help"])]
 fn help(#[case] name: &str, #[case] arguments: &[&str]) {
     insta::assert_snapshot!(name, told(&nephoscope(arguments, ""), Path::new("/nowhere")));
 }

@@ -110,7 +110,6 @@ sinks:
   - name: s
     transformers:
       - name: unit_conversion
-        parameters: {}
     publishers: [notifier, "", 4]
   - name: s
     publishers: []
@@ -119,6 +118,110 @@ sinks:
     let node = yaml::read("pipeline.yaml", text).unwrap();
     let complaints = Plan::read(Kind::Samples, &node).unwrap_err();
     insta::assert_snapshot!(printed(&complaints, Path::new("/none")));
+}
+
+#[test]
+fn everything_about_transformers_is_wrong() {
+    let text = r#"
+sources: [{name: a, meters: ["*"], sinks: [s, t]}]
+sinks:
+  - name: s
+    publishers: [notifier]
+    transformers:
+      - nonsense
+      - name: unit_conversion
+      - parameters: {}
+      - name: user_defined
+        parameters: {}
+      - name: delta
+        parameters: [target]
+      - name: rate_of_change
+        parameters:
+          source: {map_from: "disk"}
+          target:
+            type: rate
+            name: 7
+            max: much
+            scale: "max(volume, 1)"
+      - name: unit_conversion
+        parameters:
+          target: {scale: "volume * (1"}
+      - name: accumulator
+        parameters: {size: "many"}
+      - name: aggregator
+        parameters:
+          size: many
+          retention_time: soon
+      - name: arithmetic
+        parameters:
+          target: {expr: "$(cpu) +", type: what}
+  - name: t
+    publishers: [notifier]
+    transformers: {name: delta}
+"#;
+    let node = yaml::read("pipeline.yaml", text).unwrap();
+    let complaints = Plan::read(Kind::Samples, &node).unwrap_err();
+    insta::assert_snapshot!(printed(&complaints, Path::new("/none")));
+}
+
+#[test]
+fn what_the_original_passes_over_in_transformers_is_a_warning() {
+    let text = r#"
+sources: [{name: a, meters: ["*"], sinks: [s]}]
+sinks:
+  - name: s
+    publishers: [notifier]
+    transformers:
+      - name: unit_conversion
+        parameter: {}
+        parameters:
+          colour: blue
+          source: {map_from: {name: "("}, unit: B}
+          target: {map_to: {name: "x", unit: y}, scale: 0, max: 0, expr: "1"}
+      - name: rate_of_change
+        parameters:
+          source: {unit: B, map_from: {name: "a(.)"}}
+          target: {name: "b", map_to: {unit: "c"}}
+      - name: unit_conversion
+        parameters:
+          source: {map_from: {name: "a(.)"}}
+          target: {name: "b", map_to: {name: '\2'}}
+      - name: delta
+        parameters:
+          source: {map_from: {name: "a"}}
+          target: {name: "b", unit: "c", map_to: {name: "b"}}
+      - name: accumulator
+        parameters: {size: 0}
+      - name: aggregator
+        parameters: {timestamp: middle, user_id: drop, resource_metadata: all}
+      - name: arithmetic
+        parameters:
+          target: {name: nothing}
+      - name: arithmetic
+        parameters:
+          target: {expr: "1 + 1"}
+"#;
+    let node = yaml::read("pipeline.yaml", text).unwrap();
+    let plan = Plan::read(Kind::Samples, &node).unwrap();
+    insta::assert_snapshot!(printed(&plan.warnings, Path::new("/none")));
+}
+
+#[test]
+fn transformers_are_what_is_written_not_how() {
+    let digest = |text: &str| {
+        let text = format!(
+            "sources: [{{name: a, meters: [x], sinks: [a]}}]\nsinks: [{{name: a, publishers: [test], transformers: {text}}}]"
+        );
+        let plan = Plan::read(Kind::Samples, &yaml::read("pipeline.yaml", &text).unwrap()).unwrap();
+        let transformers = &plan.sinks[0].transformers;
+        (transformers.digest(), transformers.is_stateful())
+    };
+    let (one, stateful) = digest("[{name: delta, parameters: {growth_only: true, target: {name: x}}}]");
+    assert!(stateful);
+    assert_eq!(one, digest("[{parameters: {target: {name: x}, growth_only: true}, name: delta}]").0);
+    assert_ne!(one, digest("[{name: delta, parameters: {growth_only: false, target: {name: x}}}]").0);
+    assert!(!digest("[{name: accumulator, parameters: {size: 1}}, {name: unit_conversion, parameters: {}}]").1);
+    assert!(digest("[{name: accumulator, parameters: {size: 2}}]").1);
 }
 
 #[test]
@@ -152,6 +255,20 @@ fn definition_files_cannot_be_had() {
     let text: String =
         text.lines().map(|l| l.split(", neither").next().unwrap_or_default().to_owned() + "\n").collect();
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_folder_of_meters_is_empty_or_not_there() {
+    let dir = folder(&[("empty/.hidden.yaml", "metric: ["), ("empty/meters.yml", "metric: [")]);
+    let mut told = String::new();
+    for name in ["empty", "absent"] {
+        let conf = format!("[meter]\nmeter_definitions_dirs = {}/{name}\n", dir.path().display());
+        std::fs::write(dir.path().join("ceilometer.conf"), conf).unwrap();
+        let (definitions, complaints) = definitions::read(&load(dir.path()).0.unwrap());
+        assert_eq!(definitions.meters, []);
+        told += &printed(&complaints, dir.path());
+    }
+    insta::assert_snapshot!(told);
 }
 
 #[test]
@@ -237,11 +354,25 @@ fn faults_of_the_original_are_repaired_one_by_one() {
         let dir = folder(&[("ceilometer.conf", &format!("[nephoscope]\n{name} = repaired\n"))]);
         let (settings, complaints) = load(dir.path());
         assert_eq!(complaints, []);
-        let repairs = settings.unwrap().conversion.repairs;
-        [repairs.context_fallback, repairs.unparsable_literals, repairs.lookup_constants, repairs.failed_traits]
+        let settings = settings.unwrap();
+        let (conversion, transformers) = (settings.conversion.repairs, settings.transformers.repairs);
+        let all = [
+            conversion.context_fallback,
+            conversion.unparsable_literals,
+            conversion.lookup_constants,
+            conversion.failed_traits,
+            conversion.polled_monotonic_time,
+            transformers.renamed_gauge_aggregates,
+            transformers.arithmetic_timestamps,
+        ];
+        let on: Vec<usize> = (0..all.len()).filter(|n| all[*n]).collect();
+        on
     };
-    assert_eq!(repaired("user_id_fallback"), [true, false, false, false]);
-    assert_eq!(repaired("unparsable_literals"), [false, true, false, false]);
-    assert_eq!(repaired("lookup_constants"), [false, false, true, false]);
-    assert_eq!(repaired("failed_traits"), [false, false, false, true]);
+    assert_eq!(repaired("user_id_fallback"), [0]);
+    assert_eq!(repaired("unparsable_literals"), [1]);
+    assert_eq!(repaired("lookup_constants"), [2]);
+    assert_eq!(repaired("failed_traits"), [3]);
+    assert_eq!(repaired("polled_monotonic_time"), [4]);
+    assert_eq!(repaired("renamed_gauge_aggregates"), [5]);
+    assert_eq!(repaired("arithmetic_timestamps"), [6]);
 }

@@ -4,11 +4,15 @@
 
 mod rig;
 
+use nephoscope::cluster::Spec;
 use nephoscope::coordination::{
-    CoordinationError, Coordinator, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, View,
+    CoordinationError, Coordinator, Drained, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, Operation,
+    Reason, View,
 };
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Time to live of leases here.
@@ -19,7 +23,48 @@ const EXPIRY_SLACK: Duration = Duration::from_millis(1500);
 /// The backend under test.
 enum Ground {
     Twin(MemoryGroup),
-    Etcd { url: String, group: String, own: Option<rig::Own<rig::Etcd>> },
+    Etcd { endpoint: String, group: String, own: Option<rig::Own<rig::Etcd>>, limit: Option<Duration> },
+}
+
+/// The way of one member to the backend.
+enum Way {
+    Twin(MemoryGroup),
+    /// Whether what comes over it is forwarded.
+    Relay(watch::Sender<bool>),
+}
+
+impl Way {
+    fn set(&self, cut: bool) {
+        match self {
+            Way::Twin(group) if cut => group.cut("a"),
+            Way::Twin(group) => group.heal(),
+            Way::Relay(open) => drop(open.send_replace(!cut)),
+        }
+    }
+}
+
+/// A port whose connections lead to `to`. While it is not open they hang; those that hung are ended when it opens again.
+async fn relay(to: String) -> (u16, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (open, opened) = watch::channel(true);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (to, mut opened) = (to.clone(), opened.clone());
+            tokio::spawn(async move {
+                if let Ok(mut far) = TcpStream::connect(to).await {
+                    let mut watched = opened.clone();
+                    let forward = *opened.borrow();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far), if forward => return,
+                        _ = watched.wait_for(|open| !open) => {}
+                    }
+                    let _ = opened.wait_for(|open| *open).await;
+                }
+            });
+        }
+    });
+    (port, open)
 }
 
 impl Ground {
@@ -32,8 +77,33 @@ impl Ground {
     }
 
     fn etcd(&self) -> EtcdGroup {
-        let Ground::Etcd { url, group, .. } = self else { panic!("not etcd") };
-        EtcdGroup::new(EtcdOptions::parse(url).unwrap(), group, TTL)
+        let Ground::Etcd { endpoint, .. } = self else { panic!("not etcd") };
+        self.etcd_at(endpoint)
+    }
+
+    fn etcd_at(&self, endpoint: &str) -> EtcdGroup {
+        let Ground::Etcd { group, limit, .. } = self else { panic!("not etcd") };
+        let options = EtcdOptions::parse(&format!("etcd3://{endpoint}")).unwrap();
+        EtcdGroup::new(options, group, TTL).with_silence_limit(*limit)
+    }
+
+    /// The same with members that bear silence for so long.
+    fn limited(self, limit: Duration) -> Ground {
+        match self {
+            Ground::Twin(_) => Ground::Twin(MemoryGroup::with_silence_limit(TTL, Some(limit))),
+            Ground::Etcd { endpoint, group, own, .. } => Ground::Etcd { endpoint, group, own, limit: Some(limit) },
+        }
+    }
+
+    async fn join_over_a_way_that_can_be_cut(&self, id: &str) -> (Arc<dyn Membership>, Way) {
+        match self {
+            Ground::Twin(group) => (self.join(id).await.unwrap(), Way::Twin(group.clone())),
+            Ground::Etcd { endpoint, .. } => {
+                let (port, open) = relay(endpoint.clone()).await;
+                let joined = self.etcd_at(&format!("127.0.0.1:{port}")).join(record(id)).await;
+                (joined.unwrap(), Way::Relay(open))
+            }
+        }
     }
 
     async fn join(&self, id: &str) -> Result<Arc<dyn Membership>, CoordinationError> {
@@ -43,7 +113,19 @@ impl Ground {
     async fn set_paused(&self, paused: bool) {
         match self {
             Ground::Twin(group) => group.set_paused(paused),
-            Ground::Etcd { .. } => self.etcd().set_paused(paused).await.unwrap(),
+            Ground::Etcd { .. } => {
+                let operation = if paused { Operation::Pause } else { Operation::Resume };
+                self.etcd().operate(&operation).await.unwrap();
+            }
+        }
+    }
+
+    /// The backend is stopped, and started again with all it knew.
+    fn stop(&self, stopped: bool) {
+        match self {
+            Ground::Etcd { own: Some(own), .. } if stopped => own.stop(),
+            Ground::Etcd { own: Some(own), .. } => own.start(),
+            _ => self.freeze(stopped),
         }
     }
 
@@ -239,33 +321,219 @@ async fn revisions_rise_and_a_view_is_one_revision(ground: Ground) {
     }
 }
 
-async fn the_backend_freezes_and_the_member_knows_at_its_deadline(ground: Ground) {
+async fn the_first_of_two_members_writes_the_specification(ground: Ground) {
     let a = ground.join("a").await.unwrap();
+    let b = ground.join("b").await.unwrap();
+    assert_eq!(a.view().await.unwrap().spec, None);
+    let (four, five) = (Spec::first(4).unwrap(), Spec::first(5).unwrap());
+    let (by_a, by_b) = tokio::join!(a.put_spec(&four, None), b.put_spec(&five, None));
+    let (by_a, by_b) = (by_a.unwrap(), by_b.unwrap());
+    assert!(by_a != by_b, "one of them");
+    let (spec, revision) = b.view().await.unwrap().spec.unwrap();
+    assert_eq!(spec, if by_a { four.clone() } else { five.clone() });
+    assert!(a.put_spec(&spec, None).await.unwrap(), "the group has this one, whoever wrote it");
+    assert_eq!(a.view().await.unwrap().spec, Some((spec.clone(), revision)));
+    // It stays when they go.
+    a.leave().await;
+    b.leave().await;
+    assert_eq!(ground.process().view().await.unwrap().spec, Some((spec, revision)));
+}
+
+async fn a_specification_is_changed_only_by_who_has_seen_the_present_one(ground: Ground) {
+    let operator = ground.process();
+    let first = Spec::first(4).unwrap();
+    let planned = first.planned(6).unwrap();
+    assert!(!operator.put_spec(&planned, Some(7)).await.unwrap(), "there is none yet");
+    assert!(operator.put_spec(&first, None).await.unwrap());
+    let (_, revision) = operator.view().await.unwrap().spec.unwrap();
+    assert!(!operator.put_spec(&planned, None).await.unwrap());
+    assert!(!operator.put_spec(&planned, Some(revision - 1)).await.unwrap());
+    assert!(operator.put_spec(&planned, Some(revision)).await.unwrap());
+    assert!(!operator.put_spec(&planned.completed(), Some(revision)).await.unwrap(), "that one is gone");
+    let (spec, second) = operator.view().await.unwrap().spec.unwrap();
+    assert_eq!(spec, planned);
+    assert!(second > revision);
+}
+
+async fn marks_are_seen_by_all_and_outlive_who_made_them(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    a.mark(1, "fence/main:notifications.info", "7").await.unwrap();
+    a.mark(1, "sealed/q.0", "").await.unwrap();
+    a.mark(1, "sealed/q.0", "twice").await.unwrap();
+    a.mark(10, "sealed/q.0", "of another generation").await.unwrap();
+    let long = "x".repeat(513);
+    assert!(matches!(a.mark(1, &long, "").await, Err(CoordinationError::TooLong { .. })));
+    assert!(matches!(a.mark(1, "name", &long).await, Err(CoordinationError::TooLong { .. })));
+    a.leave().await;
+    assert!(matches!(a.mark(1, "name", "too late").await, Err(CoordinationError::Lost(_))));
+    let b = ground.join("b").await.unwrap();
+    let marks = |view: View| view.marks.into_iter().collect::<Vec<_>>();
+    let mark = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        marks(b.view().await.unwrap()),
+        [
+            mark("1/fence/main:notifications.info", "7"),
+            mark("1/sealed/q.0", "twice"),
+            mark("10/sealed/q.0", "of another generation")
+        ]
+    );
+    b.clear_marks(1).await.unwrap();
+    assert_eq!(marks(ground.process().view().await.unwrap()), [mark("10/sealed/q.0", "of another generation")]);
+}
+
+async fn an_operator_pins_units_and_drains_members_and_takes_it_back(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let operator = ground.process();
+    let unit = "main:notifications.info@1";
+    let note = Drained { since: "2026-01-01T00:00:00Z".to_owned(), reason: "new disks".to_owned() };
+    let pin = |member: &str| Operation::Pin { unit: unit.to_owned(), member: member.to_owned() };
+    for operation in [pin("a"), pin("b"), Operation::Drain { member: "c".to_owned(), note: note.clone() }] {
+        operator.operate(&operation).await.unwrap();
+    }
+    let view = a.view().await.unwrap();
+    assert_eq!(view.pins.iter().collect::<Vec<_>>(), [(&unit.to_owned(), &"b".to_owned())]);
+    assert_eq!(view.drained.iter().collect::<Vec<_>>(), [(&"c".to_owned(), &note)]);
+    for _ in 0..2 {
+        operator.operate(&Operation::Unpin { unit: unit.to_owned() }).await.unwrap();
+        operator.operate(&Operation::Undrain { member: "c".to_owned() }).await.unwrap();
+    }
+    let view = a.view().await.unwrap();
+    assert!(view.pins.is_empty() && view.drained.is_empty());
+}
+
+async fn the_history_of_a_unit_says_who_had_it_and_why(ground: Ground) {
+    let operator = ground.process();
+    let noted = async |unit: &str, count: usize| {
+        let noted = async {
+            loop {
+                let mut all = operator.history(Some(unit)).await.unwrap();
+                match all.remove(unit).filter(|moves| moves.len() == count) {
+                    Some(moves) => return moves,
+                    None => sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        timeout(Duration::from_secs(3), noted).await.expect("the move is not noted")
+    };
+    let a = ground.join("a").await.unwrap();
+    let first = a.claim("u").await.unwrap().unwrap();
+    noted("u", 1).await;
+    let b = ground.join("b").await.unwrap();
+    a.release("u", first).await.unwrap();
+    b.view().await.unwrap();
+    let second = b.claim("u").await.unwrap().unwrap();
+    noted("u", 2).await;
+    b.leave().await;
+    a.view().await.unwrap();
+    let third = a.claim("u").await.unwrap().unwrap();
+    let moves = noted("u", 3).await;
+    let told: Vec<_> = moves.iter().map(|m| (m.member.as_str(), m.epoch, m.from.as_deref(), m.reason)).collect();
+    assert_eq!(
+        told,
+        [
+            ("a", third, Some("b"), Reason::Lost),
+            ("b", second, Some("a"), Reason::Joined),
+            ("a", first, None, Reason::First)
+        ]
+    );
+    assert!(moves.iter().all(|m| m.at.ends_with('Z')), "{moves:?}");
+    a.claim("u.0").await.unwrap();
+    noted("u.0", 1).await;
+    assert_eq!(operator.history(None).await.unwrap().into_keys().collect::<Vec<_>>(), ["u", "u.0"]);
+    assert_eq!(operator.history(Some("u")).await.unwrap().into_keys().collect::<Vec<_>>(), ["u"]);
+    operator.operate(&Operation::Forget { unit: "u".to_owned() }).await.unwrap();
+    assert_eq!(operator.history(None).await.unwrap().into_keys().collect::<Vec<_>>(), ["u.0"]);
+    assert_eq!(a.view().await.unwrap().owners.len(), 2);
+}
+
+async fn the_backend_freezes_and_a_member_keeps_what_it_has_and_begins_nothing(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let epoch = a.claim("u").await.unwrap().unwrap();
+    ground.freeze(true);
+    tokio::time::sleep_until(a.deadline() + TTL).await;
+    assert!(!a.lost().is_cancelled(), "nobody has said that the lease is gone");
+    let asked = Instant::now();
+    for refused in [a.claim("v").await.map(drop), a.release("u", epoch).await.map(drop), a.describe(record("a")).await]
+    {
+        assert!(matches!(refused, Err(CoordinationError::Away { .. })), "{refused:?}");
+    }
+    assert!(asked.elapsed() < Duration::from_millis(100), "refused without asking");
+    ground.freeze(false);
+    let heard = async {
+        while a.deadline() <= Instant::now() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    // A frozen etcd may find the lease expired when it thaws, or hear the keepalive first.
+    let lost = a.lost();
+    timeout(Duration::from_secs(8), async {
+        tokio::select! { () = heard => {}, () = lost.cancelled() => {} }
+    })
+    .await
+    .expect("neither confirmed nor lost");
+    if lost.is_cancelled() {
+        // The former lease of a live process does not keep it out for long.
+        let again = timeout(Duration::from_secs(8), async {
+            loop {
+                match ground.join("a").await {
+                    Ok(again) => break again,
+                    Err(_) => sleep(Duration::from_millis(100)).await,
+                }
+            }
+        });
+        assert!(again.await.expect("still kept out").claim("u").await.unwrap().is_some());
+    } else {
+        assert_eq!(a.view().await.unwrap().owners["u"], ("a".to_owned(), epoch));
+        assert!(a.claim("v").await.unwrap().is_some());
+    }
+}
+
+async fn the_backend_is_down_for_longer_than_a_lease_and_comes_back_with_all_of_them(ground: Ground) {
+    let a = ground.join("a").await.unwrap();
+    let epoch = a.claim("u").await.unwrap().unwrap();
+    ground.stop(true);
+    sleep(TTL * 2).await;
+    assert!(a.deadline() < Instant::now() && !a.lost().is_cancelled());
+    ground.stop(false);
+    timeout(Duration::from_secs(8), async {
+        while a.deadline() <= Instant::now() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .expect("not confirmed");
+    assert!(!a.lost().is_cancelled());
+    assert_eq!(a.view().await.unwrap().owners["u"], ("a".to_owned(), epoch));
+    assert!(a.claim("v").await.unwrap().is_some());
+}
+
+async fn a_member_is_cut_off_alone_and_hears_in_the_end_that_it_was_taken_over(ground: Ground) {
+    let b = ground.join("b").await.unwrap();
+    let (a, cut) = ground.join_over_a_way_that_can_be_cut("a").await;
     a.claim("u").await.unwrap().unwrap();
+    cut.set(true);
+    until(&*b, TTL * 2 + EXPIRY_SLACK, |view| view.members.len() == 1).await;
+    let epoch = b.claim("u").await.unwrap().unwrap();
+    sleep(TTL).await;
+    assert!(!a.lost().is_cancelled());
+    assert!(matches!(a.claim("v").await, Err(CoordinationError::Away { .. })));
+    cut.set(false);
+    timeout(Duration::from_secs(6), a.lost().cancelled()).await.expect("it does not notice that its lease is gone");
+    assert_eq!(b.view().await.unwrap().owners["u"], ("b".to_owned(), epoch));
+}
+
+async fn the_silence_lasts_longer_than_is_allowed_and_the_member_gives_itself_up(ground: Ground) {
+    let ground = ground.limited(Duration::from_secs(1));
+    let a = ground.join("a").await.unwrap();
     ground.freeze(true);
     let frozen = Instant::now();
-    let lost = a.lost();
-    let (claim, ()) = tokio::join!(a.claim("v"), lost.cancelled());
-    assert!(matches!(claim, Err(CoordinationError::Away { .. } | CoordinationError::Lost(_))), "{claim:?}");
+    timeout(TTL * 2, a.lost().cancelled()).await.expect("not lost");
     let took = frozen.elapsed();
-    assert!(took <= TTL * 4 / 5 + Duration::from_millis(300), "{took:?}: the lease may be another's by then");
-    assert!(took + TTL / 3 + Duration::from_millis(300) >= TTL * 4 / 5, "{took:?}: too early");
-    assert!(matches!(a.claim("v").await, Err(CoordinationError::Lost(_))), "nothing is done in the group's name");
-    // Back again: the former lease of a live process does not keep it out for long.
-    drop(a);
+    let most = TTL * 4 / 5 + Duration::from_secs(1);
+    assert!(took <= most + Duration::from_millis(300), "{took:?}");
+    assert!(took + TTL / 3 + Duration::from_millis(300) >= most, "{took:?}: too early");
+    assert!(matches!(a.claim("v").await, Err(CoordinationError::Lost(_))));
     ground.freeze(false);
-    let thawed = Instant::now();
-    let again = loop {
-        match ground.join("a").await {
-            Ok(again) => break again,
-            Err(CoordinationError::IdTaken(_) | CoordinationError::Away { .. }) => {
-                sleep(Duration::from_millis(100)).await;
-            }
-            Err(other) => panic!("{other}"),
-        }
-        assert!(thawed.elapsed() < Duration::from_secs(8), "still kept out");
-    };
-    assert!(again.claim("u").await.unwrap().is_some());
 }
 
 async fn the_backend_freezes_shortly_and_nothing_is_lost(ground: Ground) {
@@ -292,8 +560,7 @@ fn on_etcd<F: Future<Output = ()>>(name: &str, own: bool, case: impl FnOnce(Grou
     let endpoint = own.as_ref().map_or_else(|| rig::etcd().endpoint, |own| own.endpoint.clone());
     // The rig's etcd outlives a run: a group per run.
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let ground =
-        Ground::Etcd { url: format!("etcd3://{endpoint}"), group: format!("{name}-{}", since.as_nanos()), own };
+    let ground = Ground::Etcd { endpoint, group: format!("{name}-{}", since.as_nanos()), own, limit: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { timeout(Duration::from_mins(1), case(ground)).await.expect("hangs") });
 }
@@ -322,6 +589,14 @@ contract! {
     a_change_wakes_those_who_wait;
     an_operator_pauses_and_resumes;
     revisions_rise_and_a_view_is_one_revision;
-    #[own(true)] the_backend_freezes_and_the_member_knows_at_its_deadline;
+    the_first_of_two_members_writes_the_specification;
+    a_specification_is_changed_only_by_who_has_seen_the_present_one;
+    marks_are_seen_by_all_and_outlive_who_made_them;
+    the_history_of_a_unit_says_who_had_it_and_why;
+    an_operator_pins_units_and_drains_members_and_takes_it_back;
+    a_member_is_cut_off_alone_and_hears_in_the_end_that_it_was_taken_over;
+    #[own(true)] the_backend_freezes_and_a_member_keeps_what_it_has_and_begins_nothing;
+    #[own(true)] the_backend_is_down_for_longer_than_a_lease_and_comes_back_with_all_of_them;
+    #[own(true)] the_silence_lasts_longer_than_is_allowed_and_the_member_gives_itself_up;
     #[own(true)] the_backend_freezes_shortly_and_nothing_is_lost;
 }

@@ -50,6 +50,7 @@ fn notification(payload: &str) -> Notification {
 #[case(&[("type", "counter")], "not gauge, delta or cumulative")]
 #[case(&[("unit", "'%'")], "unit: ")]
 #[case(&[("volume", "1.5")], "volume: ")]
+#[case(&[("volume", "$.payload.a / 2")], "volume: ")]
 #[case(&[("metadata", "{host: '$.payload.['}")], "metadata host: ")]
 #[case(&[("volume", "{plugin: timedelta}")], "fields")]
 #[case(&[("volume", "{fields: $.payload.a, plugin: nope}")], "nope")]
@@ -163,6 +164,40 @@ fn units_that_are_no_path_are_text_when_repaired() {
     let (converter, complaints) = build(&[&meter(&[("unit", "'%'")])], "[]", options);
     assert_eq!(complaints, []);
     assert_eq!(converter.unwrap().convert(&notification("{}")).samples[0].unit, Value::from("%"));
+}
+
+#[test]
+fn definitions_of_before_9_0_look_at_the_priority() {
+    let words = [("unit", "timestamp"), ("type", "delta"), ("name", "priority")];
+    let paths = [("user_id", "$.priority"), ("metadata", "{p: '(priority)|($.payload.v)', r: '$.payload.r'}")];
+    let events = "[{event_type: e, traits: {p: {fields: priority}, id: {fields: message_id}}}]";
+    let (converter, complaints) = build(&[&meter(&[&words[..], &paths].concat())], events, ConvertOptions::default());
+    assert_eq!(complaints, []);
+    let converted = converter.unwrap().convert(&notification(r#"{"v": 1}"#));
+    assert_eq!(converted.complaints, []);
+    let sample = &converted.samples[0];
+    assert_eq!((sample.name.as_str(), &sample.unit), ("priority", &"timestamp".into()), "words are not paths");
+    assert_eq!(sample.user_id, "info".into());
+    assert_eq!(json::to_string(&Value::Dict(sample.resource_metadata.clone())), r#"{"p":"info"}"#);
+    let traits = json::to_string(converted.events[0].serialize().get("traits").unwrap());
+    assert!(traits.contains(r#"["p",1,"info"],["id",1,"id"]"#), "{traits}");
+}
+
+#[test]
+fn a_name_that_is_no_text_costs_only_its_own_sample() {
+    let text = meter(&[("lookup", "name"), ("name", "$.payload.l[*].n"), ("volume", "$.payload.v")]);
+    let (converter, _) = build(&[&text], "[]", ConvertOptions::default());
+    let converted = converter.unwrap().convert(&notification(r#"{"l": [{"n": 7}, {"n": "b"}], "v": 1}"#));
+    assert_eq!(converted.samples.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert!(converted.complaints[0].text.contains("TypeError: the name is no text but 7"), "{converted:?}");
+}
+
+#[test]
+fn an_empty_lookup_still_finds_every_name() {
+    let text = meter(&[("lookup", "''"), ("name", "$.payload.l[*].n"), ("volume", "$.payload.l[*].v")]);
+    let (converter, _) = build(&[&text], "[]", ConvertOptions::default());
+    let converted = converter.unwrap().convert(&notification(r#"{"l": [{"n": "a", "v": 1}, {"n": "b", "v": 2}]}"#));
+    assert_eq!(converted.samples.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use nephoscope::config::yaml;
 use nephoscope::convert::{ConvertOptions, Converted, Converter, Outcome, Repairs, Sources};
 use nephoscope::model::{Dict, Notification, TraitValue, Value, envelope, json};
+use rstest::rstest;
 use std::fmt::Write as _;
 
 const METERS: &str = include_str!("../config/meters.d/meters.yaml");
@@ -105,6 +106,69 @@ fn classic_listeners_count_only_when_asked() {
     assert_eq!(counted("compute.instance.exists", false)[0], "instance gauge Int(1)");
 }
 
+/// Ceilometer reference §1.4: every network listener, over every notification it takes or leaves.
+#[rstest]
+#[case("network", "network", "network")]
+#[case("subnet", "subnet", "subnet")]
+#[case("port", "port", "port")]
+#[case("router", "router", "router")]
+#[case("floatingip", "ip.floating", "ip")]
+#[case("pool", "network.services.lb.pool", "pool")]
+#[case("vip", "network.services.lb.vip", "vip")]
+#[case("member", "network.services.lb.member", "member")]
+#[case("health_monitor", "network.services.lb.health_monitor", "health_monitor")]
+#[case("firewall", "network.services.firewall", "firewall")]
+#[case("firewall_policy", "network.services.firewall.policy", "firewall_policy")]
+#[case("firewall_rule", "network.services.firewall.rule", "firewall_rule")]
+#[case("vpnservice", "network.services.vpn", "vpnservice")]
+#[case("ipsecpolicy", "network.services.vpn.ipsecpolicy", "ipsecpolicy")]
+#[case("ikepolicy", "network.services.vpn.ikepolicy", "ikepolicy")]
+#[case("ipsec_site_connection", "network.services.vpn.connections", "ipsec_site_connection")]
+fn a_classic_network_listener_counts(#[case] resource: &str, #[case] counter: &str, #[case] unit: &str) {
+    let sources = Sources { meters: Vec::new(), events: yaml::read("e", "[]").unwrap() };
+    let options = ConvertOptions { disable_non_metric_meters: false, ..ConvertOptions::default() };
+    let converter = Converter::build(&sources, options).0.unwrap();
+    let counted = |what: &str, payload: String| {
+        let message = format!(
+            r#"{{"event_type":"{resource}.{what}","priority":"INFO","_context_user_id":"u","_context_tenant_id":"t",
+            "timestamp":"2026-03-01","publisher_id":"n","payload":{payload}}}"#
+        );
+        let converted = converter.convert(&envelope::open(message.as_bytes()).unwrap());
+        assert_eq!(converted.complaints, []);
+        let told = converted.samples.iter().map(|s| {
+            assert_eq!((&s.unit, &s.volume), (&unit.into(), &Value::Int(1)));
+            assert_eq!((&s.user_id, &s.project_id), (&"u".into(), &"t".into()));
+            assert_eq!(s.resource_metadata.get("host"), Some(&"n".into()));
+            format!("{} {} {}", s.name, s.kind.name(), s.resource_id.as_str().unwrap())
+        });
+        told.collect::<Vec<_>>()
+    };
+    let one = || format!(r#"{{"id":"outer","{resource}":{{"id":"r","x":1}}}}"#);
+    let gauge = |id: &str| format!("{counter} gauge {id}");
+    assert_eq!(counted("create.end", one()), [gauge("r"), format!("{counter}.create delta r")]);
+    assert_eq!(counted("update.start", one()), [gauge("outer"), format!("{counter}.update delta outer")]);
+    assert_eq!(counted("update.end", one()), [gauge("r"), format!("{counter}.update delta r")]);
+    let several = format!(r#"{{"{resource}s":[{{"id":"r1"}},{{"id":"r2"}}]}}"#);
+    assert_eq!(counted("exists", several), [gauge("r1"), gauge("r2")]);
+    for what in ["create.start", "delete.start", "delete.end", "exists.not"] {
+        let expected: &[String] =
+            if what == "exists.not" { &[gauge("r"), format!("{counter}.exists delta r")] } else { &[] };
+        assert_eq!(counted(what, one()), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_classic_instance_is_scheduled() {
+    let options = ConvertOptions { disable_non_metric_meters: false, ..ConvertOptions::default() };
+    let message = br#"{"event_type":"scheduler.run_instance.scheduled","priority":"INFO","timestamp":"2026-03-01",
+        "payload":{"instance_id":"i","request_spec":{"instance_properties":{"project_id":"p"}}}}"#;
+    let samples = shipped(options).convert(&envelope::open(message).unwrap()).samples;
+    let told =
+        samples.iter().map(|s| (s.name.as_str(), s.kind.name(), &s.unit, &s.user_id, &s.project_id, &s.resource_id));
+    let expected = ("instance.scheduled", "delta", &"instance".into(), &Value::Null, &"p".into(), &"i".into());
+    assert_eq!(told.collect::<Vec<_>>(), [expected]);
+}
+
 #[test]
 fn the_classic_instance_keeps_reserved_user_metadata_only() {
     let converter = shipped(ConvertOptions { disable_non_metric_meters: false, ..ConvertOptions::default() });
@@ -142,6 +206,22 @@ fn one_unreadable_polled_sample_costs_only_itself() {
     assert_eq!(converted.samples.len(), good);
     assert_eq!(converted.complaints.len(), 2);
     assert!(converted.samples.iter().all(|s| s.timestamp.starts_with("2026-03-01T10:00:") && s.timestamp.len() == 26));
+}
+
+#[test]
+fn polled_samples_keep_their_monotonic_time_when_repaired() {
+    let mut root = of_type("telemetry.polling").root().as_dict().cloned().unwrap();
+    let Some(Value::Dict(payload)) = root.get_mut("payload") else { panic!("no payload") };
+    let Some(Value::List(samples)) = payload.get_mut("samples") else { panic!("no samples") };
+    let Value::Dict(first) = &mut samples[0] else { panic!("no sample") };
+    first.insert("monotonic_time", 12.5);
+    let notification = Notification::from_root(nephoscope::model::Priority::Sample, root);
+    for (polled_monotonic_time, expected) in [(false, Value::Null), (true, Value::Float(12.5))] {
+        let repairs = Repairs { polled_monotonic_time, ..Repairs::default() };
+        let converted = shipped(ConvertOptions { repairs, ..ConvertOptions::default() }).convert(&notification);
+        assert_eq!(converted.samples[0].monotonic_time, expected);
+        assert_eq!(converted.complaints, []);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
 use crate::config::{self, Definitions, Settings};
-use crate::convert::{ConvertOptions, Converter, Reserved, Sources};
+use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
 use crate::model::{Complaint, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, Publisher};
@@ -48,7 +48,7 @@ impl Blueprint {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
         }
         let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
-        let (Some(converter), Some(slots), false) = (read.converter, read.slots, wrong) else {
+        let (Some(converter), Some(queues_wanted), false) = (read.converter, read.queues, wrong) else {
             return (None, complaints);
         };
         let mut drawing = Drawing { previous, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
@@ -61,7 +61,8 @@ impl Blueprint {
             }
         }
         let Drawing { sinks, replacements, .. } = drawing;
-        let routes = Routes { dispatcher: read.dispatcher, converter, sample_pipelines, event_pipelines, sinks, slots };
+        let dispatcher = read.dispatcher;
+        let routes = Routes { dispatcher, converter, sample_pipelines, event_pipelines, sinks, queues_wanted };
         (Some(Blueprint { routes: Arc::new(routes), replacements, publishers }), complaints)
     }
 
@@ -126,7 +127,7 @@ struct Read {
     converter: Option<Converter>,
     plans: Vec<Plan>,
     dispatcher: Dispatcher,
-    slots: Option<SlotTable>,
+    queues: Option<u16>,
 }
 
 /// Understands everything that is not publishers.
@@ -153,8 +154,8 @@ fn read(settings: &Settings, (definitions, mut complaints): (Definitions, Vec<Co
     let dispatcher = dispatcher(settings, &mut complaints);
     let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
     let written = Place { file: "[notification] pipeline_processing_queues".into(), line: 0 };
-    let slots = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
-    (Read { converter, plans, dispatcher, slots }, complaints)
+    let table = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
+    (Read { converter, plans, dispatcher, queues: table.map(|table| table.queues()) }, complaints)
 }
 
 fn convert(
@@ -192,8 +193,15 @@ fn convert_options(settings: &Settings) -> ConvertOptions {
         drop_unmatched_notifications: conversion.drop_unmatched_notifications,
         store_raw: conversion.store_raw.iter().filter_map(|name| Priority::from_name(name)).collect(),
         disable_non_metric_meters: conversion.disable_non_metric_meters,
+        polled_signatures: conversion.verify_signatures.then(|| verifier(settings)),
         repairs: conversion.repairs,
     }
+}
+
+/// Vouches for what is signed with the secret; for everything if that is empty.
+fn verifier(settings: &Settings) -> Verifier {
+    let secret = settings.publishing.telemetry_secret.clone().unwrap_or_default();
+    Verifier::new(move |message| publish::signature::verify(message, secret.reveal()))
 }
 
 /// The plans' publishers, each with its sink.
@@ -260,7 +268,7 @@ impl Drawing<'_> {
             pipeline::Kind::Events => format!("event:{}", sink.name),
         };
         let urls: Vec<&str> = sink.publishers.iter().map(|p| p.url.as_str()).collect();
-        let written = urls.join("\n");
+        let written = format!("{}\n{}", sink.transformers.digest(), urls.join("\n"));
         let former = self.previous.and_then(|p| p.routes.sinks.iter().find(|slot| *slot.name == *name));
         if let Some(former) = former
             && former.current().written == written
@@ -272,7 +280,8 @@ impl Drawing<'_> {
             let built = self.publishers.get(&key)?;
             Some((Arc::from(publish::shown(url)), Arc::clone(built)))
         };
-        let built = Sink { publishers: urls.iter().filter_map(publisher).collect(), written };
+        let publishers = urls.iter().filter_map(publisher).collect();
+        let built = Sink { publishers, transformers: Arc::clone(&sink.transformers), written };
         match former {
             Some(former) => {
                 self.replacements.push((Arc::clone(former), built));

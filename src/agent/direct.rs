@@ -8,6 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
 use super::sink::{Parcel, SinkContext, SinkSlot};
+use super::state::{Done, Keeper, Lost, MemoryLog, Owner};
+use super::transform;
+use crate::pipeline::transform::Transformers;
 
 /// Batches that wait at a sink, at most; each is bounded by the intake.
 const WAITING_BATCHES_MAX: usize = 4;
@@ -54,14 +57,50 @@ async fn work(
     mut receiver: mpsc::Receiver<Vec<Parcel>>,
     context: SinkContext,
 ) {
+    let mut keeper: Option<Keeper> = None;
     while let Some(mut parcels) = receiver.recv().await {
         while parcels.len() < PARCELS_AT_ONCE_MAX
             && let Ok(more) = receiver.try_recv()
         {
             parcels.extend(more);
         }
-        if let Err(dead) = slot.deliver(parcels, &context).await {
-            return ground.died(dead);
+        let transformers = Arc::clone(&slot.current().transformers);
+        let done = if transformers.is_stateful() {
+            let keeper = match &mut keeper {
+                Some(keeper) => keeper,
+                None => match alone(&ground, &slot, &transformers).await {
+                    Ok(opened) => keeper.insert(opened),
+                    // A log in this process has nothing that could fail; the parcels go back all the same.
+                    Err(lost) => return ground.metrics.state_lost(&slot.name, &lost.to_string()),
+                },
+            };
+            keeper.use_transformers(&transformers);
+            keeper.handle(parcels, ground.options.clock.now(), &slot, &context).await
+        } else {
+            keeper = None;
+            match transform::stateless(&slot, parcels, &context).await {
+                None => continue,
+                Some(parcels) => slot.deliver(parcels, &context).await.map_or_else(Done::Dead, |_| Done::Published),
+            }
+        };
+        match done {
+            Done::Published | Done::Unpublished => {}
+            Done::Lost(lost) => return ground.metrics.state_lost(&slot.name, &lost.to_string()),
+            Done::Dead(dead) => return ground.died(dead),
         }
     }
+}
+
+/// The state of a sink in an agent alone: it lives as long as the process.
+async fn alone(ground: &Ground, slot: &SinkSlot, transformers: &Arc<Transformers>) -> Result<Keeper, Lost> {
+    let owner = Owner {
+        queue: Arc::clone(&slot.name),
+        sink: Arc::clone(&slot.name),
+        epoch: 1,
+        member: Arc::clone(&ground.member),
+        nonce: 0,
+    };
+    let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());
+    let log = Box::new(MemoryLog::default());
+    Keeper::open(log, owner, Arc::clone(transformers), options, metrics).await
 }

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-use super::ground;
-use super::packet::{Fragment, PacketBounds, PacketBuilder};
-use super::route::Routes;
+use super::packet::{Fence, Fragment, PacketBounds, PacketBuilder};
+use super::route::{self, Routes};
 use super::sabotage::{self, Sabotage};
+use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
 use crate::observe::Metrics;
-use crate::transport::{Confirmation, Outgoing, Session, TransportError};
+use crate::transport::{Confirmation, Outgoing, Session, TransportError, topology};
 
 /// Packets published and not confirmed yet, at most; the session bounds their bytes.
 pub(super) const UNCONFIRMED_PACKETS_MAX: usize = 1_024;
@@ -64,16 +64,17 @@ impl Forwarder {
     pub(super) async fn forward(
         &mut self,
         routes: &Routes,
+        layout: &Layout,
         yielded: Vec<(usize, Fragment, Receipt)>,
     ) -> Result<(), TransportError> {
         let mut open: BTreeMap<(usize, u16), (PacketBuilder, Vec<Receipt>)> = BTreeMap::new();
         for (sink, fragment, receipt) in yielded {
-            for (queue, fragment) in routes.by_queue(fragment) {
+            for (queue, fragment) in route::by_queue(fragment, &layout.table) {
                 let queue = match self.sabotage {
-                    Some(Sabotage::RandomHash) => sabotage::other_queue(&self.member, queue, routes.queues_per_sink()),
+                    Some(Sabotage::RandomHash) => sabotage::other_queue(&self.member, queue, layout.table.queues()),
                     _ => queue,
                 };
-                let name = || ground::pipeline_queue(&self.group, &routes.sinks[sink].name, queue);
+                let name = || name(&self.group, &routes.sinks[sink].name, layout, queue);
                 let (packet, receipts) = match open.entry((sink, queue)) {
                     std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                     std::collections::btree_map::Entry::Vacant(entry) => {
@@ -93,11 +94,30 @@ impl Forwarder {
             receipt.settle(Verdict::Kept);
         }
         for ((sink, queue), packet) in open {
-            let name = ground::pipeline_queue(&self.group, &routes.sinks[sink].name, queue);
+            let name = name(&self.group, &routes.sinks[sink].name, layout, queue);
             send(&*self.session, &self.unconfirmed, name, packet).await?;
         }
         Ok(())
     }
+
+    /// Tells the present queues of a sink that nothing more comes from this main queue, and waits until they know.
+    pub(super) async fn fence(&mut self, queues: Vec<String>, fence: &Fence) -> Result<(), TransportError> {
+        let mut confirmations = Vec::with_capacity(queues.len());
+        for queue in queues {
+            let sequence = next(&mut self.sequences, queue.clone());
+            let body = PacketBuilder::fence(&self.member, self.epoch, sequence, fence);
+            confirmations.push(self.session.publish(to_queue(queue, body.into())).await?);
+        }
+        for confirmation in confirmations {
+            confirmation.wait().await?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a sink's pipeline queue.
+fn name(group: &str, sink: &str, layout: &Layout, queue: u16) -> String {
+    topology::pipeline_queue_name(group, sink, layout.generation, queue.into())
 }
 
 fn next(sequences: &mut HashMap<String, u64>, queue: String) -> u64 {
@@ -114,17 +134,20 @@ async fn send(
 ) -> Result<(), TransportError> {
     let body = Bytes::from(packet.finish());
     let bytes = body.len();
-    let message = Outgoing {
-        exchange: String::new(),
-        routing_key: queue.clone(),
-        body,
-        content_type: "application/json",
-        headers: BTreeMap::new(),
-    };
-    let confirmation = session.publish(message).await?;
+    let confirmation = session.publish(to_queue(queue.clone(), body)).await?;
     // The receiver lives as long as the listener; if it is gone the receipts go back by being dropped.
     let _gone = unconfirmed.send(Sent { queue, bytes, confirmation, receipts }).await;
     Ok(())
+}
+
+fn to_queue(queue: String, body: Bytes) -> Outgoing {
+    Outgoing {
+        exchange: String::new(),
+        routing_key: queue,
+        body,
+        content_type: "application/json",
+        headers: BTreeMap::new(),
+    }
 }
 
 /// Settles receipts as the broker confirms the packets they hang on; ends when the forwarder is gone and all is known.

@@ -3,28 +3,30 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
 use super::intake::IntakeBounds;
 use super::nursery::Nursery;
 use super::packet::PacketBounds;
 use super::parking::Parking;
 use super::route::Routes;
 use super::sabotage::Sabotage;
+use super::shape::Shape;
 use super::sink::{Backoff, Dead, SinkContext};
+use super::state::{Recall, StateOptions};
+use crate::coordination::{CoordinationError, Membership, View};
 use crate::observe::Metrics;
 use crate::transport::link::Link;
 use crate::transport::topology::{self, QueueKind};
-use crate::transport::{Argument, Session, Topology, TransportError};
+use crate::transport::{Argument, Queue, Session, Topology, TransportError};
 
-/// The generation of the pipeline queues; it will rise when their number changes while running.
-const GENERATION: u64 = 1;
+/// The broker cuts a state log by whole segments of so many bytes.
+const STATE_SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
 
-/// The name of a sink's `n`th pipeline queue.
-pub(super) fn pipeline_queue(group: &str, sink: &str, n: u16) -> String {
-    topology::pipeline_queue_name(group, sink, GENERATION, u32::from(n))
-}
+/// How long to wait before something is noted in a silent group again.
+const MARK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How an agent works. Every bound has its unit in its name or type.
 #[derive(Debug, Clone)]
@@ -51,6 +53,10 @@ pub struct AgentOptions {
     pub parked_messages_max: i64,
     /// Time between two reads of the whole group, if nothing wakes it before.
     pub view_period: Duration,
+    /// How the state of transformers is kept.
+    pub state: StateOptions,
+    /// The time that transformers are told.
+    pub clock: Clock,
     /// What is done wrong on purpose.
     pub sabotage: Option<Sabotage>,
 }
@@ -69,8 +75,8 @@ pub struct BrokerPlace {
     prepared: Mutex<Option<Prepared>>,
 }
 
-/// A session, and the sinks whose queues were declared in it.
-type Prepared = (Arc<dyn Session>, Vec<Arc<str>>);
+/// A session, and the queues of ours that were declared in it.
+type Prepared = (Arc<dyn Session>, Vec<Queue>);
 
 impl BrokerPlace {
     /// A broker on which nothing is declared yet.
@@ -100,6 +106,12 @@ pub(super) struct Ground {
     pub metrics: Metrics,
     /// The agent's tasks.
     pub nursery: Nursery,
+    /// What is known of state logs from earlier openings.
+    pub recall: Recall,
+    /// The shape of the group's pipeline queues, once it is known.
+    pub shape: watch::Sender<Option<Arc<Shape>>>,
+    /// The present membership.
+    pub membership: watch::Sender<Option<Arc<dyn Membership>>>,
     /// Takes the first publisher that is at its end: the agent must stop.
     pub deaths: mpsc::Sender<Dead>,
 }
@@ -126,19 +138,19 @@ impl Ground {
             broker: place.link.name().to_owned(),
             cause: "not connected".to_owned(),
         })?;
-        let sinks: Vec<Arc<str>> = routes.sinks.iter().map(|slot| Arc::clone(&slot.name)).collect();
+        let own = self.own_queues(routes);
         let mut prepared = place.prepared.lock().await;
         if let Some((former, declared)) = &*prepared
             && Arc::ptr_eq(former, &session)
-            && *declared == sinks
+            && *declared == own.queues
         {
             return Ok(session);
         }
         session.declare(&place.topology).await?;
         if std::ptr::eq(place, self.first_broker()) {
-            session.declare(&self.own_queues(routes)).await?;
+            session.declare(&own).await?;
         }
-        *prepared = Some((Arc::clone(&session), sinks));
+        *prepared = Some((Arc::clone(&session), own.queues));
         Ok(session)
     }
 
@@ -146,15 +158,60 @@ impl Ground {
     fn own_queues(&self, routes: &Routes) -> Topology {
         let mut own = Topology::default();
         own.queues.push(topology::parking_queue(&self.group, self.options.parked_messages_max));
-        if self.options.partitioned {
+        if let Some(shape) = &*self.shape.borrow() {
             for slot in &routes.sinks {
-                for n in 0..routes.queues_per_sink() {
-                    let queue = pipeline_queue(&self.group, &slot.name, n);
+                for queue in shape.present(slot).into_iter().chain(shape.next(slot)) {
+                    if slot.is_stateful() {
+                        own.queues.push(topology::state_log(
+                            topology::state_log_name(&queue),
+                            i64::try_from(self.options.state.log_bytes_max).unwrap_or(i64::MAX),
+                            STATE_SEGMENT_BYTES,
+                        ));
+                    }
                     own.queues.push(topology::pipeline_queue(queue, self.options.queue_kind));
                 }
             }
         }
         own
+    }
+
+    /// The shape as the group has it now, not as it was last looked at.
+    pub(super) async fn fresh_shape(&self) -> Result<Arc<Shape>, CoordinationError> {
+        let not_joined = || CoordinationError::Lost(self.member.to_string());
+        let membership = self.membership.borrow().clone().ok_or_else(not_joined)?;
+        let view = membership.view().await?;
+        self.take_shape(&view);
+        self.shape.borrow().clone().ok_or_else(not_joined)
+    }
+
+    /// Takes over the shape of a view; whether it is another.
+    pub(super) fn take_shape(&self, view: &View) -> bool {
+        let Some(shape) = Shape::of(&self.group, view) else { return false };
+        self.shape.send_if_modified(|known| match known {
+            Some(known) if !known.is_older_than(&shape) => false,
+            known => {
+                let other = known.as_ref().is_none_or(|known| !known.is_like(&shape));
+                *known = Some(Arc::new(shape));
+                other
+            }
+        })
+    }
+
+    /// Notes something for the whole group, as often as it takes; `false` when the session was over before.
+    pub(super) async fn mark(&self, generation: u64, name: &str, over: &CancellationToken) -> bool {
+        let noted = over.run_until_cancelled(async {
+            loop {
+                let membership = self.membership.borrow().clone();
+                if let Some(membership) = membership {
+                    match membership.mark(generation, name, &self.member).await {
+                        Ok(()) => return,
+                        Err(error) => self.metrics.group_silent(&error.to_string()),
+                    }
+                }
+                tokio::time::sleep(MARK_AGAIN).await;
+            }
+        });
+        noted.await.is_some()
     }
 
     /// What a sink needs, with a token that ends its waiting.
@@ -164,6 +221,8 @@ impl Ground {
             parking: self.parking.clone(),
             metrics: self.metrics.clone(),
             backoff: self.options.backoff,
+            chain: self.options.state.chain.clone(),
+            clock: self.options.clock,
             stop,
         }
     }

@@ -1,5 +1,6 @@
 //! The main-queue listener: notifications in; samples and events to the pipelines, in this process or over their queues.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -8,22 +9,36 @@ use tokio_util::sync::CancellationToken;
 use super::direct::DirectSinks;
 use super::forward::Forwarder;
 use super::intake::{Intake, Taken};
-use super::packet::Fragment;
+use super::packet::{Fence, Fragment};
 use super::parking::{Parking, Reason};
 use super::route::Routes;
+use super::shape::Shape;
 use super::sink::Parcel;
+use crate::cluster::Layout;
 use crate::model::envelope::{self, Unreadable};
 use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
-use crate::transport::Delivery;
 use crate::transport::dispatch::Route;
+use crate::transport::{Delivery, TransportError};
 
 /// Where what is converted goes: the one switch between one agent and a group.
 pub(super) enum Way {
     /// Without partitioning: to the sinks of this process.
     Direct(Arc<DirectSinks>),
     /// With it: to the pipeline queues, where the listener of the queue's owner takes it up.
-    Queues(Forwarder),
+    Queues(Box<Queues>),
+}
+
+/// The way over the pipeline queues.
+pub(super) struct Queues {
+    /// Publishes packets.
+    pub forwarder: Forwarder,
+    /// Which queues there are.
+    pub shape: watch::Receiver<Option<Arc<Shape>>>,
+    /// The unit of this main queue.
+    pub unit: String,
+    /// The sinks whose old queues know that this main queue sends to those of a generation now.
+    pub fenced: BTreeSet<(u64, Arc<str>)>,
 }
 
 /// How a listener came to its end.
@@ -33,6 +48,8 @@ pub(super) enum Ended {
     Stopped,
     /// Its session or its queue is gone, or something had to go back.
     Lost,
+    /// Its queue is sealed: what it holds goes on to the next generation, and another kind of listener opens it.
+    Sealed,
 }
 
 /// One listener on one main queue.
@@ -50,10 +67,30 @@ pub(super) struct MainListener {
 }
 
 impl MainListener {
+    /// Puts the fences that are due: before anything is taken, and whenever the shape is another.
+    pub(super) async fn begin(&mut self) -> Result<(), TransportError> {
+        let routes = Arc::clone(&self.routes.borrow());
+        match &mut self.way {
+            Way::Queues(queues) => queues.layout(&routes).await.map(drop),
+            Way::Direct(_) => Ok(()),
+        }
+    }
+
     /// Runs until stopped or lost.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
         loop {
-            let batch = match self.intake.next(stop).await {
+            let taken = tokio::select! {
+                biased;
+                taken = self.intake.next(stop) => taken,
+                // An idle main queue has to put its fences as well.
+                () = self.way.changed() => {
+                    if self.begin().await.is_err() {
+                        return Ended::Lost;
+                    }
+                    continue;
+                }
+            };
+            let batch = match taken {
                 Taken::Batch(batch) => batch,
                 Taken::Stopped => break,
                 Taken::Lost => return Ended::Lost,
@@ -100,8 +137,49 @@ impl MainListener {
         }
         match &mut self.way {
             Way::Direct(sinks) => hand_over(sinks, &routes, yielded).await,
-            Way::Queues(forwarder) => forwarder.forward(&routes, yielded).await.is_ok(),
+            Way::Queues(queues) => queues.forward(&routes, yielded).await.is_ok(),
         }
+    }
+}
+
+impl Way {
+    /// Waits until the pipeline queues are to be others.
+    async fn changed(&mut self) {
+        let changed = match self {
+            Way::Queues(queues) => queues.shape.changed().await.is_ok(),
+            Way::Direct(_) => false,
+        };
+        if !changed {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Queues {
+    async fn forward(
+        &mut self,
+        routes: &Routes,
+        yielded: Vec<(usize, Fragment, Receipt)>,
+    ) -> Result<(), TransportError> {
+        let layout = self.layout(routes).await?;
+        self.forwarder.forward(routes, &layout, yielded).await
+    }
+
+    /// The layout to route by. Where it is another than the present one, the old queues are told first.
+    async fn layout(&mut self, routes: &Routes) -> Result<Layout, TransportError> {
+        let shape = self.shape.borrow_and_update().clone();
+        let shape = shape.ok_or_else(|| TransportError::Refused("the group has no specification yet".to_owned()))?;
+        if let Some(next) = &shape.spec.next {
+            for slot in &routes.sinks {
+                let known = (next.generation, Arc::clone(&slot.name));
+                if !self.fenced.contains(&known) {
+                    let fence = Fence { generation: next.generation, unit: self.unit.clone() };
+                    self.forwarder.fence(shape.present(slot), &fence).await?;
+                    self.fenced.insert(known);
+                }
+            }
+        }
+        Ok(shape.routing().clone())
     }
 }
 

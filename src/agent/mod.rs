@@ -4,14 +4,22 @@
 //! 2. `main_listener` opens, converts and routes them (`route`), parks what cannot be read (`parking`).
 //! 3. Alone: `direct` hands fragments to the sinks of this process. In a group: `forward` packs them (`packet`) for
 //!    the pipeline queues, and `pipeline_listener` takes them up where the queue's owner runs.
-//! 4. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
+//! 4. `transform` makes of samples what the sink's transformers say; where they keep state, `stateful_listener` commits
+//!    each batch to the queue's state log first (`state`).
+//! 5. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
 //!
-//! Around it: `unit` opens one queue, `supervisor` decides with the group which ones, `ground` is what they share,
+//! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for
+//! good, and `straggler` sends on what comes to it all the same.
+//!
+//! Around it: `unit` opens one queue, `readiness` asks publishers before a member counts, `supervisor` decides with the group which ones, `ground` is what they share,
 //! `nursery` knows who is still there, and this file starts, reloads, drains and kills the whole.
 //!
 //! Never here: what a definition means, what a broker or a group does. Those are rooms below.
 
+mod clearing;
+mod clock;
 mod direct;
+mod fences;
 mod forward;
 mod ground;
 mod intake;
@@ -21,11 +29,17 @@ mod nursery;
 pub mod packet;
 mod parking;
 mod pipeline_listener;
+mod readiness;
 mod route;
 mod sabotage;
+mod shape;
 mod sink;
 mod standing;
+mod state;
+mod stateful_listener;
+mod straggler;
 mod supervisor;
+mod transform;
 mod unit;
 
 pub mod assembly;
@@ -45,15 +59,18 @@ use crate::transport::topology;
 use direct::DirectSinks;
 use nursery::Nursery;
 use parking::Parking;
+use state::Recall;
 use supervisor::{Control, Supervisor};
 
 pub use assembly::Blueprint;
+pub use clock::Clock;
 pub use ground::{AgentOptions, BrokerPlace};
 pub use intake::IntakeBounds;
 pub use packet::PacketBounds;
 pub use route::dropped;
 pub use sabotage::Sabotage;
 pub use sink::Backoff;
+pub use state::StateOptions;
 
 use ground::Ground;
 
@@ -113,8 +130,19 @@ impl Agent {
         let brokers: Vec<Arc<BrokerPlace>> = brokers.into_iter().map(Arc::new).collect();
         let link = brokers[0].link.clone();
         let parking = Parking::new(link, &topology::parking_queue_name(&group), &member, metrics.clone());
-        let ground =
-            Arc::new(Ground { group: group.into(), member, brokers, options, parking, metrics, nursery, deaths });
+        let ground = Arc::new(Ground {
+            group: group.into(),
+            member,
+            brokers,
+            options,
+            parking,
+            metrics,
+            nursery,
+            recall: Recall::default(),
+            shape: watch::Sender::new(None),
+            membership: watch::Sender::new(None),
+            deaths,
+        });
         // No tasks of the nursery: they end with their links, and hold nothing up.
         for place in &ground.brokers {
             tokio::spawn(standing::follow(place.link.clone(), board.clone()));

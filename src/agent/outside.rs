@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::clock::Clock;
 use super::ground::{AgentOptions, BrokerPlace};
 use super::intake::IntakeBounds;
 use super::packet::PacketBounds;
 use super::sink::Backoff;
+use super::state::StateOptions;
 use super::{Blueprint, Parts};
 use crate::cluster::hash::stable;
 use crate::config::coordination_url::CoordinationUrl;
@@ -21,6 +23,7 @@ use crate::coordination::{Coordinator, MemberRecord};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
 use crate::publish;
+use crate::state::WindowBounds;
 use crate::transport::amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 use crate::transport::link::{Backoff as LinkBackoff, Link};
 use crate::transport::topology::{self, OsloQueues, QueueKind, QuorumLimits};
@@ -49,11 +52,8 @@ pub fn parts(
         places.push(place(settings, url, Arc::new(broker(url)), rand::random(), &metrics));
     }
     let cluster = &settings.cluster;
-    let coordinator: Arc<dyn Coordinator> = match cluster.backend.as_ref().filter(|_| cluster.workload_partitioning) {
-        Some(url) => Arc::new(EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl)),
-        // Alone: the only member of a group of its own, by the same code.
-        None => Arc::new(MemoryGroup::new(cluster.lease_ttl)),
-    };
+    // Alone: the only member of a group of its own, by the same code.
+    let coordinator = group(settings).unwrap_or_else(|| Arc::new(MemoryGroup::new(cluster.lease_ttl)));
     Ok(Parts {
         group: cluster.group.clone(),
         record: record(settings, &cluster.member_id),
@@ -64,6 +64,14 @@ pub fn parts(
         metrics,
         board,
     })
+}
+
+/// The group that the settings share the work with; none for an agent alone.
+pub fn group(settings: &Settings) -> Option<Arc<dyn Coordinator>> {
+    let cluster = &settings.cluster;
+    let url = cluster.backend.as_ref().filter(|_| cluster.workload_partitioning)?;
+    let group = EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl);
+    Some(Arc::new(group.with_silence_limit(cluster.silence_limit)))
 }
 
 /// The parts of an agent among others in this process, without any server: the settings' brokers and group are
@@ -213,6 +221,19 @@ fn options(settings: &Settings) -> AgentOptions {
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),
         view_period: cluster.check_interval,
+        state: StateOptions {
+            log_bytes_max: cluster.state_log_bytes_max,
+            window: WindowBounds {
+                // What can come again at once: what pipeline listeners hold four times over, and what main listeners do
+                // twice.
+                ids_kept: 4 * usize::from(PIPELINE_PREFETCH) * cluster.packet_notifications_max
+                    + 2 * usize::from(settings.transport.rabbit.prefetch_messages),
+                age_ms: WindowBounds::AGE_MS,
+                ids_max: WindowBounds::IDS_MAX,
+            },
+            chain: settings.transformers.clone(),
+        },
+        clock: Clock::Machine,
         sabotage: None,
     }
 }

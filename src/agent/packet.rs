@@ -21,6 +21,16 @@ pub struct Fragment {
     pub batch: Batch,
 }
 
+/// Says that a main queue's listeners send nothing more to this queue: what follows goes to the queues of another
+/// generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// That generation.
+    pub generation: u64,
+    /// The main queue's unit.
+    pub unit: String,
+}
+
 /// Bounds of one packet. A fragment that is larger than `bytes_max` travels alone.
 #[derive(Debug, Clone, Copy)]
 pub struct PacketBounds {
@@ -68,6 +78,15 @@ impl PacketBuilder {
         self.notifications += 1;
     }
 
+    /// A packet that holds a fence and nothing else.
+    pub fn fence(member: &str, epoch: i64, sequence: u64, fence: &Fence) -> Vec<u8> {
+        let mut body = PacketBuilder::new(member, epoch, sequence).body;
+        body.extend_from_slice(format!(r#"],"fence":{{"generation":{},"unit":"#, fence.generation).as_bytes());
+        json::write_str(&fence.unit, &mut body);
+        body.extend_from_slice(b"}}");
+        body
+    }
+
     /// Whether the next fragment belongs into the next packet.
     pub fn is_full(&self, bounds: PacketBounds) -> bool {
         self.notifications >= bounds.notifications_max || self.body.len() >= bounds.bytes_max
@@ -104,16 +123,52 @@ pub enum NotAPacket {
     Part(&'static str),
 }
 
-/// The fragments of a packet, in order.
-pub fn read(body: &[u8]) -> Result<Vec<Fragment>, NotAPacket> {
+/// A packet that came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packet {
+    /// The member that sent it.
+    pub member: String,
+    /// The epoch of the main queue it owned.
+    pub epoch: i64,
+    /// The packet's number in that epoch on its queue, from 1.
+    pub sequence: u64,
+    /// What it holds, in order.
+    pub fragments: Vec<Fragment>,
+    /// Behind it nothing comes from this main queue.
+    pub fence: Option<Fence>,
+}
+
+/// Reads a packet.
+pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
     let Ok(Value::Dict(mut packet)) = json::read(body) else { return Err(NotAPacket::NotJson) };
     match packet.get("format") {
         Some(Value::Int(FORMAT)) => {}
         Some(Value::Int(newer)) => return Err(NotAPacket::Newer(*newer)),
         _ => return Err(NotAPacket::Part("format")),
     }
+    let Some(Value::Str(member)) = packet.remove("member") else { return Err(NotAPacket::Part("member")) };
+    let Some(Value::Int(epoch)) = packet.remove("epoch") else { return Err(NotAPacket::Part("epoch")) };
+    let sequence = match packet.get("sequence") {
+        Some(Value::Int(sequence)) => u64::try_from(*sequence).map_err(|_| NotAPacket::Part("sequence"))?,
+        _ => return Err(NotAPacket::Part("sequence")),
+    };
     let Some(Value::List(fragments)) = packet.remove("fragments") else { return Err(NotAPacket::Part("fragments")) };
-    fragments.into_iter().map(read_fragment).collect()
+    let fragments = fragments.into_iter().map(read_fragment).collect::<Result<_, _>>()?;
+    let fence = packet.remove("fence").map(read_fence).transpose()?;
+    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence })
+}
+
+fn read_fence(fence: Value) -> Result<Fence, NotAPacket> {
+    let wrong = NotAPacket::Part("fence");
+    let Value::Dict(mut fence) = fence else { return Err(wrong) };
+    let generation = match fence.get("generation") {
+        Some(Value::Int(generation)) => u64::try_from(*generation).ok(),
+        _ => None,
+    };
+    match (generation, fence.remove("unit")) {
+        (Some(generation), Some(Value::Str(unit))) => Ok(Fence { generation, unit: unit.into_string() }),
+        _ => Err(wrong),
+    }
 }
 
 fn read_fragment(fragment: Value) -> Result<Fragment, NotAPacket> {

@@ -1,14 +1,17 @@
-//! The pipeline listener: packets of one pipeline queue in, batches to the publishers of its sink.
+//! The pipeline listener of a sink without state: packets of one pipeline queue in, batches to the publishers of its
+//! sink.
 
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use super::fences::Fences;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
-use super::packet;
+use super::packet::{self, Fragment, Packet};
 use super::parking::Reason;
 use super::sabotage::{self, Sabotage};
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
+use super::transform;
 use crate::model::{Receipt, Verdict};
 use crate::observe::ParkReason;
 use crate::transport::Delivery;
@@ -21,24 +24,56 @@ pub(super) struct PipelineListener {
     pub slot: Arc<SinkSlot>,
     /// What the sink needs; its `stop` is this listener's.
     pub context: SinkContext,
+    /// When the queue is sealed.
+    pub fences: Fences,
     /// What is done wrong on purpose.
     pub sabotage: Option<Sabotage>,
 }
 
 impl PipelineListener {
-    /// Runs until stopped or lost, or until a publisher says that it is at its end.
+    /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         loop {
-            let batch = match self.intake.next(stop).await {
+            if let Some(generation) = self.fences.due() {
+                return Ok(match self.fences.sealed(generation).await && self.intake.finish().await.is_ok() {
+                    true => Ended::Sealed,
+                    false => Ended::Lost,
+                });
+            }
+            let taken = tokio::select! {
+                biased;
+                taken = self.intake.next(stop) => taken,
+                () = self.fences.changed() => continue,
+            };
+            let batch = match taken {
                 Taken::Batch(batch) => batch,
                 Taken::Stopped => break,
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let Some(mut parcels) = open(&self.context, batch).await else { return Ok(Ended::Lost) };
-            if self.sabotage == Some(Sabotage::AckBeforePublish) {
-                parcels.iter_mut().for_each(|parcel| sabotage::settle_early(&mut parcel.receipt));
+            if self.slot.is_stateful() {
+                // A reload gave the sink a state: another kind of listener opens the queue.
+                return Ok(Ended::Lost);
             }
-            self.slot.deliver(parcels, &self.context).await?;
+            let Some(packets) = read(&self.context, batch).await else { return Ok(Ended::Lost) };
+            let (mut parcels, mut fences) = (Vec::new(), Vec::new());
+            for (packet, receipt) in packets {
+                match packet.fence {
+                    Some(fence) => fences.push((fence, receipt)),
+                    None => parcels.extend(split(packet.fragments, receipt)),
+                }
+            }
+            if self.sabotage == Some(Sabotage::AckBeforePublish) {
+                parcels.iter_mut().for_each(|parcel: &mut Parcel| sabotage::settle_early(&mut parcel.receipt));
+            }
+            let Some(parcels) = transform::stateless(&self.slot, parcels, &self.context).await else {
+                return Ok(Ended::Lost);
+            };
+            if !self.slot.deliver(parcels, &self.context).await? {
+                break;
+            }
+            if !self.fences.pass(fences).await {
+                return Ok(Ended::Lost);
+            }
         }
         Ok(match self.intake.finish().await {
             Ok(()) => Ended::Stopped,
@@ -47,15 +82,15 @@ impl PipelineListener {
     }
 }
 
-/// The parcels of the packets, in order; what is no packet is parked. `None` when that failed.
-async fn open(context: &SinkContext, batch: Vec<Delivery>) -> Option<Vec<Parcel>> {
-    let mut parcels = Vec::new();
+/// The packets, in order; what is no packet is parked. `None` when that failed.
+pub(super) async fn read(context: &SinkContext, batch: Vec<Delivery>) -> Option<Vec<(Packet, Receipt)>> {
+    let mut packets = Vec::with_capacity(batch.len());
     for delivery in batch {
         let Delivery { queue, body, receipt, redelivered, .. } = delivery;
         match packet::read(&body) {
-            Ok(fragments) => {
+            Ok(packet) => {
                 context.metrics.packet_received(&queue, &queue, redelivered);
-                parcels.extend(split(fragments, receipt));
+                packets.push((packet, receipt));
             }
             Err(error) => {
                 let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
@@ -67,11 +102,11 @@ async fn open(context: &SinkContext, batch: Vec<Delivery>) -> Option<Vec<Parcel>
             }
         }
     }
-    Some(parcels)
+    Some(packets)
 }
 
 /// Every fragment with its part of the packet's receipt. An empty packet is settled at once.
-fn split(fragments: Vec<packet::Fragment>, receipt: Receipt) -> Vec<Parcel> {
+pub(super) fn split(fragments: Vec<Fragment>, receipt: Receipt) -> Vec<Parcel> {
     let parcels = fragments.into_iter().map(|fragment| Parcel { fragment, receipt: receipt.split() }).collect();
     receipt.settle(Verdict::Kept);
     parcels

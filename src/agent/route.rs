@@ -24,8 +24,8 @@ pub(super) struct Routes {
     pub event_pipelines: Vec<Pipeline>,
     /// The sinks of both, by [`Pipeline::sink`].
     pub sinks: Vec<Arc<SinkSlot>>,
-    /// Which of a sink's pipeline queues has which slot.
-    pub slots: SlotTable,
+    /// How many pipeline queues the configuration gives a sink: what a new group begins with.
+    pub queues_wanted: u16,
 }
 
 /// One source with one of its sinks.
@@ -77,27 +77,21 @@ impl Routes {
         );
         routed
     }
+}
 
-    /// How many pipeline queues a sink has.
-    pub(super) fn queues_per_sink(&self) -> u16 {
-        self.slots.queues()
-    }
-
-    /// A fragment by the number of the pipeline queue that each of its samples or events belongs to.
-    pub(super) fn by_queue(&self, fragment: Fragment) -> BTreeMap<u16, Fragment> {
-        let Fragment { message_id, pipeline, batch } = fragment;
-        let rewrap = |(queue, batch)| {
-            (queue, Fragment { message_id: message_id.clone(), pipeline: Arc::clone(&pipeline), batch })
-        };
-        match batch {
-            Batch::Samples(samples) => {
-                let groups = group(samples, |s| self.slots.queue_of(&hash::grouping_bytes(&s.resource_id)));
-                groups.into_iter().map(|(queue, samples)| (queue, Batch::Samples(samples))).map(rewrap).collect()
-            }
-            Batch::Events(events) => {
-                let groups = group(events, |e| self.slots.queue_of(event_key(e)));
-                groups.into_iter().map(|(queue, events)| (queue, Batch::Events(events))).map(rewrap).collect()
-            }
+/// A fragment by the number of the pipeline queue that each of its samples or events belongs to.
+pub(super) fn by_queue(fragment: Fragment, slots: &SlotTable) -> BTreeMap<u16, Fragment> {
+    let Fragment { message_id, pipeline, batch } = fragment;
+    let rewrap =
+        |(queue, batch)| (queue, Fragment { message_id: message_id.clone(), pipeline: Arc::clone(&pipeline), batch });
+    match batch {
+        Batch::Samples(samples) => {
+            let groups = group(samples, |s| slots.queue_of(&hash::grouping_bytes(&s.resource_id)));
+            groups.into_iter().map(|(queue, samples)| (queue, Batch::Samples(samples))).map(rewrap).collect()
+        }
+        Batch::Events(events) => {
+            let groups = group(events, |e| slots.queue_of(event_key(e)));
+            groups.into_iter().map(|(queue, events)| (queue, Batch::Events(events))).map(rewrap).collect()
         }
     }
 }

@@ -7,17 +7,21 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
 use super::jitter;
 use super::packet::Fragment;
 use super::parking::{Parking, Reason};
 use crate::model::{Receipt, Verdict, json};
 use crate::observe::{Metrics, ParkReason};
+use crate::pipeline::transform::{ChainOptions, Transformers};
 use crate::publish::{Batch, PublishError, Publisher};
 
 /// The publishers of one sink of `pipeline.yaml` or `event_pipeline.yaml`.
 pub(super) struct Sink {
     /// Its publishers, each with its URL (no secrets) for logs.
     pub publishers: Vec<(Arc<str>, Arc<dyn Publisher>)>,
+    /// What its samples go through first.
+    pub transformers: Arc<Transformers>,
     /// What was written about it: a reload that changes nothing here keeps this very sink.
     pub written: String,
 }
@@ -57,6 +61,10 @@ pub(super) struct SinkContext {
     pub metrics: Metrics,
     /// Waits between offers.
     pub backoff: Backoff,
+    /// What transformers may hold, and how they work.
+    pub chain: ChainOptions,
+    /// The time that transformers are told.
+    pub clock: Clock,
     /// Ends waiting: what is not accepted by then goes back.
     pub stop: CancellationToken,
 }
@@ -80,14 +88,19 @@ impl SinkSlot {
         Arc::clone(&self.current.borrow())
     }
 
+    /// Whether its transformers keep state, as configured now.
+    pub(super) fn is_stateful(&self) -> bool {
+        self.current().transformers.is_stateful()
+    }
+
     /// Puts another sink in the place; the former one is returned to be closed.
     pub(super) fn replace(&self, sink: Sink) -> Arc<Sink> {
         self.current.send_replace(Arc::new(sink))
     }
 
     /// Publishes the parcels in their order and settles each: kept when every publisher accepted it, parked when one
-    /// refused it for good, returned when the wait was ended.
-    pub(super) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<(), Dead> {
+    /// refused it for good, returned when the wait was ended. Whether nothing is returned.
+    pub(super) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<bool, Dead> {
         let sink = self.current();
         let mut parcels = parcels.into_iter().peekable();
         // One batch holds samples or events; a sink of one file is given one kind only, so this runs once.
@@ -100,9 +113,11 @@ impl SinkSlot {
                 ends.push(batch.len());
                 receipts.push(next.receipt);
             }
-            sink.deliver_batch(&self.name, batch, &ends, receipts, context).await?;
+            if !sink.deliver_batch(&self.name, batch, &ends, receipts, context).await? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -114,7 +129,7 @@ impl Sink {
         ends: &[usize],
         receipts: Vec<Receipt>,
         context: &SinkContext,
-    ) -> Result<(), Dead> {
+    ) -> Result<bool, Dead> {
         let offers = self.publishers.iter().map(|(url, publisher)| offer(name, url, publisher, &batch, context));
         let mut refused = vec![false; receipts.len()];
         for (outcome, (url, _)) in join_all(offers).await.into_iter().zip(&self.publishers) {
@@ -127,19 +142,19 @@ impl Sink {
                         let Some(body) = record_json(&batch, record) else { continue };
                         if context.parking.park(name, body.into(), &reason).await.is_err() {
                             // Not parked: dropping the receipts gives the deliveries back.
-                            return Ok(());
+                            return Ok(false);
                         }
                         refused[ends.partition_point(|end| *end <= record)] = true;
                     }
                 }
-                Outcome::Ended => return Ok(()),
+                Outcome::Ended => return Ok(false),
                 Outcome::Dead(dead) => return Err(dead),
             }
         }
         for (receipt, refused) in receipts.into_iter().zip(refused) {
             receipt.settle(if refused { Verdict::Parked } else { Verdict::Kept });
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -2,23 +2,27 @@
 //!
 //! One task. It never waits for a unit: orders are handed to tasks of their own, whose answers come back as happenings.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::clearing::Clearing;
 use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::jitter;
 use super::main_listener::Ended;
+use super::readiness;
 use super::route::Routes;
-use super::unit::{self, Kind};
+use super::unit::{self, Kind, OpenError, Opening};
 use crate::cluster::ownership::Stage;
-use crate::cluster::{Group, Happening, Order, Owner, Ownership, OwnershipOptions, Standing};
+use crate::cluster::{Group, Happening, Order, Ownership, OwnershipOptions, Spec};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
 use crate::observe::{Board, Metrics, status};
+use crate::transport::TransportError;
 
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
 const HAPPENINGS_MAX: usize = 4_096;
@@ -26,8 +30,9 @@ const HAPPENINGS_MAX: usize = 4_096;
 const TICK: Duration = Duration::from_millis(500);
 /// Waits between two attempts to join: the first and the longest.
 const JOIN_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// For so long a taken member id may be that of a process that died and whose lease has yet to run out.
-const TAKEN_ID_PATIENCE: Duration = Duration::from_secs(45);
+/// For so long, beyond two lives of a lease, a taken member id may be that of a process that died: a backend that was
+/// restarted, or has another leader, gives every lease its full life again.
+const TAKEN_ID_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the supervisor is told from above.
 pub(super) enum Control {
@@ -58,6 +63,12 @@ pub(super) struct Supervisor {
     began: Instant,
     broker_up: bool,
     draining: bool,
+    /// The deletion of queues that are used no more.
+    clearing: Clearing,
+    /// Whether the publishers have been asked, and the group may be told that this member is ready.
+    reached: Arc<AtomicBool>,
+    /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
+    told_apart: Option<(u16, u16)>,
 }
 
 /// One membership and what is done in its name.
@@ -70,6 +81,12 @@ struct Term {
     record: watch::Sender<MemberRecord>,
     /// The ids last seen, for the log.
     members: String,
+    /// Whether the lease is past its deadline, and nobody says whether it is gone.
+    silent: bool,
+    /// Units that a former owner still had at the broker when they were last opened.
+    occupied: BTreeSet<String>,
+    /// Held by the task that looks for other consumers of the main queues.
+    looking: Arc<Semaphore>,
 }
 
 /// The handles of a unit that is opening, open or closing.
@@ -103,7 +120,12 @@ impl Supervisor {
             began: Instant::now(),
             broker_up: false,
             draining: false,
+            clearing: Clearing::default(),
+            reached: Arc::new(AtomicBool::new(false)),
+            told_apart: None,
         };
+        // Alone, nobody waits for this member to count.
+        supervisor.reached.store(!supervisor.ground.options.partitioned, Ordering::Relaxed);
         supervisor.record.config_digest = supervisor.digest();
         supervisor
     }
@@ -121,6 +143,7 @@ impl Supervisor {
     async fn join(&mut self) -> Result<Option<Arc<dyn Membership>>, Fatal> {
         let metrics = self.ground.metrics.clone();
         let began = Instant::now();
+        let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
         let (mut wait, longest) = JOIN_WAIT;
         let mut attempt = 0;
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
@@ -131,7 +154,7 @@ impl Supervisor {
                     metrics.member_joined(&self.record.id, self.coordinator.name());
                     return Ok(Some(membership));
                 }
-                Err(taken @ CoordinationError::IdTaken(_)) if began.elapsed() > TAKEN_ID_PATIENCE => {
+                Err(taken @ CoordinationError::IdTaken(_)) if began.elapsed() > patience => {
                     return Err(Fatal::Join(taken));
                 }
                 Err(error) => metrics.join_failed(&error.to_string(), wait),
@@ -162,7 +185,8 @@ impl Supervisor {
             OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
         let machine = Ownership::new(self.record.id.clone(), options);
         let (record, told) = watch::channel(self.record.clone());
-        let describing = describe(Arc::clone(&membership), told, self.ground.metrics.clone());
+        let gate = (Arc::clone(&self.reached), self.routes.subscribe());
+        let describing = describe(Arc::clone(&membership), told, gate, self.ground.metrics.clone());
         self.ground.nursery.spawn("the group", describing);
         let mut term = Term {
             membership: Arc::clone(&membership),
@@ -171,7 +195,11 @@ impl Supervisor {
             answers,
             record,
             members: String::new(),
+            silent: false,
+            occupied: BTreeSet::new(),
+            looking: Arc::new(Semaphore::new(1)),
         };
+        self.ground.membership.send_replace(Some(Arc::clone(&membership)));
         let lost = membership.lost();
         let link = self.ground.first_broker().link.clone();
         let mut over = CancellationToken::new();
@@ -183,7 +211,7 @@ impl Supervisor {
             done = tokio::select! {
                 biased;
                 () = lost.cancelled() => {
-                    self.ground.metrics.membership_lost(&self.record.id, "the lease ran out");
+                    self.ground.metrics.membership_lost(&self.record.id, "the lease is gone");
                     // Whatever is in flight may be another's by now: nothing of it may be settled or published.
                     self.step(&mut term, Happening::LeaseLost);
                     self.ground.brokers.iter().filter_map(|b| b.link.current()).for_each(|session| session.cut());
@@ -211,15 +239,67 @@ impl Supervisor {
                     self.step(&mut term, Happening::BrokerBack)
                 }
                 // Timers before the group: a group that never rests must not keep them from being looked at.
+                () = tokio::time::sleep_until(membership.deadline()), if !term.silent => self.listen(&mut term),
                 _ = tick.tick() => {
                     self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
+                    let was_silent = term.silent;
+                    self.listen(&mut term);
+                    if was_silent && !term.silent {
+                        next_view = Instant::now();
+                    }
+                    self.look_around(&term);
                     self.step(&mut term, Happening::Tick)
                 }
                 () = tokio::time::sleep_until(next_view) => self.look(&mut term, &mut next_view).await,
                 () = membership.changed() => self.look(&mut term, &mut next_view).await,
             };
         }
+        self.ground.membership.send_replace(None);
         membership.leave().await;
+    }
+
+    /// Notices when the lease goes past its deadline, and when it is confirmed again.
+    fn listen(&mut self, term: &mut Term) -> bool {
+        let silent = Instant::now() >= term.membership.deadline();
+        match (term.silent, silent) {
+            (false, true) => {
+                self.ground.metrics.silence_began(&self.record.id);
+                term.silent = true;
+                self.step(term, Happening::Silent)
+            }
+            (true, false) => {
+                self.ground.metrics.silence_ended(&self.record.id);
+                term.silent = false;
+                self.step(term, Happening::Heard)
+            }
+            _ => false,
+        }
+    }
+
+    /// While the group is silent, a second consumer of a main queue is its new owner (or a Ceilometer that runs beside):
+    /// the queue is left to it. The broker keeps two apart on a classic queue, but not on a quorum queue.
+    fn look_around(&self, term: &Term) {
+        if !term.silent || !self.ground.options.partitioned {
+            return;
+        }
+        // The former look may still wait for its broker.
+        let Ok(looking) = Arc::clone(&term.looking).try_acquire_owned() else { return };
+        let open = term.machine.stages().filter(|(_, stage)| matches!(stage, Stage::Open(_)));
+        let main = open.filter_map(|(unit, _)| match (self.units.get(unit)?, term.running.get(unit)?) {
+            (Kind::Main { broker, queue }, running) => Some((*broker, queue.clone(), running.stop.clone())),
+            (Kind::Pipeline { .. }, _) => None,
+        });
+        let (main, ground) = (main.collect::<Vec<_>>(), Arc::clone(&self.ground));
+        self.ground.nursery.spawn("the main queues", async move {
+            for (broker, queue, stop) in main {
+                let Some(session) = ground.brokers[broker].link.current() else { continue };
+                if session.inspect(&queue).await.is_ok_and(|state| state.consumers > 1) && !stop.is_cancelled() {
+                    ground.metrics.main_queue_yielded(&queue);
+                    stop.cancel();
+                }
+            }
+            drop(looking);
+        });
     }
 
     /// Reads the group and gives what was read to the machine.
@@ -233,7 +313,14 @@ impl Supervisor {
             view = term.membership.view() => view,
         };
         match view {
+            Ok(view) if !view.members.contains_key(&self.record.id) => {
+                // Somebody deleted the record: whoever reads the group does not count on us any more.
+                term.membership.leave().await;
+                false
+            }
             Ok(view) => {
+                self.agree(term, &view).await;
+                self.reshape(term, &view).await;
                 let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
                 if ids != term.members {
                     self.ground.metrics.members_changed(view.members.len(), &ids);
@@ -247,7 +334,7 @@ impl Supervisor {
                         paused: view.paused,
                     });
                 });
-                self.step(term, Happening::Viewed(self.group(view)))
+                self.step(term, Happening::Viewed(self.group(&view)))
             }
             Err(error) => {
                 self.ground.metrics.group_silent(&error.to_string());
@@ -257,15 +344,70 @@ impl Supervisor {
         }
     }
 
+    /// Sees to it that the group has a specification, and says where the configuration wants another one.
+    async fn agree(&mut self, term: &Term, view: &View) {
+        if !self.ground.options.partitioned {
+            return;
+        }
+        let wanted = self.routes.borrow().queues_wanted;
+        if let Some((spec, _)) = &view.spec {
+            let queues = spec.present.table.queues();
+            let apart = (queues != wanted && spec.next.is_none()).then_some((wanted, queues));
+            if let Some((wanted, queues)) = apart.filter(|apart| self.told_apart != Some(*apart)) {
+                self.ground.metrics.queues_differ(wanted, queues);
+            }
+            self.told_apart = apart;
+            return;
+        }
+        let Ok(first) = Spec::first(wanted) else { return };
+        let lost = term.membership.lost();
+        match lost.run_until_cancelled(term.membership.put_spec(&first, None)).await {
+            Some(Ok(true)) => self.ground.metrics.spec_made(wanted),
+            // Another member was first: the next view brings what it wrote.
+            Some(Ok(false)) | None => {}
+            Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
+        }
+    }
+
+    /// Takes over the shape of the pipeline queues, and takes a change of their number further where that is due.
+    async fn reshape(&mut self, term: &mut Term, view: &View) {
+        if !self.ground.options.partitioned {
+            return;
+        }
+        let routes = Arc::clone(&self.routes.borrow());
+        self.ground.take_shape(view);
+        let Some(shape) = self.ground.shape.borrow().clone() else { return };
+        let units: BTreeMap<String, Kind> = unit::all(&self.ground, &routes).into_iter().collect();
+        if !units.keys().eq(self.units.keys()) {
+            self.units = units;
+            self.step(term, Happening::Units(self.units.keys().cloned().collect()));
+        }
+        let lost = term.membership.lost();
+        if shape.is_done(&routes.sinks) {
+            let done = shape.spec.completed();
+            match lost.run_until_cancelled(term.membership.put_spec(&done, Some(shape.revision))).await {
+                Some(Ok(true)) => {
+                    self.ground.metrics.partitions_changed(done.present.generation, done.present.table.queues());
+                }
+                // Another member was first.
+                Some(Ok(false)) | None => {}
+                Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
+            }
+        }
+        let first = view.members.values().find(|member| member.ready).is_some_and(|member| member.id == self.record.id);
+        if first && shape.spec.next.is_none() && shape.is_marked() && !self.clearing.is_running() {
+            self.clearing = Clearing::start(Arc::clone(&self.ground), shape, Arc::clone(&term.membership), routes);
+        }
+    }
+
     /// The group as the machine has to see it: a member that works by another set of units takes no part in placing
     /// mine, until all have reloaded.
-    fn group(&self, view: View) -> Group {
-        let members = view.members.into_values().map(|m| {
-            let ready = m.ready && m.config_digest == self.record.config_digest;
-            (m.id, Standing { weight: m.weight, ready })
-        });
-        let owners = view.owners.into_iter().map(|(unit, (member, epoch))| (unit, Owner { member, epoch }));
-        Group { revision: view.revision, members: members.collect(), owners: owners.collect(), paused: view.paused }
+    fn group(&self, view: &View) -> Group {
+        let mut group = view.group();
+        for (id, standing) in &mut group.members {
+            standing.ready &= view.members[id].config_digest == self.record.config_digest;
+        }
+        group
     }
 
     /// One step of the machine; whether it is done.
@@ -273,7 +415,16 @@ impl Supervisor {
         if let Happening::Opened { unit, epoch } = &happening {
             self.ground.metrics.queue_opened(unit, *epoch);
         }
-        if let Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch } = &happening
+        if let Happening::Opened { unit, .. } | Happening::OpenFailed { unit, .. } = &happening {
+            term.occupied.remove(unit);
+        }
+        if let Happening::Occupied { unit, .. } = &happening {
+            let first = term.occupied.insert(unit.clone());
+            self.ground.metrics.queue_occupied(unit, first);
+        }
+        if let Happening::Closed { unit, epoch }
+        | Happening::OpenFailed { unit, epoch }
+        | Happening::Occupied { unit, epoch } = &happening
             && term.running.get(unit).is_some_and(|running| running.epoch == *epoch)
         {
             term.running.remove(unit);
@@ -354,13 +505,15 @@ impl Supervisor {
             Kind::Pipeline { queue, .. } => format!("pipeline queue {queue}"),
         };
         let work = Work {
-            ground: Arc::clone(&self.ground),
-            kind,
-            unit,
-            epoch,
-            routes: self.routes.subscribe(),
-            direct: Arc::clone(&self.direct),
-            stop,
+            opening: Opening {
+                ground: Arc::clone(&self.ground),
+                unit,
+                kind,
+                epoch,
+                routes: self.routes.subscribe(),
+                direct: Arc::clone(&self.direct),
+                stop,
+            },
             answers: term.answers.clone(),
         };
         self.ground.nursery.spawn(&name, async move {
@@ -376,9 +529,14 @@ impl Supervisor {
         let _nobody_waits = done.send(());
     }
 
-    /// Members with the same units have the same digest.
+    /// Members that would work by the same units have the same digest. The number of pipeline queues is the group's:
+    /// who knows of a change of it already is no stranger to who does not.
     fn digest(&self) -> String {
-        let names: Vec<&str> = self.units.keys().map(String::as_str).collect();
+        let routes = self.routes.borrow();
+        let mut names = self.ground.main_units();
+        if self.ground.options.partitioned {
+            names.extend(routes.sinks.iter().map(|slot| slot.name.to_string()));
+        }
         format!("{:016x}", crate::cluster::hash::stable(names.join("\n").as_bytes()))
     }
 
@@ -390,6 +548,9 @@ impl Supervisor {
         }
         if self.broker_up && !self.record.ready && !self.draining {
             waiting.push("the group to know that this member is ready".to_owned());
+        }
+        if self.broker_up && !self.reached.load(Ordering::Relaxed) {
+            waiting.push("the publishers, for a few seconds at most".to_owned());
         }
         let (mut main_queues, mut units) = (Vec::new(), BTreeMap::new());
         for (unit, stage) in term.machine.stages() {
@@ -405,7 +566,11 @@ impl Supervisor {
             }
         }
         self.board.change(|status| {
-            status.phase = if self.draining { "draining" } else { "running" };
+            status.phase = match (self.draining, term.silent) {
+                (true, _) => "draining",
+                (false, true) => "silent",
+                (false, false) => "running",
+            };
             status.waiting_for = waiting;
             status.main_queues = main_queues;
             status.units = units;
@@ -413,9 +578,23 @@ impl Supervisor {
     }
 }
 
-/// Tells the group what this member is whenever that changes; ends with the term.
-async fn describe(membership: Arc<dyn Membership>, mut told: watch::Receiver<MemberRecord>, metrics: Metrics) {
+/// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once the
+/// publishers have been asked, the first time in this process.
+async fn describe(
+    membership: Arc<dyn Membership>,
+    mut told: watch::Receiver<MemberRecord>,
+    (reached, routes): (Arc<AtomicBool>, watch::Receiver<Arc<Routes>>),
+    metrics: Metrics,
+) {
     while told.changed().await.is_ok() {
+        if told.borrow().ready && !reached.load(Ordering::Relaxed) {
+            let now = Arc::clone(&routes.borrow());
+            let asking = readiness::publishers_reached(&now, &metrics);
+            if membership.lost().run_until_cancelled(asking).await.is_none() {
+                return;
+            }
+            reached.store(true, Ordering::Relaxed);
+        }
         let record = told.borrow_and_update().clone();
         if let Err(error) = membership.describe(record).await {
             metrics.group_silent(&error.to_string());
@@ -431,22 +610,21 @@ async fn describe(membership: Arc<dyn Membership>, mut told: watch::Receiver<Mem
 
 /// The task of one unit: it answers whether it opened, and when it is closed.
 struct Work {
-    ground: Arc<Ground>,
-    kind: Kind,
-    unit: String,
-    epoch: i64,
-    routes: watch::Receiver<Arc<Routes>>,
-    direct: Arc<DirectSinks>,
-    stop: CancellationToken,
+    opening: Opening,
     answers: mpsc::Sender<Happening>,
 }
 
 impl Work {
     async fn run(self) {
-        let Work { ground, kind, unit, epoch, routes, direct, stop, answers } = self;
-        let metrics = ground.metrics.clone();
-        let listener = match unit::open(&ground, &kind, epoch, routes, &direct, &stop).await {
+        let Work { opening, answers } = self;
+        let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
+        let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
+        let listener = match opening.open().await {
             Ok(listener) => listener,
+            Err(OpenError::Transport(TransportError::Occupied(_))) => {
+                let _over = answers.send(Happening::Occupied { unit, epoch }).await;
+                return;
+            }
             Err(error) => {
                 metrics.queue_not_opened(&unit, &error.to_string());
                 let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
@@ -457,6 +635,7 @@ impl Work {
         match listener.run(&stop).await {
             Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over"),
             Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost"),
+            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed"),
             Err(dead) => ground.died(dead),
         }
         let _over = answers.send(Happening::Closed { unit, epoch }).await;

@@ -1,18 +1,26 @@
 //! A unit at work: one main queue or one pipeline queue, from opening its channel to closing it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::direct::DirectSinks;
+use super::fences::Fences;
 use super::forward::{self, Forwarder, Sender};
-use super::ground::{self, BrokerPlace, Ground};
+use super::ground::{BrokerPlace, Ground};
 use super::intake::Intake;
-use super::main_listener::{Ended, MainListener, Way};
+use super::main_listener::{Ended, MainListener, Queues, Way};
 use super::pipeline_listener::PipelineListener;
 use super::route::Routes;
+use super::shape::{self, Shape};
 use super::sink::{Dead, SinkSlot};
-use crate::transport::{ConsumeOptions, TransportError};
+use super::state::{Inherited, Keeper, Lost, Owner, StreamLog};
+use super::stateful_listener::StatefulListener;
+use super::straggler::Straggler;
+use crate::cluster::hash;
+use crate::coordination::CoordinationError;
+use crate::transport::{ConsumeOptions, Session, TransportError, topology};
 
 /// What a unit's name stands for.
 #[derive(Clone)]
@@ -30,12 +38,36 @@ pub(super) enum Kind {
         slot: Arc<SinkSlot>,
         /// The queue; also the unit's name.
         queue: String,
+        /// The generation of queues that it is of.
+        generation: u64,
     },
 }
 
 /// The units that the routes ask for, by name, in order: every main queue of every broker, and with partitioning every
-/// queue of every sink.
+/// queue of every sink. A new queue is one only when nothing can come from the old ones any more.
 pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
+    let mut units = main(ground);
+    if !ground.options.partitioned {
+        return units;
+    }
+    let Some(shape) = ground.shape.borrow().clone() else { return units };
+    let layouts = [Some(&shape.spec.present), shape.spec.next.as_ref()];
+    for slot in &routes.sinks {
+        for layout in layouts.into_iter().flatten() {
+            if layout.generation != shape.spec.present.generation && !shape.is_sealed(slot) {
+                continue;
+            }
+            for queue in shape::queues(&ground.group, &slot.name, layout) {
+                let (slot, generation) = (Arc::clone(slot), layout.generation);
+                units.push((queue.clone(), Kind::Pipeline { slot, queue, generation }));
+            }
+        }
+    }
+    units
+}
+
+/// The main queues of every broker, by unit.
+fn main(ground: &Ground) -> Vec<(String, Kind)> {
     let mut units = Vec::new();
     for (broker, place) in ground.brokers.iter().enumerate() {
         for queue in &place.main_queues {
@@ -44,15 +76,14 @@ pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
             units.push((name, Kind::Main { broker, queue: queue.clone() }));
         }
     }
-    if ground.options.partitioned {
-        for slot in &routes.sinks {
-            for n in 0..routes.queues_per_sink() {
-                let queue = ground::pipeline_queue(&ground.group, &slot.name, n);
-                units.push((queue.clone(), Kind::Pipeline { slot: Arc::clone(slot), queue }));
-            }
-        }
-    }
     units
+}
+
+impl Ground {
+    /// The units of the main queues.
+    pub(super) fn main_units(&self) -> Vec<String> {
+        main(self).into_iter().map(|(unit, _)| unit).collect()
+    }
 }
 
 /// A listener that is open and ready to run.
@@ -61,57 +92,162 @@ pub(super) enum Listener {
     Main(Box<MainListener>),
     /// On a pipeline queue.
     Pipeline(Box<PipelineListener>),
+    /// On a pipeline queue whose sink has stateful transformers.
+    Stateful(Box<StatefulListener>),
+    /// On a pipeline queue that is sealed.
+    Straggler(Box<Straggler>),
 }
 
-/// Opens the channel of a unit and begins to consume.
-pub(super) async fn open(
-    ground: &Arc<Ground>,
-    kind: &Kind,
-    epoch: i64,
-    routes: watch::Receiver<Arc<Routes>>,
-    direct: &Arc<DirectSinks>,
-    stop: &CancellationToken,
-) -> Result<Listener, TransportError> {
-    let options = &ground.options;
-    match kind {
-        Kind::Main { broker, queue } => {
-            let place = &ground.brokers[*broker];
-            let now = Arc::clone(&routes.borrow());
-            let way = if options.partitioned {
-                // Everything declared and routable before the first message is taken.
-                let session = ground.prepared(ground.first_broker(), &now).await?;
-                let (group, member) = (Arc::clone(&ground.group), Arc::clone(&ground.member));
-                let sender = Sender { group, member, epoch, sabotage: options.sabotage };
-                let (forwarder, confirms) = Forwarder::new(session, sender, options.packet);
-                let name = format!("confirms of {queue}");
-                ground.nursery.spawn(&name, forward::settle_confirmed(confirms, ground.metrics.clone()));
-                Way::Queues(forwarder)
+/// Why a unit cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// The broker.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Its state.
+    #[error(transparent)]
+    State(#[from] Lost),
+    /// The group.
+    #[error(transparent)]
+    Group(#[from] CoordinationError),
+    /// What had to be noted in the group could not be.
+    #[error("the session was over before it was noted in the group")]
+    Unmarked,
+}
+
+/// What a unit is opened with.
+pub(super) struct Opening {
+    /// What listeners stand on.
+    pub ground: Arc<Ground>,
+    /// The unit's name.
+    pub unit: String,
+    /// What it stands for.
+    pub kind: Kind,
+    /// The epoch of its ownership.
+    pub epoch: i64,
+    /// The configuration.
+    pub routes: watch::Receiver<Arc<Routes>>,
+    /// The sinks of this process.
+    pub direct: Arc<DirectSinks>,
+    /// Asks the listener to stop.
+    pub stop: CancellationToken,
+}
+
+impl Opening {
+    /// Opens the channel of a unit and begins to consume.
+    pub(super) async fn open(self) -> Result<Listener, OpenError> {
+        match self.kind.clone() {
+            Kind::Main { broker, queue } => self.main(broker, &queue).await,
+            Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
+        }
+    }
+
+    async fn main(self, broker: usize, queue: &str) -> Result<Listener, OpenError> {
+        let Opening { ground, unit, epoch, routes, direct, .. } = self;
+        let (options, place) = (&ground.options, &ground.brokers[broker]);
+        let now = Arc::clone(&routes.borrow());
+        let way = if options.partitioned {
+            // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
+            // more comes, and what we send there would be overtaken.
+            ground.fresh_shape().await?;
+            // Everything declared and routable before the first message is taken.
+            let forwarder = forwarder(&ground, &now, queue, epoch).await?;
+            let shape = ground.shape.subscribe();
+            Way::Queues(Box::new(Queues { forwarder, shape, unit, fenced: BTreeSet::new() }))
+        } else {
+            Way::Direct(direct)
+        };
+        let session = ground.prepared(place, &now).await?;
+        let exclusive = options.partitioned && options.main_queue_exclusive;
+        let consumer = session.consume(queue, consume_options(place, options.main_prefetch, exclusive)).await?;
+        let mut listener = MainListener {
+            intake: Intake::new(consumer, options, &ground.metrics, &ground.nursery),
+            routes,
+            way,
+            parking: ground.parking.clone(),
+            metrics: ground.metrics.clone(),
+        };
+        listener.begin().await?;
+        Ok(Listener::Main(Box::new(listener)))
+    }
+
+    async fn pipeline(self, slot: Arc<SinkSlot>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
+        let Opening { ground, epoch, routes, stop, .. } = self;
+        let (options, place) = (&ground.options, ground.first_broker());
+        let now = Arc::clone(&routes.borrow());
+        let session = ground.prepared(place, &now).await?;
+        let (context, over) = (ground.sink_context(stop), session.over());
+        let shape = ground.shape.borrow().clone().filter(|shape| shape.spec.next.is_some());
+        let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
+        let mut kept = None;
+        if slot.is_stateful() && !sealed {
+            let mut keeper = restore(&ground, &slot, queue, epoch, &session).await?;
+            if let Some(generation) = keeper.sealed() {
+                // A former owner died before it could say so.
+                sealed = ground.mark(generation, &shape::sealed_mark(queue), &over).await;
+                if !sealed {
+                    return Err(OpenError::Unmarked);
+                }
             } else {
-                Way::Direct(Arc::clone(direct))
-            };
-            let session = ground.prepared(place, &now).await?;
-            let exclusive = options.partitioned && options.main_queue_exclusive;
-            let consumer = session.consume(queue, consume_options(place, options.main_prefetch, exclusive)).await?;
-            Ok(Listener::Main(Box::new(MainListener {
-                intake: Intake::new(consumer, options, &ground.metrics, &ground.nursery),
-                routes,
-                way,
-                parking: ground.parking.clone(),
-                metrics: ground.metrics.clone(),
-            })))
+                if let Some(shape) = shape.filter(|shape| shape.routing().generation == generation) {
+                    inherit(&ground, &shape, &slot, queue, &session, &mut keeper).await?;
+                }
+                kept = Some(keeper);
+            }
         }
-        Kind::Pipeline { slot, queue } => {
-            let place = ground.first_broker();
-            let now = Arc::clone(&routes.borrow());
-            let session = ground.prepared(place, &now).await?;
-            let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
-            Ok(Listener::Pipeline(Box::new(PipelineListener {
-                intake: Intake::new(consumer, options, &ground.metrics, &ground.nursery),
-                slot: Arc::clone(slot),
-                context: ground.sink_context(stop.clone()),
-                sabotage: options.sabotage,
-            })))
+        // Only now: nothing is delivered to an owner that does not know its state.
+        let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
+        let intake = Intake::new(consumer, options, &ground.metrics, &ground.nursery);
+        if sealed {
+            let forwarder = forwarder(&ground, &now, queue, epoch).await?;
+            let (sink, shape) = (Arc::clone(&slot.name), ground.shape.subscribe());
+            return Ok(Listener::Straggler(Box::new(Straggler { intake, sink, routes, shape, forwarder, context })));
         }
+        let fences = Fences::new(&ground, queue, generation, over);
+        let sabotage = options.sabotage;
+        Ok(match kept {
+            None => Listener::Pipeline(Box::new(PipelineListener { intake, slot, context, fences, sabotage })),
+            Some(keeper) => {
+                let queue = queue.into();
+                let listener = StatefulListener { queue, intake, keeper, session, slot, context, fences, ground };
+                Listener::Stateful(Box::new(listener))
+            }
+        })
+    }
+}
+
+/// The way to the pipeline queues for what comes from a queue.
+async fn forwarder(ground: &Ground, routes: &Routes, queue: &str, epoch: i64) -> Result<Forwarder, TransportError> {
+    let session = ground.prepared(ground.first_broker(), routes).await?;
+    let (group, member) = (Arc::clone(&ground.group), Arc::clone(&ground.member));
+    let sender = Sender { group, member, epoch, sabotage: ground.options.sabotage };
+    let (forwarder, confirms) = Forwarder::new(session, sender, ground.options.packet);
+    let name = format!("confirms of {queue}");
+    ground.nursery.spawn(&name, forward::settle_confirmed(confirms, ground.metrics.clone()));
+    Ok(forwarder)
+}
+
+/// What a new queue that was never begun has of the old ones' state, and that it is known in the group that it has it.
+async fn inherit(
+    ground: &Ground,
+    shape: &Shape,
+    slot: &SinkSlot,
+    queue: &str,
+    session: &Arc<dyn Session>,
+    keeper: &mut Keeper,
+) -> Result<(), OpenError> {
+    let layout = shape.routing();
+    if keeper.is_untouched() {
+        let mine = |resource: &str| {
+            let number = layout.table.queue_of(resource.as_bytes());
+            *queue == topology::pipeline_queue_name(&shape.group, &slot.name, layout.generation, number.into())
+        };
+        let window = ground.options.state.window;
+        keeper.begin_with(Inherited::read(session, &shape.present(slot), mine, window).await?).await?;
+    }
+    match ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await {
+        true => Ok(()),
+        false => Err(OpenError::Unmarked),
     }
 }
 
@@ -121,8 +257,42 @@ impl Listener {
         match self {
             Listener::Main(listener) => Ok(listener.run(stop).await),
             Listener::Pipeline(listener) => listener.run(stop).await,
+            Listener::Stateful(listener) => listener.run(stop).await,
+            Listener::Straggler(listener) => Ok(listener.run(stop).await),
         }
     }
+}
+
+/// Begins as the owner of a queue's state, and restores it.
+async fn restore(
+    ground: &Ground,
+    slot: &SinkSlot,
+    queue: &str,
+    epoch: i64,
+    session: &Arc<dyn Session>,
+) -> Result<Keeper, Lost> {
+    let log = StreamLog::open(Arc::clone(session), queue).await?;
+    let owner = Owner {
+        queue: queue.into(),
+        sink: Arc::clone(&slot.name),
+        epoch: ground.recall.epoch(queue, epoch),
+        member: Arc::clone(&ground.member),
+        nonce: hash::stable(format!("{} {epoch}", ground.member).as_bytes()),
+    };
+    let transformers = Arc::clone(&slot.current().transformers);
+    let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());
+    let opened = Keeper::open(Box::new(log), owner, transformers, options, metrics).await;
+    match &opened {
+        Err(Lost::Fenced(by)) => ground.recall.fenced(queue, *by),
+        Err(_) => {}
+        Ok(keeper) => {
+            let missing = ground.recall.committed(queue, keeper.number());
+            if missing > 0 {
+                ground.metrics.state_regressed(queue, missing);
+            }
+        }
+    }
+    opened
 }
 
 fn consume_options(place: &BrokerPlace, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {

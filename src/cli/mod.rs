@@ -3,6 +3,7 @@
 //! Never here: what the agent does. A command builds, starts, waits and prints.
 
 mod check;
+mod cluster;
 mod convert;
 mod demo;
 mod notify;
@@ -57,6 +58,8 @@ enum Command {
     Convert(convert::Arguments),
     /// Send a notification as an OpenStack service does
     Notify(notify::Arguments),
+    /// Look at the group of agents that share the work, and say where its queues should be
+    Cluster(cluster::Arguments),
 }
 
 /// Where the configuration is.
@@ -64,10 +67,10 @@ enum Command {
 struct ConfigArguments {
     /// A configuration file; may be given several times, later files win. Without any: the usual places
     /// (~/.ceilometer, ~, /etc/ceilometer, /etc), and the defaults where there is none
-    #[arg(long = "config-file", value_name = "FILE")]
+    #[arg(long = "config-file", value_name = "FILE", global = true)]
     config_files: Vec<PathBuf>,
     /// A folder whose *.conf files are read after the files, in the order of their names; may be given several times
-    #[arg(long = "config-dir", value_name = "DIR")]
+    #[arg(long = "config-dir", value_name = "DIR", global = true)]
     config_dirs: Vec<PathBuf>,
 }
 
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::from(EXIT_OK),

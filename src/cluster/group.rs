@@ -1,6 +1,6 @@
 //! The group as the pure rooms see it: who is there, who owns what, at one revision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rises with every change of owner of a unit; 0 and below never occur.
 pub type Epoch = i64;
@@ -16,6 +16,10 @@ pub struct Group {
     pub owners: BTreeMap<String, Owner>,
     /// Whether an operator has paused moving.
     pub paused: bool,
+    /// Units that an operator wants with a certain member.
+    pub pins: BTreeMap<String, String>,
+    /// Members that an operator wants without work, whether they are there or not.
+    pub drained: BTreeSet<String>,
 }
 
 /// What placement has to know of a member.

@@ -4,15 +4,12 @@
 //! memory. A grouping key falls on one of [`SLOTS`] slots for ever; which queue has the slot says a [`SlotTable`],
 //! so that the number of queues can change without touching the hash.
 
-use crate::model::{Value, json};
-use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
-use std::borrow::Cow;
+
+pub use crate::model::grouping_bytes;
 
 /// The number of slots; a constant of the format, never an option.
 pub const SLOTS: u16 = 1024;
-/// What this hash is called where it is written down: `spec` in etcd.
-pub const HASH_NAME: &str = "siphash-2-4-zero/1024";
 
 /// The stable hash of bytes: SipHash-2-4, both keys zero.
 ///
@@ -36,23 +33,8 @@ pub fn slot(key: &[u8]) -> u16 {
     slot
 }
 
-/// The bytes of a grouping key (in most pipelines a resource id, which may be any JSON): a string is its UTF-8,
-/// `null` is nothing, anything else is its compact JSON.
-pub fn grouping_bytes(key: &Value) -> Cow<'_, [u8]> {
-    match key {
-        Value::Null => Cow::Borrowed(&[]),
-        Value::Str(text) => Cow::Borrowed(text.as_bytes()),
-        other => {
-            let mut out = Vec::new();
-            json::write(other, &mut out);
-            Cow::Owned(out)
-        }
-    }
-}
-
-/// Which queue has which slot. Serialised as it is into `spec`, and read back only if it is whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+/// Which queue has which slot. Written down as part of a [`Spec`](super::Spec), and read back only if it is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotTable {
     queues: u16,
     queue_of: Vec<u16>,
@@ -64,9 +46,6 @@ pub enum SlotTableError {
     /// More queues than slots would leave some without work for ever.
     #[error("cannot spread {SLOTS} slots over {0} queues, expected 1 to {SLOTS}")]
     Queues(u64),
-    /// Another hash: the slots mean something else.
-    #[error("cannot use a slot table of hash {0}, expected {HASH_NAME}")]
-    Hash(String),
     /// Not one queue per slot.
     #[error("cannot use a slot table of {slots} slots up to queue {highest}, expected {SLOTS} slots below {queues}")]
     Shape {
@@ -86,6 +65,23 @@ impl SlotTable {
             return Err(SlotTableError::Queues(queues.into()));
         }
         Ok(SlotTable { queues, queue_of: (0..SLOTS).map(|slot| slot % queues).collect() })
+    }
+
+    /// The table with these queues of slots 0, 1, 2 …, if it is whole.
+    pub fn from_slots(queues: u16, slots: Vec<u16>) -> Result<Self, SlotTableError> {
+        if !(1..=SLOTS).contains(&queues) {
+            return Err(SlotTableError::Queues(queues.into()));
+        }
+        let highest = slots.iter().copied().max().unwrap_or(0);
+        if slots.len() != usize::from(SLOTS) || highest >= queues {
+            return Err(SlotTableError::Shape { slots: slots.len(), highest, queues });
+        }
+        Ok(SlotTable { queues, queue_of: slots })
+    }
+
+    /// The queue of each slot, in the order of the slots.
+    pub fn slots(&self) -> &[u16] {
+        &self.queue_of
     }
 
     /// The table for another number of queues: even again, and no slot moves that need not.
@@ -139,42 +135,10 @@ impl SlotTable {
     }
 }
 
-/// A slot table as JSON: `{"hash": …, "queues": n, "slots": [queue of slot 0, …]}`.
-#[derive(Serialize, Deserialize)]
-struct Written {
-    hash: String,
-    queues: u16,
-    slots: Vec<u16>,
-}
-
-impl From<SlotTable> for Written {
-    fn from(table: SlotTable) -> Self {
-        Written { hash: HASH_NAME.to_owned(), queues: table.queues, slots: table.queue_of }
-    }
-}
-
-impl TryFrom<Written> for SlotTable {
-    type Error = SlotTableError;
-
-    fn try_from(written: Written) -> Result<Self, SlotTableError> {
-        let Written { hash, queues, slots } = written;
-        if hash != HASH_NAME {
-            return Err(SlotTableError::Hash(hash));
-        }
-        if !(1..=SLOTS).contains(&queues) {
-            return Err(SlotTableError::Queues(queues.into()));
-        }
-        let highest = slots.iter().copied().max().unwrap_or(0);
-        if slots.len() != usize::from(SLOTS) || highest >= queues {
-            return Err(SlotTableError::Shape { slots: slots.len(), highest, queues });
-        }
-        Ok(SlotTable { queues, queue_of: slots })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::json;
     use proptest::prelude::*;
     use rstest::rstest;
 
@@ -216,19 +180,25 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_table_reads_back_as_it_was_written() {
-        let table = SlotTable::even(7).unwrap().resized(12).unwrap();
-        let text = serde_json::to_string(&table).unwrap();
-        assert_eq!(serde_json::from_str::<SlotTable>(&text).unwrap(), table);
+    proptest! {
+        /// Going up, only new queues take; going down, only vanishing ones give.
+        #[test]
+        fn only_new_queues_take_and_only_vanishing_ones_give(from in 1..=SLOTS, to in 1..=SLOTS) {
+            let table = SlotTable::even(from).unwrap();
+            let next = table.resized(to).unwrap();
+            for (slot, old, new) in table.moved(&next) {
+                prop_assert!(if to > from { new >= from } else { old >= to }, "slot {} went from {} to {}", slot, old, new);
+            }
+            prop_assert_eq!(&SlotTable::from_slots(to, next.slots().to_vec()).unwrap(), &next);
+        }
     }
 
     #[rstest]
-    #[case::another_hash(r#"{"hash":"md5","queues":1,"slots":[]}"#, "cannot use a slot table of hash md5")]
-    #[case::no_queues(r#"{"hash":"siphash-2-4-zero/1024","queues":0,"slots":[]}"#, "over 0 queues")]
-    #[case::too_short(r#"{"hash":"siphash-2-4-zero/1024","queues":1,"slots":[0]}"#, "a slot table of 1 slots")]
-    fn a_table_that_is_not_whole_is_refused(#[case] text: &str, #[case] complaint: &str) {
-        let error = serde_json::from_str::<SlotTable>(text).unwrap_err().to_string();
+    #[case::no_queues(0, vec![], "over 0 queues")]
+    #[case::too_short(1, vec![0], "a slot table of 1 slots")]
+    #[case::a_queue_too_many(2, vec![2; 1024], "1024 slots up to queue 2")]
+    fn a_table_that_is_not_whole_is_refused(#[case] queues: u16, #[case] slots: Vec<u16>, #[case] complaint: &str) {
+        let error = SlotTable::from_slots(queues, slots).unwrap_err().to_string();
         assert!(error.contains(complaint), "{error}");
     }
 }

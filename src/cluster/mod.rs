@@ -8,8 +8,10 @@ pub mod group;
 pub mod hash;
 pub mod ownership;
 pub mod placement;
+pub mod spec;
 
 pub use group::{Epoch, Group, Owner, Standing};
 pub use hash::SlotTable;
 pub use ownership::{Happening, Order, Ownership, OwnershipOptions};
 pub use placement::Ring;
+pub use spec::{Layout, Spec};

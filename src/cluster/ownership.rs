@@ -16,6 +16,12 @@
 //! While moving is paused, nobody gives up a unit it could keep. Units without an owner are still taken, and a member
 //! that drains still leaves: a pause must not turn a crash into a standstill.
 //!
+//! While the group is silent (nobody says whether the lease still stands) what is open stays open, and nothing is begun:
+//! no claim, no opening, no hand-over. A member that drains goes on, and leaves what it cannot release to its lease.
+//!
+//! A unit that a former owner still has at the broker (exclusively) is opened again and again without a new claim: only
+//! the broker knows when it is free, and nobody else has to be told.
+//!
 //! Never here: retries inside an order, time limits of a close or open (the agent's: it answers with a failure).
 
 mod happening;
@@ -42,6 +48,14 @@ pub enum Stage {
     Closing(Epoch),
     /// Closed; the owner key is being deleted.
     Releasing(Epoch),
+}
+
+/// How far this member is with leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Working,
+    Draining,
+    Done,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +103,12 @@ pub struct Ownership {
     setbacks: BTreeMap<String, Setback>,
     /// Releases that could not be done, and when to try again.
     unreleased: BTreeMap<String, Duration>,
+    /// Openings that found another at the broker, and when to try again.
+    occupied: BTreeMap<String, Duration>,
     session: Session,
     ready: bool,
-    draining: bool,
-    done: bool,
+    silent: bool,
+    life: Life,
 }
 
 impl Ownership {
@@ -113,10 +129,11 @@ impl Ownership {
             given_up: BTreeMap::new(),
             setbacks: BTreeMap::new(),
             unreleased: BTreeMap::new(),
+            occupied: BTreeMap::new(),
             session: Session::Never,
             ready: false,
-            draining: false,
-            done: false,
+            silent: false,
+            life: Life::Working,
         }
     }
 
@@ -124,7 +141,7 @@ impl Ownership {
     /// this order for one unit, in any order for different units.
     pub fn step(&mut self, happening: Happening, now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
-        if self.done {
+        if self.life == Life::Done {
             return orders;
         }
         match happening {
@@ -145,7 +162,13 @@ impl Ownership {
                     self.unreleased.insert(unit, now + self.options.release_again);
                 }
             }
+            Happening::Occupied { unit, epoch } => self.occupied(unit, epoch, now, &mut orders),
             Happening::LeaseLost => self.lease_lost(&mut orders),
+            Happening::Silent => self.silent = true,
+            Happening::Heard => {
+                self.silent = false;
+                self.place(&mut orders);
+            }
             Happening::BrokerLost => self.broker_lost(now, &mut orders),
             Happening::BrokerBack => self.broker_back(&mut orders),
             Happening::Drain => self.drain(&mut orders),
@@ -161,8 +184,12 @@ impl Ownership {
             Session::Lost { since } if self.ready => Some(since + self.options.broker_grace),
             _ => None,
         };
+        if self.silent {
+            return grace;
+        }
         let waiting = self.to_claim.iter().filter_map(|unit| self.setbacks.get(unit)).map(|s| s.until);
-        grace.into_iter().chain(waiting).chain(self.unreleased.values().copied()).min()
+        let again = self.unreleased.values().chain(self.occupied.values()).copied();
+        grace.into_iter().chain(waiting).chain(again).min()
     }
 
     /// The units this member has a hand in.
@@ -202,12 +229,14 @@ impl Ownership {
     /// Computes what should be whose, and from that what to claim and what to give.
     fn place(&mut self, orders: &mut Vec<Order>) {
         let (Some(group), Some(units)) = (&self.group, &self.units) else { return };
-        let ready = group.members.iter().filter(|(_, m)| m.ready).map(|(id, m)| (id.as_str(), m.weight));
+        let able = group.members.iter().filter(|(id, member)| member.ready && !group.drained.contains(*id));
+        let ready = able.map(|(id, m)| (id.as_str(), m.weight));
         self.ring.set_members(ready);
         let owner = |unit: &str| group.owners.get(unit).map(|o| o.member.as_str());
+        let pin = |unit: &str| group.pins.get(unit).map(String::as_str);
         self.placed = self
             .ring
-            .place(units.iter().map(String::as_str), owner)
+            .place_pinned(units.iter().map(String::as_str), owner, pin)
             .into_iter()
             .map(|(unit, member)| (unit.to_owned(), member.to_owned()))
             .collect();
@@ -226,7 +255,7 @@ impl Ownership {
                 continue;
             }
             match self.fate(unit) {
-                Fate::Mine | Fate::Unplaced if !self.draining => drop(self.to_claim.insert(unit.clone())),
+                Fate::Mine | Fate::Unplaced if !self.draining() => drop(self.to_claim.insert(unit.clone())),
                 _ => strays.push((unit.clone(), owner.epoch)),
             }
         }
@@ -245,9 +274,15 @@ impl Ownership {
         match stage {
             Stage::Idle(epoch) if leave => self.release(unit, epoch, orders),
             Stage::Idle(_) => drop(self.to_claim.insert(unit)),
+            // Nothing of it is open.
+            Stage::Opening(epoch) if leave && self.occupied.contains_key(&unit) => self.release(unit, epoch, orders),
             Stage::Opening(_) | Stage::Open(_) if leave => drop(self.to_give.insert(unit)),
             _ => {}
         }
+    }
+
+    fn draining(&self) -> bool {
+        self.life == Life::Draining
     }
 
     fn fate(&self, unit: &str) -> Fate {
@@ -261,7 +296,7 @@ impl Ownership {
 
     fn should_leave(&self, unit: &str) -> bool {
         let paused = self.group.as_ref().is_some_and(|group| group.paused);
-        self.draining
+        self.draining()
             || match self.fate(unit) {
                 Fate::Mine | Fate::Unplaced => false,
                 Fate::Elsewhere => !paused,
@@ -282,7 +317,7 @@ impl Ownership {
         }
         if self.should_leave(&unit) {
             self.release(unit, epoch, orders);
-        } else if self.session == Session::Up {
+        } else if self.session == Session::Up && !self.silent {
             self.set(unit.clone(), Some(Stage::Opening(epoch)));
             orders.push(Order::Open { unit, epoch });
         } else {
@@ -301,6 +336,18 @@ impl Ownership {
         if self.stages.get(&unit) == Some(&Stage::Opening(epoch)) {
             self.setbacks.remove(&unit);
             self.set(unit, Some(Stage::Open(epoch)));
+        }
+    }
+
+    /// A former owner still has the unit at the broker.
+    fn occupied(&mut self, unit: String, epoch: Epoch, now: Duration, orders: &mut Vec<Order>) {
+        if self.stages.get(&unit) != Some(&Stage::Opening(epoch)) {
+            return;
+        }
+        if self.should_leave(&unit) {
+            self.release(unit, epoch, orders);
+        } else {
+            self.occupied.insert(unit, now + self.options.occupied_again);
         }
     }
 
@@ -332,7 +379,7 @@ impl Ownership {
                 orders.push(Order::Cut { unit });
             }
         }
-        self.done = true;
+        self.life = Life::Done;
         orders.push(Order::Done);
     }
 
@@ -357,17 +404,17 @@ impl Ownership {
 
     fn broker_back(&mut self, orders: &mut Vec<Order>) {
         self.session = Session::Up;
-        if !self.ready && !self.draining {
+        if !self.ready && !self.draining() {
             self.ready = true;
             orders.push(Order::Ready { ready: true });
         }
     }
 
     fn drain(&mut self, orders: &mut Vec<Order>) {
-        if self.draining {
+        if self.draining() {
             return;
         }
-        self.draining = true;
+        self.life = Life::Draining;
         self.ready = false;
         self.to_claim.clear();
         orders.push(Order::Ready { ready: false });
@@ -396,6 +443,16 @@ impl Ownership {
                 self.release(unit, epoch, orders);
             }
         }
+        if self.silent {
+            return;
+        }
+        let due: Vec<String> = self.occupied.iter().filter(|(_, at)| **at <= now).map(|(u, _)| u.clone()).collect();
+        for unit in due {
+            self.occupied.remove(&unit);
+            if let Some(Stage::Opening(epoch)) = self.stages.get(&unit).copied() {
+                orders.push(Order::Open { unit, epoch });
+            }
+        }
         let due: Vec<String> = self.unreleased.iter().filter(|(_, at)| **at <= now).map(|(u, _)| u.clone()).collect();
         for unit in due {
             self.unreleased.remove(&unit);
@@ -407,10 +464,10 @@ impl Ownership {
 
     /// Claims and closes as many as may be under way at once.
     fn proceed(&mut self, now: Duration, orders: &mut Vec<Order>) {
-        if self.done {
+        if self.life == Life::Done {
             return;
         }
-        if self.session == Session::Up && !self.draining {
+        if self.session == Session::Up && !self.draining() && !self.silent {
             let room = self.options.claims_at_once.saturating_sub(self.claiming.len());
             let held_back = |unit: &String| self.setbacks.get(unit).is_some_and(|s| s.until > now);
             let next: Vec<String> = self.to_claim.iter().filter(|u| !held_back(u)).take(room).cloned().collect();
@@ -423,8 +480,11 @@ impl Ownership {
                 orders.push(Order::Claim { unit });
             }
         }
-        let room =
-            if self.draining { usize::MAX } else { self.options.moves_at_once.saturating_sub(self.leaving.len()) };
+        let room = match (self.draining(), self.silent) {
+            (true, _) => usize::MAX,
+            (false, true) => 0,
+            (false, false) => self.options.moves_at_once.saturating_sub(self.leaving.len()),
+        };
         // One that is still opening is closed when it has opened.
         let open = |unit: &&String| matches!(self.stages.get(*unit), Some(Stage::Open(_)));
         let next: Vec<String> = self.to_give.iter().filter(open).take(room).cloned().collect();
@@ -434,8 +494,10 @@ impl Ownership {
                 orders.push(Order::Close { unit, epoch });
             }
         }
-        if self.draining && self.stages.is_empty() {
-            self.done = true;
+        // What cannot be released goes with the lease.
+        let closed = |stage: &Stage| matches!(stage, Stage::Releasing(_) | Stage::Idle(_)) && self.silent;
+        if self.draining() && self.stages.values().all(closed) {
+            self.life = Life::Done;
             orders.push(Order::Done);
         }
     }
@@ -454,6 +516,7 @@ impl Ownership {
             Some(Stage::Closing(_) | Stage::Releasing(_)) => drop(self.leaving.insert(unit.clone())),
             _ => {}
         }
+        self.occupied.remove(&unit);
         if !matches!(stage, Some(Stage::Idle(_))) {
             self.to_claim.remove(&unit);
         }

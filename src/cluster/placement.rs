@@ -5,6 +5,10 @@
 //! 2. Every present owner keeps its units up to its quota (in the order of their hashes).
 //! 3. What is above a quota, and what has no owner, walks the ring from its own hash to the first member below quota.
 //!
+//! A unit that an operator has pinned to a member is that member's before anything else, and counts against its quota; a
+//! member that is pinned more than its share has just that, and the others share the rest. A pin to a member that is not
+//! on the ring is as none.
+//!
 //! So equal weights differ by at most one unit, nothing moves that need not, and taking one step of the plan does not
 //! change the rest of it: units walk in the order of their hashes, which is the same before and after a step.
 
@@ -103,6 +107,16 @@ impl Ring {
         units: impl IntoIterator<Item = &'u str>,
         owner: impl Fn(&str) -> Option<&'o str>,
     ) -> BTreeMap<&'u str, &'a str> {
+        self.place_pinned(units, owner, |_| None)
+    }
+
+    /// The same with pins: the member that has to have a unit, where there is one.
+    pub fn place_pinned<'a, 'u, 'o>(
+        &'a self,
+        units: impl IntoIterator<Item = &'u str>,
+        owner: impl Fn(&str) -> Option<&'o str>,
+        pin: impl Fn(&str) -> Option<&'o str>,
+    ) -> BTreeMap<&'u str, &'a str> {
         if self.members.is_empty() {
             return BTreeMap::new();
         }
@@ -114,11 +128,18 @@ impl Ring {
         by_hash.sort_unstable();
         let index: HashMap<&str, usize> =
             self.members.iter().enumerate().map(|(n, (id, _))| (id.as_str(), n)).collect();
+        let of = |id: Option<&str>| id.and_then(|id| index.get(id).copied());
+        let mut placed: Vec<Option<usize>> = names.iter().map(|unit| of(pin(unit))).collect();
         let owners: Vec<Option<usize>> =
-            names.iter().map(|unit| owner(unit).and_then(|id| index.get(id).copied())).collect();
-        let mut room = self.quotas(names.len(), &owners);
-        let mut placed: Vec<Option<usize>> = vec![None; names.len()];
+            names.iter().zip(&placed).map(|(unit, pinned)| pinned.or_else(|| of(owner(unit)))).collect();
+        let mut room = self.quotas(&owners, &placed);
+        for member in placed.iter().flatten() {
+            room[*member] -= 1;
+        }
         for (_, unit) in &by_hash {
+            if placed[*unit].is_some() {
+                continue;
+            }
             placed[*unit] = owners[*unit].filter(|member| room[*member] > 0);
             if let Some(member) = placed[*unit] {
                 room[member] -= 1;
@@ -139,24 +160,40 @@ impl Ring {
         names.into_iter().zip(placed).filter_map(|(unit, placed)| Some((unit, member(placed?)))).collect()
     }
 
-    /// How many units each member should have; the sum is exactly `units`.
-    fn quotas(&self, units: usize, owners: &[Option<usize>]) -> Vec<usize> {
-        let whole: usize = self.members.iter().map(|(_, weight)| *weight as usize).sum();
-        let mut has = vec![0usize; self.members.len()];
-        for owner in owners.iter().flatten() {
-            has[*owner] += 1;
+    /// How many units each member should have; the sum is exactly the number of units.
+    fn quotas(&self, owners: &[Option<usize>], pinned: &[Option<usize>]) -> Vec<usize> {
+        let count = |of: &[Option<usize>]| {
+            let mut has = vec![0usize; self.members.len()];
+            of.iter().flatten().for_each(|member| has[*member] += 1);
+            has
+        };
+        let (has, pinned) = (count(owners), count(pinned));
+        let weight = |n: usize| self.members[n].1 as usize;
+        let (mut units, mut quotas) = (owners.len(), pinned.clone());
+        // Whoever is pinned more than its share has what it is pinned; what that takes from the others may make
+        // another one such.
+        let mut sharing: Vec<usize> = (0..self.members.len()).collect();
+        let whole = loop {
+            let whole: usize = sharing.iter().map(|n| weight(*n)).sum();
+            let within = |n: &usize| pinned[*n] <= units * weight(*n) / whole;
+            let (rest, beyond): (Vec<usize>, Vec<usize>) = sharing.iter().partition(|n| within(n));
+            sharing = rest;
+            if beyond.is_empty() || sharing.is_empty() {
+                break whole;
+            }
+            units -= beyond.iter().map(|n| pinned[*n]).sum::<usize>();
+        };
+        for n in &sharing {
+            quotas[*n] = units * weight(*n) / whole;
         }
-        let mut quotas: Vec<usize> = self.members.iter().map(|(_, weight)| units * *weight as usize / whole).collect();
-        let seats = units - quotas.iter().sum::<usize>();
-        let mut waiting: Vec<_> = self
-            .members
-            .iter()
-            .enumerate()
-            .map(|(n, (id, weight))| {
-                let remainder = units * *weight as usize % whole;
+        let seats = units.saturating_sub(sharing.iter().map(|n| quotas[*n]).sum());
+        let mut waiting: Vec<_> = sharing
+            .into_iter()
+            .map(|n| {
+                let remainder = units * weight(n) % whole;
                 let gives = has[n] > quotas[n];
                 // Whoever has no remainder has its exact share, and is last.
-                ((remainder == 0, !gives, std::cmp::Reverse(remainder), hash::stable(id.as_bytes())), n)
+                ((remainder == 0, !gives, std::cmp::Reverse(remainder), hash::stable(self.members[n].0.as_bytes())), n)
             })
             .collect();
         waiting.sort_unstable();
@@ -177,6 +214,16 @@ mod tests {
     fn place(members: &[(String, u32)], units: &[String], owners: &Placed) -> Placed {
         let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
         let placed = ring.place(units.iter().map(String::as_str), |unit| owners.get(unit).map(String::as_str));
+        placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect()
+    }
+
+    fn pinned(members: &[(String, u32)], units: &[String], owners: &Placed, pins: &Placed) -> Placed {
+        let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
+        let placed = ring.place_pinned(
+            units.iter().map(String::as_str),
+            |unit| owners.get(unit).map(String::as_str),
+            |unit| pins.get(unit).map(String::as_str),
+        );
         placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect()
     }
 
@@ -256,6 +303,43 @@ mod tests {
                 let new = Ring::new(group.iter().map(|(id, weight)| (id.as_str(), *weight)));
                 prop_assert_eq!(&old.members, &new.members);
                 prop_assert_eq!(&old.points, &new.points);
+            }
+        }
+
+        /// Pins win; whoever is pinned no more than its share has its share, and the others differ by their weights alone.
+        #[test]
+        fn pinned_units_are_where_they_are_pinned_and_the_rest_is_even(
+            count in 1usize..8,
+            owners in prop::collection::vec(0usize..10, 40),
+            pins in prop::collection::vec(0usize..24, 40),
+            steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..40),
+        ) {
+            let members = weighted(named("m", count), &vec![1; count]);
+            let units = named("u", owners.len());
+            let mut owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let pins: Placed = units.iter().zip(&pins).map(|(u, p)| (u.clone(), format!("m{p}"))).collect();
+            let valid = |unit: &String| members.iter().any(|(id, _)| *id == pins[unit]);
+            let plan = pinned(&members, &units, &owners, &pins);
+            prop_assert_eq!(plan.len(), units.len());
+            for unit in units.iter().filter(|unit| valid(unit)) {
+                prop_assert_eq!(&plan[unit], &pins[unit]);
+            }
+            // Even among those that are not pinned more than what the least has.
+            let loads = loads(&plan, &members);
+            let least = loads.iter().min().unwrap();
+            for ((id, _), load) in members.iter().zip(&loads) {
+                let pinned = units.iter().filter(|unit| pins[*unit] == *id).count();
+                prop_assert!(*load <= (least + 1).max(pinned), "{} has {} of which {} are pinned, {:?}", id, load, pinned, loads);
+            }
+            for (which, claimed) in steps {
+                let unit = &units[which.index(units.len())];
+                if owners.get(unit) != plan.get(unit) {
+                    owners.remove(unit);
+                    if claimed {
+                        owners.insert(unit.clone(), plan[unit].clone());
+                    }
+                }
+                prop_assert_eq!(&pinned(&members, &units, &owners, &pins), &plan);
             }
         }
 

@@ -125,13 +125,17 @@ impl Reading<'_> {
         if files.is_empty() {
             let dirs = conversion.meter_definitions_dirs.as_deref().unwrap_or_default();
             let place = Place { file: shown(dirs).into(), line: 0 };
-            let text = "holds no *.yaml: there would be no meters; remove [meter] meter_definitions_dirs to use the shipped ones";
-            self.complaints.push(Complaint::error(&place, text));
+            let text =
+                "holds no *.yaml: there are no meters; remove [meter] meter_definitions_dirs to use the shipped ones";
+            // A folder that is there and empty is a way to want none; one that is not there is a mistake.
+            let wanted = dirs.iter().any(|dir| dir.is_dir());
+            let complaint = if wanted { Complaint::warning } else { Complaint::error };
+            self.complaints.push(complaint(&place, text));
         }
         files.into_iter().flatten().collect()
     }
 
-    /// `*.yaml` of a folder, by name.
+    /// `*.yaml` of a folder, by name; as in a shell, not those that begin with a dot.
     fn folder(&mut self, dir: &Path, optional: bool) -> Vec<Option<Node>> {
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
@@ -144,7 +148,8 @@ impl Reading<'_> {
         };
         self.watched.push(dir.to_path_buf());
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
+        let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        files.retain(|path| path.extension().is_some_and(|e| e == "yaml") && !hidden(path));
         files.sort();
         files.iter().map(|file| self.file(file)).collect()
     }

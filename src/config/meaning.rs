@@ -13,6 +13,7 @@ use super::transport_url::TransportUrl;
 use super::values::Values;
 use crate::convert::Repairs;
 use crate::model::Complaint;
+use crate::pipeline::{ChainOptions, TransformerRepairs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,14 +35,15 @@ pub(super) fn of(written: &Written, sources: Sources) -> (Option<Settings>, Vec<
     let transport = transport(v, &plain);
     let intake = intake(v, transport.as_ref(), &plain);
     let cluster = cluster(v, &host);
-    let rest = (conversion(v), pipelines(v), publishing(v), observing(v), lifecycle(v));
-    let (conversion, pipelines, publishing, observing, lifecycle) = rest;
+    let rest = (conversion(v), pipelines(v), transformers(v), publishing(v), observing(v), lifecycle(v));
+    let (conversion, pipelines, transformers, publishing, observing, lifecycle) = rest;
     let settings = transport.zip(intake).map(|(transport, intake)| Settings {
         host,
         transport,
         intake,
         conversion,
         pipelines,
+        transformers,
         cluster,
         publishing,
         observing,
@@ -143,8 +145,18 @@ fn conversion(v: &mut Values<'_>) -> Conversion {
         drop_unmatched_notifications: v.flag("event", "drop_unmatched_notifications"),
         store_raw,
         disable_non_metric_meters: v.flag(NOTIFICATION, "disable_non_metric_meters"),
+        verify_signatures: verify_signatures(v),
         repairs: repairs(v),
     }
+}
+
+fn verify_signatures(v: &mut Values<'_>) -> bool {
+    let asked = v.flag(OWN, "verify_signatures");
+    if asked && v.text("publisher", "telemetry_secret").is_none_or(|secret| secret.is_empty()) {
+        let text = "[publisher] telemetry_secret is empty: every polled sample is taken, signed or not; set the secret";
+        v.complain(Complaint::warning(&v.place(OWN, "verify_signatures"), text));
+    }
+    asked
 }
 
 fn repairs(v: &mut Values<'_>) -> Repairs {
@@ -154,6 +166,21 @@ fn repairs(v: &mut Values<'_>) -> Repairs {
         unparsable_literals: repaired("unparsable_literals"),
         lookup_constants: repaired("lookup_constants"),
         failed_traits: repaired("failed_traits"),
+        polled_monotonic_time: repaired("polled_monotonic_time"),
+    }
+}
+
+fn transformers(v: &mut Values<'_>) -> ChainOptions {
+    let mut repaired = |name| v.one_of(OWN, name) == Some("repaired");
+    let repairs = TransformerRepairs {
+        renamed_gauge_aggregates: repaired("renamed_gauge_aggregates"),
+        arithmetic_timestamps: repaired("arithmetic_timestamps"),
+    };
+    ChainOptions {
+        sample_source: v.text(DEFAULT, "sample_source").unwrap_or_default(),
+        state_ttl: v.some_seconds(OWN, "state_ttl").filter(|ttl| !ttl.is_zero()),
+        state_cells_max: v.count(OWN, "state_cells_max"),
+        repairs,
     }
 }
 
@@ -201,6 +228,7 @@ fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
         member_id,
         weight: u32::try_from(v.whole(OWN, "weight")).unwrap_or(1),
         lease_ttl: lease_ttl(v),
+        silence_limit: v.some_seconds("coordination", "silence_limit").filter(|limit| !limit.is_zero()),
         check_interval: v.seconds("coordination", "check_watchers").max(Duration::from_secs(1)),
         queue_type: match v.one_of(OWN, "queue_type") {
             Some("classic") => QueueType::Classic,
@@ -210,6 +238,7 @@ fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
         packet_notifications_max: v.count(OWN, "packet_notifications_max"),
         packet_bytes_max: v.count(OWN, "packet_bytes_max"),
         parked_messages_max: v.count(OWN, "parked_messages_max"),
+        state_log_bytes_max: v.count(OWN, "state_log_bytes_max"),
         max_moves: u32::try_from(v.whole(OWN, "max_moves")).unwrap_or(u32::MAX),
     }
 }

@@ -7,6 +7,7 @@ use super::secret::Secret;
 use super::transport_url::TransportUrl;
 use super::values::Values;
 use crate::convert::Repairs;
+use crate::pipeline::ChainOptions;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub conversion: Conversion,
     /// Which files say where samples and events go.
     pub pipelines: Pipelines,
+    /// How transformers work.
+    pub transformers: ChainOptions,
     /// How the work is shared.
     pub cluster: Cluster,
     /// What publishers share.
@@ -77,6 +80,8 @@ pub struct Conversion {
     pub store_raw: Vec<String>,
     /// Whether meters that only count (`volume: 1`) are left out.
     pub disable_non_metric_meters: bool,
+    /// Whether only polled samples are taken that are signed with `[publisher] telemetry_secret`.
+    pub verify_signatures: bool,
     /// Which faults of the original are repaired.
     pub repairs: Repairs,
 }
@@ -111,6 +116,8 @@ pub struct Cluster {
     pub weight: u32,
     /// How long a silent member keeps its queues.
     pub lease_ttl: Duration,
+    /// How long past its lease a member works on while the group is silent; `None` is for ever.
+    pub silence_limit: Option<Duration>,
     /// Period of the full read of the group.
     pub check_interval: Duration,
     /// What pipeline queues are declared as.
@@ -121,6 +128,8 @@ pub struct Cluster {
     pub packet_bytes_max: usize,
     /// Messages that the parking queue holds.
     pub parked_messages_max: usize,
+    /// `[nephoscope] state_log_bytes_max`, of one queue.
+    pub state_log_bytes_max: usize,
     /// Queues that are given up at once when the members change.
     pub max_moves: u32,
 }

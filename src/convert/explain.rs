@@ -172,9 +172,12 @@ pub(super) fn explain(converter: &Converter, notification: &Notification) -> Exp
 }
 
 fn findings<'f>(fields: impl Iterator<Item = (&'f str, &'f Field)>, notification: &Notification) -> Vec<Finding> {
-    let find = |field: &Field| match field.first(notification.root()) {
+    let root = |field: &Field| {
+        if field.reads_priority() { notification.flat_root() } else { notification.root() }
+    };
+    let find = |field: &Field| match field.first(root(field)) {
         // A plugin may refuse to give all values; its first one then stands alone.
-        Ok(first) => Ok(match field.all(notification.root()) {
+        Ok(first) => Ok(match field.all(root(field)) {
             Ok(all) => all.iter().map(|value| shown(value)).collect(),
             Err(_) => first.iter().map(|value| shown(value)).collect(),
         }),

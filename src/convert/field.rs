@@ -4,8 +4,8 @@
 
 use super::path::{Path, PathError};
 use super::plugins::{self, Plugin};
-use super::python;
-pub use super::python::Raised;
+use crate::model::python;
+pub use crate::model::python::Raised;
 use crate::model::{Data, Node, Value};
 use std::borrow::Cow;
 
@@ -124,6 +124,25 @@ impl Field {
         &self.text
     }
 
+    /// Whether it must be evaluated on [`Notification::flat_root`](crate::model::Notification::flat_root).
+    pub fn reads_priority(&self) -> bool {
+        match &self.getter {
+            Getter::Constant(_) => false,
+            Getter::Path(path) | Getter::Plugged { path, .. } => path.reads_priority(),
+        }
+    }
+
+    /// The same where the text may stand for itself, as a meter's name, unit or type may: a bare word that is a root
+    /// member of the older releases only is that word.
+    pub(crate) fn into_word(mut self) -> Field {
+        if let Getter::Path(path) = &mut self.getter
+            && !self.text.starts_with('$')
+        {
+            path.as_word();
+        }
+        self
+    }
+
     /// Whether this is a bare dotted name that no notification has a member for, so that a meter's name, unit or type
     /// can only be the literal text: evaluating it is needless.
     pub fn is_literal(&self) -> bool {
@@ -222,9 +241,9 @@ mod tests {
     #[case::skipped(r#"{"fields": "a", "plugin": "upper"}"#, None)]
     #[case::skipped(r#"{"fields": "a", "plugin": {}}"#, None)]
     #[case::fatal(r#"{"fields": "a", "plugin": null}"#, Some("TypeError"))]
-    #[case::fatal(r#"{"fields": "%", "plugin": {"name": "map"}}"#, Some("TypeError"))]
+    #[case::fatal(r#"{"fields": "%", "plugin": {"name": "map"}}"#, Some("ValueError"))]
     #[case::fatal(r#"{"fields": "a", "plugin": {"name": "map", "parameters": {"values": {}}}}"#, Some("ValueError"))]
-    #[case::fatal(r#"{"fields": "a", "plugin": {"name": "split", "parameters": {"segment": "1"}}}"#, Some("TypeError"))]
+    #[case::fatal(r#"{"fields": "a", "plugin": {"name": "map", "parameters": [1]}}"#, Some("TypeError"))]
     fn what_cannot_be_compiled(#[case] field: &str, #[case] fatal: Option<&str>) {
         let class = match Field::compile(&node(field)).unwrap_err() {
             FieldError::Definition(_) => None,
@@ -240,6 +259,14 @@ mod tests {
     #[case("true", "True")]
     fn texts(#[case] field: &str, #[case] text: &str) {
         assert_eq!(Field::compile(&node(field)).unwrap().text(), text);
+    }
+
+    #[test]
+    fn a_plugin_s_parameter_of_a_wrong_type_is_found_at_use() {
+        let field = r#"{"fields": "a", "plugin": {"name": "split", "parameters": {"segment": "1"}}}"#;
+        let field = Field::compile(&node(field)).unwrap();
+        assert_eq!(field.first(&json::read(br#"{"a": "b.c"}"#).unwrap()).unwrap_err().class, "TypeError");
+        assert_eq!(field.first(&json::read(b"{}").unwrap()), Ok(None));
     }
 
     #[test]

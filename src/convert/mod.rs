@@ -16,12 +16,12 @@ mod meters;
 mod options;
 pub mod path;
 pub mod plugins;
-pub mod python;
+
 mod route;
 mod sampling;
 
 pub use explain::{Considered, Explanation, Finding, Maker, Outcome};
-pub use options::{ConvertOptions, Repairs, Reserved};
+pub use options::{ConvertOptions, Repairs, Reserved, Verifier};
 
 use crate::model::{Complaint, Event, Node, Notification, Place, Sample, Value};
 use events::EventDefinition;
@@ -130,7 +130,7 @@ impl Converter {
         let Converted { samples, complaints, .. } = converted;
         let mut sampling = Sampling::new(notification, &self.options.sample_source, samples, complaints);
         for endpoint in &route.endpoints {
-            if let Err(raised) = endpoint.build(&mut sampling, &self.options.reserved_metadata) {
+            if let Err(raised) = endpoint.build(&mut sampling, &self.options) {
                 sampling.complain(&endpoint.place(), "no sample", &raised);
             }
         }

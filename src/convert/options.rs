@@ -1,10 +1,12 @@
 //! What the operator can choose about conversion. The defaults are the original's, save where the original loses data
 //! or loops.
 
-use crate::model::Priority;
+use crate::model::{Dict, Priority};
+use std::fmt;
+use std::sync::Arc;
 
 /// How notifications are converted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ConvertOptions {
     /// `[DEFAULT] sample_source`: the `source` of samples made here.
     pub sample_source: String,
@@ -18,6 +20,9 @@ pub struct ConvertOptions {
     /// `[notification] disable_non_metric_meters`: without it, the classic listeners (Ceilometer reference §1.4) count
     /// instances, networks, ports and so on.
     pub disable_non_metric_meters: bool,
+    /// `[nephoscope] verify_signatures`: only polled samples that it vouches for are taken. Without one all are, as in
+    /// the original.
+    pub polled_signatures: Option<Verifier>,
     /// Departures from the original; all off by default.
     pub repairs: Repairs,
 }
@@ -30,8 +35,31 @@ impl Default for ConvertOptions {
             drop_unmatched_notifications: false,
             store_raw: Vec::new(),
             disable_non_metric_meters: true,
+            polled_signatures: None,
             repairs: Repairs::default(),
         }
+    }
+}
+
+/// Whether a message carries its own signature: handed in, because keys and digests are no business of this room.
+#[derive(Clone)]
+pub struct Verifier(Arc<dyn Fn(&Dict) -> bool + Send + Sync>);
+
+impl Verifier {
+    /// A verifier that asks `verify`, which must take the same time for every wrong signature.
+    pub fn new(verify: impl Fn(&Dict) -> bool + Send + Sync + 'static) -> Self {
+        Verifier(Arc::new(verify))
+    }
+
+    /// Whether the message is signed by whoever has the secret.
+    pub fn vouches_for(&self, message: &Dict) -> bool {
+        (self.0)(message)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier")
     }
 }
 
@@ -65,4 +93,7 @@ pub struct Repairs {
     pub lookup_constants: bool,
     /// A trait whose value does not convert is left out. The original loses the event.
     pub failed_traits: bool,
+    /// Polled samples keep their `monotonic_time`. The original has it sent and does not read it, so that
+    /// `rate_of_change` measures them by their timestamps.
+    pub polled_monotonic_time: bool,
 }

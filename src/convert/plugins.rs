@@ -3,7 +3,7 @@
 //! Never here: conversion to a trait's type. Parameters that the original's constructors ignore are ignored.
 
 use super::path::Matched;
-use super::python::{self, Raised};
+use crate::model::python::{self, Raised};
 use crate::model::{Data, Node, Value, time};
 use num_bigint::BigInt;
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ type Build = fn(&Parameters<'_>) -> Result<Plugin, Raised>;
 
 /// All plugins, by name.
 const PLUGINS: [(&str, Build); 4] = [
-    ("split", |parameters| Split::build(parameters).map(Plugin::Split)),
+    ("split", |parameters| Ok(Plugin::Split(Split::build(parameters)))),
     ("bitfield", |parameters| Ok(Plugin::Bitfield(Bitfield::build(parameters)))),
     ("timedelta", |_| Ok(Plugin::Timedelta)),
     ("map", |parameters| Map::build(parameters).map(Plugin::Map)),
@@ -99,24 +99,13 @@ pub struct Split {
 }
 
 impl Split {
-    /// The original's constructor writes its numbers into a log line and so refuses what is no number.
-    fn build(parameters: &Parameters<'_>) -> Result<Split, Raised> {
-        let split = Split {
+    /// Anything goes here: what is of a wrong type raises at use.
+    fn build(parameters: &Parameters<'_>) -> Split {
+        Split {
             separator: parameters.value("separator").unwrap_or_else(|| Value::from(".")),
             segment: parameters.value("segment").unwrap_or(Value::Int(0)),
             max: parameters.value("max_split").unwrap_or_default(),
-        };
-        for (name, number) in [("segment", &split.segment), ("max_split", &split.max)] {
-            if name == "max_split" && number.is_null() {
-                continue;
-            }
-            match number {
-                Value::Bool(_) | Value::Int(_) | Value::Big(_) => {}
-                Value::Float(_) => drop(python::int(number)?),
-                _ => return Err(Raised::new("TypeError", format!("split: {name} must be a whole number"))),
-            }
         }
-        Ok(split)
     }
 
     /// The segment of the value's text; null if it has fewer.
@@ -233,12 +222,10 @@ pub struct Map {
 
 impl Map {
     fn build(parameters: &Parameters<'_>) -> Result<Map, Raised> {
-        let Some(values) = parameters.node("values") else {
-            return Err(Raised::new("TypeError", "map: the parameter 'values' is missing"));
-        };
-        if !values.is_truthy() || !matches!(values.data, Data::Map(_)) {
+        let values = parameters.node("values").filter(|node| node.is_truthy() && matches!(node.data, Data::Map(_)));
+        let Some(values) = values else {
             return Err(Raised::new("ValueError", "map: the parameter 'values' must be a mapping that is not empty"));
-        }
+        };
         let mut map = Map {
             texts: HashMap::new(),
             others: Vec::new(),

@@ -80,6 +80,11 @@ impl<'a> Sampling<'a> {
         self.complaints.push(Complaint::error(place, format!("{what}: {raised}")));
     }
 
+    /// Notes what is left out although the original takes it.
+    pub(crate) fn refuse(&mut self, place: &Place, text: String) {
+        self.complaints.push(Complaint::error(place, text));
+    }
+
     /// Notes something that the original, too, only warns of.
     pub(crate) fn warn(&mut self, place: &Place, text: String) {
         self.complaints.push(Complaint::warning(place, text));

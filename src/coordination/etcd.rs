@@ -11,12 +11,16 @@ pub mod options;
 
 pub use options::{EtcdOptions, EtcdTls};
 
+use super::history::Move;
 use super::lease::{CALL_TIMEOUT, Terms};
-use super::{CoordinationError, Coordinator, MemberRecord, Membership, View};
+use super::{CoordinationError, Coordinator, MemberRecord, Membership, Operation, View};
+use crate::cluster::Spec;
 use async_trait::async_trait;
 use etcd_client::{Certificate, Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, Identity, KeyValue};
-use etcd_client::{PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use keys::Keys;
+use membership::Lease;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -27,7 +31,7 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 /// How long the sign of life may take.
 const PING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Keys read at once; a group with more is read in several pages of one revision.
-const PAGE_KEYS: i64 = 4000;
+const PAGE_KEYS: i64 = 1000;
 /// A call is tried at most at this many endpoints.
 const TRIES_MAX: usize = 3;
 
@@ -62,16 +66,12 @@ impl EtcdGroup {
         EtcdGroup { backend }
     }
 
-    /// Pauses or resumes moving, as an operator does.
-    pub async fn set_paused(&self, paused: bool) -> Result<(), CoordinationError> {
-        let key = self.backend.keys.pause();
-        let value = keys::write_pause();
-        let done = if paused {
-            self.backend.call(async |mut c: Client| c.put(key.clone(), value.clone(), None).await.map(drop)).await
-        } else {
-            self.backend.call(async |mut c: Client| c.delete(key.clone(), None).await.map(drop)).await
-        };
-        done.map_err(|failure| failure.of(&self.backend, ""))
+    /// The same group, whose members give themselves up when etcd has been silent for `limit` past their deadline; `None`
+    /// (as made) is never: they work on until etcd says that their lease is gone.
+    #[must_use]
+    pub fn with_silence_limit(mut self, limit: Option<Duration>) -> Self {
+        self.backend.terms.silence_limit = limit;
+        self
     }
 }
 
@@ -139,29 +139,62 @@ impl Backend {
         answer
     }
 
-    /// The whole group at one revision.
+    /// The whole group at one revision, without its histories.
     async fn view(&self) -> Result<View, CoordinationError> {
-        let mut pairs: Vec<KeyValue> = Vec::new();
-        let mut revision = 0;
-        let mut from = self.keys.root().to_vec();
+        let (mut pairs, mut revision) = (Vec::new(), 0);
+        for (from, to) in self.keys.ranges() {
+            self.read(from, &to, &mut revision, &mut pairs).await?;
+        }
+        self.keys.view(revision, &pairs)
+    }
+
+    /// Reads a range in pages, at `revision`, or at the present one, which is then set.
+    async fn read(
+        &self,
+        mut from: Vec<u8>,
+        to: &[u8],
+        revision: &mut i64,
+        pairs: &mut Vec<KeyValue>,
+    ) -> Result<(), CoordinationError> {
         loop {
-            let options = GetOptions::new().with_range(self.keys.root_end()).with_limit(PAGE_KEYS);
-            let options = if revision > 0 { options.with_revision(revision) } else { options };
+            let options = GetOptions::new().with_range(to).with_limit(PAGE_KEYS);
+            let options = if *revision > 0 { options.with_revision(*revision) } else { options };
             let read = async |mut client: Client| client.get(from.clone(), Some(options.clone())).await;
             let mut page = self.call(read).await.map_err(|failure| failure.of(self, ""))?;
-            if revision == 0 {
-                revision = page.header().map_or(0, etcd_client::ResponseHeader::revision);
+            if *revision == 0 {
+                *revision = page.header().map_or(0, etcd_client::ResponseHeader::revision);
             }
             pairs.extend(page.take_kvs());
             match pairs.last() {
+                Some(_) if pairs.len() > keys::KEYS_MAX => return Err(self.keys.too_many()),
                 Some(last) if page.more() => {
                     from = last.key().to_vec();
                     from.push(0);
                 }
-                _ => return self.keys.view(revision, &pairs),
+                _ => return Ok(()),
             }
         }
     }
+}
+
+/// Writes a specification by compare-and-set: what to do, for whoever may.
+fn put_spec(keys: &Keys, spec: &Spec, expected: Option<i64>) -> Txn {
+    let (key, value) = (keys.spec(), spec.write());
+    // A key that is not there has modification revision 0.
+    Txn::new()
+        .when([Compare::mod_revision(key.clone(), CompareOp::Equal, expected.unwrap_or(0))])
+        .and_then([TxnOp::put(key.clone(), value, None)])
+        .or_else([TxnOp::get(key, None)])
+}
+
+/// Whether the group has this specification now. It has as well where it was refused because it is there: the answer
+/// to a first try was lost.
+fn has_spec(answer: &TxnResponse, spec: &Spec) -> bool {
+    let same = |op: &TxnOpResponse| match op {
+        TxnOpResponse::Get(found) => found.kvs().iter().any(|kv| kv.value() == spec.write().as_bytes()),
+        _ => false,
+    };
+    answer.succeeded() || answer.op_responses().iter().any(same)
 }
 
 /// Why a call came to nothing.
@@ -216,10 +249,13 @@ impl Coordinator for EtcdGroup {
                 TxnOpResponse::Get(found) => found.kvs().iter().any(|kv| kv.lease() == lease),
                 _ => false,
             };
-            answer.succeeded() || answer.op_responses().iter().any(mine)
+            let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+            (answer.succeeded() || answer.op_responses().iter().any(mine), revision)
         });
         match joined {
-            Ok(true) => Ok(membership::EtcdMembership::keep(backend, record.id, lease, sent)),
+            Ok((true, joined)) => {
+                Ok(membership::EtcdMembership::keep(backend, record.id, Lease { id: lease, sent, joined }))
+            }
             refused => {
                 let revoke = async |mut client: Client| client.lease_revoke(lease).await;
                 // If this fails too, the lease runs out by itself, with nothing or an unready member on it.
@@ -234,6 +270,53 @@ impl Coordinator for EtcdGroup {
 
     async fn view(&self) -> Result<View, CoordinationError> {
         self.backend.view().await
+    }
+
+    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
+        let keys = &self.backend.keys;
+        let all = keys.history("");
+        let (from, to) = match unit {
+            // The key alone: up to the next possible one.
+            Some(unit) => (keys.history(unit), [keys.history(unit).as_bytes(), &[0]].concat()),
+            None => (all.clone(), keys::prefix_end(all.as_bytes())),
+        };
+        let mut pairs = Vec::new();
+        self.backend.read(from.into_bytes(), &to, &mut 0, &mut pairs).await?;
+        let unit_of = |pair: &KeyValue| Some(std::str::from_utf8(pair.key()).ok()?.strip_prefix(&all)?.to_owned());
+        let named = pairs.iter().filter_map(|pair| Some((unit_of(pair)?, pair)));
+        named.map(|(unit, pair)| Ok((unit, keys.read_history(pair)?))).collect()
+    }
+
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        let put = async |mut client: Client| client.txn(put_spec(&self.backend.keys, spec, expected)).await;
+        let answer = self.backend.call(put).await.map_err(|failure| failure.of(&self.backend, ""))?;
+        Ok(has_spec(&answer, spec))
+    }
+
+    async fn operate(&self, operation: &Operation) -> Result<(), CoordinationError> {
+        let keys = &self.backend.keys;
+        let (key, value) = match operation {
+            Operation::Pause => (keys.pause(), Some(keys::write_pause())),
+            Operation::Resume => (keys.pause(), None),
+            Operation::Pin { unit, member } => (keys.pin(unit), Some(keys::write_owner(member))),
+            Operation::Unpin { unit } => (keys.pin(unit), None),
+            Operation::Drain { member, note } => (keys.drained(member), Some(keys::write_drained(note))),
+            Operation::Undrain { member } => (keys.drained(member), None),
+            Operation::Forget { unit } => {
+                let gone = [keys.history(unit), keys.pin(unit)].map(|key| TxnOp::delete(key, None));
+                let forget = async |mut client: Client| client.txn(Txn::new().and_then(gone.clone())).await.map(drop);
+                return self.backend.call(forget).await.map_err(|failure| failure.of(&self.backend, ""));
+            }
+        };
+        let write = async |mut client: Client| match &value {
+            Some(value) => client.put(key.clone(), value.clone(), None).await.map(drop),
+            None => client.delete(key.clone(), None).await.map(drop),
+        };
+        self.backend.call(write).await.map_err(|failure| failure.of(&self.backend, ""))
+    }
+
+    fn ttl(&self) -> Duration {
+        self.backend.terms.ttl
     }
 
     fn name(&self) -> &str {

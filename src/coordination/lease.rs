@@ -14,12 +14,14 @@ pub const TTL_MIN: Duration = Duration::from_secs(2);
 pub struct Terms {
     /// Its time to live.
     pub ttl: Duration,
+    /// How long past its deadline a lease is held for ours while the backend is silent; `None` is for ever.
+    pub silence_limit: Option<Duration>,
 }
 
 impl Terms {
     /// The terms of a lease of `ttl`, or of [`TTL_MIN`] if that is longer.
     pub fn new(ttl: Duration) -> Self {
-        Terms { ttl: ttl.max(TTL_MIN) }
+        Terms { ttl: ttl.max(TTL_MIN), silence_limit: None }
     }
 
     /// A third of its life, so that two keepalives may be lost.
@@ -40,10 +42,14 @@ impl Terms {
     pub(super) const GIVING_BACK_TRIES: u32 = 15;
 }
 
-/// Returns when a deadline that may still be put off has passed.
-pub(super) async fn passed(mut deadline: watch::Receiver<Instant>) {
+/// What a write past the deadline is answered with.
+pub(super) const UNCONFIRMED: &str = "the lease is past its deadline, nothing is begun until it is confirmed";
+
+/// Returns when the backend has been silent for longer than is allowed: never, if that is for ever.
+pub(super) async fn silent_too_long(mut deadline: watch::Receiver<Instant>, limit: Option<Duration>) {
+    let Some(limit) = limit else { return std::future::pending().await };
     loop {
-        let at = *deadline.borrow_and_update();
+        let at = *deadline.borrow_and_update() + limit;
         tokio::select! {
             biased;
             () = tokio::time::sleep_until(at) => return,

@@ -3,10 +3,13 @@
 //! Everything happens under one lock and at one instant, so a run on a paused clock repeats exactly. The hooks at the
 //! end of [`MemoryGroup`] do to members what the world does: kill, cut off, and a backend that is away.
 
-use super::{CoordinationError, Coordinator, Epoch, MemberRecord, Membership, View};
-use crate::coordination::lease::{CALL_TIMEOUT, Terms};
+use super::history::{self, Claimer, Move};
+use super::{CoordinationError, Coordinator, Drained, Epoch, MemberRecord, Membership, Operation, View, check_mark};
+use crate::cluster::Spec;
+use crate::coordination::lease::{CALL_TIMEOUT, Terms, UNCONFIRMED};
 use crate::tasks;
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +29,7 @@ pub struct MemoryGroup {
 
 struct Shared {
     terms: Terms,
+    began: Instant,
     state: Mutex<State>,
     /// Wakes those who wait for a change, in the order in which they came (a `watch` wakes its receivers in a random
     /// one).
@@ -41,6 +45,11 @@ struct State {
     members: BTreeMap<String, (MemberRecord, i64)>,
     owners: BTreeMap<String, (String, Epoch, i64)>,
     paused: bool,
+    spec: Option<(Spec, i64)>,
+    marks: BTreeMap<String, String>,
+    pins: BTreeMap<String, String>,
+    drained: BTreeMap<String, Drained>,
+    history: BTreeMap<String, Vec<Move>>,
     /// Leases whose holder cannot reach the backend.
     cut: BTreeSet<i64>,
     /// Leases whose holder is dead.
@@ -73,23 +82,56 @@ impl State {
             members: self.members.iter().map(|(id, (record, _))| (id.clone(), record.clone())).collect(),
             owners: self.owners.iter().map(|(unit, (id, epoch, _))| (unit.clone(), (id.clone(), *epoch))).collect(),
             paused: self.paused,
+            spec: self.spec.clone(),
+            marks: self.marks.clone(),
+            pins: self.pins.clone(),
+            drained: self.drained.clone(),
         }
+    }
+
+    fn operate(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Pause => self.paused = true,
+            Operation::Resume => self.paused = false,
+            Operation::Pin { unit, member } => drop(self.pins.insert(unit.clone(), member.clone())),
+            Operation::Unpin { unit } => drop(self.pins.remove(unit)),
+            Operation::Drain { member, note } => drop(self.drained.insert(member.clone(), note.clone())),
+            Operation::Undrain { member } => drop(self.drained.remove(member)),
+            Operation::Forget { unit } => {
+                self.pins.remove(unit);
+                self.history.remove(unit);
+            }
+        }
+        self.revision += 1;
+    }
+
+    fn put_spec(&mut self, spec: &Spec, expected: Option<i64>) -> bool {
+        if self.spec.as_ref().map(|(_, revision)| *revision) != expected {
+            return self.spec.as_ref().is_some_and(|(present, _)| present == spec);
+        }
+        self.revision += 1;
+        self.spec = Some((spec.clone(), self.revision));
+        true
     }
 }
 
 impl MemoryGroup {
     /// An empty group whose leases last `ttl`.
     pub fn new(ttl: Duration) -> Self {
+        MemoryGroup::with_silence_limit(ttl, None)
+    }
+
+    /// The same, whose members give themselves up when the backend has been silent for `limit` past their deadline.
+    pub fn with_silence_limit(ttl: Duration, limit: Option<Duration>) -> Self {
+        let terms = Terms { silence_limit: limit, ..Terms::new(ttl) };
         let state = Mutex::new(State { revision: 1, next_lease: 1, ..State::default() });
-        MemoryGroup { shared: Arc::new(Shared { terms: Terms::new(ttl), state, changed: Notify::new() }) }
+        let shared = Shared { terms, began: Instant::now(), state, changed: Notify::new() };
+        MemoryGroup { shared: Arc::new(shared) }
     }
 
     /// Pauses or resumes moving, as an operator does.
     pub fn set_paused(&self, paused: bool) {
-        self.shared.with(|state| {
-            state.paused = paused;
-            state.revision += 1;
-        });
+        self.shared.with(|state| state.operate(if paused { &Operation::Pause } else { &Operation::Resume }));
     }
 
     /// The process of this member dies: its lease is kept alive no longer and expires in its time.
@@ -167,6 +209,11 @@ impl Shared {
         }
     }
 
+    /// The time that members note: on tokio's clock, from 1970 when the group began, so that a run repeats exactly.
+    fn time(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + self.began.elapsed()
+    }
+
     fn revision_and_expiry(&self) -> (i64, Option<Instant>) {
         self.with(|state| {
             let expiry = if state.away_since.is_some() { None } else { state.leases.values().min().copied() };
@@ -181,7 +228,7 @@ impl Coordinator for MemoryGroup {
         let sent = Instant::now();
         let id = record.id.clone();
         let ttl = self.shared.terms.ttl;
-        let lease = self
+        let (lease, joined) = self
             .shared
             .call(None, |state| {
                 if state.members.contains_key(&record.id) {
@@ -192,7 +239,7 @@ impl Coordinator for MemoryGroup {
                 state.revision += 1;
                 state.leases.insert(lease, sent + ttl);
                 state.members.insert(record.id.clone(), (record.clone(), lease));
-                Ok(lease)
+                Ok((lease, state.revision))
             })
             .await??;
         let lost = CancellationToken::new();
@@ -211,6 +258,7 @@ impl Coordinator for MemoryGroup {
             shared: self.shared.clone(),
             id,
             lease,
+            joined,
             deadline,
             lost,
             seen,
@@ -220,6 +268,24 @@ impl Coordinator for MemoryGroup {
 
     async fn view(&self) -> Result<View, CoordinationError> {
         self.shared.call(None, |state| state.view()).await
+    }
+
+    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
+        let wanted = |name: &String| unit.is_none_or(|unit| unit == name);
+        let found = |(name, moves): (&String, &Vec<Move>)| wanted(name).then(|| (name.clone(), moves.clone()));
+        self.shared.call(None, |state| state.history.iter().filter_map(found).collect()).await
+    }
+
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        self.shared.call(None, |state| state.put_spec(spec, expected)).await
+    }
+
+    async fn operate(&self, operation: &Operation) -> Result<(), CoordinationError> {
+        self.shared.call(None, |state| state.operate(operation)).await
+    }
+
+    fn ttl(&self) -> Duration {
+        self.shared.terms.ttl
     }
 
     fn name(&self) -> &str {
@@ -258,7 +324,7 @@ impl Keeper {
         tokio::select! {
             biased;
             () = kept.cancelled() => return,
-            () = super::lease::passed(deadline.subscribe()) => {}
+            () = super::lease::silent_too_long(deadline.subscribe(), terms.silence_limit) => {}
             () = keep => {}
         }
         lost.cancel();
@@ -276,6 +342,8 @@ struct MemoryMembership {
     shared: Arc<Shared>,
     id: String,
     lease: i64,
+    /// The revision of its joining.
+    joined: i64,
     deadline: watch::Sender<Instant>,
     lost: CancellationToken,
     /// The revision at the last change that was told.
@@ -288,6 +356,9 @@ impl MemoryMembership {
     async fn write<T>(&self, act: impl FnOnce(&mut State) -> T + Send) -> Result<T, CoordinationError> {
         if self.lost.is_cancelled() {
             return Err(CoordinationError::Lost(self.id.clone()));
+        }
+        if Instant::now() >= self.deadline() {
+            return Err(CoordinationError::Away { backend: NAME.to_owned(), cause: UNCONFIRMED.to_owned() });
         }
         let lease = self.lease;
         let wrote = |state: &mut State| state.leases.contains_key(&lease).then(|| act(state));
@@ -339,8 +410,13 @@ impl Membership for MemoryMembership {
                 return None;
             }
             state.revision += 1;
-            state.owners.insert(unit.to_owned(), (self.id.clone(), state.revision, self.lease));
-            Some(state.revision)
+            let epoch = state.revision;
+            state.owners.insert(unit.to_owned(), (self.id.clone(), epoch, self.lease));
+            let claimer = Claimer { member: &self.id, joined: self.joined, epoch, now: self.shared.time() };
+            let moves = state.history.remove(unit).unwrap_or_default();
+            let moves = history::add(moves, &claimer, |id| state.members.contains_key(id));
+            state.history.insert(unit.to_owned(), moves);
+            Some(epoch)
         })
         .await
     }
@@ -353,6 +429,29 @@ impl Membership for MemoryMembership {
                 state.revision += 1;
             }
             mine
+        })
+        .await
+    }
+
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        self.write(|state| state.put_spec(spec, expected)).await
+    }
+
+    async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError> {
+        check_mark(name, value)?;
+        self.write(|state| {
+            state.revision += 1;
+            state.marks.insert(format!("{generation}/{name}"), value.to_owned());
+        })
+        .await
+    }
+
+    async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError> {
+        let of = format!("{generation}/");
+        self.write(|state| {
+            let before = state.marks.len();
+            state.marks.retain(|name, _| !name.starts_with(&of));
+            state.revision += i64::from(state.marks.len() < before);
         })
         .await
     }

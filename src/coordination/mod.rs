@@ -4,16 +4,19 @@
 //! Never here: who *should* own what (that is `cluster`).
 
 pub mod etcd;
+pub mod history;
 pub mod lease;
 pub mod memory;
 
 pub use etcd::{EtcdGroup, EtcdOptions};
+pub use history::{Move, Reason};
 pub use memory::MemoryGroup;
 
-use crate::cluster::{Group, Owner, Standing};
+use crate::cluster::{Group, Owner, Spec, Standing};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +28,15 @@ pub trait Coordinator: Send + Sync + 'static {
     async fn join(&self, record: MemberRecord) -> Result<Arc<dyn Membership>, CoordinationError>;
     /// Reads the group without joining it.
     async fn view(&self) -> Result<View, CoordinationError>;
+    /// The newest moves of one unit, or of all, newest first. What a claimer could not note is missing.
+    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError>;
+    /// Writes the specification if the present one is of this revision (`None`: if there is none); whether the group
+    /// has this one now.
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
+    /// Does what an operator asks for; members see it in their next view. To do it again changes nothing.
+    async fn operate(&self, operation: &Operation) -> Result<(), CoordinationError>;
+    /// How long the lease of a process that died may stand.
+    fn ttl(&self) -> Duration;
     /// The backend in words for logs, without secrets.
     fn name(&self) -> &str;
 }
@@ -41,13 +53,20 @@ pub trait Membership: Send + Sync + 'static {
     async fn describe(&self, record: MemberRecord) -> Result<(), CoordinationError>;
     /// Takes a unit if nobody else has it: a new epoch, or `None` if somebody has. A unit that is mine already is
     /// taken anew: after a lost broker session it needs a new epoch, and an answer may have been lost on the way.
+    /// Notes the move in the unit's history, perhaps a little later.
     async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError>;
     /// Gives a unit back if it is still mine with this epoch; whether it was.
     async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError>;
-    /// Until when the lease is surely mine: send time of the last confirmed keepalive + 0.8 TTL. Past it nothing may be
-    /// done in the group's name.
+    /// As [`Coordinator::put_spec`], in this member's name.
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
+    /// Notes something for all members of all times: `marks/<generation>/<name>`. Written over what was there.
+    async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError>;
+    /// Forgets all marks of a generation.
+    async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError>;
+    /// Until when the lease is surely mine: send time of the last confirmed keepalive + 0.8 TTL. Past it the group is
+    /// silent: nothing new may be begun in its name, and writes are refused with [`CoordinationError::Away`].
     fn deadline(&self) -> Instant;
-    /// Cancelled when the lease is lost or its deadline has passed.
+    /// Cancelled when the backend says that the lease is gone, or has been silent for longer than the operator allows.
     fn lost(&self) -> CancellationToken;
     /// Leaves at once: revokes the lease; what it still owned is free.
     async fn leave(&self);
@@ -86,6 +105,77 @@ pub struct View {
     pub owners: BTreeMap<String, (String, Epoch)>,
     /// Whether moving is paused by an operator.
     pub paused: bool,
+    /// What all members agree on, and the revision that wrote it. `None` until the first member has come.
+    pub spec: Option<(Spec, i64)>,
+    /// What members noted for all, by `<generation>/<name>`. A mark stays when its member goes.
+    pub marks: BTreeMap<String, String>,
+    /// Units that an operator wants with a certain member.
+    pub pins: BTreeMap<String, String>,
+    /// Members that an operator wants without work, whether they are there or not.
+    pub drained: BTreeMap<String, Drained>,
+}
+
+/// What an operator can ask of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Nobody gives up a unit that it could keep, from now on.
+    Pause,
+    /// Units move again.
+    Resume,
+    /// A unit is to be with this member, for as long as it is there and able.
+    Pin {
+        /// The unit.
+        unit: String,
+        /// The member's id.
+        member: String,
+    },
+    /// A unit may be with any member again.
+    Unpin {
+        /// The unit.
+        unit: String,
+    },
+    /// A member gives up its units and gets no others, but stays in the group.
+    Drain {
+        /// Its id.
+        member: String,
+        /// When and why.
+        note: Drained,
+    },
+    /// A member gets work again.
+    Undrain {
+        /// Its id.
+        member: String,
+    },
+    /// What is noted of a unit that is no more is forgotten: its history and its pin.
+    Forget {
+        /// The unit.
+        unit: String,
+    },
+}
+
+/// When and why an operator has drained a member.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Drained {
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// In words, perhaps none.
+    pub reason: String,
+}
+
+/// The longest name of a mark, in bytes.
+pub const MARK_NAME_BYTES_MAX: usize = 512;
+/// The longest value of a mark, in bytes.
+pub const MARK_VALUE_BYTES_MAX: usize = 512;
+
+/// Whether a mark is within its bounds.
+fn check_mark(name: &str, value: &str) -> Result<(), CoordinationError> {
+    for (what, bytes, most) in [("name", name.len(), MARK_NAME_BYTES_MAX), ("value", value.len(), MARK_VALUE_BYTES_MAX)]
+    {
+        if bytes > most {
+            return Err(CoordinationError::TooLong { what, bytes, most });
+        }
+    }
+    Ok(())
 }
 
 impl View {
@@ -98,6 +188,8 @@ impl View {
             members: self.members.iter().map(|(id, record)| (id.clone(), standing(record))).collect(),
             owners: self.owners.iter().map(|(unit, of)| (unit.clone(), owner(of))).collect(),
             paused: self.paused,
+            pins: self.pins.clone(),
+            drained: self.drained.keys().cloned().collect(),
         }
     }
 }
@@ -119,6 +211,16 @@ pub enum CoordinationError {
     /// Another live process has this id.
     #[error("member id {0} is in use by a live process; set [nephoscope] member_id, or stop the other one")]
     IdTaken(String),
+    /// It would not be read back.
+    #[error("cannot note it for the group: its {what} has {bytes} bytes, expected at most {most}")]
+    TooLong {
+        /// What of it.
+        what: &'static str,
+        /// Its bytes.
+        bytes: usize,
+        /// The most.
+        most: usize,
+    },
     /// What stands in the backend is not ours to read.
     #[error("cannot read {key}: {why}")]
     Foreign {

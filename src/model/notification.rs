@@ -2,6 +2,7 @@
 
 use super::value::{Dict, Value};
 use std::fmt;
+use std::sync::OnceLock;
 
 /// The seven priorities of `oslo.messaging`; each has its own main queue `<topic>.<priority>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,10 +72,18 @@ impl fmt::Display for Priority {
 
 /// A notification as the definitions see it: a dictionary of `ctxt`, `publisher_id`, `event_type`, `payload` and
 /// `metadata` (`message_id`, `timestamp`), in this order (Ceilometer reference §3.2).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Notification {
     root: Value,
     priority: Priority,
+    /// Made of the two others when a definition asks for it.
+    flat_root: OnceLock<Box<Value>>,
+}
+
+impl PartialEq for Notification {
+    fn eq(&self, other: &Self) -> bool {
+        self.priority == other.priority && self.root == other.root
+    }
 }
 
 impl Notification {
@@ -88,17 +97,28 @@ impl Notification {
             ("payload", parts.payload),
             ("metadata", Value::Dict(metadata)),
         ]);
-        Notification { root: Value::Dict(root), priority }
+        Notification::from_root(priority, root)
     }
 
     /// A notification that already has the definitions' shape.
     pub fn from_root(priority: Priority, root: Dict) -> Self {
-        Notification { root: Value::Dict(root), priority }
+        Notification { root: Value::Dict(root), priority, flat_root: OnceLock::new() }
     }
 
     /// What definitions evaluate their paths on: always a dictionary.
     pub fn root(&self) -> &Value {
         &self.root
+    }
+
+    /// The root with the `priority` that it had before 9.0, in lower case: for definitions that look at it.
+    pub fn flat_root(&self) -> &Value {
+        self.flat_root.get_or_init(|| {
+            let mut root = Dict::from_iter([("priority", self.priority.name())]);
+            for (name, value) in self.root.as_dict().into_iter().flat_map(Dict::iter) {
+                root.insert(name, value.clone());
+            }
+            Box::new(Value::Dict(root))
+        })
     }
 
     /// The priority, from the body.

@@ -72,6 +72,12 @@ struct Families {
     packets_sent_bytes: Series<1, Counter>,
     packets_received: Series<1, Counter>,
 
+    restored: Histogram,
+    committed: Histogram,
+    log_bytes: Counter,
+    again: Series<1, Counter>,
+    missing: Series<1, Counter>,
+
     opened: Counter,
     closed: Series<1, Counter>,
     owned: Gauge,
@@ -121,6 +127,19 @@ impl Metrics {
             packets_sent: r.counters("packets_sent", ["pipeline"], "Packets confirmed by a pipeline queue"),
             packets_sent_bytes: r.counters("packets_sent_bytes", ["pipeline"], "Their size, in bytes"),
             packets_received: r.counters("packets_received", ["pipeline"], "Packets taken from a pipeline queue"),
+            restored: r.histogram("state_restore_seconds", "Time to restore the state of a queue, in seconds", seconds),
+            committed: r.histogram(
+                "state_commit_seconds",
+                "Time to commit a batch to its state log, in seconds",
+                seconds,
+            ),
+            log_bytes: r.counter("state_log_bytes", "Bytes written to state logs"),
+            again: r.counters("samples_again", ["queue"], "Samples that came again and had taken effect before"),
+            missing: r.counters(
+                "packets_missing",
+                ["queue"],
+                "Packets that never came, by the numbers of their sender",
+            ),
             opened: r.counter("queues_opened", "Main and pipeline queues taken over"),
             closed: r.counters("queues_closed", ["why"], "Main and pipeline queues given up"),
             owned: r.gauge("queues_owned", "Main and pipeline queues owned now"),
@@ -213,6 +232,17 @@ impl Metrics {
 
     // --- publishers; `publisher` is the URL without its secrets ---
 
+    /// A publisher was asked before this member counts in its group, and could not be reached.
+    pub fn publisher_unreachable(&self, publisher: &str, cause: &str) {
+        warn!(
+            event = "publish.unreachable",
+            publisher,
+            cause,
+            "the publisher cannot be reached; the member joins all the same, and its batches will wait"
+        );
+        self.0.troubles.of(["reach"]).inc();
+    }
+
     /// A publisher took `records` samples or events of a pipeline.
     pub fn published(&self, pipeline: &str, publisher: &str, records: usize, took: Duration) {
         trace!(event = "publish.taken", pipeline, publisher, records, ?took);
@@ -259,6 +289,77 @@ impl Metrics {
         if again {
             self.0.redelivered.of([queue]).inc();
         }
+    }
+
+    // --- the state of transformers ---
+
+    /// A queue's state is restored from its log.
+    pub fn state_restored(&self, queue: &str, epoch: i64, cells: usize, took: Duration) {
+        info!(event = "state.restored", queue, epoch, cells, ?took, "state restored");
+        self.0.restored.observe(took.as_secs_f64());
+    }
+
+    /// A batch is in the log.
+    pub fn state_committed(&self, queue: &str, bytes: usize, took: Duration) {
+        trace!(event = "state.committed", queue, bytes, ?took);
+        self.0.committed.observe(took.as_secs_f64());
+        self.0.log_bytes.inc_by(bytes as u64);
+    }
+
+    /// Everything a queue's state holds is in the log anew.
+    pub fn state_snapshot(&self, queue: &str, cells: usize, bytes: usize) {
+        debug!(event = "state.snapshot", queue, cells, bytes);
+        self.0.log_bytes.inc_by(bytes as u64);
+    }
+
+    /// A snapshot takes more than half of what its log may hold: the next ones may not fit.
+    pub fn state_log_small(&self, queue: &str, bytes: usize, bound: usize) {
+        error!(
+            event = "state.log_small",
+            queue, bytes, bound, "the state takes more than half of its log; raise state_log_bytes_max"
+        );
+        self.0.troubles.of(["state_log"]).inc();
+    }
+
+    /// State could not be kept: the queue is opened anew, by this member or another.
+    pub fn state_lost(&self, queue: &str, cause: &str) {
+        warn!(event = "state.lost", queue, cause, "state given up");
+        self.0.troubles.of(["state"]).inc();
+    }
+
+    /// The broker lost the end of a log: so many batches that were committed are not there any more.
+    pub fn state_regressed(&self, queue: &str, batches: u64) {
+        error!(event = "state.regressed", queue, batches, "the broker lost the end of a state log; rates have a gap");
+        self.0.troubles.of(["state_regressed"]).inc();
+    }
+
+    /// So many samples had taken effect before.
+    pub fn samples_again(&self, queue: &str, samples: usize) {
+        if samples > 0 {
+            debug!(event = "state.again", queue, samples);
+            self.0.again.of([queue]).inc_by(samples as u64);
+        }
+    }
+
+    /// So many packets of a sender never came.
+    pub fn packets_missing(&self, queue: &str, member: &str, packets: u64) {
+        error!(event = "packet.missing", queue, member, packets, "packets are missing; the broker lost them");
+        self.0.missing.of([queue]).inc_by(packets);
+    }
+
+    /// Something came to a queue that is sealed; it goes on to the next generation.
+    pub fn packet_straggled(&self, sink: &str, notifications: usize) {
+        info!(event = "packet.straggled", sink, notifications, "sent on to the queues of the next generation");
+    }
+
+    /// The queues before this generation are deleted.
+    pub fn old_queues_deleted(&self, generation: u64) {
+        info!(event = "cluster.partitions.cleared", generation, "the old pipeline queues are deleted");
+    }
+
+    /// The number of pipeline queues is changed: the group works by these now.
+    pub fn partitions_changed(&self, generation: u64, queues: u16) {
+        info!(event = "cluster.partitions", generation, queues, "the number of pipeline queues is changed");
     }
 
     // --- ownership ---
@@ -331,10 +432,64 @@ impl Metrics {
         self.0.troubles.of(["join"]).inc();
     }
 
+    /// The group had no specification: it has so many queues per pipeline from now on.
+    pub fn spec_made(&self, queues: u16) {
+        info!(event = "cluster.spec.made", queues, "the group has its number of queues");
+    }
+
+    /// The configuration asks for another number of queues than the group has; the group's holds.
+    pub fn queues_differ(&self, configured: u16, queues: u16) {
+        warn!(
+            event = "cluster.spec.differs",
+            configured,
+            queues,
+            "[notification] pipeline_processing_queues = {configured}, but the group works with {queues} queues per \
+             pipeline: {queues} hold. To change the number for the whole group: nephoscope partitions plan \
+             {configured}, then nephoscope partitions apply"
+        );
+    }
+
     /// The group did not answer: owners keep working, nothing is taken over meanwhile.
     pub fn group_silent(&self, cause: &str) {
         warn!(event = "cluster.silent", cause, "the group does not answer");
         self.0.troubles.of(["group"]).inc();
+    }
+
+    /// The group has not confirmed this member's lease in time: it keeps what it has, and begins nothing.
+    pub fn silence_began(&self, member: &str) {
+        warn!(
+            event = "cluster.silence.began",
+            member, "the group does not confirm the lease: queues are kept, none is taken over until it answers"
+        );
+        self.0.troubles.of(["silence"]).inc();
+    }
+
+    /// The group has confirmed the lease again.
+    pub fn silence_ended(&self, member: &str) {
+        info!(event = "cluster.silence.ended", member, "the group confirms the lease again");
+    }
+
+    /// A former owner still consumes the queue: it is tried again every second, and said the first time.
+    pub fn queue_occupied(&self, queue: &str, first: bool) {
+        if first {
+            warn!(
+                event = "agent.queue.occupied",
+                queue,
+                "the queue is ours, but another still consumes it: a former owner that cannot reach the group works on \
+                 until it can; trying again every second"
+            );
+            self.0.troubles.of(["occupied"]).inc();
+        } else {
+            debug!(event = "agent.queue.occupied", queue, "still consumed by another");
+        }
+    }
+
+    /// While the group is silent somebody else has begun to consume a main queue: it is left to it.
+    pub fn main_queue_yielded(&self, queue: &str) {
+        warn!(
+            event = "agent.queue.yielded",
+            queue, "another consumes this main queue while the group is silent to us: left to it"
+        );
     }
 
     /// A queue could not be opened; it is given back and claimed again later.

@@ -121,6 +121,13 @@ impl Registrar {
         self.many(name, labels, "gauge", help, Gauge::default)
     }
 
+    pub(super) fn histogram(&mut self, name: &'static str, help: &'static str, buckets: Buckets) -> Histogram {
+        let histogram = buckets();
+        self.registry.register(name, help, histogram.clone());
+        self.row(name, "histogram", &[], help);
+        histogram
+    }
+
     pub(super) fn histograms<const N: usize>(
         &mut self,
         name: &'static str,

@@ -11,7 +11,7 @@ pub struct Status {
     pub version: &'static str,
     /// Since when it runs, RFC 3339, UTC.
     pub started: String,
-    /// `starting`, `running`, `draining`.
+    /// `starting`, `running`, `silent` (the group does not answer: it works on and takes nothing over), `draining`.
     pub phase: &'static str,
     /// What it waits for before it can work, in words; ready when there is nothing.
     pub waiting_for: Vec<String>,

@@ -19,6 +19,9 @@ impl NameFilter {
         if patterns().next().is_none() {
             return Err("expected at least one name or pattern".to_owned());
         }
+        if patterns().any(str::is_empty) {
+            return Err("an empty name, which nothing has; remove it".to_owned());
+        }
         if let (Some(plain), Some(negated)) = (plain, negated) {
             return Err(format!("both included and excluded names, {plain:?} and {negated:?}; remove one kind"));
         }
@@ -81,6 +84,7 @@ mod tests {
 
     #[rstest]
     #[case(&[], "expected at least one name or pattern")]
+    #[case(&["*.size", ""], "an empty name, which nothing has; remove it")]
     #[case(&["disk.*", "!disk.read"], "both included and excluded names, \"disk.*\" and \"!disk.read\"; remove one kind")]
     #[case(&["*", "cpu"], "\"cpu\" beside \"*\", which takes everything; remove one of them")]
     fn a_list_of_patterns_is_refused(#[case] patterns: &[&str], #[case] why: &str) {

@@ -5,7 +5,9 @@
 
 pub mod filter;
 pub mod plan;
+pub mod transform;
 pub mod volume;
 
 pub use filter::NameFilter;
 pub use plan::{Kind, Pipeline, Plan, PublisherUrl, Sink};
+pub use transform::{Cell, CellChange, CellKey, Chain, ChainOptions, TransformerRepairs, Transformers};

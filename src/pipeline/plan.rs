@@ -1,6 +1,7 @@
 //! A pipeline file: sources, sinks, and the pipelines that every pair of them makes (Ceilometer reference §5.1).
 
 use super::filter::NameFilter;
+use super::transform::Transformers;
 use crate::model::{Complaint, Node, Place};
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub struct Sink {
     pub name: String,
     /// Its publishers, in order; never empty.
     pub publishers: Vec<PublisherUrl>,
+    /// What samples go through before; empty for events.
+    pub transformers: Arc<Transformers>,
 }
 
 /// A publisher as it is written.
@@ -76,7 +79,7 @@ impl Plan {
     /// wrong with them can be said together with the rest.
     pub fn publishers(kind: Kind, node: &Node) -> Vec<(String, PublisherUrl)> {
         let sinks = Reading { kind, errors: Vec::new(), warnings: Vec::new() }.sinks(node);
-        let named = sinks.into_iter().flat_map(|WrittenSink { name, publishers }| {
+        let named = sinks.into_iter().flat_map(|WrittenSink { name, publishers, .. }| {
             publishers.into_iter().map(move |publisher| (name.to_owned(), publisher))
         });
         named.collect()
@@ -94,6 +97,7 @@ struct Source<'n> {
 struct WrittenSink<'n> {
     name: &'n str,
     publishers: Vec<PublisherUrl>,
+    transformers: Arc<Transformers>,
 }
 
 struct Reading {
@@ -150,9 +154,9 @@ impl Reading {
         for entry in self.entries(node, "sinks") {
             let name = self.name(entry, "sink", &mut seen);
             let publishers = self.publishers(entry);
-            self.transformers(entry);
+            let transformers = self.transformers(entry);
             if let Some(name) = name {
-                sinks.push(WrittenSink { name, publishers });
+                sinks.push(WrittenSink { name, publishers, transformers });
             }
         }
         sinks
@@ -181,15 +185,15 @@ impl Reading {
         publishers
     }
 
-    /// The seam where transformers come in: until then a sink that has some is refused, because what it would publish
-    /// without them is something else.
-    fn transformers(&mut self, sink: &Node) {
-        let Some(transformers) = sink.get("transformers").filter(|node| node.is_truthy()) else { return };
-        let text = match self.kind {
-            Kind::Samples => "transformers come with a later version; remove them to publish the samples as they are",
-            Kind::Events => "sinks of events have no transformers; remove them",
-        };
-        self.wrong(&transformers.place, text);
+    fn transformers(&mut self, sink: &Node) -> Arc<Transformers> {
+        let Some(node) = sink.get("transformers").filter(|node| node.is_truthy()) else { return Arc::default() };
+        match self.kind {
+            Kind::Samples => Arc::new(Transformers::read(node, &mut self.errors, &mut self.warnings)),
+            Kind::Events => {
+                self.wrong(&node.place, "sinks of events have no transformers; remove them");
+                Arc::default()
+            }
+        }
     }
 
     fn sources<'n>(&mut self, node: &'n Node) -> Vec<Source<'n>> {
@@ -282,7 +286,13 @@ impl Reading {
         let sinks = sinks.into_iter().zip(used).filter(|(_, used)| *used);
         Plan {
             kind: self.kind,
-            sinks: sinks.map(|(sink, _)| Sink { name: sink.name.to_owned(), publishers: sink.publishers }).collect(),
+            sinks: sinks
+                .map(|(sink, _)| Sink {
+                    name: sink.name.to_owned(),
+                    publishers: sink.publishers,
+                    transformers: sink.transformers,
+                })
+                .collect(),
             pipelines,
             warnings: std::mem::take(&mut self.warnings),
         }

@@ -34,6 +34,11 @@ pub trait Publisher: Send + Sync + 'static {
     ///
     /// May be called from several pipelines at once; each call is one batch, whole or (see [`PublishError`]) not.
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError>;
+    /// Whether the destination can be reached now, as far as that can be told without publishing anything; else why not,
+    /// in words. Asked before a member counts in its group; it has to bear being cut short.
+    async fn reach(&self) -> Result<(), String> {
+        Ok(())
+    }
     /// Finishes what is buffered; at stop and at reload.
     async fn close(&self) {}
 }

@@ -4,7 +4,7 @@
 use chrono::{Datelike, NaiveDateTime, Timelike};
 use std::fmt::Write as _;
 
-use crate::convert::python::{write_float, write_quoted};
+use crate::model::python::{write_float, write_quoted};
 use crate::model::{Dict, Value};
 
 /// How strings are written.

@@ -21,6 +21,7 @@ pub struct Shelf(Arc<Mutex<BTreeMap<String, Tray>>>);
 struct Tray {
     taken: VecDeque<Batch>,
     answers: VecDeque<PublishError>,
+    unreachable: bool,
 }
 
 impl Shelf {
@@ -33,6 +34,11 @@ impl Shelf {
     /// that are not refused are taken.
     pub fn answer_next(&self, name: &str, error: PublishError) {
         self.lock().entry(name.to_owned()).or_default().answers.push_back(error);
+    }
+
+    /// Whether `test://name` can be reached, as long as nobody says otherwise: it can.
+    pub fn set_reachable(&self, name: &str, reachable: bool) {
+        self.lock().entry(name.to_owned()).or_default().unreachable = !reachable;
     }
 
     fn take(&self, name: &str, batch: &Batch, records_max: usize) -> Result<(), PublishError> {
@@ -88,6 +94,11 @@ struct TestPublisher {
 impl Publisher for TestPublisher {
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
         self.shelf.take(&self.name, batch, self.records_max)
+    }
+
+    async fn reach(&self) -> Result<(), String> {
+        let away = self.shelf.lock().get(&self.name).is_some_and(|tray| tray.unreachable);
+        if away { Err(format!("{} is away", self.name)) } else { Ok(()) }
     }
 }
 

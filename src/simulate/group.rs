@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,8 +16,11 @@ use tokio_util::sync::CancellationToken;
 use super::network::Stall;
 use super::trace::Trace;
 use super::witness::Witness;
+use crate::cluster::Spec;
 use crate::coordination::lease::CALL_TIMEOUT;
-use crate::coordination::{CoordinationError, Coordinator, Epoch, MemberRecord, Membership, MemoryGroup, View};
+use crate::coordination::{
+    CoordinationError, Coordinator, Epoch, MemberRecord, Membership, MemoryGroup, Move, Operation, View,
+};
 
 /// The way from one process to the group.
 pub(super) struct GroupLine {
@@ -117,6 +121,22 @@ impl Coordinator for ReachedGroup {
         self.0.call(self.0.group.view()).await
     }
 
+    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
+        self.0.call(self.0.group.history(unit)).await
+    }
+
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        self.0.call(self.0.group.put_spec(spec, expected)).await
+    }
+
+    async fn operate(&self, operation: &Operation) -> Result<(), CoordinationError> {
+        self.0.call(self.0.group.operate(operation)).await
+    }
+
+    fn ttl(&self) -> Duration {
+        self.0.group.ttl()
+    }
+
     fn name(&self) -> &'static str {
         "simulated"
     }
@@ -176,6 +196,18 @@ impl Membership for Place {
             released
         };
         self.line.call(release).await
+    }
+
+    async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
+        self.line.call(self.inner.put_spec(spec, expected)).await
+    }
+
+    async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError> {
+        self.line.call(self.inner.mark(generation, name, value)).await
+    }
+
+    async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError> {
+        self.line.call(self.inner.clear_marks(generation)).await
     }
 
     fn deadline(&self) -> Instant {

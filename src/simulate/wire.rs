@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::network::{Answer, Lane, Network};
 use crate::model::{Receipt, Verdict};
 use crate::transport::{
-    Confirmation, ConsumeOptions, Consumer, Delivery, Outgoing, QueueState, Session, Topology, TransportError,
+    Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, QueueState, Session, StreamRecord,
+    StreamStart, Topology, TransportError,
 };
 
 /// What travels from the agent to the broker.
@@ -253,6 +254,18 @@ impl Session for WireSession {
         self.wire.answer(ask).await
     }
 
+    async fn follow(&self, stream: &str, start: StreamStart) -> Result<Box<dyn Follower>, TransportError> {
+        self.wire.check()?;
+        let stream = stream.to_owned();
+        let ask = self.wire.ask(move |wire| {
+            Box::pin(async move {
+                let follower = wire.inner.follow(&stream, start).await?;
+                Ok(Box::new(WireFollower::start(wire, follower)) as Box<dyn Follower>)
+            })
+        });
+        self.wire.answer(ask).await
+    }
+
     async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError> {
         self.wire.check()?;
         let ask = self.wire.ask(move |wire| {
@@ -279,6 +292,13 @@ impl Session for WireSession {
         self.wire.answer(ask).await
     }
 
+    async fn delete(&self, queue: &str) -> Result<(), TransportError> {
+        self.wire.check()?;
+        let queue = queue.to_owned();
+        let ask = self.wire.ask(move |wire| Box::pin(async move { wire.inner.delete(&queue).await }));
+        self.wire.answer(ask).await
+    }
+
     fn over(&self) -> CancellationToken {
         self.wire.over.clone()
     }
@@ -301,6 +321,85 @@ impl Session for WireSession {
             self.wire.abandon();
             self.wire.hang_up(discard);
         }
+    }
+}
+
+/// What has arrived at one follower of the agent.
+#[derive(Default)]
+struct Records {
+    items: Mutex<VecDeque<StreamRecord>>,
+    ended: AtomicBool,
+    came: Notify,
+}
+
+impl Records {
+    fn items(&self) -> MutexGuard<'_, VecDeque<StreamRecord>> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The agent's side of a follower.
+struct WireFollower {
+    wire: Arc<Wire>,
+    records: Arc<Records>,
+    close: CancellationToken,
+}
+
+impl WireFollower {
+    /// Begins to carry what a follower at the broker reads.
+    fn start(wire: Arc<Wire>, mut follower: Box<dyn Follower>) -> Self {
+        let (records, close): (Arc<Records>, CancellationToken) = (Arc::default(), CancellationToken::new());
+        let (there, sent, closed) = (Arc::clone(&wire), Arc::clone(&records), close.clone());
+        tokio::spawn(async move {
+            while let Some(Some(record)) = closed.run_until_cancelled(follower.next()).await {
+                let sent = Arc::clone(&sent);
+                there.send_down(Down::Answer(Box::new(move || {
+                    sent.items().push_back(record);
+                    sent.came.notify_one();
+                })));
+            }
+            there.send_down(Down::Answer(Box::new(move || {
+                sent.ended.store(true, Ordering::Relaxed);
+                sent.came.notify_one();
+            })));
+        });
+        WireFollower { wire, records, close }
+    }
+}
+
+impl Drop for WireFollower {
+    fn drop(&mut self) {
+        let close = self.close.clone();
+        self.wire.send_up(Up::Do(Box::new(move |_| {
+            close.cancel();
+            Box::pin(std::future::ready(()))
+        })));
+    }
+}
+
+#[async_trait]
+impl Follower for WireFollower {
+    async fn next(&mut self) -> Option<StreamRecord> {
+        loop {
+            if self.wire.over.is_cancelled() {
+                return None;
+            }
+            if let Some(record) = self.records.items().pop_front() {
+                return Some(record);
+            }
+            if self.records.ended.load(Ordering::Relaxed) {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                () = self.wire.over.cancelled() => {}
+                () = self.records.came.notified() => {}
+            }
+        }
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), TransportError> {
+        Ok(())
     }
 }
 

@@ -190,7 +190,7 @@ impl Witness {
 
     /// A message of an agent arrived at the broker.
     pub(super) fn sent(&self, agent: &str, message: &Outgoing) {
-        let Ok(fragments) = packet::read(&message.body) else {
+        let Ok(packet::Packet { fragments, .. }) = packet::read(&message.body) else {
             return self
                 .trace
                 .say(agent, format_args!("sends {} bytes to {}", message.body.len(), message.routing_key));

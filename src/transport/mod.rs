@@ -48,6 +48,9 @@ pub trait Session: Send + Sync + 'static {
     async fn declare(&self, topology: &Topology) -> Result<(), TransportError>;
     /// Starts consuming on a channel of its own.
     async fn consume(&self, queue: &str, options: ConsumeOptions) -> Result<Box<dyn Consumer>, TransportError>;
+    /// Follows a stream from a place on, on a channel of its own. Reading takes nothing away. To append is to
+    /// [`publish`](Session::publish) to it over the default exchange.
+    async fn follow(&self, stream: &str, start: StreamStart) -> Result<Box<dyn Follower>, TransportError>;
     /// Hands one message to the broker (mandatory, with publisher confirm) and waits for room in the window of
     /// unconfirmed messages and bytes. The confirmation resolves when the broker has taken responsibility.
     /// Messages of one session to one queue arrive in the order of these calls.
@@ -56,6 +59,8 @@ pub trait Session: Send + Sync + 'static {
     async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError>;
     /// Deletes a queue if it is empty and unused; whether it is gone.
     async fn delete_if_idle(&self, queue: &str) -> Result<bool, TransportError>;
+    /// Deletes a queue or stream whatever is in it; no error if it is not there.
+    async fn delete(&self, queue: &str) -> Result<(), TransportError>;
     /// Cancelled when the session is over, for whatever reason. Nothing of it may be settled or published after that.
     fn over(&self) -> CancellationToken;
     /// Closes in order: channels first, so that what is unsettled goes back, then the connection.
@@ -77,6 +82,36 @@ pub trait Consumer: Send + 'static {
     /// `basic.cancel`: no further delivery, and what is unsettled stays with the channel. Never of use, for the reason
     /// said at [`close`](Consumer::close); the simulator shows that it is noticed. Elsewhere it does nothing.
     async fn cancel(&mut self) {}
+}
+
+/// Where to begin in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamStart {
+    /// With the oldest record that is still there.
+    First,
+    /// With this offset, or the oldest record if that is later.
+    Offset(u64),
+    /// With what is appended from now on.
+    Next,
+}
+
+/// One record of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRecord {
+    /// Its place: rises from 0, whatever was cut off since. RabbitMQ leaves some out.
+    pub offset: u64,
+    /// What it holds.
+    pub body: Bytes,
+}
+
+/// One reader of a stream.
+#[async_trait]
+pub trait Follower: Send + 'static {
+    /// The next record, in the order of their offsets; `None` when the follower is over: session lost, stream deleted.
+    /// Dropping the future loses nothing.
+    async fn next(&mut self) -> Option<StreamRecord>;
+    /// Ends following.
+    async fn close(self: Box<Self>) -> Result<(), TransportError>;
 }
 
 /// One message from a queue.

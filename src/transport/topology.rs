@@ -161,6 +161,22 @@ pub fn parking_queue(group: &str, messages_max: i64) -> Queue {
     Queue { name: parking_queue_name(group), durable: true, auto_delete: false, arguments, fallback_transient: false }
 }
 
+/// `<queue>.state`: the log of what is held in memory for a queue.
+pub fn state_log_name(queue: &str) -> String {
+    format!("{queue}.state")
+}
+
+/// A state log: a stream, which keeps its last `bytes_max` bytes and forgets whole segments of `segment_bytes`, the
+/// oldest first.
+pub fn state_log(name: String, bytes_max: i64, segment_bytes: i64) -> Queue {
+    let arguments = BTreeMap::from([
+        ("x-queue-type".to_owned(), Argument::Text("stream".to_owned())),
+        ("x-max-length-bytes".to_owned(), Argument::Integer(bytes_max)),
+        ("x-stream-max-segment-size-bytes".to_owned(), Argument::Integer(segment_bytes)),
+    ]);
+    Queue { name, durable: true, auto_delete: false, arguments, fallback_transient: false }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

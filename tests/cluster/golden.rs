@@ -1,6 +1,6 @@
-//! Placement by file: processes of different builds must agree while they work side by side.
+//! Placement and slot tables by file: processes of different builds must agree while they work side by side.
 
-use nephoscope::cluster::Ring;
+use nephoscope::cluster::{Ring, Spec};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -31,9 +31,31 @@ fn placement_is_the_same_in_every_build() {
         }
         owners = next;
     }
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/placement.txt");
-    if std::env::var_os("NEPHOSCOPE_BLESS").is_some() {
-        std::fs::write(&file, &table).unwrap();
+    compare("placement.txt", &table);
+}
+
+#[test]
+fn slot_tables_are_the_same_in_every_build() {
+    let mut spec = Spec::first(4).unwrap();
+    let mut lines = spec.write() + "\n";
+    for queues in [6, 13, 5, 1, 2] {
+        let planned = spec.planned(queues).unwrap();
+        let moved = spec.present.table.moved(&planned.next.as_ref().unwrap().table).count();
+        spec = planned.completed();
+        writeln!(lines, "{queues} queues, {moved} slots moved\n{}", spec.write()).unwrap();
     }
-    assert_eq!(table, std::fs::read_to_string(&file).unwrap(), "a running cluster would disagree with this build");
+    writeln!(lines, "a change under way\n{}", spec.planned(3).unwrap().write()).unwrap();
+    compare("spec.txt", &lines);
+}
+
+fn compare(name: &str, made: &str) {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("NEPHOSCOPE_BLESS").is_some() {
+        std::fs::write(&file, made).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        made == kept,
+        "{name}: a running cluster would disagree with this build; NEPHOSCOPE_BLESS=1 writes it anew"
+    );
 }

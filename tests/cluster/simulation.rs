@@ -121,6 +121,7 @@ impl World {
                     if luck < 15 { Happening::ClaimRefused { unit } } else { Happening::Claimed { unit, epoch } }
                 }
             }
+            Order::Open { unit, epoch } if luck < 5 => Happening::Occupied { unit, epoch },
             Order::Open { unit, epoch } if luck < 10 || !process.broker => Happening::OpenFailed { unit, epoch },
             Order::Open { unit, epoch } => {
                 process.open.insert((unit.clone(), epoch));
@@ -180,7 +181,7 @@ impl World {
     fn strike(&mut self, rng: &mut StdRng, units: &BTreeSet<String>) {
         let at =
             if self.processes.is_empty() { return self.join(units) } else { rng.random_range(0..self.processes.len()) };
-        match rng.random_range(0..9) {
+        match rng.random_range(0..11) {
             0 | 1 => self.join(units),
             2 => self.bury(at, LEASE),
             3 => {
@@ -191,6 +192,9 @@ impl World {
             4 | 5 => self.set_broker(at, false),
             6 => self.set_broker(at, true),
             7 => self.happens(at, Happening::Drain),
+            // Past its deadline and heard again while its lease still stands.
+            8 => self.happens(at, Happening::Silent),
+            9 => self.happens(at, Happening::Heard),
             _ => {
                 self.group.revision += 1;
                 self.group.paused = !self.group.paused;
@@ -284,6 +288,7 @@ fn run(seed: u64) {
     }
     for at in 0..world.processes.len() {
         world.set_broker(at, true);
+        world.happens(at, Happening::Heard);
     }
     let before = world.orders;
     // The longest wait is a setback of 30 s.

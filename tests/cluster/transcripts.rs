@@ -3,8 +3,9 @@
 //! | line | happening |
 //! |---|---|
 //! | `units u v` | these units exist |
-//! | `view 7: a b! c*50 \| u=a@3 \| paused` | revision, members (`!` not ready, `*` weight), owners, and perhaps `paused` |
+//! | `view 7: a b! c*50 d- \| u=a@3 \| paused u>b` | revision, members (`!` not ready, `-` drained, `*` weight), owners, and perhaps `paused` and pins |
 //! | `claimed u 5`, `refused u`, `opened u 5`, `open failed u 5`, `closed u 5`, `released u 5`, `release failed u 5` | |
+//! | `occupied u 5`, `silent`, `heard` | |
 //! | `lease lost`, `broker lost`, `broker back`, `drain`, `tick` | |
 //! | `new a moves 1 claims 2` | a new machine of member a, with these bounds if given |
 //! | `at 2.5` | the time, in seconds |
@@ -78,6 +79,9 @@ fn read(line: &str, words: &[&str]) -> Happening {
         ["refused", u] => Happening::ClaimRefused { unit: unit(u) },
         ["opened", u, e] => Happening::Opened { unit: unit(u), epoch: epoch(e) },
         ["open", "failed", u, e] => Happening::OpenFailed { unit: unit(u), epoch: epoch(e) },
+        ["occupied", u, e] => Happening::Occupied { unit: unit(u), epoch: epoch(e) },
+        ["silent"] => Happening::Silent,
+        ["heard"] => Happening::Heard,
         ["closed", u, e] => Happening::Closed { unit: unit(u), epoch: epoch(e) },
         ["released", u, e] => Happening::Released { unit: unit(u), epoch: epoch(e) },
         ["release", "failed", u, e] => Happening::ReleaseFailed { unit: unit(u), epoch: epoch(e) },
@@ -96,7 +100,11 @@ fn read_view(line: &str) -> Group {
     let mut group = Group { revision: revision.trim().parse().unwrap(), ..Group::default() };
     for member in parts.next().into_iter().flatten() {
         let (member, ready) = member.strip_suffix('!').map_or((member, true), |member| (member, false));
+        let (member, drained) = member.strip_suffix('-').map_or((member, false), |member| (member, true));
         let (id, weight) = member.split_once('*').unwrap_or((member, "10"));
+        if drained {
+            group.drained.insert(id.to_owned());
+        }
         group.members.insert(id.to_owned(), Standing { weight: weight.parse().unwrap(), ready });
     }
     for owner in parts.next().into_iter().flatten() {
@@ -104,6 +112,11 @@ fn read_view(line: &str) -> Group {
         let owner = Owner { member: member.to_owned(), epoch: epoch.parse().unwrap() };
         group.owners.insert(unit.to_owned(), owner);
     }
-    group.paused = parts.next().is_some_and(|mut words| words.next() == Some("paused"));
+    for word in parts.next().into_iter().flatten() {
+        match word.split_once('>') {
+            Some((unit, member)) => drop(group.pins.insert(unit.to_owned(), member.to_owned())),
+            None => group.paused = word == "paused",
+        }
+    }
     group
 }

@@ -8,12 +8,13 @@ mod filters;
 mod meters;
 mod paths;
 mod signatures;
+mod transformers;
 
 use nephoscope::model::{Dict, Value, json};
 use std::path::PathBuf;
 
 /// The kinds of cases there are: one file each.
-const KINDS: [&str; 5] = ["paths", "meters", "events", "filters", "signatures"];
+const KINDS: [&str; 6] = ["paths", "meters", "events", "filters", "signatures", "transformers"];
 
 fn folder() -> PathBuf {
     match std::env::var_os("NEPHOSCOPE_VECTORS") {

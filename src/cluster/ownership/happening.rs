@@ -38,6 +38,13 @@ pub enum Happening {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// Answer to [`Order::Open`]: a former owner still has the queue at the broker. It stays mine, and is tried again.
+    Occupied {
+        /// The unit.
+        unit: String,
+        /// Its epoch.
+        epoch: Epoch,
+    },
     /// Answer to [`Order::Close`], or it ended by itself: its channel is closed, everything taken is settled.
     Closed {
         /// The unit.
@@ -59,8 +66,12 @@ pub enum Happening {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// The lease is lost or past its deadline: somebody else may own everything of mine.
+    /// The lease is gone: somebody else may own everything of mine.
     LeaseLost,
+    /// The lease is past its deadline, and nobody says whether it is gone.
+    Silent,
+    /// The lease is confirmed again, after [`Happening::Silent`].
+    Heard,
     /// The broker session is over.
     BrokerLost,
     /// There is a broker session, the first or a new one.
@@ -140,6 +151,8 @@ pub struct OwnershipOptions {
     pub broker_grace: Duration,
     /// Wait before a release that could not be done is tried again.
     pub release_again: Duration,
+    /// Wait before a unit that somebody else still has at the broker is opened again.
+    pub occupied_again: Duration,
     /// Wait before a unit that did not open is claimed again: the first time; doubled each further time.
     pub setback_min: Duration,
     /// The longest such wait.
@@ -153,6 +166,7 @@ impl Default for OwnershipOptions {
             claims_at_once: 64,
             broker_grace: Duration::from_secs(5),
             release_again: Duration::from_secs(1),
+            occupied_again: Duration::from_secs(1),
             setback_min: Duration::from_secs(1),
             setback_max: Duration::from_secs(30),
         }

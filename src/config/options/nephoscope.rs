@@ -35,14 +35,39 @@ pub(super) const ROWS: &[Opt] = &[
         .at_most(134_217_728)
         .unit("bytes"),
     whole(OWN, "parked_messages_max", 1, "100000", "Most messages that the parking queue holds").unit("messages"),
+    whole(
+        OWN,
+        "state_log_bytes_max",
+        1_048_576,
+        "33554432",
+        "Most bytes that the state log of one pipeline queue holds",
+    )
+    .at_most(1_099_511_627_776)
+    .unit("bytes"),
     whole(OWN, "max_moves", 1, "20", "Most queues that a member gives up at once when the members change")
         .at_most(1_000_000)
         .unit("queues"),
+    number(
+        OWN,
+        "state_ttl",
+        "",
+        "After how long without a new sample transformers forget a resource's rates, deltas and arithmetic; else never",
+    )
+    .seconds(),
+    whole(OWN, "state_cells_max", 1, "200000", "Most cells of transformer state of one pipeline queue")
+        .at_most(100_000_000)
+        .unit("cells"),
     multi(
         OWN,
         "accept_notifications",
         "",
         "Filter rule on publisher_id, event_type, metadata or payload; what matches none of several rules is dropped",
+    ),
+    flag(
+        OWN,
+        "verify_signatures",
+        "false",
+        "Whether polled samples are taken only if they are signed with [publisher] telemetry_secret",
     ),
     number(OWN, "publish_retry_min", "0.5", "Shortest pause before a refused batch is offered again").seconds(),
     number(OWN, "publish_retry_max", "60", "Longest pause before a refused batch is offered again").seconds(),

@@ -130,6 +130,13 @@ pub(super) const ROWS: &[Opt] = &[
     number("coordination", "check_watchers", "10", "Period of the full read of the group").seconds(),
     number("coordination", "heartbeat", "", "How long a silent member keeps its queues; [nephoscope] lease_ttl wins")
         .seconds(),
+    number(
+        "coordination",
+        "silence_limit",
+        "0",
+        "How long past its lease a member works on while etcd does not answer; 0 is until etcd says that the lease is gone",
+    )
+    .seconds(),
     number("coordination", "retry_backoff", "1", "First pause between attempts to join")
         .seconds()
         .without_effect("attempts to join back off from 1 to 30 seconds"),

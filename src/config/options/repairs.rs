@@ -26,4 +26,17 @@ pub(super) const ROWS: &[Opt] = &[
         "failed_traits",
         "Whether a trait whose value does not convert is left out of its event; the original loses the event",
     ),
+    repair(
+        "polled_monotonic_time",
+        "Whether polled samples keep their monotonic_time, so that rate_of_change measures by it; the original drops it",
+    ),
+    repair(
+        "renamed_gauge_aggregates",
+        "Whether an aggregator gives out gauges under a new name; in the original it fails at every flush, for ever",
+    ),
+    repair(
+        "arithmetic_timestamps",
+        "Whether what arithmetic makes has the newest timestamp of its own samples; in the original it has that of the \
+         last sample that came by, of whatever meter and resource",
+    ),
 ];

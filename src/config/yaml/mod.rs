@@ -41,16 +41,46 @@ pub fn read_with_warnings(file: &str, text: &str) -> Result<(Node, Vec<Complaint
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser::new_from_str(text);
+    let mut quoted = Vec::new();
     while let Some(event) = parser.next_event() {
         let (event, span) = event
             .map_err(|e| Complaint::error(&composer.place(e.marker().line()), format!("not YAML: {}", e.info())))?;
+        if matches!(&event, Event::Scalar(_, style, ..) if *style != ScalarStyle::Plain) {
+            quoted.push(span.start.index()..span.end.index());
+        }
         composer.take(event, span.start.line())?;
+    }
+    if let Some(line) = bare_tab(text, &quoted) {
+        let why = "not YAML: a tab stands where only blanks may; write blanks, or put the text in quotes";
+        return Err(Complaint::error(&composer.place(line), why));
     }
     let root = composer.root.unwrap_or_else(|| Node {
         place: Place { file: composer.file.clone(), line: 0 },
         data: Data::Scalar(Value::Null),
     });
     Ok((root, composer.warnings))
+}
+
+/// The line of the first tab that is in neither a comment nor a text in quotes or a block: PyYAML refuses it, and with
+/// it the file. `quoted` are those texts, in characters, in order.
+fn bare_tab(text: &str, quoted: &[std::ops::Range<usize>]) -> Option<usize> {
+    let mut quoted = quoted.iter().peekable();
+    let (mut line, mut before, mut in_comment) = (1, '\n', false);
+    for (at, letter) in text.chars().enumerate() {
+        while quoted.next_if(|span| span.end <= at).is_some() {}
+        let free = quoted.peek().is_none_or(|span| at < span.start);
+        match letter {
+            '\n' => {
+                line += 1;
+                in_comment = false;
+            }
+            '#' if free && before.is_ascii_whitespace() => in_comment = true,
+            '\t' if free && !in_comment => return Some(line),
+            _ => {}
+        }
+        before = letter;
+    }
+    None
 }
 
 /// A node whose end has been seen.
@@ -155,6 +185,9 @@ impl Composer {
         let value = match tag {
             // PyYAML takes a lone `!` before a plain scalar for no tag at all.
             tag if style == ScalarStyle::Plain && tag.is_none_or(is_plain_tag) => {
+                if text == "=" {
+                    return Err(wrong("`=` alone has no meaning here; put it in quotes if it is text".to_owned()));
+                }
                 merges = text == "<<";
                 scalar::resolve(text).map_err(wrong)?
             }
@@ -210,10 +243,16 @@ impl Composer {
         };
         parent.height = parent.height.max(composed.height);
         parent.weight += composed.weight;
+        let no_value = || {
+            let text = "`<<` is a key that merges, and no value; put it in quotes if it is text";
+            Err(Complaint::error(&Place { file: self.file.clone(), line }, text))
+        };
         match &mut parent.kind {
+            Kind::List(_) if composed.merges => return no_value(),
             Kind::List(items) => items.push(composed.node),
             Kind::Map { pairs, merged, key } => match key.take() {
                 None => *key = Some(composed),
+                Some(_) if composed.merges => return no_value(),
                 Some(key) if key.merges => merge(composed.node, merged)?,
                 Some(key) => pairs.push((key.node, composed.node)),
             },
@@ -360,6 +399,13 @@ mod tests {
         r#"[{"x":1,"y":2},{"y":3,"w":4},{"y":2,"w":4,"x":1,"z":0}]"#
     )]
     #[case::quoted_merge("{'<<': 1}", r#"{"<<":1}"#)]
+    #[case::tabs_in_texts("a: \"b\tc\" # d\te\nf: 'g\t#\th'\n", r#"{"a":"b\tc","f":"g\t#\th"}"#)]
+    #[case::tabs_in_blocks(
+        "a: |\n  b\tc\n   \td\ne: >-\n  f\tg\n  h\ti\nj: k\n",
+        r#"{"a":"b\tc\n \td\n","e":"f\tg h\ti","j":"k"}"#
+    )]
+    #[case::colon_in_front("{a: :b}", r#"{"a":":b"}"#)]
+    #[case::an_anchor_twice("[&a 1, &a 2, *a]", "[1,2,2]")]
     #[case::byte_order_mark("\u{feff}a: 1", r#"{"a":1}"#)]
     fn a_text_is_read(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(json_of(text), expected);
@@ -380,6 +426,20 @@ mod tests {
     #[case::foreign_tag(
         "a: !!python/object:os.system x",
         "f:1: the tag !!python/object:os.system has no meaning here, remove it"
+    )]
+    #[case::merge_as_a_value(
+        "a: 1\nb: <<",
+        "f:2: `<<` is a key that merges, and no value; put it in quotes if it is text"
+    )]
+    #[case::merge_in_a_list("[<<]", "f:1: `<<` is a key that merges, and no value; put it in quotes if it is text")]
+    #[case::equals_sign("a: =", "f:1: `=` alone has no meaning here; put it in quotes if it is text")]
+    #[case::tab_in_a_plain_text(
+        "a: 1\nb: c\td\n",
+        "f:2: not YAML: a tab stands where only blanks may; write blanks, or put the text in quotes"
+    )]
+    #[case::tab_at_the_end(
+        "# a\tb\na: b\t\n",
+        "f:2: not YAML: a tab stands where only blanks may; write blanks, or put the text in quotes"
     )]
     #[case::empty_bits("0b_", "f:1: \"0b_\" cannot be read as an integer; put it in quotes if it is text")]
     fn a_text_is_refused(#[case] text: &str, #[case] expected: &str) {

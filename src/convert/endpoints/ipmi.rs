@@ -2,8 +2,8 @@
 
 use super::item;
 use crate::convert::field::Raised;
-use crate::convert::python;
 use crate::convert::sampling::{Draft, Sampling, copy_with_origin, read_timestamp, shown};
+use crate::model::python;
 use crate::model::{Place, SampleType, Value};
 
 /// Units that become SI's.

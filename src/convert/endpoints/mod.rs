@@ -9,7 +9,7 @@ mod ipmi;
 mod polled;
 
 use super::field::Raised;
-use super::options::Reserved;
+use super::options::ConvertOptions;
 use super::sampling::Sampling;
 use crate::model::{Dict, Place, Value};
 
@@ -54,9 +54,10 @@ impl Endpoint {
     }
 
     /// Makes the samples of a notification.
-    pub(crate) fn build(&self, sampling: &mut Sampling<'_>, reserved: &Reserved) -> Result<(), Raised> {
+    pub(crate) fn build(&self, sampling: &mut Sampling<'_>, options: &ConvertOptions) -> Result<(), Raised> {
+        let reserved = &options.reserved_metadata;
         match &self.build {
-            Build::Polled => polled::build(sampling),
+            Build::Polled => polled::build(sampling, options),
             Build::Sensor(metric) => ipmi::build(metric, sampling),
             Build::Http => http::build(sampling),
             Build::Instance => classic::instance(sampling, reserved),

@@ -1,14 +1,19 @@
-//! Samples that a polling agent already made, unwrapped (Ceilometer reference §4.4, TelemetryIpc). No signature is
-//! looked at: the original has none here in any release.
+//! Samples that a polling agent already made, unwrapped (Ceilometer reference §4.4, TelemetryIpc). The original
+//! looks at no signature here in any release; where a verifier is configured, we do.
 
 use super::{dict, item, optional};
 use crate::convert::field::Raised;
-use crate::convert::python;
+use crate::convert::options::{ConvertOptions, Verifier};
 use crate::convert::sampling::{Sampling, shown};
+use crate::model::python;
 use crate::model::{Dict, Place, Sample, SampleType, Value};
 
 /// Every sample of `payload.samples` stands for itself: one that cannot be read costs only itself.
-pub(super) fn build(sampling: &mut Sampling<'_>) -> Result<(), Raised> {
+/// Their monotonic time is kept only where that fault of the original is repaired.
+///
+/// With a verifier, neither is one taken whose signature is missing or another's.
+pub(super) fn build(sampling: &mut Sampling<'_>, options: &ConvertOptions) -> Result<(), Raised> {
+    let (verifier, monotonic_time) = (options.polled_signatures.as_ref(), options.repairs.polled_monotonic_time);
     let samples = match item(sampling.notification().payload(), "samples")? {
         Value::List(samples) => samples,
         Value::Str(text) if text.is_empty() => return Ok(()),
@@ -17,7 +22,17 @@ pub(super) fn build(sampling: &mut Sampling<'_>) -> Result<(), Raised> {
     };
     let place = Place { file: "built-in endpoint _sample".into(), line: 0 };
     for (n, polled) in samples.iter().enumerate() {
+        let forged = |verifier: &Verifier| polled.as_dict().is_some_and(|message| !verifier.vouches_for(message));
+        if verifier.is_some_and(forged) {
+            let text = "its message_signature is not made with [publisher] telemetry_secret: it is not taken";
+            sampling.refuse(&place, format!("polled sample {n}: {text}"));
+            continue;
+        }
         match read(polled, sampling) {
+            Ok(sample) if monotonic_time => {
+                let monotonic_time = item(polled, "monotonic_time").cloned().unwrap_or_default();
+                sampling.push_made(Sample { monotonic_time, ..sample });
+            }
             Ok(sample) => sampling.push_made(sample),
             Err(raised) => sampling.complain(&place, &format!("polled sample {n}"), &raised),
         }

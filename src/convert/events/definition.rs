@@ -3,7 +3,7 @@
 use super::Failed;
 use super::traits::{TraitDefinition, entries, naive_utc};
 use crate::convert::field::Field;
-use crate::convert::python::Raised;
+use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Dict, Event, Glob, Node, Notification, Place, Trait, Value};
 
 /// The traits that every event has unless its definition says otherwise, with their paths (Ceilometer reference §4.2).
@@ -192,7 +192,7 @@ impl EventDefinition {
         };
         let mut traits: Vec<Trait> = Vec::with_capacity(self.traits.len());
         for definition in &self.traits {
-            match definition.find(notification.root()) {
+            match definition.find(notification) {
                 Ok(found) => traits.extend(found),
                 Err(raised) => {
                     failed.push(Failed { name: Some(definition.name.clone()), raised });

@@ -9,7 +9,7 @@ mod traits;
 pub(crate) use definition::EventDefinition;
 
 use super::options::ConvertOptions;
-use super::python::Raised;
+use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Node, Value};
 
 /// The definitions in force, the one with the first say in front. `None` if anything is wrong with any of them.

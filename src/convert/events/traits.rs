@@ -1,9 +1,9 @@
 //! One trait of an event definition: where it is found, and what type it becomes.
 
 use crate::convert::field::Field;
-use crate::convert::python::{self, Raised};
 use crate::convert::sampling::shown;
-use crate::model::{Complaint, Data, Node, Trait, TraitValue, Value, time};
+use crate::model::python::{self, Raised};
+use crate::model::{Complaint, Data, Node, Notification, Trait, TraitValue, Value, time};
 use chrono::{Datelike, NaiveDateTime};
 
 /// Text of traits is cut to this many characters.
@@ -47,7 +47,8 @@ impl TraitDefinition {
     }
 
     /// The trait of a notification, if there is a value for it.
-    pub(crate) fn find(&self, root: &Value) -> Result<Option<Trait>, Raised> {
+    pub(crate) fn find(&self, notification: &Notification) -> Result<Option<Trait>, Raised> {
+        let root = if self.field.reads_priority() { notification.flat_root() } else { notification.root() };
         let Some(found) = self.field.first(root)? else { return Ok(None) };
         // Services write "" where they have no date or number.
         if self.kind != Kind::Text && found.as_str() == Some("") {

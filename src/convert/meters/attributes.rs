@@ -4,8 +4,8 @@ use super::definition::{LoadFault, compile};
 use crate::convert::field::Field;
 use crate::convert::metadata::copy_reserved;
 use crate::convert::options::{ConvertOptions, Reserved};
-use crate::convert::python::Raised;
 use crate::convert::sampling::{Draft, Sampling, shown};
+use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Dict, Node, SampleType, Value, json};
 use std::borrow::Cow;
 
@@ -57,6 +57,7 @@ impl Attributes {
             }
             match compile(key, node) {
                 Ok(field) => {
+                    let field = if matches!(at, NAME | TYPE | UNIT) { field.into_word() } else { field };
                     warn_of_surprises(at, node, &field, complaints);
                     fields[at] = Some(field);
                 }

@@ -4,8 +4,8 @@ use super::attributes::{Attributes, UserMetadata};
 use super::lookup::Lookup;
 use crate::convert::field::{Field, FieldError};
 use crate::convert::options::ConvertOptions;
-use crate::convert::python::{Pattern, Raised};
 use crate::convert::sampling::Sampling;
+use crate::model::python::{Pattern, Raised};
 use crate::model::{Complaint, Data, Node, Notification, Place, SampleType, Value};
 
 /// The keys that must be true in Python's sense, in the order in which their absence is reported.
@@ -27,6 +27,8 @@ pub(crate) struct MeterDefinition {
     pub(super) user_metadata: Option<UserMetadata>,
     /// One sample, or as many as names are found.
     lookup: Option<Lookup>,
+    /// Whether one of the paths looks at the `priority` of before 9.0.
+    reads_priority: bool,
 }
 
 /// Why a definition is not in force, and where that is written.
@@ -62,12 +64,14 @@ impl MeterDefinition {
             }
             None => None,
         };
-        let lookup = lookup.filter(|node| node.is_truthy()).map(|node| Lookup::load(node, options));
+        // An empty text is a list of one name, which no attribute has.
+        let lookup = lookup.filter(|node| node.is_truthy() || node.as_str().is_some());
+        let lookup = lookup.map(|node| Lookup::load(node, options));
         if let Some(lookup) = &lookup {
             lookup.check(entry, &attributes, complaints);
         }
         let name = entry.get("name").map(Node::to_value).unwrap_or_default();
-        Ok(MeterDefinition {
+        let mut definition = MeterDefinition {
             place: entry.place.clone(),
             name,
             event_types,
@@ -75,7 +79,16 @@ impl MeterDefinition {
             metadata,
             user_metadata,
             lookup,
-        })
+            reads_priority: false,
+        };
+        let reads_priority = definition.fields().any(|(_, field)| field.reads_priority());
+        definition.reads_priority = reads_priority;
+        Ok(definition)
+    }
+
+    /// What its paths are evaluated on.
+    pub(super) fn root_of<'n>(&self, notification: &'n Notification) -> &'n Value {
+        if self.reads_priority { notification.flat_root() } else { notification.root() }
     }
 
     /// Whether it looks at this event type. An expression that takes too long to match does not match.
@@ -119,7 +132,7 @@ impl MeterDefinition {
     }
 
     fn sample_one(&self, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
-        let root = sampling.notification().root();
+        let root = self.root_of(sampling.notification());
         let metadata = self.metadata(sampling.notification())?;
         let found = self.attributes.first(root)?;
         let draft = found.draft(metadata, sampling)?;
@@ -129,15 +142,16 @@ impl MeterDefinition {
 
     /// The metadata that the definition names: only what is true in Python's sense.
     pub(super) fn metadata(&self, notification: &Notification) -> Result<crate::model::Dict, Raised> {
+        let root = self.root_of(notification);
         let mut pairs = Vec::with_capacity(self.metadata.len());
         for (name, field) in &self.metadata {
-            if let Some(value) = field.first(notification.root())?.filter(|value| value.is_truthy()) {
+            if let Some(value) = field.first(root)?.filter(|value| value.is_truthy()) {
                 pairs.push((name.clone(), value.into_owned()));
             }
         }
         let mut metadata = crate::model::Dict::from_pairs(pairs);
         if let Some(user) = &self.user_metadata {
-            user.copy(notification.root(), &mut metadata)?;
+            user.copy(root, &mut metadata)?;
         }
         Ok(metadata)
     }

@@ -4,8 +4,8 @@
 use super::attributes::{Attributes, Found, KEYS, is_constant};
 use super::definition::MeterDefinition;
 use crate::convert::options::ConvertOptions;
-use crate::convert::python::Raised;
 use crate::convert::sampling::Sampling;
+use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Node, Value};
 use std::borrow::Cow;
 
@@ -72,7 +72,7 @@ impl Lookup {
 
     /// Makes the samples of a definition: as many as names are found. One that cannot be made costs only itself.
     pub(super) fn sample(&self, definition: &MeterDefinition, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
-        let root = sampling.notification().root();
+        let root = definition.root_of(sampling.notification());
         let metadata = definition.metadata(sampling.notification())?;
         if self.unusable {
             return Err(Raised::new("TypeError", "lookup is no list of attributes"));

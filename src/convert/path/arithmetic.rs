@@ -3,7 +3,7 @@
 use super::eval::{Evaluation, Matches, Shape, WORK_BYTES};
 use super::matched::{Found, Match, Maybe, no_attribute};
 use super::tree::Operand;
-use crate::convert::python::{self, Operator, Raised};
+use crate::model::python::{self, Operator, Raised};
 
 impl Evaluation {
     /// Two paths must match equally often, and at all. A `TypeError` of the operator takes the whole result.

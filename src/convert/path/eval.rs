@@ -5,8 +5,8 @@
 
 use super::matched::{Found, Match, Maybe, Step, no_attribute};
 use super::tree::{Name, Tree};
-use crate::convert::python::Raised;
 use crate::model::Value;
+use crate::model::python::Raised;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;

@@ -3,7 +3,7 @@
 use super::eval::{Evaluation, Matches, Shape, WORK_BYTES, item_step, nothing_to_iterate};
 use super::matched::{Found, Match, Maybe, no_attribute};
 use super::tree::{Condition, Relation, Test};
-use crate::convert::python::{self, Raised};
+use crate::model::python::{self, Raised};
 use std::borrow::Cow;
 
 impl Evaluation {

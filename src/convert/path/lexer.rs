@@ -1,8 +1,8 @@
 //! A path's text as tokens.
 
 use super::PathError;
-use crate::convert::python::{self, decimal_digit, is_space};
 use crate::model::Value;
+use crate::model::python::{self, decimal_digit, is_space};
 
 /// A token, as the original's lexer makes them (Ceilometer reference, Appendix A).
 #[derive(Debug, Clone, PartialEq)]

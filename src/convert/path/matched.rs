@@ -1,7 +1,7 @@
 //! What a path finds: values with where they were found.
 
 use super::eval::WORK_BYTES;
-use crate::convert::python::{Raised, type_name};
+use crate::model::python::{Raised, type_name};
 use crate::model::{Dict, Value};
 use std::borrow::Cow;
 use std::fmt::Write as _;

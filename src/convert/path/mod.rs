@@ -14,8 +14,8 @@ mod parser;
 mod sorting;
 mod tree;
 
-use super::python::Raised;
 use crate::model::Value;
+use crate::model::python::Raised;
 use eval::Evaluation;
 use matched::{Match, no_attribute};
 use std::borrow::Cow;
@@ -35,7 +35,10 @@ pub struct PathError {
 
 /// A compiled path.
 #[derive(Debug, Clone)]
-pub struct Path(Kind);
+pub struct Path {
+    kind: Kind,
+    reads_priority: bool,
+}
 
 #[derive(Debug, Clone)]
 enum Kind {
@@ -60,16 +63,33 @@ impl Path {
     /// Reads a path. Root members of the flat notifications of the older releases are found where they are today.
     pub fn parse(text: &str) -> Result<Path, PathError> {
         let mut tree = parser::parse(text, lexer::tokens(text)?)?;
-        tree.see_flat_members();
-        Ok(Path(match tree.bare_names() {
+        let reads_priority = tree.see_flat_members();
+        let kind = match tree.bare_names() {
             Some(names) => Kind::Bare(names.into()),
             None => Kind::Tree { climbs: tree.climbs(), tree },
-        }))
+        };
+        Ok(Path { kind, reads_priority })
+    }
+
+    /// Whether it looks at the `priority` that the root had before 9.0: it is to be evaluated on
+    /// [`Notification::flat_root`](crate::model::Notification::flat_root).
+    pub fn reads_priority(&self) -> bool {
+        self.reads_priority
+    }
+
+    /// Where a text may stand for itself: a bare name finds only what is there today.
+    pub fn as_word(&mut self) {
+        if let Kind::Bare(names) = &mut self.kind
+            && let [name] = &mut **names
+        {
+            name.today = None;
+            self.reads_priority = false;
+        }
     }
 
     /// All matches in order, nulls among them. `None` is a parent that is not there: most who ask stumble over it.
     fn matches<'a>(&'a self, root: &'a Value, placed: bool) -> Result<Vec<Option<Matched<'a>>>, Raised> {
-        match &self.0 {
+        match &self.kind {
             Kind::Bare(names) => {
                 let place = if placed {
                     names.iter().map(|name| &*name.text).collect::<Vec<_>>().join(".")
@@ -95,7 +115,7 @@ impl Path {
 
     /// The first value that is not null.
     pub fn first<'a>(&'a self, root: &'a Value) -> Result<Option<Cow<'a, Value>>, Raised> {
-        if let Kind::Bare(names) = &self.0 {
+        if let Kind::Bare(names) = &self.kind {
             return Ok(walk(names, root).filter(|value| !value.is_null()).map(Cow::Borrowed));
         }
         let found = self.present(root, false)?;
@@ -124,8 +144,10 @@ impl Path {
     /// The root member that a bare `a.b.c` looks at, if that is the only one: those of the older releases are today
     /// elsewhere.
     pub fn only_root(&self) -> Option<&str> {
-        match &self.0 {
-            Kind::Bare(names) => names.first().filter(|name| name.today.is_none()).map(|name| &*name.text),
+        match &self.kind {
+            Kind::Bare(names) => {
+                names.first().filter(|name| name.today.is_none() && !self.reads_priority).map(|name| &*name.text)
+            }
             Kind::Tree { .. } => None,
         }
     }

@@ -1,7 +1,7 @@
 //! The backquoted operators.
 
 use super::tree::Tree;
-use crate::convert::python::{Substitution, decimal_digit, is_space};
+use crate::model::python::{Substitution, decimal_digit, is_space};
 
 /// The tree of an operator; why it is none.
 pub(super) fn named_operator(text: &str) -> Result<Tree, String> {

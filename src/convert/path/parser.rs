@@ -8,8 +8,8 @@ use super::PathError;
 use super::lexer::{Placed, Token};
 use super::named::named_operator;
 use super::tree::{Condition, Name, Operand, Relation, Test, Tree};
-use crate::convert::python::{Comparison, Operator, Pattern, Raised};
 use crate::model::Value;
+use crate::model::python::{Comparison, Operator, Pattern, Raised};
 
 /// The deepest tree; evaluation recurses as deep.
 const DEPTH_MAX: usize = 200;

@@ -3,7 +3,7 @@
 use super::eval::{Evaluation, Matches, Shape};
 use super::matched::{Found, Match, Maybe, Step, no_attribute};
 use super::tree::Tree;
-use crate::convert::python::{self, Comparison, Raised};
+use crate::model::python::{self, Comparison, Raised};
 
 impl Evaluation {
     /// A list sorted, or the sorted keys of an object: one match. Anything else is not put into a list.

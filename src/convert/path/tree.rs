@@ -1,7 +1,7 @@
 //! What a path means, as a tree.
 
-use crate::convert::python::{Comparison, Operator, Pattern, Raised, Substitution};
 use crate::model::Value;
+use crate::model::python::{Comparison, Operator, Pattern, Raised, Substitution};
 
 /// A path, or a part of one (Ceilometer reference, Appendix A).
 #[derive(Debug, Clone)]
@@ -135,31 +135,29 @@ impl Tree {
     }
 
     /// Lets the names of root members find what the flat notifications of the older releases had there
-    /// (`_context_user_id`, `message_id`, `timestamp`).
-    pub(super) fn see_flat_members(&mut self) {
+    /// (`_context_user_id`, `message_id`, `timestamp`). Whether `priority` is among them, which is nowhere today.
+    pub(super) fn see_flat_members(&mut self) -> bool {
         match self {
             Tree::Members(names) => {
-                for name in names {
+                for name in names.iter_mut() {
                     name.today = match &*name.text {
                         "message_id" | "timestamp" => Some(("metadata", name.text.clone())),
                         text => text.strip_prefix("_context_").map(|rest| ("ctxt", rest.into())),
                     };
                 }
+                names.iter().any(|name| &*name.text == "priority")
             }
             Tree::Child(left, right) if matches!(**left, Tree::Root | Tree::This) => right.see_flat_members(),
             Tree::Child(left, _) | Tree::Descendants(left, _) | Tree::Where(left, _) => left.see_flat_members(),
-            Tree::Union(left, right) => {
-                left.see_flat_members();
-                right.see_flat_members();
-            }
+            Tree::Union(left, right) => left.see_flat_members() | right.see_flat_members(),
             Tree::Arithmetic(left, _, right) => {
-                for operand in [left, right] {
-                    if let Operand::Path(path) = operand {
-                        path.see_flat_members();
-                    }
-                }
+                let see = |operand: &mut Operand| match operand {
+                    Operand::Path(path) => path.see_flat_members(),
+                    Operand::Literal(_) => false,
+                };
+                see(left) | see(right)
             }
-            _ => {}
+            _ => false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Backend, is_lease_gone};
 use crate::coordination::lease;
-use etcd_client::{Client, Error, LeaseKeepAliveStream, LeaseKeeper, WatchOptions};
+use etcd_client::{Client, Error, Event, LeaseKeepAliveStream, LeaseKeeper, WatchOptions};
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Until the lease is lost, or the membership dropped (then the lease runs out by itself, as after a crash).
+    /// Until etcd says that the lease is gone (or is silent for too long), or the membership dropped (then the lease runs out by itself, as after a crash).
     pub(super) async fn run(self) {
         tokio::select! {
             () = self.held.cancelled() => return,
             () = self.lost.cancelled() => {}
             () = self.keep() => {}
-            () = lease::passed(self.deadline.subscribe()) => {}
+            () = lease::silent_too_long(self.deadline.subscribe(), self.backend.terms.silence_limit) => {}
         }
         self.lost.cancel();
         // So that this process may join again without waiting for its own former lease.
@@ -129,7 +129,9 @@ impl Watcher {
                 break;
             }
             // The first message says that the watch stands: from here on nothing is missed.
-            if !began || !message.events().is_empty() {
+            let history = self.backend.keys.history("");
+            let of_interest = |event: &Event| event.kv().is_none_or(|pair| !pair.key().starts_with(history.as_bytes()));
+            if !began || message.events().iter().any(of_interest) {
                 began = true;
                 self.changes.notify_one();
             }

@@ -1,11 +1,16 @@
 //! Keys and records in etcd, written and read (`docs/formats.md`, "In etcd").
 
-use crate::coordination::{CoordinationError, MemberRecord, View};
+use crate::cluster::Spec;
+use crate::coordination::history::Move;
+use crate::coordination::{CoordinationError, Drained, MemberRecord, View};
 use etcd_client::KeyValue;
 use serde::{Deserialize, Serialize};
 
 /// The format of every record in this version.
 pub const FORMAT: u32 = 1;
+
+/// Keys of a group that are read, at most: 10,000 units with everything that is noted of them, four times over.
+pub const KEYS_MAX: usize = 200_000;
 
 /// The keys of one group.
 #[derive(Debug, Clone)]
@@ -18,6 +23,28 @@ pub struct Keys {
 struct OwnerRecord {
     format: u32,
     member: String,
+}
+
+/// The value of a mark.
+#[derive(Debug, Serialize, Deserialize)]
+struct MarkRecord {
+    format: u32,
+    value: String,
+}
+
+/// The value of a member's drain.
+#[derive(Debug, Serialize, Deserialize)]
+struct DrainedRecord {
+    format: u32,
+    #[serde(flatten)]
+    drained: Drained,
+}
+
+/// The value of a unit's history.
+#[derive(Debug, Serialize, Deserialize)]
+struct HistoryRecord {
+    format: u32,
+    moves: Vec<Move>,
 }
 
 /// Any record: only to see whether it is one of ours.
@@ -37,11 +64,9 @@ impl Keys {
         self.root.as_bytes()
     }
 
-    /// The first key after all of the group's: the same with the last byte, `/`, one higher.
+    /// The first key after all of the group's.
     pub fn root_end(&self) -> Vec<u8> {
-        let mut end = self.root.as_bytes()[..self.root.len() - 1].to_vec();
-        end.push(b'/' + 1);
-        end
+        prefix_end(self.root())
     }
 
     /// The key of a member.
@@ -57,6 +82,45 @@ impl Keys {
     /// The key whose presence pauses moving.
     pub fn pause(&self) -> String {
         format!("{}pause", self.root)
+    }
+
+    /// The key of the specification.
+    pub fn spec(&self) -> String {
+        format!("{}spec", self.root)
+    }
+
+    /// What the keys of a generation's marks begin with.
+    pub fn marks(&self, generation: u64) -> String {
+        format!("{}marks/{generation}/", self.root)
+    }
+
+    /// The key of a unit's history; of no unit, what all such keys begin with. Members read past them.
+    pub fn history(&self, unit: &str) -> String {
+        format!("{}history/{unit}", self.root)
+    }
+
+    /// The ranges that a view is read from: everything but the histories.
+    pub(super) fn ranges(&self) -> [(Vec<u8>, Vec<u8>); 2] {
+        let history = self.history("").into_bytes();
+        let after = prefix_end(&history);
+        [(self.root.clone().into_bytes(), history), (after, self.root_end())]
+    }
+
+    /// The moves in the value of a history key; what cannot be read is an error that names the key.
+    pub(super) fn read_history(&self, pair: &KeyValue) -> Result<Vec<Move>, CoordinationError> {
+        let key = std::str::from_utf8(pair.key()).unwrap_or_default();
+        let key = key.strip_prefix(&self.root).unwrap_or_default();
+        self.read::<HistoryRecord>(key, pair.value()).map(|record| record.moves)
+    }
+
+    /// The key of the member that a unit is pinned to.
+    pub fn pin(&self, unit: &str) -> String {
+        format!("{}pins/{unit}", self.root)
+    }
+
+    /// The key whose presence drains a member.
+    pub fn drained(&self, member: &str) -> String {
+        format!("{}drained/{member}", self.root)
     }
 
     /// The group as a range read gave it. Keys of other kinds are passed over; a record of our kinds that is not of
@@ -76,8 +140,20 @@ impl Keys {
             } else if let Some(unit) = key.strip_prefix("owners/") {
                 let record: OwnerRecord = self.read(key, pair.value())?;
                 view.owners.insert(unit.to_owned(), (record.member, pair.mod_revision()));
+            } else if let Some(name) = key.strip_prefix("marks/") {
+                let record: MarkRecord = self.read(key, pair.value())?;
+                view.marks.insert(name.to_owned(), record.value);
+            } else if let Some(unit) = key.strip_prefix("pins/") {
+                let record: OwnerRecord = self.read(key, pair.value())?;
+                view.pins.insert(unit.to_owned(), record.member);
+            } else if let Some(member) = key.strip_prefix("drained/") {
+                let record: DrainedRecord = self.read(key, pair.value())?;
+                view.drained.insert(member.to_owned(), record.drained);
             } else if key == "pause" {
                 view.paused = true;
+            } else if key == "spec" {
+                let spec = Spec::read(pair.value()).map_err(|error| self.foreign(key, error.to_string()))?;
+                view.spec = Some((spec, pair.mod_revision()));
             }
         }
         Ok(view)
@@ -93,9 +169,26 @@ impl Keys {
         }
     }
 
+    /// The error about a group that has more keys than are read.
+    pub(super) fn too_many(&self) -> CoordinationError {
+        self.foreign("", format!("more than {KEYS_MAX} keys; see what else writes there"))
+    }
+
     fn foreign(&self, key: &str, why: String) -> CoordinationError {
         CoordinationError::Foreign { key: format!("{}{key}", self.root), why }
     }
+}
+
+/// The first key after all that begin with this, which ends with `/`: the same with the last byte one higher.
+pub(super) fn prefix_end(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix[..prefix.len().saturating_sub(1)].to_vec();
+    end.push(b'/' + 1);
+    end
+}
+
+/// The value of a history key.
+pub fn write_history(moves: Vec<Move>) -> Vec<u8> {
+    serde_json::to_vec(&HistoryRecord { format: FORMAT, moves }).unwrap_or_default()
 }
 
 /// The value of a member key.
@@ -109,7 +202,17 @@ pub fn write_pause() -> Vec<u8> {
     format!(r#"{{"format":{FORMAT}}}"#).into_bytes()
 }
 
-/// The value of an owner key.
+/// The value of a mark.
+pub fn write_mark(value: &str) -> Vec<u8> {
+    serde_json::to_vec(&MarkRecord { format: FORMAT, value: value.to_owned() }).unwrap_or_default()
+}
+
+/// The value of a drain.
+pub fn write_drained(drained: &Drained) -> Vec<u8> {
+    serde_json::to_vec(&DrainedRecord { format: FORMAT, drained: drained.clone() }).unwrap_or_default()
+}
+
+/// The value of an owner key, and of a pin.
 pub fn write_owner(member: &str) -> Vec<u8> {
     serde_json::to_vec(&OwnerRecord { format: FORMAT, member: member.to_owned() }).unwrap_or_default()
 }

@@ -78,6 +78,16 @@ impl Publisher for HttpPublisher {
         }
         Err(PublishError::Refuse { which: refused, cause: causes.join("; ") })
     }
+
+    /// Whether somebody listens there; what they would say to a request is not asked.
+    async fn reach(&self) -> Result<(), String> {
+        let url = &self.options.url;
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Ok(()) };
+        // A URL has an IPv6 address in brackets.
+        let host = host.trim_matches(['[', ']']);
+        let connected = tokio::net::TcpStream::connect((host, port)).await;
+        connected.map(drop).map_err(|error| format!("cannot connect to {host}:{port}: {error}"))
+    }
 }
 
 impl HttpPublisher {

@@ -33,6 +33,17 @@ fn as_dict(id: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_server_that_listens_is_reached_and_one_that_does_not_is_not() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://127.0.0.1:{}/x", listener.local_addr().unwrap().port());
+    let publisher = crate::publish::build(&url, Kind::Samples, &Context::default()).unwrap();
+    assert_eq!(publisher.reach().await, Ok(()));
+    drop(listener);
+    let why = publisher.reach().await.unwrap_err();
+    assert!(why.starts_with("cannot connect to 127.0.0.1:"), "{why}");
+}
+
+#[tokio::test]
 async fn a_batch_is_one_array() {
     let server = MockServer::start().await;
     Mock::given(path("/in"))

@@ -78,6 +78,11 @@ impl Link {
         }
     }
 
+    /// Makes sure that there is a session.
+    pub(super) async fn reach(&self) -> Result<(), PublishError> {
+        self.session(&mut *self.state.lock().await).await.map(drop)
+    }
+
     /// Ends the session in order.
     pub(super) async fn close(&self) {
         if let Some(live) = self.state.lock().await.live.take() {

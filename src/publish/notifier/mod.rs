@@ -91,6 +91,10 @@ impl Publisher for NotifierPublisher {
         Err(PublishError::Refuse { which: too_long, cause: "too long for a message of the broker".to_owned() })
     }
 
+    async fn reach(&self) -> Result<(), String> {
+        self.link.reach().await.map_err(|error| error.to_string())
+    }
+
     async fn close(&self) {
         let mut waiting = self.waiting.lock().await;
         if let Err(error) = self.flush(&mut waiting).await {

@@ -8,6 +8,7 @@
 
 mod consumer;
 mod dial;
+mod follower;
 mod options;
 mod producer;
 mod reply;

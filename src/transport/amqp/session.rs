@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::{
-    Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Outgoing, Queue, QueueState, Session,
-    Topology, TransportError, fallback,
+    Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Follower, Outgoing, Queue, QueueState,
+    Session, StreamStart, Topology, TransportError, fallback,
 };
 use super::AmqpBroker;
 use super::consumer::AmqpConsumer;
 use super::dial::Wire;
+use super::follower::AmqpFollower;
 use super::producer::Producer;
 use super::reply::{self, Line, Refusal};
 
@@ -143,6 +144,12 @@ impl Session for AmqpSession {
         Ok(Box::new(consumer))
     }
 
+    async fn follow(&self, stream: &str, start: StreamStart) -> Result<Box<dyn Follower>, TransportError> {
+        let channel = self.channel().await?;
+        let over = self.over.clone();
+        Ok(Box::new(AmqpFollower::begin(self.line.clone(), channel, stream, start, over, &self.consumers).await?))
+    }
+
     async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError> {
         self.producer.publish(message).await
     }
@@ -165,6 +172,18 @@ impl Session for AmqpSession {
         deleted.map_err(|refusal| refusal.about_queue(queue))?;
         self.done_with(channel).await;
         Ok(true)
+    }
+
+    async fn delete(&self, queue: &str) -> Result<(), TransportError> {
+        let channel = self.channel().await?;
+        let deleted = self.line.within(channel.queue_delete(short(queue)?, QueueDeleteOptions::default())).await;
+        match deleted.map_err(|refusal| refusal.about_queue(queue)) {
+            Ok(_) => self.done_with(channel).await,
+            // RabbitMQ has answered a deletion of nothing with "ok" since 3.2; AMQP itself wants 404.
+            Err(TransportError::NoQueue(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn over(&self) -> CancellationToken {

@@ -1,20 +1,21 @@
 //! A broker in this process, of RabbitMQ's semantics as far as the agent leans on them: topic and default exchange,
 //! prefetch, return in order with `redelivered`, exclusive and single active consumer, mandatory and confirms,
-//! `x-max-length` with `reject-publish`.
+//! `x-max-length` with `reject-publish`, streams with offsets that are cut off by segments.
 //!
 //! The same calls give the same deliveries: no clock, no thread, no randomness, so that a simulator can drive whole
 //! agents on it. `tests/transport_contract.rs` runs the same circumstances here and on a real RabbitMQ.
 //!
-//! Never here: streams, priorities, dead-lettering, time to live.
+//! Never here: priorities, dead-lettering, time to live.
 
 mod session;
 mod state;
+mod stream;
 mod topic;
 
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Broker, Session, TransportError};
+use super::{Broker, Session, StreamRecord, TransportError};
 use session::MemorySession;
 use state::State;
 
@@ -73,6 +74,17 @@ impl MemoryBroker {
     /// Deletes a queue with everything in it, as an operator might: its consumers end. Whether it was there.
     pub fn delete_queue(&self, queue: &str) -> bool {
         self.state().delete_queue(queue)
+    }
+
+    /// The records of a stream that are still there.
+    pub fn stream_records(&self, stream: &str) -> Vec<StreamRecord> {
+        self.state().stream_records(stream)
+    }
+
+    /// Loses the newest records of a stream, as a broker may that was cut from power: streams are not fsynced. Its
+    /// followers end.
+    pub fn lose_newest(&self, stream: &str, count: usize) {
+        self.state().lose_newest(stream, count);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

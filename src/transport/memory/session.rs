@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::{
-    Confirmation, ConsumeOptions, Consumer, Delivery, Outgoing, QueueState, Session, Topology, TransportError, fallback,
+    Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, QueueState, Session, StreamRecord,
+    StreamStart, Topology, TransportError, fallback,
 };
-use super::state::{Message, Taken};
+use super::state::{Message, Read, Taken};
 use super::{MemoryBroker, Shared};
 use crate::model::{Receipt, Verdict};
 
@@ -67,6 +68,12 @@ impl Session for MemorySession {
         Ok(Box::new(MemoryConsumer { shared, id, queue: queue.into(), wake }))
     }
 
+    async fn follow(&self, stream: &str, start: StreamStart) -> Result<Box<dyn Follower>, TransportError> {
+        self.check()?;
+        let (id, wake) = self.broker.state().follow(self.id, stream, start)?;
+        Ok(Box::new(MemoryFollower { shared: Arc::downgrade(&self.broker.shared), id, wake }))
+    }
+
     async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError> {
         self.check()?;
         let mut state = self.broker.state();
@@ -99,6 +106,12 @@ impl Session for MemorySession {
         Ok(idle)
     }
 
+    async fn delete(&self, queue: &str) -> Result<(), TransportError> {
+        self.check()?;
+        self.broker.state().delete_queue(queue);
+        Ok(())
+    }
+
     fn over(&self) -> CancellationToken {
         self.over.clone()
     }
@@ -109,6 +122,37 @@ impl Session for MemorySession {
 
     fn cut(&self) {
         self.broker.state().end_session(self.id);
+    }
+}
+
+struct MemoryFollower {
+    shared: Weak<Shared>,
+    id: u64,
+    wake: Arc<Notify>,
+}
+
+impl Drop for MemoryFollower {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.state().end_follower(self.id);
+        }
+    }
+}
+
+#[async_trait]
+impl Follower for MemoryFollower {
+    async fn next(&mut self) -> Option<StreamRecord> {
+        loop {
+            match self.shared.upgrade().map_or(Read::Over, |shared| shared.state().read(self.id)) {
+                Read::Record(record) => return Some(record),
+                Read::Over => return None,
+                Read::Nothing => self.wake.notified().await,
+            }
+        }
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), TransportError> {
+        Ok(())
     }
 }
 

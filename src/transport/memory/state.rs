@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::ledger::Ledger;
 use super::super::{
-    Argument, Binding, ConsumeOptions, Exchange, Outgoing, Queue, QueueState, TransportError, fallback, prefetch_bound,
+    Argument, Binding, ConsumeOptions, Exchange, Outgoing, Queue, QueueState, StreamRecord, StreamStart,
+    TransportError, fallback, prefetch_bound,
 };
+use super::stream::Log;
 use super::{QueueView, topic};
 
 /// Position of a message in its queue; it keeps it when it comes back.
@@ -23,6 +25,22 @@ pub(super) struct State {
     queues: BTreeMap<String, QueueEntry>,
     sessions: BTreeMap<u64, CancellationToken>,
     consumers: BTreeMap<u64, ConsumerEntry>,
+    followers: BTreeMap<u64, FollowerEntry>,
+}
+
+#[derive(Debug)]
+struct FollowerEntry {
+    session: u64,
+    stream: String,
+    next: u64,
+    wake: Arc<Notify>,
+}
+
+/// What [`State::read`] found.
+pub(super) enum Read {
+    Record(StreamRecord),
+    Nothing,
+    Over,
 }
 
 #[derive(Debug)]
@@ -39,6 +57,8 @@ struct QueueEntry {
     arguments: BTreeMap<String, Argument>,
     last_position: Position,
     ready: BTreeMap<Position, Message>,
+    /// Its records, if it is a stream.
+    log: Option<Log>,
     /// In the order in which they came; the first is the active one of a single-active-consumer queue.
     consumers: VecDeque<u64>,
 }
@@ -114,6 +134,7 @@ impl State {
     pub(super) fn end_session(&mut self, session: u64) {
         let Some(over) = self.sessions.remove(&session) else { return };
         over.cancel();
+        self.end_followers(|follower| follower.session == session);
         // All channels of a dead connection are gone before a queue looks for the next consumer.
         let own: Vec<u64> = self.consumers.iter().filter(|(_, c)| c.session == session).map(|(id, _)| *id).collect();
         let queues: Vec<String> = own.iter().filter_map(|id| self.detach(*id)).collect();
@@ -172,6 +193,7 @@ impl State {
             arguments: wanted.arguments.clone(),
             last_position: 0,
             ready: BTreeMap::new(),
+            log: Log::of(&wanted.arguments),
             consumers: VecDeque::new(),
         };
         self.queues.insert(wanted.name.clone(), entry);
@@ -199,6 +221,7 @@ impl State {
                 consumer.wake.notify_one();
             }
         }
+        self.end_followers(|follower| follower.stream == queue);
         for exchange in self.exchanges.values_mut() {
             exchange.bindings.retain(|(_, to)| to != queue);
         }
@@ -267,6 +290,11 @@ impl State {
 
     fn enqueue(&mut self, queue: &str, message: &Outgoing) -> bool {
         let Some(entry) = self.queues.get_mut(queue) else { return true };
+        if let Some(log) = &mut entry.log {
+            log.append(message.body.clone());
+            self.followers.values().filter(|f| f.stream == queue).for_each(|f| f.wake.notify_one());
+            return true;
+        }
         if entry.length_max().is_some_and(|max| entry.ready.len() >= max) {
             if entry.rejects_publish() {
                 return false;
@@ -282,6 +310,60 @@ impl State {
         };
         entry.ready.insert(entry.last_position, kept);
         true
+    }
+
+    // Following
+
+    pub(super) fn follow(
+        &mut self,
+        session: u64,
+        stream: &str,
+        start: StreamStart,
+    ) -> Result<(u64, Arc<Notify>), TransportError> {
+        let Some(entry) = self.queues.get(stream) else { return Err(TransportError::NoQueue(stream.to_owned())) };
+        let Some(log) = &entry.log else {
+            return Err(TransportError::Refused(format!("{stream} is a queue, expected a stream")));
+        };
+        let (next, wake) = (log.place(start), Arc::new(Notify::new()));
+        let id = self.fresh_id();
+        self.followers.insert(id, FollowerEntry { session, stream: stream.to_owned(), next, wake: wake.clone() });
+        Ok((id, wake))
+    }
+
+    pub(super) fn read(&mut self, follower: u64) -> Read {
+        let Some(entry) = self.followers.get_mut(&follower) else { return Read::Over };
+        let log = self.queues.get(&entry.stream).and_then(|queue| queue.log.as_ref());
+        match log.and_then(|log| log.at(entry.next)) {
+            Some(record) => {
+                entry.next = record.offset + 1;
+                Read::Record(record)
+            }
+            None => Read::Nothing,
+        }
+    }
+
+    pub(super) fn end_follower(&mut self, follower: u64) {
+        self.followers.remove(&follower);
+    }
+
+    fn end_followers(&mut self, which: impl Fn(&FollowerEntry) -> bool) {
+        let over: Vec<u64> = self.followers.iter().filter(|(_, f)| which(f)).map(|(id, _)| *id).collect();
+        for id in over {
+            if let Some(follower) = self.followers.remove(&id) {
+                follower.wake.notify_one();
+            }
+        }
+    }
+
+    pub(super) fn stream_records(&self, stream: &str) -> Vec<StreamRecord> {
+        self.queues.get(stream).and_then(|entry| entry.log.as_ref()).map(Log::records).unwrap_or_default()
+    }
+
+    pub(super) fn lose_newest(&mut self, stream: &str, count: usize) {
+        self.end_followers(|follower| follower.stream == stream);
+        if let Some(log) = self.queues.get_mut(stream).and_then(|entry| entry.log.as_mut()) {
+            log.lose_newest(count);
+        }
     }
 
     // Consuming

@@ -6,7 +6,8 @@ use crate::model::json::INTEGER_DIGITS_MAX;
 use crate::model::number::{decimal_digit, float_of_text, is_space};
 use num_bigint::BigInt;
 
-/// An arithmetic operator. Division is not one: no path can spell it (Ceilometer reference, Appendix A).
+/// An arithmetic operator of field paths. Division is not one: no path can spell it (Ceilometer reference, Appendix A);
+/// expressions have [`divide`](super::divide) and its kin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     /// `+`
@@ -112,14 +113,14 @@ fn big_to_float(big: &BigInt) -> Result<f64, Raised> {
 }
 
 /// A number of Python, booleans being integers.
-enum Number {
+pub(super) enum Number {
     Small(i64),
     Big(BigInt),
     Float(f64),
 }
 
 impl Number {
-    fn of(value: &Value) -> Option<Number> {
+    pub(super) fn of(value: &Value) -> Option<Number> {
         match value {
             Value::Bool(b) => Some(Number::Small(i64::from(*b))),
             Value::Int(i) => Some(Number::Small(*i)),
@@ -129,7 +130,7 @@ impl Number {
         }
     }
 
-    fn float(&self) -> Result<f64, Raised> {
+    pub(super) fn float(&self) -> Result<f64, Raised> {
         match self {
             Number::Small(i) => Ok(*i as f64),
             Number::Big(b) => big_to_float(b),
@@ -137,7 +138,7 @@ impl Number {
         }
     }
 
-    fn big(self) -> BigInt {
+    pub(super) fn big(self) -> BigInt {
         match self {
             Number::Small(i) => BigInt::from(i),
             Number::Big(b) => b,

@@ -1,7 +1,9 @@
 //! What the agent leans on a broker for, run against the in-process twin and against a real RabbitMQ.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../rig/mod.rs"]
 mod rig;
+mod streams;
 
 use nephoscope::model::Verdict;
 use nephoscope::transport::topology::{self, OsloQueues, QueueKind};

@@ -1,9 +1,10 @@
-//! What Python does to values: `str()`, `repr()`, `int()`, `float()`, `==`, `<`, `+ - *`, `sorted()`, `re`, and the
-//! exceptions all that raises.
+//! What Python does to values: `str()`, `repr()`, `int()`, `float()`, `==`, `<`, `+ - * / // % **`, `sorted()`, `re`,
+//! and the exceptions all that raises.
 //!
 //! Never here: anything about paths, definitions or notifications.
 
 mod characters;
+mod division;
 mod number;
 mod order;
 mod pattern;
@@ -13,6 +14,7 @@ mod translate;
 
 pub(crate) use crate::model::number::{decimal_digit, is_space};
 
+pub use division::{bounded, divide, floor_divide, modulo, negate, power};
 pub(crate) use number::repetitions;
 pub use number::{Operator, arithmetic, float, int};
 pub use order::{Comparison, compare, equal, sort};

@@ -1,0 +1,31 @@
+//! The time of day that transformers are told, and that state records carry.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+/// Where the time of day comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    /// The machine's clock.
+    Machine,
+    /// It was `at` when tokio's clock, which tests advance, showed `began`.
+    Since {
+        /// A moment …
+        at: DateTime<Utc>,
+        /// … and when it was.
+        began: Instant,
+    },
+}
+
+impl Clock {
+    /// The time now.
+    pub(super) fn now(self) -> DateTime<Utc> {
+        match self {
+            Clock::Machine => Utc::now(),
+            Clock::Since { at, began } => {
+                let passed = TimeDelta::from_std(began.elapsed()).unwrap_or(TimeDelta::MAX);
+                at.checked_add_signed(passed).unwrap_or(DateTime::<Utc>::MAX_UTC)
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Before a joining member counts in its group: the configuration is loaded by then, the broker is reached by then, and
+//! here the publishers are asked whether they can be reached.
+//!
+//! A publisher that is down must not keep a cluster from forming: after a while the member counts all the same.
+
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::route::Routes;
+use crate::observe::Metrics;
+use crate::publish::Publisher;
+
+/// How long publishers are waited for, all together.
+pub(super) const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two questions to one publisher.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Returns when every publisher has been reached, or [`REACH_TIMEOUT`] is over; then those that were not are named.
+pub(super) async fn publishers_reached(routes: &Routes, metrics: &Metrics) {
+    let mut publishers: BTreeMap<Arc<str>, Arc<dyn Publisher>> = BTreeMap::new();
+    for slot in &routes.sinks {
+        publishers.extend(slot.current().publishers.iter().cloned());
+    }
+    let until = Instant::now() + REACH_TIMEOUT;
+    join_all(publishers.iter().map(|(name, publisher)| reached(name, &**publisher, until, metrics))).await;
+}
+
+async fn reached(name: &str, publisher: &dyn Publisher, until: Instant, metrics: &Metrics) {
+    let mut cause = format!("no answer within {REACH_TIMEOUT:?}");
+    let asking = async {
+        while let Err(why) = publisher.reach().await {
+            cause = why;
+            sleep(AGAIN).await;
+        }
+    };
+    if timeout_at(until, asking).await.is_err() {
+        metrics.publisher_unreachable(name, &cause);
+    }
+}

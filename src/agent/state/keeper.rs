@@ -1,0 +1,316 @@
+//! The keeper of one queue's state: it begins with a barrier, commits batches, and knows when it is not the owner any
+//! more. What its log does not show back without a later barrier before it, has not happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+use super::inherit::Inherited;
+use super::log::StateLog;
+use crate::agent::packet::{self, Fragment, PacketBuilder};
+use crate::model::Complaint;
+use crate::observe::Metrics;
+use crate::pipeline::transform::{Cell, Chain, ChainOptions, Transformers};
+use crate::state::{Batch, Counted, Fold, FoldError, Head, Kind, Record, RecordError, Source, State, WindowBounds};
+use crate::transport::{StreamRecord, TransportError};
+
+/// For so long the log may be silent while something is waited for that must come.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A snapshot is due after four times the bytes of the last one, but not sooner and not later than this.
+const SNAPSHOT_AFTER_BYTES: (usize, usize) = (256 * 1024, 8 * 1024 * 1024);
+
+/// How state is kept.
+#[derive(Debug, Clone)]
+pub struct StateOptions {
+    /// Bytes that the stream of one queue holds; the broker cuts it beyond that.
+    pub log_bytes_max: usize,
+    /// Ids that are remembered.
+    pub window: WindowBounds,
+    /// What transformers may hold, and how they work.
+    pub chain: ChainOptions,
+}
+
+/// Why a keeper is at its end.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::agent) enum Lost {
+    /// A later owner has begun: nothing of this one counts any more, its connection is to be cut.
+    #[error("cannot go on: another owner has begun with epoch {0}")]
+    Fenced(i64),
+    /// The broker does not take or show a record.
+    #[error("cannot use the state log: {0}")]
+    Transport(#[from] TransportError),
+    /// The stream ended.
+    #[error("cannot use the state log: it cannot be followed any more")]
+    Over,
+    /// Nothing came.
+    #[error("cannot use the state log: nothing came within {SILENCE_MAX:?}")]
+    Slow,
+    /// Somebody else writes into the log.
+    #[error("cannot use the record at offset {0} of the state log: {1}")]
+    Foreign(u64, RecordError),
+    /// The outputs in a batch are in no format of ours.
+    #[error("cannot use the outputs in the state log: {0}")]
+    Outputs(packet::NotAPacket),
+    /// What is in the log cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] FoldError),
+}
+
+/// Who keeps a state.
+pub(in crate::agent) struct Owner {
+    /// The queue.
+    pub queue: Arc<str>,
+    /// Its sink.
+    pub sink: Arc<str>,
+    /// The epoch of the ownership.
+    pub epoch: i64,
+    /// The member id.
+    pub member: Arc<str>,
+    /// Tells this owner's barrier from any other.
+    pub nonce: u64,
+}
+
+/// The keeper.
+pub(in crate::agent) struct Keeper {
+    pub(super) owner: Owner,
+    pub(super) state: State,
+    pub(super) chain: Chain,
+    pub(super) metrics: Metrics,
+    log: Box<dyn StateLog>,
+    transformers: Arc<Transformers>,
+    options: StateOptions,
+    /// The outputs of the last batch, while it is not known that they are published.
+    pending: Option<Vec<u8>>,
+    /// Senders that came further since the last commit.
+    came: Vec<Source>,
+    /// Bytes since the last snapshot, and of that.
+    since: usize,
+    last_snapshot: usize,
+    alarmed: bool,
+    untouched: bool,
+}
+
+impl Keeper {
+    /// Puts the barrier, folds what stands before it, and puts the state into the transformers.
+    pub(in crate::agent) async fn open(
+        mut log: Box<dyn StateLog>,
+        owner: Owner,
+        transformers: Arc<Transformers>,
+        options: StateOptions,
+        metrics: Metrics,
+    ) -> Result<Keeper, Lost> {
+        let began = Instant::now();
+        let (epoch, nonce) = (owner.epoch, owner.nonce);
+        let barrier = Record::Barrier { epoch, member: owner.member.to_string(), nonce };
+        log.append(barrier.encode()).await?.wait().await?;
+        let mut fold = Fold::new(options.window);
+        let before = loop {
+            let highest = fold.highest_epoch();
+            let record = next(&mut *log).await?;
+            if fold.take(record.offset, &record.body)? == (Counted::Barrier { epoch, nonce }) {
+                break highest;
+            }
+        };
+        if let Some(later) = before.filter(|highest| *highest >= epoch) {
+            return Err(Lost::Fenced(later));
+        }
+        let ((since, last_snapshot), untouched) = (fold.sizes(), fold.is_untouched());
+        let (state, pending) = fold.finish()?;
+        let chain = Chain::new(Arc::clone(&transformers), &owner.sink, options.chain.clone());
+        let mut keeper = Keeper {
+            owner,
+            state,
+            chain,
+            metrics,
+            log,
+            transformers,
+            options,
+            pending: pending.map(|pending| pending.outputs),
+            came: Vec::new(),
+            since,
+            last_snapshot,
+            alarmed: false,
+            untouched,
+        };
+        keeper.restore();
+        keeper.metrics.state_restored(&keeper.owner.queue, epoch, keeper.state.cells.len(), began.elapsed());
+        Ok(keeper)
+    }
+
+    /// The number of the last committed batch.
+    pub(in crate::agent) fn number(&self) -> u64 {
+        self.state.number
+    }
+
+    /// The last packet that was taken of a sender.
+    pub(in crate::agent) fn sequence_of(&self, member: &str, epoch: i64) -> Option<u64> {
+        self.state.sequence_of(member, epoch)
+    }
+
+    /// A packet of a sender is taken; written down with the next batch.
+    pub(in crate::agent) fn came(&mut self, source: Source) {
+        self.state.came(&source);
+        self.came.retain(|known| known.member != source.member || known.epoch != source.epoch);
+        self.came.push(source);
+    }
+
+    /// Whether this state has never been begun: no batch, no snapshot.
+    pub(in crate::agent) fn is_untouched(&self) -> bool {
+        self.untouched
+    }
+
+    /// The generation for which this queue is closed for good, if it is.
+    pub(in crate::agent) fn sealed(&self) -> Option<u64> {
+        self.state.sealed
+    }
+
+    /// Begins an untouched state with what other queues had.
+    pub(in crate::agent) async fn begin_with(&mut self, inherited: Inherited) -> Result<(), Lost> {
+        self.state.cells = inherited.cells;
+        self.state.window.join(inherited.ids);
+        self.restore();
+        self.snapshot().await?;
+        self.untouched = false;
+        Ok(())
+    }
+
+    /// Closes the queue for good: everything is published, and whoever reads the log finds all of it.
+    pub(in crate::agent) async fn seal(&mut self, generation: u64) -> Result<(), Lost> {
+        self.snapshot().await?;
+        let epoch = self.owner.epoch;
+        let confirmation = self.log.append(Record::Sealed { epoch, generation }.encode()).await?;
+        see(&mut *self.log, epoch, Kind::Sealed).await?;
+        self.state.sealed = Some(generation);
+        Ok(confirmation.wait().await?)
+    }
+
+    /// Uses these transformers from here on, with what the state holds for them.
+    pub(in crate::agent) fn use_transformers(&mut self, transformers: &Arc<Transformers>) {
+        if Arc::ptr_eq(transformers, &self.transformers) || transformers.digest() == self.transformers.digest() {
+            return;
+        }
+        self.transformers = Arc::clone(transformers);
+        self.restore();
+        // What no transformer uses any more leaves the log with the next snapshot, which is due at once.
+        self.state.cells = self.chain.cells().into_iter().map(|cell| (cell.key, cell.value)).collect();
+        self.since = usize::MAX;
+    }
+
+    /// Transformers as the last commit left them.
+    pub(super) fn restore(&mut self) {
+        let transformers = Arc::clone(&self.transformers);
+        self.chain = Chain::new(transformers, &self.owner.sink, self.options.chain.clone());
+        let cells = self.state.cells.iter().map(|(key, value)| Cell { key: key.clone(), value: value.clone() });
+        let complaints: Vec<Complaint> = self.chain.restore(cells.collect());
+        complaints.iter().for_each(|complaint| self.metrics.complained(complaint));
+    }
+
+    /// What is committed and perhaps not published, by this owner or a former one: to be published before anything else.
+    pub(super) fn pending(&self) -> Option<Result<Vec<Fragment>, Lost>> {
+        let read = |outputs: &Vec<u8>| packet::read(outputs).map(|packet| packet.fragments).map_err(Lost::Outputs);
+        self.pending.as_ref().map(read)
+    }
+
+    /// Waits for a sign that this keeper is at its end. Dropping the future loses nothing.
+    pub(in crate::agent) async fn fenced(&mut self) -> Lost {
+        loop {
+            match self.log.next().await {
+                None => return Lost::Over,
+                Some(record) => {
+                    if let Err(lost) = look(&record, self.owner.epoch) {
+                        return lost;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a batch with its outputs, and waits until it is committed: read back with no later barrier before it.
+    pub(in crate::agent) async fn commit(&mut self, mut batch: Batch, outputs: &[&Fragment]) -> Result<(), Lost> {
+        let began = Instant::now();
+        let mut packet = PacketBuilder::new(&self.owner.member, self.owner.epoch, batch.number);
+        outputs.iter().for_each(|fragment| packet.push(fragment));
+        batch.outputs = packet.finish();
+        batch.sources = std::mem::take(&mut self.came);
+        let number = batch.number;
+        let record = Record::Batch(batch);
+        let bytes = record.encode();
+        let length = bytes.len();
+        let confirmation = self.log.append(bytes).await?;
+        let epoch = self.owner.epoch;
+        let seen = see(&mut *self.log, epoch, Kind::Batch(number));
+        let confirmed = async { confirmation.wait().await.map_err(Lost::from) };
+        tokio::try_join!(seen, confirmed)?;
+        self.since = self.since.saturating_add(length);
+        if let Record::Batch(batch) = record {
+            self.state.apply(&batch);
+            self.pending = Some(batch.outputs);
+        }
+        self.metrics.state_committed(&self.owner.queue, length, began.elapsed());
+        Ok(())
+    }
+
+    /// The outputs of the last batch are published. Writes a snapshot if one is due.
+    pub(in crate::agent) async fn published(&mut self) -> Result<(), Lost> {
+        self.state.published = self.state.number;
+        self.pending = None;
+        let (soonest, latest) = SNAPSHOT_AFTER_BYTES;
+        let latest = latest.min(self.options.log_bytes_max / 8);
+        if self.since < self.last_snapshot.saturating_mul(4).clamp(soonest.min(latest), latest) {
+            return Ok(());
+        }
+        self.snapshot().await
+    }
+
+    /// Writes everything there is. Only while nothing is pending: a snapshot says nothing of outputs.
+    async fn snapshot(&mut self) -> Result<(), Lost> {
+        let mut confirmations = Vec::new();
+        let mut length = 0;
+        for part in self.state.snapshot(self.owner.epoch) {
+            let bytes = part.encode();
+            length += bytes.len();
+            confirmations.push(self.log.append(bytes).await?);
+        }
+        for confirmation in confirmations {
+            confirmation.wait().await?;
+        }
+        (self.since, self.last_snapshot) = (0, length);
+        self.metrics.state_snapshot(&self.owner.queue, self.state.cells.len(), length);
+        let half = self.options.log_bytes_max / 2;
+        if length > half && !self.alarmed {
+            self.metrics.state_log_small(&self.owner.queue, length, self.options.log_bytes_max);
+        }
+        self.alarmed = length > half;
+        Ok(())
+    }
+
+    /// Ends in order: the next owner has nothing to publish again.
+    pub(in crate::agent) async fn release(mut self) -> Result<(), Lost> {
+        let released = Record::Released { epoch: self.owner.epoch, published: self.state.published };
+        self.log.append(released.encode()).await?.wait().await?;
+        Ok(self.log.close().await?)
+    }
+}
+
+/// Waits until a record of ours is read back.
+async fn see(log: &mut dyn StateLog, epoch: i64, kind: Kind) -> Result<(), Lost> {
+    while look(&next(log).await?, epoch)? != (Head { epoch, kind }) {}
+    Ok(())
+}
+
+/// What a record is that comes behind our barrier: our own, void, or our end.
+fn look(record: &StreamRecord, epoch: i64) -> Result<Head, Lost> {
+    let head = Head::of(&record.body).map_err(|error| Lost::Foreign(record.offset, error))?;
+    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch) {
+        return Err(Lost::Fenced(head.epoch));
+    }
+    Ok(head)
+}
+
+pub(super) async fn next(log: &mut dyn StateLog) -> Result<StreamRecord, Lost> {
+    match timeout_at(Instant::now() + SILENCE_MAX, log.next()).await {
+        Ok(Some(record)) => Ok(record),
+        Ok(None) => Err(Lost::Over),
+        Err(_) => Err(Lost::Slow),
+    }
+}

@@ -1,0 +1,89 @@
+//! Where the log of a stateful queue is kept: in a stream beside the queue, or in this process.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::transport::{
+    Confirmation, Follower, Outgoing, Session, StreamRecord, StreamStart, TransportError, topology,
+};
+
+/// One log, seen by one of its writers: what it appends, it reads back among what others append.
+#[async_trait]
+pub(in crate::agent) trait StateLog: Send {
+    /// Hands over a record; records keep the order of these calls. Taken when the confirmation says so, committed when
+    /// [`next`](StateLog::next) brings it.
+    async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError>;
+    /// The next record of the log, from its beginning on; `None` when the log cannot be followed any more. Dropping
+    /// the future loses nothing.
+    async fn next(&mut self) -> Option<StreamRecord>;
+    /// Ends following.
+    async fn close(self: Box<Self>) -> Result<(), TransportError>;
+}
+
+/// A log in a RabbitMQ stream, in the session in which its queue is consumed: one connection, one fate.
+pub(in crate::agent) struct StreamLog {
+    session: Arc<dyn Session>,
+    stream: String,
+    follower: Box<dyn Follower>,
+}
+
+impl StreamLog {
+    /// Follows the log of a queue from its beginning.
+    pub(in crate::agent) async fn open(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
+        let stream = topology::state_log_name(queue);
+        let follower = session.follow(&stream, StreamStart::First).await?;
+        Ok(StreamLog { session, stream, follower })
+    }
+}
+
+#[async_trait]
+impl StateLog for StreamLog {
+    async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError> {
+        let message = Outgoing {
+            exchange: String::new(),
+            routing_key: self.stream.clone(),
+            body: record.into(),
+            content_type: "application/octet-stream",
+            headers: BTreeMap::new(),
+        };
+        self.session.publish(message).await
+    }
+
+    async fn next(&mut self) -> Option<StreamRecord> {
+        self.follower.next().await
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), TransportError> {
+        self.follower.close().await
+    }
+}
+
+/// A log for an agent alone: what it appends it reads, and then it is gone. The state lives as long as the process.
+#[derive(Default)]
+pub(in crate::agent) struct MemoryLog {
+    next_offset: u64,
+    unread: VecDeque<StreamRecord>,
+}
+
+#[async_trait]
+impl StateLog for MemoryLog {
+    async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError> {
+        self.unread.push_back(StreamRecord { offset: self.next_offset, body: Bytes::from(record) });
+        self.next_offset += 1;
+        Ok(Confirmation::new(std::future::ready(Ok(()))))
+    }
+
+    async fn next(&mut self) -> Option<StreamRecord> {
+        match self.unread.pop_front() {
+            Some(record) => Some(record),
+            // Nobody else appends.
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), TransportError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! State that follows its queue: where its log is kept (`log`), who keeps it (`keeper`), how a batch goes through
+//! (`work`), what a new queue inherits (`inherit`), and what is remembered between two openings (`recall`).
+//!
+//! Never here: what a record looks like and what it means; that is `state` on the pure floor.
+
+pub(super) mod inherit;
+pub(super) mod keeper;
+pub(super) mod log;
+pub(super) mod recall;
+pub(super) mod work;
+
+pub(super) use inherit::Inherited;
+pub use keeper::StateOptions;
+pub(super) use keeper::{Keeper, Lost, Owner};
+pub(super) use log::{MemoryLog, StreamLog};
+pub(super) use recall::Recall;
+pub(super) use work::Done;

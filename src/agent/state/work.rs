@@ -1,0 +1,162 @@
+//! One batch through the transformers of a stateful queue: what is new takes effect once, is committed, and only then
+//! published and settled.
+
+use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::keeper::{Keeper, Lost};
+use crate::agent::packet::Fragment;
+use crate::agent::sink::{Dead, Parcel, SinkContext, SinkSlot};
+use crate::agent::transform;
+use crate::model::{Receipt, Sample, Verdict};
+use crate::publish::Batch as Records;
+use crate::state::{Batch, window};
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(in crate::agent) enum Done {
+    /// Committed, published, settled.
+    Published,
+    /// Committed, but not published before waiting was ended: the next owner publishes it.
+    Unpublished,
+    /// The keeper is at its end; nothing of the batch is settled.
+    Lost(Lost),
+    /// A publisher is at its end.
+    Dead(Dead),
+}
+
+impl Keeper {
+    /// Takes parcels through the transformers, the log and the publishers, and settles them.
+    pub(in crate::agent) async fn handle(
+        &mut self,
+        mut parcels: Vec<Parcel>,
+        now: DateTime<Utc>,
+        slot: &SinkSlot,
+        context: &SinkContext,
+    ) -> Done {
+        match self.resume(slot, context).await {
+            Done::Published => {}
+            done => return done,
+        }
+        let (batch, outputs) = loop {
+            match self.work(&parcels, now) {
+                Ok(worked) => break worked,
+                Err(at) => {
+                    let Parcel { fragment, receipt } = parcels.remove(at);
+                    let Records::Samples(samples) = fragment.batch else { continue };
+                    if !transform::park(&samples, receipt, &self.owner.queue, context).await {
+                        return Done::Unpublished;
+                    }
+                }
+            }
+        };
+        let outputs: Vec<Fragment> = parcels
+            .iter()
+            .zip(outputs)
+            .map(|(parcel, samples)| Fragment {
+                message_id: parcel.fragment.message_id.clone(),
+                pipeline: Arc::clone(&parcel.fragment.pipeline),
+                batch: Records::Samples(samples),
+            })
+            .collect();
+        // Where everything was there before, there is nothing to commit.
+        if !batch.ids.is_empty() {
+            let some: Vec<&Fragment> = outputs.iter().filter(|fragment| !fragment.batch.is_empty()).collect();
+            if let Err(lost) = self.commit(batch, &some).await {
+                return Done::Lost(lost);
+            }
+        }
+        let parcels = parcels.into_iter().zip(outputs).map(|(parcel, fragment)| (fragment, parcel.receipt));
+        self.publish(parcels.collect(), slot, context).await
+    }
+
+    /// Publishes what is committed and perhaps was not published: under the same ids, so that who gets it twice can tell.
+    pub(in crate::agent) async fn resume(&mut self, slot: &SinkSlot, context: &SinkContext) -> Done {
+        match self.pending() {
+            None => Done::Published,
+            Some(Err(lost)) => Done::Lost(lost),
+            Some(Ok(pending)) => {
+                // What they came of is settled, or comes again and is known by its ids.
+                let outputs = pending.into_iter().map(|fragment| (fragment, Receipt::new(|_| {}))).collect();
+                self.publish(outputs, slot, context).await
+            }
+        }
+    }
+
+    /// Publishes what is committed and settles what it came of.
+    async fn publish(&mut self, outputs: Vec<(Fragment, Receipt)>, slot: &SinkSlot, context: &SinkContext) -> Done {
+        let mut parcels = Vec::with_capacity(outputs.len());
+        for (fragment, receipt) in outputs {
+            if fragment.batch.is_empty() {
+                receipt.settle(Verdict::Kept);
+            } else {
+                parcels.push(Parcel { fragment, receipt });
+            }
+        }
+        match slot.deliver(parcels, context).await {
+            Ok(true) => {}
+            Ok(false) => return Done::Unpublished,
+            Err(dead) => return Done::Dead(dead),
+        }
+        match self.published().await {
+            Ok(()) => Done::Published,
+            Err(lost) => Done::Lost(lost),
+        }
+    }
+
+    /// Runs what is new through the transformers; what comes out, parcel by parcel. The position of a parcel that they
+    /// cannot bear (a mistake of ours) comes back as an error; their state is then as it was committed.
+    fn work(&mut self, parcels: &[Parcel], now: DateTime<Utc>) -> Result<(Batch, Vec<Vec<Sample>>), usize> {
+        let mut batch = Batch {
+            epoch: self.owner.epoch,
+            number: self.state.number + 1,
+            published: self.state.published,
+            now_ms: now.timestamp_millis(),
+            ..Batch::default()
+        };
+        let (mut taken, mut again) = (BTreeSet::<u64>::new(), 0);
+        let mut outputs = Vec::with_capacity(parcels.len());
+        let mut complaints = Vec::new();
+        for (at, Parcel { fragment, .. }) in parcels.iter().enumerate() {
+            let Records::Samples(samples) = &fragment.batch else {
+                // Sinks of events have no transformers.
+                outputs.push(Vec::new());
+                continue;
+            };
+            let mut fresh = Vec::with_capacity(samples.len());
+            let already = batch.ids.len();
+            for sample in samples {
+                let id = window::id(&fragment.pipeline, sample);
+                if self.state.window.contains(id) || taken.contains(&id) {
+                    again += 1;
+                } else {
+                    batch.ids.push(id);
+                    fresh.push(sample.clone());
+                }
+            }
+            // The same sample twice in one notification is what the notification says.
+            taken.extend(&batch.ids[already..]);
+            if fresh.is_empty() {
+                outputs.push(Vec::new());
+                continue;
+            }
+            let chain = &mut self.chain;
+            let worked = catch_unwind(AssertUnwindSafe(|| {
+                chain.take(&fragment.pipeline, &fragment.message_id, fresh, now, &mut complaints)
+            }));
+            match worked {
+                Ok(samples) => outputs.push(samples),
+                Err(_) => {
+                    self.restore();
+                    return Err(at);
+                }
+            }
+        }
+        complaints.iter().for_each(|complaint| self.metrics.complained(complaint));
+        self.metrics.samples_again(&self.owner.queue, again);
+        batch.changes = self.chain.changes().into_iter().map(Into::into).collect();
+        Ok((batch, outputs))
+    }
+}

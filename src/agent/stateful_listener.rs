@@ -1,0 +1,143 @@
+//! The pipeline listener of a sink whose transformers keep state: every batch is committed to the queue's state log
+//! before anything of it is published or acknowledged.
+
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+use super::fences::Fences;
+use super::ground::Ground;
+use super::intake::{Intake, Taken};
+use super::main_listener::Ended;
+use super::packet::Fence;
+use super::pipeline_listener::{read, split};
+use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
+use super::state::{Done, Keeper, Lost};
+use crate::model::Receipt;
+use crate::state::Source;
+use crate::transport::{Delivery, Session};
+
+/// One listener on one stateful pipeline queue, with the state.
+pub(super) struct StatefulListener {
+    /// The queue.
+    pub queue: Arc<str>,
+    /// Deliveries.
+    pub intake: Intake,
+    /// The state.
+    pub keeper: Keeper,
+    /// The session of queue and log: cut when another owner has begun.
+    pub session: Arc<dyn Session>,
+    /// The sink of the queue.
+    pub slot: Arc<SinkSlot>,
+    /// What the sink needs; its `stop` is this listener's.
+    pub context: SinkContext,
+    /// When the queue is sealed.
+    pub fences: Fences,
+    /// What listeners stand on.
+    pub ground: Arc<Ground>,
+}
+
+impl StatefulListener {
+    /// Runs until stopped or lost, or until a publisher says that it is at its end.
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
+        match self.keeper.resume(&self.slot, &self.context).await {
+            Done::Published => {}
+            done => return self.end(done, stop).await,
+        }
+        loop {
+            if let Some(generation) = self.fences.due() {
+                return Ok(self.seal(generation).await);
+            }
+            let taken = tokio::select! {
+                biased;
+                lost = self.keeper.fenced() => return Ok(self.lost(lost)),
+                taken = self.intake.next(stop) => taken,
+                () = self.fences.changed() => continue,
+            };
+            let batch = match taken {
+                Taken::Batch(batch) => batch,
+                Taken::Stopped => return self.end(Done::Unpublished, stop).await,
+                Taken::Lost => return Ok(Ended::Lost),
+            };
+            let sink = self.slot.current();
+            if !sink.transformers.is_stateful() {
+                // A reload took the state away: another kind of listener opens the queue.
+                return Ok(Ended::Lost);
+            }
+            self.keeper.use_transformers(&sink.transformers);
+            let Some((parcels, fences)) = self.open(batch).await else { return Ok(Ended::Lost) };
+            let now = self.ground.options.clock.now();
+            let done = self.keeper.handle(parcels, now, &self.slot, &self.context).await;
+            self.ground.recall.committed(&self.queue, self.keeper.number());
+            match done {
+                Done::Published => {}
+                done => return self.end(done, stop).await,
+            }
+            if !self.fences.pass(fences).await {
+                return Ok(Ended::Lost);
+            }
+        }
+    }
+
+    /// Closes the queue for good: its state is whole in the log for those that inherit it.
+    async fn seal(mut self, generation: u64) -> Ended {
+        if let Err(lost) = self.keeper.seal(generation).await {
+            return self.lost(lost);
+        }
+        match self.fences.sealed(generation).await && self.intake.finish().await.is_ok() {
+            true => Ended::Sealed,
+            false => Ended::Lost,
+        }
+    }
+
+    /// The parcels of the packets, in order, and the fences among them. `None` when something has to be delivered again
+    /// first.
+    async fn open(&mut self, batch: Vec<Delivery>) -> Option<(Vec<Parcel>, Vec<(Fence, Receipt)>)> {
+        let (mut parcels, mut fences) = (Vec::new(), Vec::new());
+        for (packet, receipt) in read(&self.context, batch).await? {
+            let last = self.keeper.sequence_of(&packet.member, packet.epoch);
+            let source = Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence };
+            if let Some(last) = last.filter(|last| source.sequence > last.saturating_add(1)) {
+                if self.ground.recall.looks_again(&self.queue, &source) {
+                    return None;
+                }
+                self.context.metrics.packets_missing(&self.queue, &source.member, source.sequence - last - 1);
+            }
+            if last.is_none_or(|last| source.sequence > last) {
+                self.keeper.came(source);
+            }
+            match packet.fence {
+                Some(fence) => fences.push((fence, receipt)),
+                None => parcels.extend(split(packet.fragments, receipt)),
+            }
+        }
+        Some((parcels, fences))
+    }
+
+    /// Ends in the order that the successor needs: the log says what is published, then the channel is closed.
+    async fn end(self, done: Done, stop: &CancellationToken) -> Result<Ended, Dead> {
+        match done {
+            Done::Published | Done::Unpublished => {}
+            Done::Lost(lost) => return Ok(self.lost(lost)),
+            Done::Dead(dead) => return Err(dead),
+        }
+        let StatefulListener { keeper, intake, queue, context, .. } = self;
+        if let Err(lost) = keeper.release().await {
+            context.metrics.state_lost(&queue, &lost.to_string());
+            return Ok(Ended::Lost);
+        }
+        Ok(match intake.finish().await {
+            Ok(()) if stop.is_cancelled() => Ended::Stopped,
+            _ => Ended::Lost,
+        })
+    }
+
+    fn lost(&self, lost: Lost) -> Ended {
+        self.context.metrics.state_lost(&self.queue, &lost.to_string());
+        if let Lost::Fenced(by) = lost {
+            self.ground.recall.fenced(&self.queue, by);
+            // Without an orderly close: a quorum queue would give the waiting successor later messages first.
+            self.session.cut();
+        }
+        Ended::Lost
+    }
+}

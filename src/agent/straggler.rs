@@ -1,0 +1,66 @@
+//! The listener of a sealed pipeline queue: what still comes here, from a sender that did not know, goes on to the queues
+//! of the next generation. Who gets it there knows by its ids what took effect before.
+
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::forward::Forwarder;
+use super::intake::{Intake, Taken};
+use super::main_listener::Ended;
+use super::pipeline_listener::read;
+use super::route::Routes;
+use super::shape::Shape;
+use super::sink::SinkContext;
+use crate::model::Verdict;
+
+/// One listener on one sealed queue.
+pub(super) struct Straggler {
+    /// Deliveries.
+    pub intake: Intake,
+    /// The name of the queue's sink.
+    pub sink: Arc<str>,
+    /// The configuration.
+    pub routes: watch::Receiver<Arc<Routes>>,
+    /// Where the next queues are.
+    pub shape: watch::Receiver<Option<Arc<Shape>>>,
+    /// The way there.
+    pub forwarder: Forwarder,
+    /// For what is no packet.
+    pub context: SinkContext,
+}
+
+impl Straggler {
+    /// Runs until stopped or lost.
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
+        loop {
+            let batch = match self.intake.next(stop).await {
+                Taken::Batch(batch) => batch,
+                Taken::Stopped => break,
+                Taken::Lost => return Ended::Lost,
+            };
+            let Some(packets) = read(&self.context, batch).await else { return Ended::Lost };
+            let routes = Arc::clone(&self.routes.borrow());
+            let Some(shape) = self.shape.borrow().clone() else { return Ended::Lost };
+            let sink = routes.sinks.iter().position(|slot| slot.name == self.sink);
+            let mut yielded = Vec::new();
+            for (packet, receipt) in packets {
+                self.context.metrics.packet_straggled(&self.sink, packet.fragments.len());
+                for fragment in packet.fragments {
+                    // A sink that is configured no more has nobody to take it: it stays until one has.
+                    let Some(sink) = sink else { return Ended::Lost };
+                    yielded.push((sink, fragment, receipt.split()));
+                }
+                receipt.settle(Verdict::Kept);
+            }
+            if self.forwarder.forward(&routes, shape.routing(), yielded).await.is_err() {
+                return Ended::Lost;
+            }
+        }
+        drop(self.forwarder);
+        match self.intake.finish().await {
+            Ok(()) => Ended::Stopped,
+            Err(_) => Ended::Lost,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Transformers that keep nothing from one notification to the next: no log, no read-back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::packet::Fragment;
+use super::parking::Reason;
+use super::sink::{Parcel, SinkContext, SinkSlot};
+use crate::model::{Receipt, Sample, Verdict, json};
+use crate::observe::ParkReason;
+use crate::pipeline::transform::Chain;
+use crate::publish::Batch;
+
+/// The parcels as the sink's transformers leave them. `None` when one had to be parked and that failed.
+pub(super) async fn stateless(slot: &SinkSlot, parcels: Vec<Parcel>, context: &SinkContext) -> Option<Vec<Parcel>> {
+    let sink = slot.current();
+    if sink.transformers.is_empty() {
+        return Some(parcels);
+    }
+    let new = || Chain::new(sink.transformers.clone(), &slot.name, context.chain.clone());
+    let mut chain = new();
+    let mut transformed = Vec::with_capacity(parcels.len());
+    for Parcel { fragment: Fragment { message_id, pipeline, batch }, receipt } in parcels {
+        let Batch::Samples(samples) = batch else { continue };
+        let mut complaints = Vec::new();
+        let now = context.clock.now();
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            chain.take(&pipeline, &message_id, samples.clone(), now, &mut complaints)
+        }));
+        complaints.iter().for_each(|complaint| context.metrics.complained(complaint));
+        match worked {
+            Ok(samples) if samples.is_empty() => receipt.settle(Verdict::Kept),
+            Ok(samples) => {
+                let fragment = Fragment { message_id, pipeline, batch: Batch::Samples(samples) };
+                transformed.push(Parcel { fragment, receipt });
+            }
+            Err(_) => {
+                chain = new();
+                if !park(&samples, receipt, &slot.name, context).await {
+                    return None;
+                }
+            }
+        }
+    }
+    Some(transformed)
+}
+
+/// Parks samples that the transformers cannot bear, which is a mistake of ours; `false` if that failed and they go back.
+pub(super) async fn park(samples: &[Sample], receipt: Receipt, origin: &str, context: &SinkContext) -> bool {
+    let text = "a mistake in a transformer: please report it".to_owned();
+    let reason = Reason { kind: ParkReason::Poison, text };
+    for sample in samples {
+        let mut body = Vec::new();
+        json::write_dict(&sample.as_dict(), &mut body);
+        if let Err(error) = context.parking.park(origin, body.into(), &reason).await {
+            context.metrics.parking_failed(origin, &error.to_string());
+            return false;
+        }
+    }
+    receipt.settle(Verdict::Parked);
+    true
+}

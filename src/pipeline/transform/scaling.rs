@@ -1,0 +1,72 @@
+//! What `unit_conversion`, `rate_of_change` and `aggregator` share: a new volume, name, unit and type.
+
+use super::Failure;
+use super::expression::{Expression, Seed};
+use super::naming::Naming;
+use super::scope::{Draft, Scope};
+use crate::model::python::{self, Comparison, Operator, Raised, type_name};
+use crate::model::{Sample, SampleType, Value};
+
+/// `target`, with the maps.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scaling {
+    pub(super) name: Naming,
+    pub(super) unit: Naming,
+    pub(super) kind: Option<SampleType>,
+    pub(super) scale: Scale,
+    /// The largest volume; nothing is no limit.
+    pub(super) max: Option<Value>,
+}
+
+/// `target.scale`.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Scale {
+    /// The volume as it is.
+    #[default]
+    Same,
+    /// 1, so that what it is multiplied with stays: a rate.
+    One,
+    /// The volume times a number.
+    Factor(Value),
+    /// The value of an expression.
+    Of(Expression),
+}
+
+impl Scaling {
+    /// The scaled volume of a sample.
+    pub(super) fn scaled(&self, sample: &Sample) -> Result<Value, Failure> {
+        match &self.scale {
+            Scale::Same => Ok(sample.volume.clone()),
+            Scale::One => Ok(Value::Int(1)),
+            Scale::Factor(factor) => Ok(multiply(&sample.volume, factor)?),
+            Scale::Of(expression) => Ok(expression.evaluate(Seed::Fields(sample))?),
+        }
+    }
+
+    /// The sample that a sample becomes, its scaled volume times `growth`.
+    pub(super) fn convert(&self, sample: &Sample, growth: &Value, scope: &mut Scope<'_>) -> Result<Sample, Failure> {
+        let volume = multiply(&self.scaled(sample)?, growth)?;
+        let volume = match &self.max {
+            Some(max) if python::compare(Comparison::Less, max, &volume)? => max.clone(),
+            _ => volume,
+        };
+        let draft = Draft {
+            name: self.name.name(&sample.name)?,
+            unit: self.unit.of(&sample.unit)?,
+            kind: self.kind.unwrap_or(sample.kind),
+            volume,
+        };
+        Ok(scope.make(sample, draft))
+    }
+}
+
+/// A product that can be a volume.
+pub(super) fn multiply(volume: &Value, factor: &Value) -> Result<Value, Raised> {
+    let product = python::bounded(python::arithmetic(Operator::Multiply, volume, factor)?)?;
+    match product {
+        Value::List(_) | Value::Dict(_) | Value::Null => {
+            Err(Raised::new("TypeError", format!("a '{}' is no volume", type_name(&product))))
+        }
+        product => Ok(product),
+    }
+}

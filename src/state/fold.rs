@@ -1,0 +1,447 @@
+//! From the records of a log to the state of its queue: every reader comes to the same.
+
+use std::collections::BTreeMap;
+
+use super::record::{self, Batch, Record, RecordError, SNAPSHOT_PART_BYTES_MAX, Source, Whole};
+use super::window::{Window, WindowBounds};
+use crate::pipeline::transform::{Cell, CellChange, CellKey};
+
+/// Senders of packets that are remembered, at most; the one that was silent longest goes first.
+pub const SOURCES_MAX: usize = 64;
+
+/// The state of one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The last committed batch; 0 before the first.
+    pub number: u64,
+    /// The last batch whose outputs are known to be published.
+    pub published: u64,
+    /// The samples that took effect.
+    pub window: Window,
+    /// How far each sender of packets has come; who came last stands last.
+    pub sources: Vec<Source>,
+    /// The cells of the transformers.
+    pub cells: BTreeMap<CellKey, Vec<u8>>,
+    /// The generation of queues that took the state over, when the queue is closed for good.
+    pub sealed: Option<u64>,
+}
+
+/// Outputs of a batch that is committed and perhaps not published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The batch.
+    pub number: u64,
+    /// Its outputs.
+    pub outputs: Vec<u8>,
+}
+
+/// Why a log cannot be folded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// One record is not what it should be.
+    #[error("cannot use the record at offset {offset} of the state log: {cause}")]
+    Record {
+        /// Where.
+        offset: u64,
+        /// What.
+        cause: RecordError,
+    },
+    /// What is needed has been cut off at the front.
+    #[error(
+        "the state log begins at offset {first} and has no whole snapshot: it was cut by its bound; raise \
+         `state_log_bytes_max`, and delete the log to begin with empty state"
+    )]
+    Cut {
+        /// The first offset that is still there.
+        first: u64,
+    },
+    /// A batch is missing in the middle.
+    #[error("the state log has batch {found} at offset {offset} where {expected} should follow")]
+    Gap {
+        /// Where.
+        offset: u64,
+        /// The batch that is there.
+        found: u64,
+        /// The batch that is not.
+        expected: u64,
+    },
+}
+
+/// Folds records one after the other.
+#[derive(Debug)]
+pub struct Fold {
+    bounds: WindowBounds,
+    state: State,
+    pending: Option<Pending>,
+    /// The highest epoch seen.
+    highest: i64,
+    first: Option<u64>,
+    /// Whether the state is whole: from the log's beginning, or from a snapshot.
+    whole: bool,
+    parts: Parts,
+    /// Bytes of records since the last snapshot, and of that snapshot.
+    since: usize,
+    last_snapshot: usize,
+}
+
+/// The parts of a snapshot that is not complete yet.
+#[derive(Debug, Default)]
+struct Parts {
+    epoch: i64,
+    next: u32,
+    bytes: Vec<u8>,
+}
+
+/// What a record turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// It counts.
+    Yes,
+    /// It is a barrier.
+    Barrier {
+        /// Its epoch; not the highest if a later owner has begun before it.
+        epoch: i64,
+        /// Its nonce.
+        nonce: u64,
+    },
+    /// A later owner has begun before it: it is void.
+    Void,
+}
+
+impl State {
+    /// No state.
+    pub fn empty(bounds: WindowBounds) -> Self {
+        State {
+            number: 0,
+            published: 0,
+            window: Window::new(bounds),
+            sources: Vec::new(),
+            cells: BTreeMap::new(),
+            sealed: None,
+        }
+    }
+
+    /// Takes in what a batch did.
+    pub fn apply(&mut self, batch: &Batch) {
+        self.number = batch.number;
+        self.published = batch.published;
+        batch.ids.iter().for_each(|id| self.window.insert(*id, batch.now_ms));
+        self.window.trim(batch.now_ms);
+        batch.sources.iter().for_each(|source| self.came(source));
+        for change in &batch.changes {
+            let CellChange { key, value } = change.clone().into();
+            match value {
+                Some(value) => drop(self.cells.insert(key, value)),
+                None => drop(self.cells.remove(&key)),
+            }
+        }
+    }
+
+    /// A sender has come so far.
+    pub fn came(&mut self, source: &Source) {
+        self.sources.retain(|known| known.member != source.member || known.epoch != source.epoch);
+        self.sources.push(source.clone());
+        if self.sources.len() > SOURCES_MAX {
+            self.sources.remove(0);
+        }
+    }
+
+    /// The last packet that was taken of a sender.
+    pub fn sequence_of(&self, member: &str, epoch: i64) -> Option<u64> {
+        self.sources.iter().find(|s| s.member == member && s.epoch == epoch).map(|s| s.sequence)
+    }
+
+    /// A snapshot of everything, as records.
+    pub fn snapshot(&self, epoch: i64) -> Vec<Record> {
+        let cell = |(key, value): (&CellKey, &Vec<u8>)| Cell { key: key.clone(), value: value.clone() }.into();
+        let whole = Whole {
+            number: self.number,
+            published: self.published,
+            ids: self.window.entries().collect(),
+            sources: self.sources.clone(),
+            cells: self.cells.iter().map(cell).collect(),
+        };
+        record::cut(epoch, &whole)
+    }
+
+    fn from_whole(whole: Whole, bounds: WindowBounds) -> State {
+        let mut state = State::empty(bounds);
+        state.number = whole.number;
+        state.published = whole.published;
+        whole.ids.into_iter().for_each(|(id, at)| state.window.insert(id, at));
+        state.sources = whole.sources;
+        let cells = whole.cells.into_iter().map(CellChange::from);
+        state.cells = cells.filter_map(|cell| Some((cell.key, cell.value?))).collect();
+        state
+    }
+}
+
+impl Fold {
+    /// A fold that has seen nothing.
+    pub fn new(bounds: WindowBounds) -> Self {
+        Fold {
+            bounds,
+            state: State::empty(bounds),
+            pending: None,
+            highest: i64::MIN,
+            first: None,
+            whole: false,
+            parts: Parts::default(),
+            since: 0,
+            last_snapshot: 0,
+        }
+    }
+
+    /// Takes in the next record. An error is final: the log cannot be used.
+    pub fn take(&mut self, offset: u64, bytes: &[u8]) -> Result<Counted, FoldError> {
+        let record = Record::decode(bytes).map_err(|cause| FoldError::Record { offset, cause })?;
+        self.take_record(offset, record, bytes.len())
+    }
+
+    fn take_record(&mut self, offset: u64, record: Record, length: usize) -> Result<Counted, FoldError> {
+        if self.first.is_none() {
+            self.first = Some(offset);
+            self.whole = offset == 0;
+        }
+        if !matches!(record, Record::Snapshot { .. }) {
+            self.since += length;
+        }
+        let counted = match &record {
+            Record::Barrier { epoch, nonce, .. } => Counted::Barrier { epoch: *epoch, nonce: *nonce },
+            record if record.epoch() < self.highest => Counted::Void,
+            _ => Counted::Yes,
+        };
+        if record.epoch() < self.highest {
+            return Ok(counted);
+        }
+        // Its barrier may have been cut off at the front: the record itself tells of the epoch as well.
+        self.highest = record.epoch();
+        match record {
+            Record::Barrier { .. } => self.parts = Parts::default(),
+            Record::Batch(batch) => {
+                self.parts = Parts::default();
+                if self.whole {
+                    self.batch(offset, batch)?;
+                }
+            }
+            Record::Snapshot { epoch, part, parts, bytes } => self.part(offset, epoch, (part, parts), &bytes)?,
+            Record::Released { published, .. } => self.published(published),
+            Record::Sealed { generation, .. } => self.state.sealed = Some(generation),
+        }
+        Ok(counted)
+    }
+
+    fn batch(&mut self, offset: u64, batch: Batch) -> Result<(), FoldError> {
+        let expected = self.state.number + 1;
+        if batch.number != expected {
+            return Err(FoldError::Gap { offset, found: batch.number, expected });
+        }
+        self.state.apply(&batch);
+        self.pending = Some(Pending { number: batch.number, outputs: batch.outputs });
+        Ok(())
+    }
+
+    fn part(&mut self, offset: u64, epoch: i64, (part, of): (u32, u32), bytes: &[u8]) -> Result<(), FoldError> {
+        if part == 0 {
+            self.parts = Parts { epoch, ..Parts::default() };
+        }
+        let parts = &mut self.parts;
+        // The front of it may have been cut off, or its writer fenced half-way: not one to be used.
+        if parts.next != part || parts.epoch != epoch || bytes.len() > SNAPSHOT_PART_BYTES_MAX {
+            *parts = Parts { next: u32::MAX, ..Parts::default() };
+            return Ok(());
+        }
+        parts.bytes.extend_from_slice(bytes);
+        parts.next += 1;
+        if parts.next == of {
+            let bytes = std::mem::take(&mut self.parts).bytes;
+            let whole = record::join(&bytes).map_err(|cause| FoldError::Record { offset, cause })?;
+            let sealed = self.state.sealed;
+            self.state = State { sealed, ..State::from_whole(whole, self.bounds) };
+            self.whole = true;
+            self.published(self.state.published);
+            (self.since, self.last_snapshot) = (0, bytes.len());
+        }
+        Ok(())
+    }
+
+    fn published(&mut self, number: u64) {
+        self.state.published = self.state.published.max(number);
+        self.pending.take_if(|pending| pending.number <= number);
+    }
+
+    /// Whether the queue is closed for good.
+    pub fn is_sealed(&self) -> bool {
+        self.state.sealed.is_some()
+    }
+
+    /// Whether nothing was ever done here.
+    pub fn is_untouched(&self) -> bool {
+        self.state.number == 0 && self.last_snapshot == 0
+    }
+
+    /// The highest epoch that any record told of; `None` for an empty log.
+    pub fn highest_epoch(&self) -> Option<i64> {
+        (self.highest != i64::MIN).then_some(self.highest)
+    }
+
+    /// Bytes of records since the last snapshot, and bytes of that snapshot.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.since, self.last_snapshot)
+    }
+
+    /// The state, and what may have to be published once more.
+    pub fn finish(self) -> Result<(State, Option<Pending>), FoldError> {
+        match self.first {
+            Some(first) if !self.whole => Err(FoldError::Cut { first }),
+            _ => Ok((self.state, self.pending)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BOUNDS: WindowBounds = WindowBounds { ids_kept: 4, age_ms: 50, ids_max: 100 };
+
+    /// What happens to a log: the owner's number (0 is the newest, others are zombies), and what it does.
+    #[derive(Debug, Clone)]
+    enum Act {
+        Begin,
+        Batch { owner: usize, resource: u8, value: Option<u8> },
+        Snapshot { owner: usize },
+        Release,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let batch = (0usize..3, 0u8..5, prop::option::of(any::<u8>()));
+        prop_oneof![
+            2 => Just(Act::Begin),
+            8 => batch.prop_map(|(owner, resource, value)| Act::Batch { owner, resource, value }),
+            2 => (0usize..3).prop_map(|owner| Act::Snapshot { owner }),
+            1 => Just(Act::Release),
+        ]
+    }
+
+    fn cell(resource: u8) -> CellKey {
+        CellKey { transformer: "0:x".to_owned(), resource: resource.to_string(), key: "k".to_owned() }
+    }
+
+    /// A log, and what a reader of all of it must come to.
+    struct Story {
+        log: Vec<Vec<u8>>,
+        /// Owners, newest first, each with the state as it believes it to be.
+        owners: Vec<(i64, State)>,
+        /// Offsets at which whole snapshots of then-present owners begin.
+        snapshots: Vec<usize>,
+        now_ms: i64,
+    }
+
+    impl Story {
+        fn append(&mut self, record: &Record) {
+            self.log.push(record.encode());
+        }
+
+        fn play(&mut self, act: Act) {
+            self.now_ms += 10;
+            match act {
+                Act::Begin => {
+                    let (epoch, state) = self.owners[0].clone();
+                    self.owners.insert(0, (epoch + 3, state));
+                    self.append(&Record::Barrier { epoch: epoch + 3, member: "m".to_owned(), nonce: 1 });
+                }
+                Act::Batch { owner, resource, value } => {
+                    let (now_ms, owner) = (self.now_ms, owner % self.owners.len());
+                    let (epoch, state) = &mut self.owners[owner];
+                    let batch = Batch {
+                        epoch: *epoch,
+                        number: state.number + 1,
+                        published: state.number,
+                        now_ms,
+                        ids: vec![now_ms.unsigned_abs()],
+                        sources: vec![Source { member: "s".to_owned(), epoch: 1, sequence: now_ms.unsigned_abs() }],
+                        changes: vec![CellChange { key: cell(resource), value: value.map(|v| vec![v]) }.into()],
+                        outputs: vec![resource],
+                    };
+                    state.apply(&batch);
+                    self.append(&Record::Batch(batch));
+                }
+                Act::Snapshot { owner } => {
+                    let owner = owner % self.owners.len();
+                    let (epoch, state) = &mut self.owners[owner];
+                    state.published = state.number;
+                    let (epoch, records) = (*epoch, state.snapshot(*epoch));
+                    if owner == 0 {
+                        self.snapshots.push(self.log.len());
+                    }
+                    assert_eq!(records[0].epoch(), epoch);
+                    records.iter().for_each(|record| self.append(record));
+                }
+                Act::Release => {
+                    let (epoch, state) = &mut self.owners[0];
+                    state.published = state.number;
+                    let released = Record::Released { epoch: *epoch, published: state.number };
+                    self.append(&released);
+                }
+            }
+        }
+    }
+
+    fn fold(log: &[Vec<u8>], from: usize) -> Result<(State, Option<Pending>), FoldError> {
+        let mut fold = Fold::new(BOUNDS);
+        for (offset, bytes) in log.iter().enumerate().skip(from) {
+            fold.take(offset as u64, bytes)?;
+        }
+        fold.finish()
+    }
+
+    proptest! {
+        /// Zombies write what they believe; the state is what the owners of their time committed, whatever was cut off
+        /// before a whole snapshot.
+        #[test]
+        fn every_reader_comes_to_the_state_of_the_newest_owner(acts in prop::collection::vec(act(), 1..60)) {
+            let mut story =
+                Story { log: Vec::new(), owners: vec![(0, State::empty(BOUNDS))], snapshots: Vec::new(), now_ms: 0 };
+            story.play(Act::Begin);
+            acts.into_iter().for_each(|act| story.play(act));
+            let (state, pending) = fold(&story.log, 0).unwrap();
+            prop_assert_eq!(&state, &story.owners[0].1);
+            // What is not known to be published is kept to be published again.
+            prop_assert_eq!(pending.map(|p| p.number), (state.published < state.number).then_some(state.number));
+            for from in story.snapshots {
+                prop_assert_eq!(&fold(&story.log, from).unwrap().0, &state);
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_that_lost_its_beginning_is_refused() {
+        let barrier = Record::Barrier { epoch: 1, member: "m".to_owned(), nonce: 0 };
+        let mut fold = Fold::new(BOUNDS);
+        fold.take(9, &barrier.encode()).unwrap();
+        assert_eq!(fold.finish(), Err(FoldError::Cut { first: 9 }));
+    }
+
+    #[test]
+    fn a_batch_that_is_missing_is_refused() {
+        let mut fold = Fold::new(BOUNDS);
+        let second = Record::Batch(Batch { number: 2, ..Batch::default() });
+        assert_eq!(fold.take(0, &second.encode()), Err(FoldError::Gap { offset: 0, found: 2, expected: 1 }));
+    }
+
+    #[test]
+    fn a_large_snapshot_comes_in_parts_and_is_whole_again() {
+        let mut state = State::empty(BOUNDS);
+        (0..5u8).for_each(|n| drop(state.cells.insert(cell(n), vec![n; SNAPSHOT_PART_BYTES_MAX / 2])));
+        let records = state.snapshot(4);
+        assert_eq!(records.len(), 3);
+        let mut fold = Fold::new(BOUNDS);
+        // Its first part is cut off, then comes all of it.
+        for (offset, record) in (7..).zip(records.iter().skip(1).chain(&records)) {
+            fold.take(offset, &record.encode()).unwrap();
+        }
+        assert_eq!(fold.finish().unwrap().0, state);
+    }
+}

@@ -1,0 +1,199 @@
+//! `nephoscope cluster` as a process, against a real etcd in which members are joined.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod rig;
+
+use nephoscope::cluster::Spec;
+use nephoscope::coordination::{Coordinator, EtcdGroup, EtcdOptions, MemberRecord, Membership};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const TTL: Duration = Duration::from_secs(30);
+
+/// A group of its own on the shared etcd, and the configuration that leads to it.
+struct Desk {
+    folder: TempDir,
+    group: EtcdGroup,
+}
+
+impl Desk {
+    fn new(about: &str) -> Desk {
+        let endpoint = rig::etcd().endpoint;
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let name = format!("{about}-{}", since.as_nanos());
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[notification]\nworkload_partitioning = true\n[coordination]\nbackend_url = etcd3://{endpoint}\n\
+             [nephoscope]\ngroup = {name}\n"
+        );
+        std::fs::write(folder.path().join("ceilometer.conf"), text).unwrap();
+        let options = EtcdOptions::parse(&format!("etcd3://{endpoint}")).unwrap();
+        Desk { folder, group: EtcdGroup::new(options, &name, TTL) }
+    }
+
+    async fn join(&self, id: &str, ready: bool) -> Arc<dyn Membership> {
+        let record = MemberRecord {
+            format: 1,
+            id: id.to_owned(),
+            host: format!("{id}.example"),
+            version: "0.1.0".to_owned(),
+            weight: 10,
+            config_digest: "5d41".to_owned(),
+            ready,
+        };
+        self.group.join(record).await.unwrap()
+    }
+
+    /// Exit code, output, and errors marked by `!`.
+    async fn told(&self, arguments: &[&str]) -> String {
+        let output = tokio::process::Command::from(self.command(arguments)).output().await.unwrap();
+        let mut told = format!("exit {}\n", output.status.code().unwrap());
+        for (mark, bytes) in [("", &output.stdout), ("! ", &output.stderr)] {
+            for line in String::from_utf8_lossy(bytes).lines() {
+                told.push_str(&format!("{mark}{}\n", line.trim_end()));
+            }
+        }
+        told
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+        command.arg("cluster").args(arguments).arg("--config-file").arg(self.folder.path().join("ceilometer.conf"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    async fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let told = self.told(&[arguments, &["-o", "json"]].concat()).await;
+        let body = told.strip_prefix("exit 0\n").unwrap_or_else(|| panic!("{told}"));
+        serde_json::from_str(body).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_members_and_their_units_are_shown() {
+    let desk = Desk::new("shown");
+    let (a, b) = (desk.join("a", true).await, desk.join("b", true).await);
+    let _c = desk.join("c", false).await;
+    a.put_spec(&Spec::first(4).unwrap(), None).await.unwrap();
+    let epoch = a.claim("main:notifications.info").await.unwrap().unwrap();
+    a.claim("q.0").await.unwrap().unwrap();
+    let told = desk.told(&["list"]).await;
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(
+        lines[1].starts_with("group shown-") && lines[1].contains("4 queues per pipeline (generation 1)"),
+        "{told}"
+    );
+    assert_eq!(
+        lines[2..],
+        [
+            "MEMBER  HOST       VERSION  WEIGHT  UNITS  CONFIG  STATE",
+            "a       a.example  0.1.0    10      2      5d41    ready",
+            "b       b.example  0.1.0    10      0      5d41    ready",
+            "c       c.example  0.1.0    10      0      5d41    not ready",
+        ]
+    );
+    let units = desk.json(&["units"]).await;
+    assert_eq!(units.as_array().unwrap().len(), 2);
+    let owned = |units: &serde_json::Value, at: usize| {
+        let unit = &units[at];
+        [&unit["unit"], &unit["owner"], &unit["placed_on"], &unit["pinned_to"], &unit["stage"]]
+            .map(|v| v.as_str().unwrap_or("-").to_owned())
+    };
+    // Two units of one member, and a second member that is ready: one has to go.
+    let stages: Vec<String> = (0..2).map(|at| owned(&units, at)[4].clone()).collect();
+    assert!(stages.contains(&"owned".to_owned()) && stages.contains(&"moving".to_owned()), "{units}");
+    assert_eq!(units[0]["epoch"], epoch);
+    b.leave().await;
+    let history = desk.json(&["history", "q.0"]).await;
+    assert_eq!((&history["q.0"][0]["member"], &history["q.0"][0]["reason"]), (&"a".into(), &"first".into()));
+    let told = desk.told(&["history"]).await;
+    assert!(told.starts_with("exit 0\nTIME ") && told.lines().count() == 4, "{told}");
+    assert_eq!(
+        desk.told(&["history", "nowhere"]).await,
+        "exit 1\n! nephoscope: cannot show the history of nowhere: nobody has had it; see nephoscope cluster units\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_pauses_moves_and_drains() {
+    let desk = Desk::new("operated");
+    let (a, b) = (desk.join("a", true).await, desk.join("b", true).await);
+    a.claim("q.0").await.unwrap().unwrap();
+    let said = |text: &str| format!("exit 0\n{text}\n");
+    let refused = |text: &str| format!("exit 1\n! nephoscope: {text}\n");
+    assert_eq!(desk.told(&["pause"]).await, said("moving is paused: nephoscope cluster resume lets queues move again"));
+    assert!(b.view().await.unwrap().paused);
+    let paused = "! warning: moving is paused: it is done after nephoscope cluster resume";
+    assert_eq!(desk.told(&["move", "q.0", "b"]).await, said(&format!("q.0 is pinned to b\n{paused}")));
+    assert_eq!(desk.told(&["resume"]).await, said("queues move again"));
+    let units = desk.told(&["units"]).await;
+    let row: Vec<&str> = units.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!([row[0], row[1], row[3], row[4], row[5]], ["q.0", "a", "b", "b", "moving"], "{units}");
+    assert_eq!(desk.told(&["move", "q.0", "--undo"]).await, said("q.0 is not pinned to b any more"));
+    assert_eq!(
+        desk.told(&["drain", "a", "--reason", "new disks"]).await,
+        said("a gives its queues to others; nephoscope cluster list shows how many it still has")
+    );
+    assert_eq!(a.view().await.unwrap().drained["a"].reason, "new disks");
+    let list = desk.json(&["list"]).await;
+    assert_eq!(list["members"][0]["drained_reason"], "new disks");
+    assert_eq!(desk.json(&["units"]).await[0]["placed_on"], "b");
+    assert_eq!(desk.told(&["drain", "a", "--undo"]).await, said("a gets queues again"));
+    assert!(!a.view().await.unwrap().drained.contains_key("a"));
+
+    let group = list["group"].as_str().unwrap();
+    assert_eq!(
+        desk.told(&["drain", "x"]).await,
+        refused(&format!("cannot drain x: x is no member of group {group} now; see nephoscope cluster list"))
+    );
+    assert_eq!(
+        desk.told(&["drain", "b", "--undo"]).await,
+        refused("cannot undo the drain of b: it is not drained; see nephoscope cluster list")
+    );
+    assert_eq!(
+        desk.told(&["move", "q.7", "b"]).await,
+        refused("cannot move q.7: nobody has or had such a queue; see nephoscope cluster units")
+    );
+    assert_eq!(desk.told(&["move", "q.0", "--undo"]).await, refused("cannot take the pin of q.0 away: it has none"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_with_a_live_id_refuses_to_start() {
+    let desk = Desk::new("twins");
+    let first = desk.join("twin", true).await;
+    let conf = desk.folder.path().join("ceilometer.conf");
+    let mut text = std::fs::read_to_string(&conf).unwrap();
+    // The broker is not needed to be refused.
+    text.push_str("member_id = twin\nlease_ttl = 2\nlisten =\n[DEFAULT]\ntransport_url = rabbit://127.0.0.1:1/\n");
+    std::fs::write(&conf, text).unwrap();
+    let mut second = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+    second.arg("run").arg("--config-file").arg(&conf).stdin(Stdio::null());
+    let second = tokio::process::Command::from(second).kill_on_drop(true).output();
+    let ended = tokio::time::timeout(Duration::from_secs(40), second).await.expect("it still tries").unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("member id twin is in use by a live process; set [nephoscope] member_id"), "{said}");
+    assert!(!first.lost().is_cancelled() && first.claim("u").await.unwrap().is_some(), "the first is not disturbed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_cannot_be_seen() {
+    let desk = Desk::new("unseen");
+    let conf = desk.folder.path().join("ceilometer.conf");
+    std::fs::write(&conf, "").unwrap();
+    let told = desk.told(&["list"]).await;
+    assert!(told.starts_with("exit 1\n! nephoscope: cannot see a group: this configuration shares its work"), "{told}");
+    // Nobody listens on port 1.
+    let away =
+        "[notification]\nworkload_partitioning = true\n[coordination]\nbackend_url = etcd3://127.0.0.1:1?timeout=0.5\n";
+    std::fs::write(&conf, away).unwrap();
+    let told = desk.told(&["units"]).await;
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0] == "exit 1" && lines.len() == 2, "{told}");
+    assert!(lines[1].contains("cannot list the queues: cannot reach the coordination backend"), "{told}");
+    assert!(lines[1].ends_with("see that etcd runs and [coordination] backend_url leads to it"), "{told}");
+}
