@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: help deps build demo test check bench fuzz images stop clean
+.PHONY: help deps build demo test check bench fuzz sim images stop clean
 
 # Rust where rustup puts it, also when the shell does not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -33,6 +33,7 @@ help:
 	@echo "make check   the quick checks alone: format, lints, scripts"
 	@echo "make bench   throughput, latency, memory beside a bare consume-and-ack loop"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
+	@echo "make sim     whole agents simulated from seeds, with faults: SEEDS=20000 of them, FROM=0 on"
 	@echo "make deps    install what is missing from Debian (RabbitMQ, etcd, protoc, …)"
 	@echo "make images  container images made from Debian packages, where no registry is reached"
 	@echo "make stop    stop the servers that tests left running"
@@ -75,6 +76,13 @@ bench:
 fuzz: SECONDS = 600
 fuzz:
 	NEPHOSCOPE_FUZZ_SECONDS=$(SECONDS) cargo test --locked $(QUIET) --test fuzz -- --nocapture
+
+# What fails prints how to play it again.
+sim: SEEDS = 20000
+sim: FROM = 0
+sim:
+	NEPHOSCOPE_SIMULATOR_SEEDS=$(SEEDS) NEPHOSCOPE_SIMULATOR_FROM=$(FROM) \
+	    cargo test --locked $(QUIET) --test simulator -- --nocapture every_promise
 
 images:
 	@deploy/local-images.sh

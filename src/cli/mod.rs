@@ -50,7 +50,7 @@ enum Command {
     Run(run::Arguments),
     /// Show the main job without any server: three agents, one is killed, nothing is lost
     Demo(demo::Arguments),
-    /// Play agents, messages and faults from a seed, and print what happened and whether every promise was kept
+    /// Play agents and faults from a seed, and print what happened and whether all went well
     Simulate(simulate::Arguments),
     /// Read the whole configuration and print every complaint; touches no network
     Check(check::Arguments),

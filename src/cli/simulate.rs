@@ -1,5 +1,7 @@
 //! `nephoscope simulate`: plays whole agents from a seed, with faults, and prints what happened.
 
+use std::io::Write;
+
 use super::Failure;
 use crate::agent::Sabotage;
 use crate::simulate;
@@ -23,7 +25,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let run = simulate::run(arguments.seed, arguments.sabotage)
         .map_err(|e| Failure::Other(format!("cannot start the runtime: {e}")))?;
     if !arguments.quiet {
-        run.timeline.iter().for_each(|line| println!("{line}"));
+        // Whoever reads may have had enough.
+        let mut out = std::io::stdout().lock();
+        let _all_said = run.timeline.iter().try_for_each(|line| writeln!(out, "{line}"));
     }
     let tally = run.tally;
     println!(

@@ -221,25 +221,32 @@ impl Broker for Reached {
 
 /// Things on their way, in the order in which they were sent.
 pub(super) struct Lane<T> {
-    items: Mutex<(VecDeque<(Instant, T)>, Option<Instant>)>,
+    under_way: Mutex<UnderWay<T>>,
     came: Notify,
+}
+
+struct UnderWay<T> {
+    /// Each with its arrival.
+    items: VecDeque<(Instant, T)>,
+    /// The last arrival so far: nothing arrives before what was sent before it.
+    last: Option<Instant>,
 }
 
 impl<T> Default for Lane<T> {
     fn default() -> Self {
-        Lane { items: Mutex::new((VecDeque::new(), None)), came: Notify::new() }
+        Lane { under_way: Mutex::new(UnderWay { items: VecDeque::new(), last: None }), came: Notify::new() }
     }
 }
 
 impl<T> Lane<T> {
     /// Sends something that arrives after `latency`, or later where something sent before is later.
     pub(super) fn send(&self, latency: Duration, item: T) {
-        let mut items = self.items();
+        let mut under_way = self.under_way();
         let arrives = Instant::now() + latency;
-        let arrives = items.1.map_or(arrives, |last| last.max(arrives));
-        items.1 = Some(arrives);
-        items.0.push_back((arrives, item));
-        drop(items);
+        let arrives = under_way.last.map_or(arrives, |last| last.max(arrives));
+        under_way.last = Some(arrives);
+        under_way.items.push_back((arrives, item));
+        drop(under_way);
         self.came.notify_one();
     }
 
@@ -254,7 +261,7 @@ impl<T> Lane<T> {
             if end.is_cancelled() {
                 return None;
             }
-            let first = self.items().0.front().map(|(arrives, _)| *arrives);
+            let first = self.under_way().items.front().map(|(arrives, _)| *arrives);
             let flowing = flows.notified();
             match first {
                 None => tokio::select! {
@@ -272,19 +279,18 @@ impl<T> Lane<T> {
                     () = end.cancelled() => return None,
                     () = flowing => {}
                 },
-                Some(_) => return self.items().0.pop_front().map(|(_, item)| item),
+                Some(_) => return self.under_way().items.pop_front().map(|(_, item)| item),
             }
         }
     }
 
     /// Takes everything off the lane.
     pub(super) fn clear(&self) -> Vec<T> {
-        self.items().0.drain(..).map(|(_, item)| item).collect()
+        self.under_way().items.drain(..).map(|(_, item)| item).collect()
     }
 
-    #[expect(clippy::type_complexity, reason = "the lane itself")]
-    fn items(&self) -> MutexGuard<'_, (VecDeque<(Instant, T)>, Option<Instant>)> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    fn under_way(&self) -> MutexGuard<'_, UnderWay<T>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,6 +10,7 @@ use super::network::Stall;
 
 /// One world.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "choices that have nothing to do with each other")]
 pub(super) struct Plan {
     /// How many agents there are at most.
     pub(super) agents: usize,

@@ -63,18 +63,14 @@ impl Sender {
     async fn send(&mut self, priority: Priority, body: &[u8]) -> Result<(), TransportError> {
         let NotifyTarget { exchange, routing_key, topology } =
             topology::notify_target(EXCHANGE, "notifications", priority, &durable());
-        let session = match &self.session {
-            Some(session) => Arc::clone(session),
-            None => {
-                let session = self.broker.connect().await?;
-                session.declare(&topology).await?;
-                self.session = Some(Arc::clone(&session));
-                session
-            }
+        let session = if let Some(session) = &self.session {
+            Arc::clone(session)
+        } else {
+            let session = self.broker.connect().await?;
+            self.session = Some(Arc::clone(&session));
+            session
         };
-        if priority == Priority::Sample {
-            session.declare(&topology).await?;
-        }
+        session.declare(&topology).await?;
         let body = body.to_vec().into();
         let headers = BTreeMap::new();
         let message = Outgoing { exchange, routing_key, body, content_type: "application/json", headers };

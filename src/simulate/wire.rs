@@ -172,11 +172,7 @@ impl Wire {
     }
 
     fn check(&self) -> Result<(), TransportError> {
-        if self.over.is_cancelled() { Err(self.away()) } else { Ok(()) }
-    }
-
-    fn away(&self) -> TransportError {
-        TransportError::Away { broker: "simulated".to_owned(), cause: "the session is over".to_owned() }
+        if self.over.is_cancelled() { Err(away()) } else { Ok(()) }
     }
 
     /// Sends a request; the answer comes back, or the session is over.
@@ -205,7 +201,7 @@ impl Wire {
         };
         tokio::select! {
             biased;
-            () = self.over.cancelled() => Err(self.away()),
+            () = self.over.cancelled() => Err(away()),
             result = answered => result,
         }
     }
@@ -213,6 +209,10 @@ impl Wire {
     fn limbo(&self) -> MutexGuard<'_, Vec<Receipt>> {
         self.limbo.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn away() -> TransportError {
+    TransportError::Away { broker: "simulated".to_owned(), cause: "the session is over".to_owned() }
 }
 
 /// The agent's side of a session.
@@ -572,13 +572,13 @@ async fn deliver(
                 consumer.cancel().await;
                 cancelled = true;
             }
-            next = consumer.next() => match next {
-                Some(delivery) => wire.send_down(Down::Delivery(Arc::clone(&inbox), delivery)),
-                None => {
+            next = consumer.next() => {
+                let Some(delivery) = next else {
                     wire.send_down(Down::End(Arc::clone(&inbox)));
                     break;
-                }
-            },
+                };
+                wire.send_down(Down::Delivery(Arc::clone(&inbox), delivery));
+            }
         }
     }
     wire.network.witness.consumes_no_more(&agent, &queue);

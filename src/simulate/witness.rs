@@ -261,12 +261,11 @@ impl Witness {
         } else {
             notes.poison.get_mut(body)
         };
-        match found {
-            Some(times) => *times += 1,
-            None => {
-                let what = format!("parked as {kind}: {}", String::from_utf8_lossy(body));
-                notes.broken(Invariant::Parking, what);
-            }
+        if let Some(times) = found {
+            *times += 1;
+        } else {
+            let what = format!("parked as {kind}: {}", String::from_utf8_lossy(body));
+            notes.broken(Invariant::Parking, what);
         }
     }
 

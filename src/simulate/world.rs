@@ -12,7 +12,7 @@ use super::Run;
 use super::group::{GroupLine, ReachedGroup};
 use super::network::{Network, Reached};
 use super::outlet::{Outlet, Weather};
-use super::plan::{Happening, Message, Over, Plan};
+use super::plan::{Happening, Over, Plan};
 use super::sender::{self, Sender};
 use super::trace::Trace;
 use super::witness::{Invariant, Witness};
@@ -106,10 +106,17 @@ struct Process {
     agent: Arc<Agent>,
     network: Arc<Network>,
     line: Arc<GroupLine>,
-    /// Told to stop, and when to be back.
-    draining: Option<Option<Duration>>,
+    /// Told to stop.
+    draining: Option<Then>,
     /// About to be killed.
     doomed: bool,
+}
+
+/// What comes after a drain.
+#[derive(Clone, Copy)]
+enum Then {
+    BackAfter(Duration),
+    Nothing,
 }
 
 /// What an agent's end is made known by.
@@ -174,7 +181,7 @@ impl World {
             ),
         );
         let messages = std::mem::take(&mut self.plan.messages);
-        let Some(sender) = self.sender(&messages).await else { return };
+        let Some(sender) = self.sender() else { return };
         let sent = tokio::spawn(sender.send_all(messages));
         while let Some(((at, order), happening)) = self.agenda.pop_first() {
             if self.until(self.began + at).await {
@@ -192,12 +199,11 @@ impl World {
         self.take_parked().await;
     }
 
-    /// The services of the cloud, with their queues declared, so that nothing is lost before the first agent runs.
-    async fn sender(&self, messages: &[(Duration, Message)]) -> Option<Sender> {
+    /// The services of the cloud. They declare the queues they send to, so that nothing is lost before the first agent runs.
+    fn sender(&self) -> Option<Sender> {
         let Definitions { meters, events: Some(events), .. } = self.definitions.clone() else { return None };
         let (converter, _) = Converter::build(&Sources { meters, events }, ConvertOptions::default());
         let seed = self.rng.clone().random();
-        debug_assert!(!messages.is_empty(), "a world in which nothing is sent shows nothing");
         Some(Sender::new(self.broker.clone(), converter?, self.witness.clone(), seed, self.plan.events))
     }
 
@@ -250,7 +256,7 @@ impl World {
             }
         }
         self.end(host);
-        if let Some(Some(back)) = draining {
+        if let Some(Then::BackAfter(back)) = draining {
             self.plan_in(back, Happening::Start(host));
         }
     }
@@ -259,7 +265,7 @@ impl World {
         match happening {
             Happening::Start(host) => self.start(host),
             Happening::Kill { agent, polls, back } => self.kill(agent, polls, back),
-            Happening::Drain { agent, back } => self.drain(agent, Some(back)),
+            Happening::Drain { agent, back } => self.drain(agent, Then::BackAfter(back)),
             Happening::Freeze { agent, lasts, dropped } => self.freeze(agent, lasts, dropped),
             Happening::Reset(agent) => {
                 if let Some(network) = self.network(agent) {
@@ -447,7 +453,7 @@ impl World {
         self.plan_in(back, Happening::Start(host));
     }
 
-    fn drain(&mut self, host: usize, back: Option<Duration>) {
+    fn drain(&mut self, host: usize, then: Then) {
         let Host { id, process, frozen, .. } = &mut self.hosts[host];
         let Some(process) = process.as_mut().filter(|process| process.draining.is_none() && !process.gate.is_ended())
         else {
@@ -457,7 +463,7 @@ impl World {
             return;
         }
         self.trace.say(id, "is told to stop");
-        process.draining = Some(back);
+        process.draining = Some(then);
         let (news, agent, number) = (self.news.0.clone(), Arc::clone(&process.agent), process.number);
         process.gate.spawn(async move {
             let failed = agent.drain(DRAIN).await.err().map(|e| e.to_string());
@@ -575,7 +581,7 @@ impl World {
     /// Everybody stops in order: in time, and without leaving anything behind.
     async fn close_down(&mut self) {
         for host in 0..self.hosts.len() {
-            self.drain(host, None);
+            self.drain(host, Then::Nothing);
         }
         let until = Instant::now() + DRAIN + RESTART;
         while self.hosts.iter().any(|host| host.process.is_some()) && Instant::now() < until {
