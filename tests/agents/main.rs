@@ -3,6 +3,8 @@
 //! Publishers are `test://`: what they took, in order, is on the shelf, and their failures are scripted.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod state;
+
 use nephoscope::agent::{Agent, Blueprint, Outcome, outside};
 use nephoscope::config;
 use nephoscope::coordination::{Coordinator, Drained, MemoryGroup, Operation};
@@ -102,6 +104,13 @@ impl Lab {
             headers: BTreeMap::new(),
         };
         self.session.publish(message).await.unwrap().wait().await.unwrap();
+    }
+
+    /// A new session, with the main queue that it sends to.
+    async fn reconnect(&mut self) {
+        self.session = self.broker.connect().await.unwrap();
+        let target = topology::notify_target("cinder", "notifications", Priority::Info, &OsloQueues::default());
+        self.session.declare(&target.topology).await.unwrap();
     }
 
     /// Sends the next notifications: each resource's sizes count up.
@@ -385,10 +394,8 @@ async fn the_broker_stops_and_starts_again() {
         lab.broker.stop();
         tokio::time::sleep(Duration::from_secs(20)).await;
         lab.broker.start();
-        lab.session = lab.broker.connect().await.unwrap();
         // The main queue is not durable, as by default: what was in it is the broker's loss. From here on all is owed.
-        let target = topology::notify_target("cinder", "notifications", Priority::Info, &OsloQueues::default());
-        lab.session.declare(&target.topology).await.unwrap();
+        lab.reconnect().await;
         let before = lab.volumes().len();
         lab.send(100).await;
         lab.settle().await;
