@@ -519,6 +519,25 @@ async fn one_of_two_is_cut_from_the_group_and_works_on_until_it_hears_that_it_wa
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_killed_member_comes_back_while_the_group_is_away_and_waits_for_its_own_lease() {
+    let mut lab = Lab::new(true).await;
+    let (agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    lab.group.set_away(true);
+    agent.kill();
+    lab.group.kill("a");
+    let (again, board) = lab.start("a");
+    tokio::time::sleep(6 * TTL).await;
+    // Every lease has its full life again, that of the dead process too.
+    lab.group.set_away(false);
+    lab.until("it owns all again", || owned(&board) == 8).await;
+    lab.send(20).await;
+    lab.settle().await;
+    lab.check();
+    again.drain(TTL).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_process_with_a_live_id_is_refused() {
     let lab = Lab::new(true).await;
     let (_first, board) = lab.start("twin");
