@@ -1,10 +1,11 @@
 //! `nephoscope cluster` as a process, against a real etcd in which members are joined.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod rig;
 
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::{Coordinator, EtcdGroup, EtcdOptions, MemberRecord, Membership};
+use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl Desk {
         let mut told = format!("exit {}\n", output.status.code().unwrap());
         for (mark, bytes) in [("", &output.stdout), ("! ", &output.stderr)] {
             for line in String::from_utf8_lossy(bytes).lines() {
-                told.push_str(&format!("{mark}{}\n", line.trim_end()));
+                writeln!(told, "{mark}{}", line.trim_end()).unwrap();
             }
         }
         told

@@ -57,7 +57,7 @@ impl Fences {
     /// Waits until the shape is another: marks of a former owner may show only now.
     pub(super) async fn changed(&mut self) {
         if self.shape.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

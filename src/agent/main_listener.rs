@@ -150,7 +150,7 @@ impl Way {
             Way::Direct(_) => false,
         };
         if !changed {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

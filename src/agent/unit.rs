@@ -245,10 +245,8 @@ async fn inherit(
         let window = ground.options.state.window;
         keeper.begin_with(Inherited::read(session, &shape.present(slot), mine, window).await?).await?;
     }
-    match ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await {
-        true => Ok(()),
-        false => Err(OpenError::Unmarked),
-    }
+    let marked = ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await;
+    if marked { Ok(()) } else { Err(OpenError::Unmarked) }
 }
 
 impl Listener {

@@ -146,13 +146,11 @@ impl Keeper {
             let worked = catch_unwind(AssertUnwindSafe(|| {
                 chain.take(&fragment.pipeline, &fragment.message_id, fresh, now, &mut complaints)
             }));
-            match worked {
-                Ok(samples) => outputs.push(samples),
-                Err(_) => {
-                    self.restore();
-                    return Err(at);
-                }
-            }
+            let Ok(samples) = worked else {
+                self.restore();
+                return Err(at);
+            };
+            outputs.push(samples);
         }
         complaints.iter().for_each(|complaint| self.metrics.complained(complaint));
         self.metrics.samples_again(&self.owner.queue, again);
