@@ -389,7 +389,7 @@ impl Supervisor {
         }
         let routes = Arc::clone(&self.routes.borrow());
         self.ground.take_shape(view);
-        let Some(shape) = self.ground.shape.borrow().clone() else { return };
+        let Some(shape) = self.ground.shape.get() else { return };
         let units: BTreeMap<String, Kind> = unit::all(&self.ground, &routes).into_iter().collect();
         if !units.keys().eq(self.units.keys()) {
             self.units = units;

@@ -61,17 +61,14 @@ fn check(lab: &Lab) -> usize {
     for sample in batches {
         assert_eq!((&*sample.name, &sample.volume), ("volume.growth", &Value::Float(0.5)), "{sample:?}");
         let steps = seen.entry(sample.resource_id.as_str().unwrap().to_owned()).or_default();
-        match steps.get(&sample.timestamp) {
-            Some(id) => {
-                assert_eq!(*id, sample.id, "a repeat under another id");
-                repeats += 1;
-            }
-            None => {
-                let last = steps.keys().next_back();
-                assert!(last.is_none_or(|last| *last < sample.timestamp), "{sample:?} after {last:?}");
-                steps.insert(sample.timestamp, sample.id);
-            }
+        if let Some(id) = steps.get(&sample.timestamp) {
+            assert_eq!(*id, sample.id, "a repeat under another id");
+            repeats += 1;
+            continue;
         }
+        let last = steps.keys().next_back();
+        assert!(last.is_none_or(|last| *last < sample.timestamp), "{sample:?} after {last:?}");
+        steps.insert(sample.timestamp, sample.id);
     }
     for resource in 0..RESOURCES.min(lab.sent) {
         // The first sample of a resource has nothing before it.
