@@ -275,7 +275,8 @@ async fn restore(
         sink: Arc::clone(&slot.name),
         epoch: ground.recall.epoch(queue, epoch),
         member: Arc::clone(&ground.member),
-        nonce: hash::stable(format!("{} {epoch}", ground.member).as_bytes()),
+        // Another one at every opening, also where a group that was restored from a backup gives an epoch again.
+        nonce: hash::stable(format!("{} {epoch} {}", ground.member, ground.options.clock.now()).as_bytes()),
     };
     let transformers = Arc::clone(&slot.current().transformers);
     let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());

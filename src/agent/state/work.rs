@@ -108,7 +108,7 @@ impl Keeper {
 
     /// Runs what is new through the transformers; what comes out, parcel by parcel. The position of a parcel that they
     /// cannot bear (a mistake of ours) comes back as an error; their state is then as it was committed.
-    fn work(&mut self, parcels: &[Parcel], now: DateTime<Utc>) -> Result<(Batch, Vec<Vec<Sample>>), usize> {
+    pub(super) fn work(&mut self, parcels: &[Parcel], now: DateTime<Utc>) -> Result<(Batch, Vec<Vec<Sample>>), usize> {
         let mut batch = Batch {
             epoch: self.owner.epoch,
             number: self.state.number + 1,
