@@ -96,14 +96,7 @@ impl Lab {
     }
 
     async fn publish(&self, body: Vec<u8>) {
-        let message = Outgoing {
-            exchange: "cinder".to_owned(),
-            routing_key: "notifications.info".to_owned(),
-            body: body.into(),
-            content_type: "application/json",
-            headers: BTreeMap::new(),
-        };
-        self.session.publish(message).await.unwrap().wait().await.unwrap();
+        self.session.publish(message(body)).await.unwrap().wait().await.unwrap();
     }
 
     /// A new session, with the main queue that it sends to.
@@ -183,6 +176,16 @@ impl Lab {
     fn parked(&self) -> usize {
         let queues = self.broker.queues();
         queues.iter().filter(|q| q.name.ends_with(".parked")).map(|q| q.ready).sum()
+    }
+}
+
+fn message(body: Vec<u8>) -> Outgoing {
+    Outgoing {
+        exchange: "cinder".to_owned(),
+        routing_key: "notifications.info".to_owned(),
+        body: body.into(),
+        content_type: "application/json",
+        headers: BTreeMap::new(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Stateful sinks: a rate is the number that one agent would have computed, whatever moves meanwhile.
 
-use super::{Lab, PATIENCE, RESOURCES, TTL, owned};
+use super::{Lab, PATIENCE, RESOURCES, TTL, message, owned};
 use nephoscope::agent::Agent;
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::Coordinator;
 use nephoscope::model::Value;
 use nephoscope::observe::Board;
 use nephoscope::publish::{Batch, PublishError};
+use nephoscope::transport::Outgoing;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -216,4 +217,34 @@ async fn the_number_of_queues_changes_under_load_and_state_goes_along() {
         let repeats = check(&lab);
         assert!(kill || repeats == 0, "{repeats} repeats without a crash");
     }
+}
+
+/// The packets of a sender on one queue, of which the second never comes.
+#[tokio::test(start_paused = true)]
+async fn a_packet_is_missing_and_is_counted_after_it_was_looked_for() {
+    let lab = lab(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    let queue = "nephoscope.ceilometer.sink.g1.0";
+    for (sequence, step) in [(1, 0), (3, 1), (4, 2)] {
+        let sample = format!(
+            r#"{{"name":"volume.size","type":"gauge","unit":"GB","volume":{},"user_id":null,"user_name":null,"project_id":null,
+            "project_name":null,"resource_id":"x","timestamp":"2026-01-01T00:00:{step}0+00:00","resource_metadata":{{}},
+            "source":"openstack","id":"x-{step}","monotonic_time":null}}"#,
+            5 * step
+        );
+        let packet = format!(
+            r#"{{"format":1,"epoch":99,"sequence":{sequence},"member":"x","fragments":[
+            {{"message_id":"x-{step}","pipeline":"source:sink","samples":[{sample}]}}]}}"#
+        );
+        let message =
+            Outgoing { exchange: String::new(), routing_key: queue.to_owned(), ..message(packet.into_bytes()) };
+        lab.session.publish(message).await.unwrap().wait().await.unwrap();
+    }
+    lab.settle().await;
+    let page = lab.context.metrics.page();
+    let missing = format!(r#"nephoscope_packets_missing_total{{queue="{queue}"}} 1"#);
+    assert!(page.lines().any(|line| line == missing), "{page}");
+    assert!(page.contains(r#"nephoscope_queues_closed_total{why="lost"} 2"#), "it was looked for twice: {page}");
+    assert_eq!(lab.context.shelf.batches("samples").iter().map(Batch::len).sum::<usize>(), 2, "the rest took effect");
 }
