@@ -1,5 +1,5 @@
 //! After the number of pipeline queues has changed: old queues are deleted when they are empty and unused, with their
-//! logs, and the marks of the change are forgotten when all are gone.
+//! logs, and what the group noted of them and of the change is forgotten when all are gone.
 
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::ground::Ground;
 use super::route::Routes;
 use super::shape::Shape;
-use crate::coordination::Membership;
+use crate::coordination::{Coordinator, Membership, Operation};
 use crate::transport::topology;
 
 /// One attempt at it, in a task of its own.
@@ -19,6 +19,7 @@ impl Clearing {
     pub(super) fn start(
         ground: Arc<Ground>,
         shape: Arc<Shape>,
+        coordinator: Arc<dyn Coordinator>,
         membership: Arc<dyn Membership>,
         routes: Arc<Routes>,
     ) -> Self {
@@ -27,11 +28,19 @@ impl Clearing {
         let nursery = ground.nursery.clone();
         nursery.spawn("the deletion of old pipeline queues", async move {
             let _guard = guard;
-            if clear(&ground, &shape, &routes).await {
-                match membership.clear_marks(shape.spec.present.generation).await {
-                    Ok(()) => ground.metrics.old_queues_deleted(shape.spec.present.generation),
-                    Err(error) => ground.metrics.group_silent(&error.to_string()),
+            if !clear(&ground, &shape, &routes).await {
+                return;
+            }
+            let generation = shape.spec.present.generation;
+            let forgotten = async {
+                for queue in shape.sealed() {
+                    coordinator.operate(&Operation::Forget { unit: queue.to_owned() }).await?;
                 }
+                membership.clear_marks(generation).await
+            };
+            match forgotten.await {
+                Ok(()) => ground.metrics.old_queues_deleted(generation),
+                Err(error) => ground.metrics.group_silent(&error.to_string()),
             }
         });
         Clearing(Some(over))

@@ -409,7 +409,13 @@ impl Supervisor {
         }
         let first = view.members.values().find(|member| member.ready).is_some_and(|member| member.id == self.record.id);
         if first && shape.spec.next.is_none() && shape.is_marked() && !self.clearing.is_running() {
-            self.clearing = Clearing::start(Arc::clone(&self.ground), shape, Arc::clone(&term.membership), routes);
+            self.clearing = Clearing::start(
+                Arc::clone(&self.ground),
+                shape,
+                Arc::clone(&self.coordinator),
+                Arc::clone(&term.membership),
+                routes,
+            );
         }
     }
 
