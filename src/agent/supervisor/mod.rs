@@ -1,6 +1,12 @@
 //! The supervisor: what happens goes into the ownership machine, what it orders is carried out.
 //!
+//! `look` brings what the group says, `silence` what to do while it says nothing, `work` runs what was ordered.
+//!
 //! One task. It never waits for a unit: orders are handed to tasks of their own, whose answers come back as happenings.
+
+mod look;
+mod silence;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,15 +20,13 @@ use super::clearing::Clearing;
 use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::jitter;
-use super::main_listener::Ended;
-use super::readiness;
 use super::route::Routes;
-use super::unit::{self, Kind, OpenError, Opening};
+use super::unit::{self, Kind, Opening};
 use crate::cluster::ownership::Stage;
-use crate::cluster::{Group, Happening, Order, Ownership, OwnershipOptions, Spec};
-use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership, View};
-use crate::observe::{Board, Metrics, status};
-use crate::transport::TransportError;
+use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
+use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
+use crate::observe::{Board, status};
+use work::{Work, describe};
 
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
 const HAPPENINGS_MAX: usize = 4_096;
@@ -266,169 +270,6 @@ impl Supervisor {
         membership.leave().await;
     }
 
-    /// Notices when the lease goes past its deadline, and when it is confirmed again.
-    fn listen(&mut self, term: &mut Term) -> bool {
-        let silent = Instant::now() >= term.membership.deadline();
-        match (term.silent, silent) {
-            (false, true) => {
-                self.ground.metrics.silence_began(&self.record.id);
-                term.silent = true;
-                self.step(term, Happening::Silent)
-            }
-            (true, false) => {
-                self.ground.metrics.silence_ended(&self.record.id);
-                term.silent = false;
-                self.step(term, Happening::Heard)
-            }
-            _ => false,
-        }
-    }
-
-    /// While the group is silent, a second consumer of a main queue is its new owner (or a Ceilometer that runs beside):
-    /// the queue is left to it. The broker keeps two apart on a classic queue, but not on a quorum queue.
-    fn look_around(&self, term: &Term) {
-        if !term.silent || !self.ground.options.partitioned {
-            return;
-        }
-        // The former look may still wait for its broker.
-        let Ok(looking) = Arc::clone(&term.looking).try_acquire_owned() else { return };
-        let open = term.machine.stages().filter(|(_, stage)| matches!(stage, Stage::Open(_)));
-        let main = open.filter_map(|(unit, _)| match (self.units.get(unit)?, term.running.get(unit)?) {
-            (Kind::Main { broker, queue }, running) => Some((*broker, queue.clone(), running.stop.clone())),
-            (Kind::Pipeline { .. }, _) => None,
-        });
-        let (main, ground) = (main.collect::<Vec<_>>(), Arc::clone(&self.ground));
-        self.ground.nursery.spawn("the main queues", async move {
-            for (broker, queue, stop) in main {
-                let Some(session) = ground.brokers[broker].link.current() else { continue };
-                if session.inspect(&queue).await.is_ok_and(|state| state.consumers > 1) && !stop.is_cancelled() {
-                    ground.metrics.main_queue_yielded(&queue);
-                    stop.cancel();
-                }
-            }
-            drop(looking);
-        });
-    }
-
-    /// Reads the group and gives what was read to the machine.
-    async fn look(&mut self, term: &mut Term, next_view: &mut Instant) -> bool {
-        *next_view = Instant::now() + self.ground.options.view_period;
-        let lost = term.membership.lost();
-        let view = tokio::select! {
-            biased;
-            // A group that is silent must not keep us from hearing that our lease has run out.
-            () = lost.cancelled() => return false,
-            // Nor from noticing that it is silent.
-            () = tokio::time::sleep_until(term.membership.deadline()) => {
-                *next_view = Instant::now() + TICK;
-                return false;
-            }
-            view = term.membership.view() => view,
-        };
-        match view {
-            Ok(view) if !view.members.contains_key(&self.record.id) => {
-                // Somebody deleted the record: whoever reads the group does not count on us any more.
-                term.membership.leave().await;
-                false
-            }
-            Ok(view) => {
-                self.agree(term, &view).await;
-                self.reshape(term, &view).await;
-                let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
-                if ids != term.members {
-                    self.ground.metrics.members_changed(view.members.len(), &ids);
-                    term.members = ids;
-                }
-                self.board.change(|s| {
-                    s.member = Some(status::Member {
-                        id: self.record.id.clone(),
-                        host: self.record.host.clone(),
-                        group: view.members.keys().cloned().collect(),
-                        paused: view.paused,
-                    });
-                });
-                self.step(term, Happening::Viewed(self.group(&view)))
-            }
-            Err(error) => {
-                self.ground.metrics.group_silent(&error.to_string());
-                *next_view = Instant::now() + TICK;
-                false
-            }
-        }
-    }
-
-    /// Sees to it that the group has a specification, and says where the configuration wants another one.
-    async fn agree(&mut self, term: &Term, view: &View) {
-        if !self.ground.options.partitioned {
-            return;
-        }
-        let wanted = self.routes.borrow().queues_wanted;
-        if let Some((spec, _)) = &view.spec {
-            let queues = spec.present.table.queues();
-            let apart = (queues != wanted && spec.next.is_none()).then_some((wanted, queues));
-            if let Some((wanted, queues)) = apart.filter(|apart| self.told_apart != Some(*apart)) {
-                self.ground.metrics.queues_differ(wanted, queues);
-            }
-            self.told_apart = apart;
-            return;
-        }
-        let Ok(first) = Spec::first(wanted) else { return };
-        let lost = term.membership.lost();
-        match lost.run_until_cancelled(term.membership.put_spec(&first, None)).await {
-            Some(Ok(true)) => self.ground.metrics.spec_made(wanted),
-            // Another member was first: the next view brings what it wrote.
-            Some(Ok(false)) | None => {}
-            Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
-        }
-    }
-
-    /// Takes over the shape of the pipeline queues, and takes a change of their number further where that is due.
-    async fn reshape(&mut self, term: &mut Term, view: &View) {
-        if !self.ground.options.partitioned {
-            return;
-        }
-        let routes = Arc::clone(&self.routes.borrow());
-        self.ground.take_shape(view);
-        let Some(shape) = self.ground.shape.get() else { return };
-        let units: BTreeMap<String, Kind> = unit::all(&self.ground, &routes).into_iter().collect();
-        if !units.keys().eq(self.units.keys()) {
-            self.units = units;
-            self.step(term, Happening::Units(self.units.keys().cloned().collect()));
-        }
-        let lost = term.membership.lost();
-        if shape.is_done(&routes.sinks) {
-            let done = shape.spec.completed();
-            match lost.run_until_cancelled(term.membership.put_spec(&done, Some(shape.revision))).await {
-                Some(Ok(true)) => {
-                    self.ground.metrics.partitions_changed(done.present.generation, done.present.table.queues());
-                }
-                // Another member was first.
-                Some(Ok(false)) | None => {}
-                Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
-            }
-        }
-        let first = view.members.values().find(|member| member.ready).is_some_and(|member| member.id == self.record.id);
-        if first && shape.spec.next.is_none() && shape.is_marked() && !self.clearing.is_running() {
-            self.clearing = Clearing::start(
-                Arc::clone(&self.ground),
-                shape,
-                Arc::clone(&self.coordinator),
-                Arc::clone(&term.membership),
-                routes,
-            );
-        }
-    }
-
-    /// The group as the machine has to see it: a member that works by another set of units takes no part in placing
-    /// mine, until all have reloaded.
-    fn group(&self, view: &View) -> Group {
-        let mut group = view.group();
-        for (id, standing) in &mut group.members {
-            standing.ready &= view.members[id].config_digest == self.record.config_digest;
-        }
-        group
-    }
-
     /// One step of the machine; whether it is done.
     fn step(&mut self, term: &mut Term, happening: Happening) -> bool {
         if let Happening::Opened { unit, epoch } = &happening {
@@ -548,17 +389,6 @@ impl Supervisor {
         let _nobody_waits = done.send(());
     }
 
-    /// Members that would work by the same units have the same digest. The number of pipeline queues is the group's:
-    /// who knows of a change of it already is no stranger to who does not.
-    fn digest(&self) -> String {
-        let routes = self.routes.borrow();
-        let mut names = self.ground.main_units();
-        if self.ground.options.partitioned {
-            names.extend(routes.sinks.iter().map(|slot| slot.name.to_string()));
-        }
-        format!("{:016x}", crate::cluster::hash::stable(names.join("\n").as_bytes()))
-    }
-
     /// Writes down what an operator may ask for.
     fn show(&self, term: &Term) {
         let mut waiting = Vec::new();
@@ -594,69 +424,5 @@ impl Supervisor {
             status.main_queues = main_queues;
             status.units = units;
         });
-    }
-}
-
-/// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once the
-/// publishers have been asked, the first time in this process.
-async fn describe(
-    membership: Arc<dyn Membership>,
-    mut told: watch::Receiver<MemberRecord>,
-    (reached, routes): (Arc<AtomicBool>, watch::Receiver<Arc<Routes>>),
-    metrics: Metrics,
-) {
-    while told.changed().await.is_ok() {
-        if told.borrow().ready && !reached.load(Ordering::Relaxed) {
-            let now = Arc::clone(&routes.borrow());
-            let asking = readiness::publishers_reached(&now, &metrics);
-            if membership.lost().run_until_cancelled(asking).await.is_none() {
-                return;
-            }
-            reached.store(true, Ordering::Relaxed);
-        }
-        let record = told.borrow_and_update().clone();
-        if let Err(error) = membership.describe(record).await {
-            metrics.group_silent(&error.to_string());
-            if membership.lost().is_cancelled() {
-                return;
-            }
-            // Said again at the next tick of patience: the newest record is what counts.
-            tokio::time::sleep(TICK).await;
-            told.mark_changed();
-        }
-    }
-}
-
-/// The task of one unit: it answers whether it opened, and when it is closed.
-struct Work {
-    opening: Opening,
-    answers: mpsc::Sender<Happening>,
-}
-
-impl Work {
-    async fn run(self) {
-        let Work { opening, answers } = self;
-        let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
-        let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
-        let listener = match opening.open().await {
-            Ok(listener) => listener,
-            Err(OpenError::Transport(TransportError::Occupied(_))) => {
-                let _over = answers.send(Happening::Occupied { unit, epoch }).await;
-                return;
-            }
-            Err(error) => {
-                metrics.queue_not_opened(&unit, &error.to_string());
-                let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
-                return;
-            }
-        };
-        let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
-        match listener.run(&stop).await {
-            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over"),
-            Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost"),
-            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed"),
-            Err(dead) => ground.died(dead),
-        }
-        let _over = answers.send(Happening::Closed { unit, epoch }).await;
     }
 }

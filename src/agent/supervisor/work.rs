@@ -1,0 +1,79 @@
+//! The tasks that a supervisor starts: one for each unit, and one that tells the group what this member is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{mpsc, watch};
+
+use super::TICK;
+use crate::agent::main_listener::Ended;
+use crate::agent::readiness;
+use crate::agent::route::Routes;
+use crate::agent::unit::{OpenError, Opening};
+use crate::cluster::Happening;
+use crate::coordination::{MemberRecord, Membership};
+use crate::observe::Metrics;
+use crate::transport::TransportError;
+
+/// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once the
+/// publishers have been asked, the first time in this process.
+pub(super) async fn describe(
+    membership: Arc<dyn Membership>,
+    mut told: watch::Receiver<MemberRecord>,
+    (reached, routes): (Arc<AtomicBool>, watch::Receiver<Arc<Routes>>),
+    metrics: Metrics,
+) {
+    while told.changed().await.is_ok() {
+        if told.borrow().ready && !reached.load(Ordering::Relaxed) {
+            let now = Arc::clone(&routes.borrow());
+            let asking = readiness::publishers_reached(&now, &metrics);
+            if membership.lost().run_until_cancelled(asking).await.is_none() {
+                return;
+            }
+            reached.store(true, Ordering::Relaxed);
+        }
+        let record = told.borrow_and_update().clone();
+        if let Err(error) = membership.describe(record).await {
+            metrics.group_silent(&error.to_string());
+            if membership.lost().is_cancelled() {
+                return;
+            }
+            // Said again at the next tick of patience: the newest record is what counts.
+            tokio::time::sleep(TICK).await;
+            told.mark_changed();
+        }
+    }
+}
+
+/// The task of one unit: it answers whether it opened, and when it is closed.
+pub(super) struct Work {
+    pub(super) opening: Opening,
+    pub(super) answers: mpsc::Sender<Happening>,
+}
+
+impl Work {
+    pub(super) async fn run(self) {
+        let Work { opening, answers } = self;
+        let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
+        let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
+        let listener = match opening.open().await {
+            Ok(listener) => listener,
+            Err(OpenError::Transport(TransportError::Occupied(_))) => {
+                let _over = answers.send(Happening::Occupied { unit, epoch }).await;
+                return;
+            }
+            Err(error) => {
+                metrics.queue_not_opened(&unit, &error.to_string());
+                let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
+                return;
+            }
+        };
+        let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
+        match listener.run(&stop).await {
+            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over"),
+            Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost"),
+            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed"),
+            Err(dead) => ground.died(dead),
+        }
+        let _over = answers.send(Happening::Closed { unit, epoch }).await;
+    }
+}
