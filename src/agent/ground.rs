@@ -23,9 +23,6 @@ use crate::transport::link::Link;
 use crate::transport::topology::{self, QueueKind};
 use crate::transport::{Argument, Queue, Session, Topology, TransportError};
 
-/// The broker cuts a state log by whole segments of so many bytes.
-const STATE_SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
-
 /// How long to wait before something is noted in a silent group again.
 const MARK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -162,13 +159,6 @@ impl Ground {
         if let Some(shape) = &self.shape.get() {
             for slot in &routes.sinks {
                 for queue in shape.present(slot).into_iter().chain(shape.next(slot)) {
-                    if slot.is_stateful() {
-                        own.queues.push(topology::state_log(
-                            topology::state_log_name(&queue),
-                            i64::try_from(self.options.state.log_bytes_max).unwrap_or(i64::MAX),
-                            STATE_SEGMENT_BYTES,
-                        ));
-                    }
                     own.queues.push(topology::pipeline_queue(queue, self.options.queue_kind));
                 }
             }

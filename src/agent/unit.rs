@@ -269,6 +269,10 @@ async fn restore(
     epoch: i64,
     session: &Arc<dyn Session>,
 ) -> Result<Keeper, Lost> {
+    let bytes_max = ground.options.state.log_bytes_max;
+    if !StreamLog::make(&**session, queue, bytes_max).await? {
+        ground.metrics.state_log_otherwise(queue, bytes_max);
+    }
     let log = StreamLog::open(Arc::clone(session), queue).await?;
     let owner = Owner {
         queue: queue.into(),

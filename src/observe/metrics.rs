@@ -312,11 +312,26 @@ impl Metrics {
         self.0.log_bytes.inc_by(bytes as u64);
     }
 
-    /// A snapshot takes more than half of what its log may hold: the next ones may not fit.
+    /// A log was made with another bound than the configuration has now.
+    pub fn state_log_otherwise(&self, queue: &str, configured: usize) {
+        warn!(
+            event = "state.log_otherwise",
+            queue,
+            configured,
+            "the state log was made with another bound than [nephoscope] state_log_bytes_max says and keeps it; a policy of \
+             the broker (max-length-bytes) can change it"
+        );
+    }
+
+    /// A snapshot takes more than a third of what its log may hold: the next one may push the last one out.
     pub fn state_log_small(&self, queue: &str, bytes: usize, bound: usize) {
         error!(
             event = "state.log_small",
-            queue, bytes, bound, "the state takes more than half of its log; raise state_log_bytes_max"
+            queue,
+            bytes,
+            bound,
+            "the state takes more than a third of its log: give the log more with a policy of the broker \
+             (max-length-bytes); [nephoscope] state_log_bytes_max is for logs that are made anew"
         );
         self.0.troubles.of(["state_log"]).inc();
     }

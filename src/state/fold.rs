@@ -48,8 +48,8 @@ pub enum FoldError {
     },
     /// What is needed has been cut off at the front.
     #[error(
-        "the state log begins at offset {first} and has no whole snapshot: it was cut by its bound; raise \
-         `state_log_bytes_max`, and delete the log to begin with empty state"
+        "the state log begins at offset {first} and has no whole snapshot: it was cut by its bound; delete the \
+         stream to begin with empty state, and give it more with `state_log_bytes_max` or a policy (max-length-bytes)"
     )]
     Cut {
         /// The first offset that is still there.

@@ -248,3 +248,18 @@ async fn a_packet_is_missing_and_is_counted_after_it_was_looked_for() {
     assert!(page.contains(r#"nephoscope_queues_closed_total{why="lost"} 2"#), "it was looked for twice: {page}");
     assert_eq!(lab.context.shelf.batches("samples").iter().map(Batch::len).sum::<usize>(), 2, "the rest took effect");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_log_keeps_the_bound_it_was_made_with_and_is_used_all_the_same() {
+    let mut lab = lab(true).await;
+    let (first, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    first.drain(TTL).await.unwrap();
+    lab.more = "state_log_bytes_max = 67108864\n";
+    let _second = lab.start("b");
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    assert_eq!(check(&lab), 0);
+}

@@ -276,11 +276,12 @@ impl Keeper {
         }
         (self.since, self.last_snapshot) = (0, length);
         self.metrics.state_snapshot(&self.owner.queue, self.state.cells.len(), length);
-        let half = self.options.log_bytes_max / 2;
-        if length > half && !self.alarmed {
+        // Two snapshots and what comes between them must fit.
+        let third = self.options.log_bytes_max / 3;
+        if length > third && !self.alarmed {
             self.metrics.state_log_small(&self.owner.queue, length, self.options.log_bytes_max);
         }
-        self.alarmed = length > half;
+        self.alarmed = length > third;
         Ok(())
     }
 

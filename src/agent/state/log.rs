@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::transport::{
-    Confirmation, Follower, Outgoing, Session, StreamRecord, StreamStart, TransportError, topology,
+    Confirmation, Follower, Outgoing, Session, StreamRecord, StreamStart, Topology, TransportError, topology,
 };
 
 /// One log, seen by one of its writers: what it appends, it reads back among what others append.
@@ -22,6 +22,9 @@ pub(in crate::agent) trait StateLog: Send {
     async fn close(self: Box<Self>) -> Result<(), TransportError>;
 }
 
+/// The broker cuts a log by whole segments of so many bytes.
+const SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
+
 /// A log in a RabbitMQ stream, in the session in which its queue is consumed: one connection, one fate.
 pub(in crate::agent) struct StreamLog {
     session: Arc<dyn Session>,
@@ -30,6 +33,22 @@ pub(in crate::agent) struct StreamLog {
 }
 
 impl StreamLog {
+    /// The log of a queue that it may be the first to open: made where there is none. Whether it is as `bytes_max` says;
+    /// a log is what it was made as, and only a policy of the broker changes its bound.
+    pub(in crate::agent) async fn make(
+        session: &dyn Session,
+        queue: &str,
+        bytes_max: usize,
+    ) -> Result<bool, TransportError> {
+        let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
+        let queues = vec![topology::state_log(topology::state_log_name(queue), bytes_max, SEGMENT_BYTES)];
+        match session.declare(&Topology { queues, ..Topology::default() }).await {
+            Ok(()) => Ok(true),
+            Err(TransportError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Follows the log of a queue from its beginning.
     pub(in crate::agent) async fn open(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
         let stream = topology::state_log_name(queue);

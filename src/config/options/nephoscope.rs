@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Opt] = &[
         "state_log_bytes_max",
         1_048_576,
         "33554432",
-        "Most bytes that the state log of one pipeline queue holds",
+        "Most bytes that the state log of one pipeline queue holds; of logs that are made anew",
     )
     .at_most(1_099_511_627_776)
     .unit("bytes"),

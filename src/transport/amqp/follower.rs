@@ -18,10 +18,10 @@ use super::session::{short, table};
 
 /// Where to begin in a consumer's arguments, and where a record is in its headers.
 const OFFSET: &str = "x-stream-offset";
-/// Records on their way at most. The broker reads ahead in chunks; the credit comes back by acknowledging.
-const PREFETCH_RECORDS: u16 = 256;
+/// Records on their way at most, of perhaps a megabyte each; the credit comes back by acknowledging.
+const PREFETCH_RECORDS: u16 = 32;
 /// So many records are acknowledged at once.
-const ACK_RECORDS: u64 = 64;
+const ACK_RECORDS: u64 = 8;
 
 pub(super) struct AmqpFollower {
     stream: AmqpStream,
