@@ -100,13 +100,14 @@ impl Fleet {
              [event]\ndefinitions_cfg_file = {folder}/event_definitions.yaml\n\
              [coordination]\nbackend_url = etcd3://127.0.0.1:{}\nheartbeat = {}\n\
              [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {}\n\
-             heartbeat_timeout_threshold = 6\nrabbit_interval_max = 2\n\
+             heartbeat_timeout_threshold = {}\nrabbit_interval_max = 2\n\
              [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten = 127.0.0.1:{port}\nlog_format = json\nqueue_type = {}\n",
             stage.transport(&brokers),
             stage.queues,
             etcd.as_ref().map_or(stage.etcd_port, |proxy| proxy.port),
             stage.ttl.as_secs(),
             stage.kind.main_is_quorum(),
+            stage.heartbeat.as_secs(),
             stage.group,
             stage.kind.queue_type(),
         );
@@ -191,9 +192,8 @@ impl Fleet {
     /// Starts again whoever has ended by himself; how many that were.
     pub fn revive(&mut self) -> usize {
         let ended = |child: &mut Child| child.try_wait().unwrap().is_some();
-        let dead: Vec<usize> = (0..self.members.len())
-            .filter(|at| self.members[*at].child.as_mut().is_some_and(ended))
-            .collect();
+        let dead: Vec<usize> =
+            (0..self.members.len()).filter(|at| self.members[*at].child.as_mut().is_some_and(ended)).collect();
         for at in &dead {
             self.members[*at].child = None;
             self.start(*at);

@@ -68,7 +68,7 @@ impl Journal {
                 return;
             }
         };
-        let at = chrono::DateTime::parse_from_rfc3339(text("timestamp")).unwrap().timestamp_millis();
+        let at = chrono::DateTime::parse_from_rfc3339(text("time")).unwrap().timestamp_millis();
         self.lines.push(Line { at, process: process.to_owned(), unit: text("queue").to_owned(), what });
     }
 

@@ -160,3 +160,61 @@ pub fn came(book: &Book, n: u32) -> Option<Instant> {
     let every = book.seen.get(n as usize).is_some_and(|seen| *seen & 0b101 == 0b101);
     every.then(|| book.arrivals[PLAIN].iter().rev().find(|arrival| arrival.n == Some(n)).map(|arrival| arrival.at))?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const LOAD: Load = Load { rate: 1, resources: 2, poison_percent: 0 };
+
+    /// Six notifications of two resources, all confirmed, and everything that comes of them.
+    fn kept() -> (Vec<Fate>, Book) {
+        let mut book = Book { seen: vec![0b111; 6], ..Book::default() };
+        let at = Instant::now();
+        for n in 0..6 {
+            let (_, counter) = LOAD.place(n);
+            for (output, list) in book.arrivals.iter_mut().enumerate() {
+                let value = if output == RATES && counter > 0 { rate(counter - 1, counter) } else { 0.0 };
+                if output != RATES || counter > 0 {
+                    list.push(Arrival { n: Some(n), id: u128::from(n), at, value });
+                }
+            }
+        }
+        (vec![Fate::Owed; 6], book)
+    }
+
+    #[rstest]
+    #[case::nothing(|_: &mut Book| {}, [0, 0, 0, 0, 0])]
+    #[case::a_record_is_lost(|book: &mut Book| book.seen[4] = 0b110, [1, 0, 0, 0, 0])]
+    #[case::two_change_places(|book: &mut Book| book.arrivals[PLAIN].swap(2, 4), [0, 1, 0, 0, 0])]
+    #[case::a_rate_is_wrong(|book: &mut Book| book.arrivals[RATES][3].value += 0.5, [0, 0, 1, 0, 0])]
+    #[case::something_was_never_sent(|book: &mut Book| book.arrivals[PLAIN][3].n = Some(6), [0, 0, 0, 1, 0])]
+    #[case::the_same_comes_under_another_id(
+        |book: &mut Book| { let again = Arrival { id: 99, ..book.arrivals[PLAIN][3] }; book.arrivals[PLAIN].push(again) },
+        [0, 0, 0, 1, 0]
+    )]
+    #[case::the_same_comes_again(
+        |book: &mut Book| { let again = book.arrivals[PLAIN][0]; book.arrivals[PLAIN].push(again) },
+        [0, 0, 0, 0, 1]
+    )]
+    fn a_book_is_spoilt(#[case] spoil: fn(&mut Book), #[case] expected: [usize; 5]) {
+        let (fates, mut book) = kept();
+        spoil(&mut book);
+        let verdict = judge(&fates, &book, LOAD, Instant::now());
+        let repeats = verdict.repeats.iter().sum();
+        assert_eq!([verdict.lost, verdict.disordered, verdict.wrong, verdict.invented, repeats], expected);
+    }
+
+    #[test]
+    fn an_unconfirmed_one_that_took_effect_is_before_the_next() {
+        let (mut fates, mut book) = kept();
+        fates[2] = Fate::Unsure;
+        assert!(judge(&fates, &book, LOAD, Instant::now()).is_kept());
+        // It took no effect: then the next rate is since the one before it.
+        book.arrivals[RATES].retain(|arrival| arrival.n != Some(2));
+        assert_eq!(judge(&fates, &book, LOAD, Instant::now()).wrong, 1);
+        book.arrivals[RATES].iter_mut().find(|arrival| arrival.n == Some(4)).unwrap().value = rate(0, 2);
+        assert!(judge(&fates, &book, LOAD, Instant::now()).is_kept());
+    }
+}

@@ -1,7 +1,5 @@
 //! A link between one agent and one server that can be cut: nothing passes and nobody is told, or the connection is closed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,7 +20,6 @@ pub struct Proxy {
     /// On 127.0.0.1.
     pub port: u16,
     state: watch::Sender<State>,
-    closed: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -31,15 +28,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (state, seen) = watch::channel(State { hole: false, cuts: 0 });
-        let closed = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&closed);
         tokio::spawn(async move {
             loop {
                 let Ok((near, _)) = listener.accept().await else { return };
-                tokio::spawn(carry(near, server, seen.clone(), Arc::clone(&count)));
+                tokio::spawn(carry(near, server, seen.clone()));
             }
         });
-        Proxy { port, state, closed }
+        Proxy { port, state }
     }
 
     /// Swallows everything (`true`), or lets it pass again, what waited first.
@@ -51,14 +46,9 @@ impl Proxy {
     pub fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
     }
-
-    /// How many connections [`Proxy::cut`] has closed.
-    pub fn closed(&self) -> usize {
-        self.closed.load(Ordering::Relaxed)
-    }
 }
 
-async fn carry(near: TcpStream, server: u16, mut state: watch::Receiver<State>, closed: Arc<AtomicUsize>) {
+async fn carry(near: TcpStream, server: u16, mut state: watch::Receiver<State>) {
     let cuts = state.borrow().cuts;
     if state.wait_for(|state| !state.hole || state.cuts != cuts).await.is_err() {
         return;
@@ -69,10 +59,10 @@ async fn carry(near: TcpStream, server: u16, mut state: watch::Receiver<State>, 
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
     let was_cut = {
         let mut state = state.clone();
-        async move { state.wait_for(|state| state.cuts != cuts).await.is_ok() }
+        async move { state.wait_for(|state| state.cuts != cuts).await.map(drop) }
     };
     tokio::select! {
-        cut = was_cut => { closed.fetch_add(usize::from(cut), Ordering::Relaxed); }
+        _ = was_cut => {}
         () = pump(near_in, far_out, state.clone()) => {}
         () = pump(far_in, near_out, state.clone()) => {}
     }

@@ -76,7 +76,8 @@ pub async fn all(form: Form) {
                 (Form::Short, Some(fault)) => (fault, scenario.short_seconds),
                 (Form::Short, None) => continue,
             };
-            let row = one(form, *scenario, fault, wishes.seconds.unwrap_or(seconds), wishes.rate, &servers, *kind).await;
+            let row =
+                one(form, *scenario, fault, wishes.seconds.unwrap_or(seconds), wishes.rate, &servers, *kind).await;
             println!("{}", report::line(&row));
             if !row.troubles.is_empty() {
                 println!("    in the logs of {}: {}", scenario.name, row.troubles);
@@ -153,7 +154,12 @@ async fn one(
         memory,
         batch_max: book.batch_max,
         drained,
-        troubles: journal.troubles.iter().map(|(event, count)| format!("{event} x {count}")).collect::<Vec<_>>().join(", "),
+        troubles: journal
+            .troubles
+            .iter()
+            .map(|(event, count)| format!("{event} x {count}"))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
@@ -171,7 +177,12 @@ async fn drain(fates: &Fates, collector: &Collector, load: Load, fleet: &mut Fle
 }
 
 /// How long one more takes to come out everywhere.
-async fn fresh(urls: &[String], load: Load, fates: &Mutex<Vec<sender::Fate>>, collector: &Collector) -> Option<Duration> {
+async fn fresh(
+    urls: &[String],
+    load: Load,
+    fates: &Mutex<Vec<sender::Fate>>,
+    collector: &Collector,
+) -> Option<Duration> {
     let began = Instant::now();
     let n = sender::send_one(&urls[0], load, fates).await;
     while began.elapsed() < Duration::from_secs(30) {

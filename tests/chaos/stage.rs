@@ -87,6 +87,7 @@ impl Servers {
             folder,
             group,
             ttl,
+            heartbeat: ttl * 2 / 3,
             queues,
             proxies,
         }
@@ -107,6 +108,8 @@ pub struct Stage {
     pub etcd_port: u16,
     /// Of the members' leases.
     pub ttl: Duration,
+    /// AMQP heartbeat: a frozen agent keeps its queues for up to three.
+    pub heartbeat: Duration,
     /// Pipeline queues of each sink.
     pub queues: usize,
     /// Whether agents reach their servers through proxies.
