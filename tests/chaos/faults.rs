@@ -1,6 +1,5 @@
 //! The table of faults, and how each is done.
 
-use std::process::Command;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -308,19 +307,34 @@ async fn connections(every: u64, until: Instant, fleet: &Fleet) {
 }
 
 async fn partitions(counts: &[usize], stage: &Stage, fleet: &mut Fleet) {
-    let config = fleet.folder.join("a0.conf");
+    let patience = stage.ttl + Duration::from_secs(120);
     for count in counts {
-        let mut apply = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
-        apply.args(["partitions", "apply", &count.to_string(), "--config-file"]).arg(&config);
-        let mut applying = apply.spawn().unwrap();
+        let told = ask(fleet, &["apply", &count.to_string()]).await;
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
         sleep(Duration::from_millis(300)).await;
         let at = victim(0, fleet);
         fleet.kill(at);
         fleet.start(at);
         let began = Instant::now();
-        while applying.try_wait().unwrap().is_none() && began.elapsed() < stage.ttl + Duration::from_secs(60) {
-            sleep(Duration::from_millis(100)).await;
+        loop {
+            let shown: serde_json::Value =
+                serde_json::from_slice(&ask(fleet, &["show", "-o", "json"]).await.stdout).unwrap_or_default();
+            if shown["next_generation"].is_null() && shown["queues"] == *count {
+                break;
+            }
+            assert!(began.elapsed() < patience, "the change to {count} queues does not end: {shown}");
+            sleep(Duration::from_millis(250)).await;
         }
-        sleep(Duration::from_secs(10)).await;
+        println!(
+            "    {count} pipeline queues after {:.1} s, one agent killed meanwhile",
+            began.elapsed().as_secs_f64()
+        );
+        sleep(Duration::from_secs(5)).await;
     }
+}
+
+async fn ask(fleet: &Fleet, words: &[&str]) -> std::process::Output {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+    command.arg("partitions").args(words).arg("--config-file").arg(fleet.folder.join("a0.conf"));
+    command.output().await.unwrap()
 }
