@@ -1,10 +1,11 @@
 //! `nephoscope cluster` as a process, against a real etcd in which members are joined.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod rig;
 
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::{Coordinator, EtcdGroup, EtcdOptions, MemberRecord, Membership};
+use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl Desk {
         let mut told = format!("exit {}\n", output.status.code().unwrap());
         for (mark, bytes) in [("", &output.stdout), ("! ", &output.stderr)] {
             for line in String::from_utf8_lossy(bytes).lines() {
-                told.push_str(&format!("{mark}{}\n", line.trim_end()));
+                writeln!(told, "{mark}{}", line.trim_end()).unwrap();
             }
         }
         told
@@ -60,7 +61,10 @@ impl Desk {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
-        command.arg("cluster").args(arguments).arg("--config-file").arg(self.folder.path().join("ceilometer.conf"));
+        if arguments[0] != "partitions" {
+            command.arg("cluster");
+        }
+        command.args(arguments).arg("--config-file").arg(self.folder.path().join("ceilometer.conf"));
         command.stdin(Stdio::null());
         command
     }
@@ -196,4 +200,49 @@ async fn a_group_that_cannot_be_seen() {
     assert!(lines[0] == "exit 1" && lines.len() == 2, "{told}");
     assert!(lines[1].contains("cannot list the queues: cannot reach the coordination backend"), "{told}");
     assert!(lines[1].ends_with("see that etcd runs and [coordination] backend_url leads to it"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_number_of_queues_is_planned_and_begun() {
+    let desk = Desk::new("partitions");
+    let told = desk.told(&["partitions", "plan", "4"]).await;
+    assert!(
+        told.starts_with("exit 1\n! nephoscope: cannot see the queues: no agent of this group has run yet"),
+        "{told}"
+    );
+    let member = desk.join("a", true).await;
+    member.put_spec(&Spec::first(3).unwrap(), None).await.unwrap();
+    assert_eq!(desk.told(&["partitions", "show"]).await, "exit 0\n3 queues per pipeline (generation 1)\n");
+    let told = desk.told(&["partitions", "plan", "4"]).await;
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        lines[..4],
+        [
+            "exit 0",
+            "from 3 queues per pipeline (generation 1) to 4 (generation 2): 256 of 1024 slots, about 25 % of the \
+             resources, go to a queue of another number",
+            "FROM  TO  SLOTS",
+            "0     3   86",
+        ]
+    );
+    assert!(desk.group.view().await.unwrap().spec.unwrap().0.next.is_none(), "a plan changes nothing");
+    let plan = desk.json(&["partitions", "plan", "2"]).await;
+    assert_eq!((&plan["next_queues"], &plan["slots_moved"]), (&2.into(), &341.into()));
+    for (queues, why) in
+        [("3", "there are 3 queues per pipeline already"), ("0", "cannot spread 1024 slots over 0 queues")]
+    {
+        let told = desk.told(&["partitions", "apply", queues]).await;
+        assert!(told.starts_with("exit 1") && told.contains(why), "{told}");
+    }
+    let told = desk.told(&["partitions", "apply", "4"]).await;
+    assert!(told.starts_with("exit 0") && told.contains("the group changes now"), "{told}");
+    let told = desk.told(&["partitions", "show"]).await;
+    assert!(told.contains("changing to 4 (generation 2): 0 fences have passed"), "{told}");
+    let told = desk.told(&["partitions", "apply", "5"]).await;
+    assert!(told.starts_with("exit 1") && told.contains("a change to 4 queues is under way"), "{told}");
+    let (spec, revision) = desk.group.view().await.unwrap().spec.unwrap();
+    member.mark(2, "sealed/q", "a").await.unwrap();
+    assert!(desk.group.put_spec(&spec.completed(), Some(revision)).await.unwrap());
+    let told = desk.told(&["partitions", "apply", "5"]).await;
+    assert!(told.contains("are not all deleted yet"), "{told}");
 }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
 use super::packet::Fence;
+use super::posted::Reader;
 use super::shape::{self, Shape};
 use crate::model::{Receipt, Verdict};
 
@@ -16,7 +16,7 @@ pub(super) struct Fences {
     ground: Arc<Ground>,
     queue: Arc<str>,
     generation: u64,
-    shape: watch::Receiver<Option<Arc<Shape>>>,
+    shape: Reader<Option<Arc<Shape>>>,
     /// Fences that came to this listener, perhaps before the shape shows their marks.
     passed: BTreeSet<(u64, String)>,
     over: CancellationToken,
@@ -25,7 +25,7 @@ pub(super) struct Fences {
 impl Fences {
     /// Of a queue of a generation, until the session is over.
     pub(super) fn new(ground: &Arc<Ground>, queue: &str, generation: u64, over: CancellationToken) -> Self {
-        let (ground, shape) = (Arc::clone(ground), ground.shape.subscribe());
+        let (ground, shape) = (Arc::clone(ground), ground.shape.reader());
         Fences { ground, queue: queue.into(), generation, shape, passed: BTreeSet::new(), over }
     }
 
@@ -45,7 +45,7 @@ impl Fences {
 
     /// The generation to seal this queue for: every main queue's fence has passed it.
     pub(super) fn due(&mut self) -> Option<u64> {
-        let shape = self.shape.borrow_and_update().clone()?;
+        let shape = self.shape.read()?;
         let next = shape.spec.next.as_ref()?.generation;
         let passed = |unit: &String| {
             self.passed.contains(&(next, unit.clone())) || shape.has(&shape::fence_mark(&self.queue, unit))
@@ -56,9 +56,7 @@ impl Fences {
 
     /// Waits until the shape is another: marks of a former owner may show only now.
     pub(super) async fn changed(&mut self) {
-        if self.shape.changed().await.is_err() {
-            std::future::pending().await
-        }
+        self.shape.changed().await;
     }
 
     /// Notes that the queue is sealed; `false` when the session was over before.

@@ -11,6 +11,7 @@ use super::intake::IntakeBounds;
 use super::nursery::Nursery;
 use super::packet::PacketBounds;
 use super::parking::Parking;
+use super::posted::Posted;
 use super::route::Routes;
 use super::sabotage::Sabotage;
 use super::shape::Shape;
@@ -109,7 +110,7 @@ pub(super) struct Ground {
     /// What is known of state logs from earlier openings.
     pub recall: Recall,
     /// The shape of the group's pipeline queues, once it is known.
-    pub shape: watch::Sender<Option<Arc<Shape>>>,
+    pub shape: Arc<Posted<Option<Arc<Shape>>>>,
     /// The present membership.
     pub membership: watch::Sender<Option<Arc<dyn Membership>>>,
     /// Takes the first publisher that is at its end: the agent must stop.
@@ -158,7 +159,7 @@ impl Ground {
     fn own_queues(&self, routes: &Routes) -> Topology {
         let mut own = Topology::default();
         own.queues.push(topology::parking_queue(&self.group, self.options.parked_messages_max));
-        if let Some(shape) = &*self.shape.borrow() {
+        if let Some(shape) = &self.shape.get() {
             for slot in &routes.sinks {
                 for queue in shape.present(slot).into_iter().chain(shape.next(slot)) {
                     if slot.is_stateful() {
@@ -181,13 +182,13 @@ impl Ground {
         let membership = self.membership.borrow().clone().ok_or_else(not_joined)?;
         let view = membership.view().await?;
         self.take_shape(&view);
-        self.shape.borrow().clone().ok_or_else(not_joined)
+        self.shape.get().ok_or_else(not_joined)
     }
 
     /// Takes over the shape of a view; whether it is another.
     pub(super) fn take_shape(&self, view: &View) -> bool {
         let Some(shape) = Shape::of(&self.group, view) else { return false };
-        self.shape.send_if_modified(|known| match known {
+        self.shape.change(|known| match known {
             Some(known) if !known.is_older_than(&shape) => false,
             known => {
                 let other = known.as_ref().is_none_or(|known| !known.is_like(&shape));

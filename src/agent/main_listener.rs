@@ -11,6 +11,7 @@ use super::forward::Forwarder;
 use super::intake::{Intake, Taken};
 use super::packet::{Fence, Fragment};
 use super::parking::{Parking, Reason};
+use super::posted::Reader;
 use super::route::Routes;
 use super::shape::Shape;
 use super::sink::Parcel;
@@ -34,7 +35,7 @@ pub(super) struct Queues {
     /// Publishes packets.
     pub forwarder: Forwarder,
     /// Which queues there are.
-    pub shape: watch::Receiver<Option<Arc<Shape>>>,
+    pub shape: Reader<Option<Arc<Shape>>>,
     /// The unit of this main queue.
     pub unit: String,
     /// The sinks whose old queues know that this main queue sends to those of a generation now.
@@ -145,12 +146,9 @@ impl MainListener {
 impl Way {
     /// Waits until the pipeline queues are to be others.
     async fn changed(&mut self) {
-        let changed = match self {
-            Way::Queues(queues) => queues.shape.changed().await.is_ok(),
-            Way::Direct(_) => false,
-        };
-        if !changed {
-            std::future::pending().await
+        match self {
+            Way::Queues(queues) => queues.shape.changed().await,
+            Way::Direct(_) => std::future::pending().await,
         }
     }
 }
@@ -167,7 +165,7 @@ impl Queues {
 
     /// The layout to route by. Where it is another than the present one, the old queues are told first.
     async fn layout(&mut self, routes: &Routes) -> Result<Layout, TransportError> {
-        let shape = self.shape.borrow_and_update().clone();
+        let shape = self.shape.read();
         let shape = shape.ok_or_else(|| TransportError::Refused("the group has no specification yet".to_owned()))?;
         if let Some(next) = &shape.spec.next {
             for slot in &routes.sinks {

@@ -29,6 +29,7 @@ mod nursery;
 pub mod packet;
 mod parking;
 mod pipeline_listener;
+mod posted;
 mod readiness;
 mod route;
 mod sabotage;
@@ -59,6 +60,7 @@ use crate::transport::topology;
 use direct::DirectSinks;
 use nursery::Nursery;
 use parking::Parking;
+use posted::Posted;
 use state::Recall;
 use supervisor::{Control, Supervisor};
 
@@ -139,7 +141,7 @@ impl Agent {
             metrics,
             nursery,
             recall: Recall::default(),
-            shape: watch::Sender::new(None),
+            shape: Posted::new(None),
             membership: watch::Sender::new(None),
             deaths,
         });

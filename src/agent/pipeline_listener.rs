@@ -35,10 +35,8 @@ impl PipelineListener {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         loop {
             if let Some(generation) = self.fences.due() {
-                return Ok(match self.fences.sealed(generation).await && self.intake.finish().await.is_ok() {
-                    true => Ended::Sealed,
-                    false => Ended::Lost,
-                });
+                let sealed = self.fences.sealed(generation).await && self.intake.finish().await.is_ok();
+                return Ok(if sealed { Ended::Sealed } else { Ended::Lost });
             }
             let taken = tokio::select! {
                 biased;

@@ -83,10 +83,8 @@ impl StatefulListener {
         if let Err(lost) = self.keeper.seal(generation).await {
             return self.lost(lost);
         }
-        match self.fences.sealed(generation).await && self.intake.finish().await.is_ok() {
-            true => Ended::Sealed,
-            false => Ended::Lost,
-        }
+        let sealed = self.fences.sealed(generation).await && self.intake.finish().await.is_ok();
+        if sealed { Ended::Sealed } else { Ended::Lost }
     }
 
     /// The parcels of the packets, in order, and the fences among them. `None` when something has to be delivered again

@@ -9,6 +9,7 @@ use super::forward::Forwarder;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::pipeline_listener::read;
+use super::posted::Reader;
 use super::route::Routes;
 use super::shape::Shape;
 use super::sink::SinkContext;
@@ -23,7 +24,7 @@ pub(super) struct Straggler {
     /// The configuration.
     pub routes: watch::Receiver<Arc<Routes>>,
     /// Where the next queues are.
-    pub shape: watch::Receiver<Option<Arc<Shape>>>,
+    pub shape: Reader<Option<Arc<Shape>>>,
     /// The way there.
     pub forwarder: Forwarder,
     /// For what is no packet.
@@ -41,7 +42,7 @@ impl Straggler {
             };
             let Some(packets) = read(&self.context, batch).await else { return Ended::Lost };
             let routes = Arc::clone(&self.routes.borrow());
-            let Some(shape) = self.shape.borrow().clone() else { return Ended::Lost };
+            let Some(shape) = self.shape.read() else { return Ended::Lost };
             let sink = routes.sinks.iter().position(|slot| slot.name == self.sink);
             let mut yielded = Vec::new();
             for (packet, receipt) in packets {

@@ -142,7 +142,8 @@ impl Supervisor {
     /// Joins the group, trying until it is let in; `None` when told to drain meanwhile.
     async fn join(&mut self) -> Result<Option<Arc<dyn Membership>>, Fatal> {
         let metrics = self.ground.metrics.clone();
-        let began = Instant::now();
+        // Since when the group says so without having been silent meanwhile: while it is away no lease runs out.
+        let mut taken_since = None;
         let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
         let (mut wait, longest) = JOIN_WAIT;
         let mut attempt = 0;
@@ -154,10 +155,16 @@ impl Supervisor {
                     metrics.member_joined(&self.record.id, self.coordinator.name());
                     return Ok(Some(membership));
                 }
-                Err(taken @ CoordinationError::IdTaken(_)) if began.elapsed() > patience => {
-                    return Err(Fatal::Join(taken));
+                Err(taken @ CoordinationError::IdTaken(_)) => {
+                    if taken_since.get_or_insert_with(Instant::now).elapsed() > patience {
+                        return Err(Fatal::Join(taken));
+                    }
+                    metrics.join_failed(&taken.to_string(), wait);
                 }
-                Err(error) => metrics.join_failed(&error.to_string(), wait),
+                Err(error) => {
+                    taken_since = None;
+                    metrics.join_failed(&error.to_string(), wait);
+                }
             }
             attempt += 1;
             let again = Instant::now() + wait.mul_f64(jitter::factor(&self.record.id, attempt));
@@ -382,7 +389,7 @@ impl Supervisor {
         }
         let routes = Arc::clone(&self.routes.borrow());
         self.ground.take_shape(view);
-        let Some(shape) = self.ground.shape.borrow().clone() else { return };
+        let Some(shape) = self.ground.shape.get() else { return };
         let units: BTreeMap<String, Kind> = unit::all(&self.ground, &routes).into_iter().collect();
         if !units.keys().eq(self.units.keys()) {
             self.units = units;

@@ -50,7 +50,7 @@ pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
     if !ground.options.partitioned {
         return units;
     }
-    let Some(shape) = ground.shape.borrow().clone() else { return units };
+    let Some(shape) = ground.shape.get() else { return units };
     let layouts = [Some(&shape.spec.present), shape.spec.next.as_ref()];
     for slot in &routes.sinks {
         for layout in layouts.into_iter().flatten() {
@@ -152,7 +152,7 @@ impl Opening {
             ground.fresh_shape().await?;
             // Everything declared and routable before the first message is taken.
             let forwarder = forwarder(&ground, &now, queue, epoch).await?;
-            let shape = ground.shape.subscribe();
+            let shape = ground.shape.reader();
             Way::Queues(Box::new(Queues { forwarder, shape, unit, fenced: BTreeSet::new() }))
         } else {
             Way::Direct(direct)
@@ -177,7 +177,7 @@ impl Opening {
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(place, &now).await?;
         let (context, over) = (ground.sink_context(stop), session.over());
-        let shape = ground.shape.borrow().clone().filter(|shape| shape.spec.next.is_some());
+        let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
         let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
         let mut kept = None;
         if slot.is_stateful() && !sealed {
@@ -200,7 +200,7 @@ impl Opening {
         let intake = Intake::new(consumer, options, &ground.metrics, &ground.nursery);
         if sealed {
             let forwarder = forwarder(&ground, &now, queue, epoch).await?;
-            let (sink, shape) = (Arc::clone(&slot.name), ground.shape.subscribe());
+            let (sink, shape) = (Arc::clone(&slot.name), ground.shape.reader());
             return Ok(Listener::Straggler(Box::new(Straggler { intake, sink, routes, shape, forwarder, context })));
         }
         let fences = Fences::new(&ground, queue, generation, over);
@@ -245,10 +245,8 @@ async fn inherit(
         let window = ground.options.state.window;
         keeper.begin_with(Inherited::read(session, &shape.present(slot), mine, window).await?).await?;
     }
-    match ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await {
-        true => Ok(()),
-        false => Err(OpenError::Unmarked),
-    }
+    let marked = ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await;
+    if marked { Ok(()) } else { Err(OpenError::Unmarked) }
 }
 
 impl Listener {
@@ -277,7 +275,8 @@ async fn restore(
         sink: Arc::clone(&slot.name),
         epoch: ground.recall.epoch(queue, epoch),
         member: Arc::clone(&ground.member),
-        nonce: hash::stable(format!("{} {epoch}", ground.member).as_bytes()),
+        // Another one at every opening, also where a group that was restored from a backup gives an epoch again.
+        nonce: hash::stable(format!("{} {epoch} {}", ground.member, ground.options.clock.now()).as_bytes()),
     };
     let transformers = Arc::clone(&slot.current().transformers);
     let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());

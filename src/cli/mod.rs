@@ -7,6 +7,7 @@ mod cluster;
 mod convert;
 mod demo;
 mod notify;
+mod partitions;
 mod run;
 mod simulate;
 mod watch;
@@ -60,6 +61,8 @@ enum Command {
     Notify(notify::Arguments),
     /// Look at the group of agents that share the work, and say where its queues should be
     Cluster(cluster::Arguments),
+    /// Change the number of pipeline queues while the group runs
+    Partitions(partitions::Arguments),
 }
 
 /// Where the configuration is.
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
+        Command::Partitions(arguments) => partitions::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::from(EXIT_OK),

@@ -51,7 +51,7 @@ struct State {
     drained: BTreeMap<String, Drained>,
     history: BTreeMap<String, Vec<Move>>,
     /// Leases whose holder cannot reach the backend.
-    cut: BTreeSet<i64>,
+    cut: BTreeMap<i64, String>,
     /// Leases whose holder is dead.
     killed: BTreeSet<i64>,
     away_since: Option<Instant>,
@@ -147,18 +147,14 @@ impl MemoryGroup {
     pub fn cut(&self, member: &str) {
         self.shared.with(|state| {
             if let Some((_, lease)) = state.members.get(member) {
-                state.cut.insert(*lease);
+                state.cut.insert(*lease, member.to_owned());
             }
         });
     }
 
-    /// The member reaches the backend again.
+    /// The member reaches the backend again, whether its lease lasts or not.
     pub fn mend(&self, member: &str) {
-        self.shared.with(|state| {
-            if let Some((_, lease)) = state.members.get(member) {
-                state.cut.remove(lease);
-            }
-        });
+        self.shared.with(|state| state.cut.retain(|_, cut| cut != member));
     }
 
     /// All who were cut off reach the backend again.
@@ -198,7 +194,7 @@ impl Shared {
     /// The same, as a call over a network that may be cut.
     async fn call<T>(&self, lease: Option<i64>, act: impl FnOnce(&mut State) -> T) -> Result<T, CoordinationError> {
         let answer = self.with(|state| {
-            let cut = lease.is_some_and(|lease| state.cut.contains(&lease) || state.killed.contains(&lease));
+            let cut = lease.is_some_and(|lease| state.cut.contains_key(&lease) || state.killed.contains(&lease));
             if cut || state.away_since.is_some() { None } else { Some(act(state)) }
         });
         if let Some(answer) = answer {

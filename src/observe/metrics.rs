@@ -445,7 +445,7 @@ impl Metrics {
             queues,
             "[notification] pipeline_processing_queues = {configured}, but the group works with {queues} queues per \
              pipeline: {queues} hold. To change the number for the whole group: nephoscope partitions plan \
-             {configured}, then nephoscope partitions apply"
+             {configured}, then nephoscope partitions apply {configured}"
         );
     }
 

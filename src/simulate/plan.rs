@@ -182,7 +182,13 @@ impl Plan {
         }
         // Some while after the last message, so that faults also strike what is left of the work.
         for _ in 0..rng.random_range(0..7) {
-            let at = lasts.mul_f64(1.2 * rng.random::<f64>());
+            // Half of them while something is on its way.
+            let busy = self.messages[rng.random_range(0..self.messages.len())].0;
+            let at = if rng.random_bool(0.5) {
+                busy + Duration::from_millis(rng.random_range(0..60))
+            } else {
+                lasts.mul_f64(1.2 * rng.random::<f64>())
+            };
             let happening = if self.calm { self.something_calm(rng) } else { self.something(rng) };
             self.happenings.push((at, happening));
         }

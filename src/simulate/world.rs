@@ -317,6 +317,8 @@ impl World {
             Happening::PublishersAway { forgetful, lasts } => {
                 let how = if forgetful { "answers 503 to what it takes" } else { "answers 503" };
                 self.trace.say("outlet", format_args!("{how} for {lasts:?}"));
+                // An agent that stops meanwhile gives back what one of two publishers has taken.
+                self.witness.fault();
                 self.weather.set_away(true, forgetful);
                 self.plan_in(lasts, Happening::Over(Over::Publishers));
             }

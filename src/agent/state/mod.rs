@@ -9,6 +9,9 @@ pub(super) mod log;
 pub(super) mod recall;
 pub(super) mod work;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use inherit::Inherited;
 pub use keeper::StateOptions;
 pub(super) use keeper::{Keeper, Lost, Owner};

@@ -108,7 +108,7 @@ impl Keeper {
 
     /// Runs what is new through the transformers; what comes out, parcel by parcel. The position of a parcel that they
     /// cannot bear (a mistake of ours) comes back as an error; their state is then as it was committed.
-    fn work(&mut self, parcels: &[Parcel], now: DateTime<Utc>) -> Result<(Batch, Vec<Vec<Sample>>), usize> {
+    pub(super) fn work(&mut self, parcels: &[Parcel], now: DateTime<Utc>) -> Result<(Batch, Vec<Vec<Sample>>), usize> {
         let mut batch = Batch {
             epoch: self.owner.epoch,
             number: self.state.number + 1,
@@ -146,13 +146,11 @@ impl Keeper {
             let worked = catch_unwind(AssertUnwindSafe(|| {
                 chain.take(&fragment.pipeline, &fragment.message_id, fresh, now, &mut complaints)
             }));
-            match worked {
-                Ok(samples) => outputs.push(samples),
-                Err(_) => {
-                    self.restore();
-                    return Err(at);
-                }
-            }
+            let Ok(samples) = worked else {
+                self.restore();
+                return Err(at);
+            };
+            outputs.push(samples);
         }
         complaints.iter().for_each(|complaint| self.metrics.complained(complaint));
         self.metrics.samples_again(&self.owner.queue, again);

@@ -5,6 +5,9 @@
 mod shown;
 mod table;
 
+pub(super) use shown::Answer;
+pub(super) use table::table;
+
 use std::sync::Arc;
 
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
@@ -63,7 +66,7 @@ enum Command {
 
 /// How an answer is shown.
 #[derive(clap::Args, Clone, Copy)]
-struct Shown {
+pub(super) struct Shown {
     /// The form of what is printed
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -89,7 +92,13 @@ fn reason(text: &str) -> Result<String, String> {
 
 /// Asks the group, and prints what came of it.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (settings, complaints) = arguments.config.load();
+    let desk = desk(&arguments.config)?;
+    runtime()?.block_on(desk.serve(&arguments.command))
+}
+
+/// The desk of the group that a configuration leads to.
+pub(super) fn desk(config: &ConfigArguments) -> Result<Desk, Failure> {
+    let (settings, complaints) = config.load();
     let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
     refuse_errors(complaints)?;
     let Some(group) = outside::group(&settings) else {
@@ -98,13 +107,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                     with --config-file";
         return Err(Failure::Other(text.to_owned()));
     };
-    let desk = Desk { group, name: settings.cluster.group };
-    runtime()?.block_on(desk.serve(&arguments.command))
+    Ok(Desk { group, name: settings.cluster.group })
 }
 
 /// Where an operator is served.
-struct Desk {
-    group: Arc<dyn Coordinator>,
+pub(super) struct Desk {
+    pub(super) group: Arc<dyn Coordinator>,
     name: String,
 }
 
@@ -141,7 +149,7 @@ impl Desk {
         Ok(())
     }
 
-    async fn view(&self, doing: &str) -> Result<View, Failure> {
+    pub(super) async fn view(&self, doing: &str) -> Result<View, Failure> {
         self.group.view().await.map_err(|error| cannot(doing, &error))
     }
 
@@ -220,7 +228,7 @@ fn warn_if_paused(view: &View) {
     }
 }
 
-fn cannot(doing: &str, error: &CoordinationError) -> Failure {
+pub(super) fn cannot(doing: &str, error: &CoordinationError) -> Failure {
     let next = match error {
         CoordinationError::Away { .. } => "; see that etcd runs and [coordination] backend_url leads to it",
         _ => "",
@@ -228,7 +236,7 @@ fn cannot(doing: &str, error: &CoordinationError) -> Failure {
     Failure::Other(format!("cannot {doing}: {error}{next}"))
 }
 
-fn print(shown: Shown, answer: &impl shown::Answer) {
+pub(super) fn print(shown: Shown, answer: &impl Answer) {
     match shown.output {
         Output::Text => print!("{}", answer.text()),
         Output::Json => println!("{}", answer.json()),

@@ -8,7 +8,7 @@ use crate::cluster::Ring;
 use crate::coordination::{Move, View};
 
 /// An answer in both forms.
-pub(super) trait Answer: Serialize {
+pub(in crate::cli) trait Answer: Serialize {
     /// For reading, with its last line end.
     fn text(&self) -> String;
 

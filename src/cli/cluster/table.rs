@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// The lines of a table under its titles; an empty cell is shown as `-`.
-pub(super) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
+pub(in crate::cli) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = titles.map(|title| title.chars().count());
     for (width, cell) in rows.iter().flat_map(|row| (0..N).zip(row)).map(|(n, cell)| (n, cell.chars().count().max(1))) {
         widths[width] = widths[width].max(cell);

@@ -3,6 +3,8 @@
 //! Publishers are `test://`: what they took, in order, is on the shelf, and their failures are scripted.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod state;
+
 use nephoscope::agent::{Agent, Blueprint, Outcome, outside};
 use nephoscope::config;
 use nephoscope::coordination::{Coordinator, Drained, MemoryGroup, Operation};
@@ -102,6 +104,13 @@ impl Lab {
             headers: BTreeMap::new(),
         };
         self.session.publish(message).await.unwrap().wait().await.unwrap();
+    }
+
+    /// A new session, with the main queue that it sends to.
+    async fn reconnect(&mut self) {
+        self.session = self.broker.connect().await.unwrap();
+        let target = topology::notify_target("cinder", "notifications", Priority::Info, &OsloQueues::default());
+        self.session.declare(&target.topology).await.unwrap();
     }
 
     /// Sends the next notifications: each resource's sizes count up.
@@ -385,10 +394,8 @@ async fn the_broker_stops_and_starts_again() {
         lab.broker.stop();
         tokio::time::sleep(Duration::from_secs(20)).await;
         lab.broker.start();
-        lab.session = lab.broker.connect().await.unwrap();
         // The main queue is not durable, as by default: what was in it is the broker's loss. From here on all is owed.
-        let target = topology::notify_target("cinder", "notifications", Priority::Info, &OsloQueues::default());
-        lab.session.declare(&target.topology).await.unwrap();
+        lab.reconnect().await;
         let before = lab.volumes().len();
         lab.send(100).await;
         lab.settle().await;
@@ -509,6 +516,25 @@ async fn one_of_two_is_cut_from_the_group_and_works_on_until_it_hears_that_it_wa
         lab.settle().await;
         lab.check();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_member_comes_back_while_the_group_is_away_and_waits_for_its_own_lease() {
+    let mut lab = Lab::new(true).await;
+    let (agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    lab.group.set_away(true);
+    agent.kill();
+    lab.group.kill("a");
+    let (again, board) = lab.start("a");
+    tokio::time::sleep(6 * TTL).await;
+    // Every lease has its full life again, that of the dead process too.
+    lab.group.set_away(false);
+    lab.until("it owns all again", || owned(&board) == 8).await;
+    lab.send(20).await;
+    lab.settle().await;
+    lab.check();
+    again.drain(TTL).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

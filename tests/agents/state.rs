@@ -1,0 +1,219 @@
+//! Stateful sinks: a rate is the number that one agent would have computed, whatever moves meanwhile.
+
+use super::{Lab, PATIENCE, RESOURCES, TTL, owned};
+use nephoscope::agent::Agent;
+use nephoscope::cluster::Spec;
+use nephoscope::coordination::Coordinator;
+use nephoscope::model::Value;
+use nephoscope::observe::Board;
+use nephoscope::publish::{Batch, PublishError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const RATES: &str = "\
+sources:
+- name: source
+  meters: ['volume.size']
+  sinks: [sink]
+sinks:
+- name: sink
+  transformers:
+  - name: rate_of_change
+    parameters:
+      target: {name: volume.growth, unit: GB/s, type: gauge}
+  publishers: ['test://samples']
+";
+
+/// A lab whose samples become rates: every resource grows by 5 GB every 10 s.
+async fn lab(partitioned: bool) -> Lab {
+    let lab = Lab::new(partitioned).await;
+    std::fs::write(lab.folder.path().join("pipeline.yaml"), RATES).unwrap();
+    lab
+}
+
+async fn send(lab: &mut Lab, count: usize) {
+    for n in lab.sent..lab.sent + count {
+        lab.publish(notification(n)).await;
+    }
+    lab.sent += count;
+}
+
+fn notification(n: usize) -> Vec<u8> {
+    let (resource, step) = (n % RESOURCES, n / RESOURCES);
+    let seconds = 10 * step;
+    let time = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!(
+        r#"{{"message_id":"m-{n}","publisher_id":"volume.host","event_type":"volume.create.end","priority":"INFO",
+        "timestamp":"2026-01-01 {time}","payload":{{"volume_id":"r-{resource}","size":{},"tenant_id":"t","user_id":"u"}}}}"#,
+        5 * step
+    )
+    .into_bytes()
+}
+
+/// Every step of every resource gave its rate, 0.5 GB/s, in order; repeats have the id of the first time. How many
+/// repeats.
+fn check(lab: &Lab) -> usize {
+    let batches = lab.context.shelf.batches("samples").into_iter().flat_map(|batch| match batch {
+        Batch::Samples(samples) => samples,
+        Batch::Events(_) => panic!("events in the samples' publisher"),
+    });
+    let (mut seen, mut repeats): (BTreeMap<String, BTreeMap<String, String>>, usize) = (BTreeMap::new(), 0);
+    for sample in batches {
+        assert_eq!((&*sample.name, &sample.volume), ("volume.growth", &Value::Float(0.5)), "{sample:?}");
+        let steps = seen.entry(sample.resource_id.as_str().unwrap().to_owned()).or_default();
+        if let Some(id) = steps.get(&sample.timestamp) {
+            assert_eq!(*id, sample.id, "a repeat under another id");
+            repeats += 1;
+            continue;
+        }
+        let last = steps.keys().next_back();
+        assert!(last.is_none_or(|last| *last < sample.timestamp), "{sample:?} after {last:?}");
+        steps.insert(sample.timestamp, sample.id);
+    }
+    for resource in 0..RESOURCES.min(lab.sent) {
+        // The first sample of a resource has nothing before it.
+        let expected = lab.sent.saturating_sub(resource).div_ceil(RESOURCES) - 1;
+        let found = seen.get(&format!("r-{resource}")).map_or(0, BTreeMap::len);
+        assert_eq!(found, expected, "rates of r-{resource}");
+    }
+    repeats
+}
+
+async fn three(lab: &Lab) -> BTreeMap<&'static str, (Agent, Board)> {
+    let agents = BTreeMap::from(["a", "b", "c"].map(|id| (id, lab.start(id))));
+    lab.until("all own some", || agents.values().all(|(_, board)| owned(board) > 0)).await;
+    agents
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_alone_computes_rates() {
+    let mut lab = lab(false).await;
+    let (agent, _) = lab.start("alone");
+    send(&mut lab, 100).await;
+    lab.settle().await;
+    assert_eq!(check(&lab), 0);
+    agent.drain(TTL).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_alone_loses_its_broker_and_its_rates_go_on() {
+    let mut lab = lab(false).await;
+    let _agent = lab.start("alone");
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(5)) };
+    lab.context.shelf.answer_next("samples", away());
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    assert_eq!(check(&lab), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_follows_its_queue_when_members_join_and_leave() {
+    let mut lab = lab(true).await;
+    let first = lab.start("a");
+    lab.until("the first owns all", || owned(&first.1) == 8).await;
+    send(&mut lab, 100).await;
+    let second = lab.start("b");
+    send(&mut lab, 100).await;
+    lab.until("both own half", || owned(&second.1) == 4).await;
+    send(&mut lab, 100).await;
+    let (drained, ()) = tokio::join!(first.0.drain(TTL), send(&mut lab, 100));
+    drained.unwrap();
+    lab.until("the second owns all", || owned(&second.1) == 8).await;
+    send(&mut lab, 100).await;
+    lab.settle().await;
+    assert_eq!(check(&lab), 0, "orderly moves repeat nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_follows_its_queue_when_its_owner_is_killed() {
+    let mut lab = lab(true).await;
+    let mut agents = three(&lab).await;
+    for round in 0..6 {
+        send(&mut lab, 100).await;
+        if let Some(id) = [None, Some("a"), None, Some("b")].get(round).copied().flatten() {
+            let (agent, _) = agents.remove(id).unwrap();
+            agent.kill();
+            lab.group.kill(id);
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    lab.settle().await;
+    check(&lab);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_broker_restarts_and_state_is_read_again() {
+    let mut lab = lab(true).await;
+    let _agents = three(&lab).await;
+    send(&mut lab, 100).await;
+    lab.settle().await;
+    lab.broker.stop();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    lab.broker.start();
+    lab.reconnect().await;
+    send(&mut lab, 100).await;
+    lab.settle().await;
+    check(&lab);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_is_away_during_a_hand_over_and_the_next_owner_publishes() {
+    let mut lab = lab(true).await;
+    let first = lab.start("a");
+    lab.until("the first owns all", || owned(&first.1) == 8).await;
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(60)) };
+    (0..4).for_each(|_| lab.context.shelf.answer_next("samples", away()));
+    send(&mut lab, 40).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    first.0.drain(TTL).await.unwrap();
+    let _second = lab.start("b");
+    lab.settle().await;
+    lab.until("the last rates are out", || {
+        lab.context.shelf.batches("samples").iter().map(Batch::len).sum::<usize>() >= 72
+    })
+    .await;
+    check(&lab);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_queues_changes_under_load_and_state_goes_along() {
+    for kill in [false, true] {
+        let mut lab = lab(true).await;
+        let mut agents = three(&lab).await;
+        send(&mut lab, 100).await;
+        for queues in [7, 2, 16] {
+            let view = lab.group.view().await.unwrap();
+            let (spec, revision) = view.spec.unwrap();
+            let planned: Spec = spec.planned(queues).unwrap();
+            assert!(lab.group.put_spec(&planned, Some(revision)).await.unwrap());
+            send(&mut lab, 100).await;
+            if kill && queues == 2 {
+                let (agent, _) = agents.remove("b").unwrap();
+                agent.kill();
+                lab.group.kill("b");
+            }
+            let give_up = tokio::time::Instant::now() + PATIENCE;
+            loop {
+                send(&mut lab, 10).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                let view = lab.group.view().await.unwrap();
+                if view.spec.unwrap().0 == planned.completed() && view.marks.is_empty() {
+                    break;
+                }
+                assert!(tokio::time::Instant::now() < give_up, "not done: {:#?}", view.marks);
+            }
+            let generation = format!(".g{}.", planned.completed().present.generation);
+            let own = lab.broker.queues().into_iter().map(|q| q.name).filter(|name| name.contains(".g"));
+            let old: Vec<String> = own.filter(|name| !name.contains(&generation)).collect();
+            assert!(old.is_empty(), "old queues are left: {old:?}");
+        }
+        send(&mut lab, 100).await;
+        lab.settle().await;
+        let repeats = check(&lab);
+        assert!(kill || repeats == 0, "{repeats} repeats without a crash");
+    }
+}
