@@ -188,6 +188,17 @@ pub const SCENARIOS: [Scenario; 13] = [
     },
 ];
 
+/// After what time servers take for gone whom the fault hits.
+pub fn released_after(fault: Fault, stage: &Stage) -> Duration {
+    match fault {
+        // Nobody closes its connections: the broker misses heartbeats.
+        Fault::Freeze { .. } | Fault::CutBroker { .. } | Fault::CutEtcd { .. } => stage.ttl.max(3 * stage.heartbeat),
+        // All leases end while nobody is there, and the next ones begin after the pause.
+        Fault::KillAll { pause } => stage.ttl + Duration::from_secs(pause),
+        _ => stage.ttl,
+    }
+}
+
 /// Does it, for as long as the load lasts; everything is whole again at the end. Names what could not be done.
 pub async fn happen(fault: Fault, until: Instant, servers: &Servers, stage: &Stage, fleet: &mut Fleet) {
     // A little undisturbed, so that every resource has its first sample.

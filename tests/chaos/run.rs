@@ -145,7 +145,7 @@ async fn one(
         rate: rate_reached,
         take_overs: take_overs.len(),
         take_over_p99: p99(&take_overs),
-        take_over_max: stage.ttl + Duration::from_secs(2),
+        take_over_max: faults::released_after(fault, &stage) + Duration::from_secs(2),
         hand_overs: hand_overs.len(),
         hand_over_p99: p99(&hand_overs),
         losses: journal.losses(),
