@@ -84,9 +84,10 @@ impl Fleet {
 
     /// One more member.
     pub async fn join(&mut self, stage: &Stage) {
-        let (broker, etcd) = match stage.proxies {
-            true => (Some(Proxy::before(stage.broker_ports[0]).await), Some(Proxy::before(stage.etcd_port).await)),
-            false => (None, None),
+        let (broker, etcd) = if stage.proxies {
+            (Some(Proxy::before(stage.broker_ports[0]).await), Some(Proxy::before(stage.etcd_port).await))
+        } else {
+            (None, None)
         };
         let id = format!("a{}", self.members.len());
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -219,7 +220,7 @@ impl Fleet {
         let asking = ask(self.members[at].port);
         let Ok(Ok(text)) = tokio::time::timeout(Duration::from_secs(2), asking).await else { return 0 };
         let series = text.lines().filter(|line| line.starts_with(name));
-        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
     /// A counter of all processes that run, and of those that were stopped in order.

@@ -6,7 +6,7 @@
 //!
 //! `make chaos` runs all of it; `make test` a short form. Rates, seconds and a choice of scenarios are variables of the
 //! environment, see `run::Wishes`.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "a test file is a crate of its own")]
 
 mod collector;
