@@ -127,7 +127,7 @@ async fn one(
     sending.await.unwrap();
     let rate_reached = fates.lock().unwrap().len() as f64 / load_time.as_secs_f64();
 
-    let drained = drain(&fates, &collector, load, &mut fleet).await;
+    let (drained, ended) = drain(&fates, &collector, load, &mut fleet).await;
     let fresh = fresh(&stage.urls(), load, &fates, &collector).await;
     let memory = (memory_before, fleet.memory_max());
     let redelivered = fleet.counter("nephoscope_redelivered_total").await;
@@ -154,6 +154,7 @@ async fn one(
         memory,
         batch_max: book.batch_max,
         drained,
+        ended,
         troubles: journal
             .troubles
             .iter()
@@ -164,16 +165,16 @@ async fn one(
 }
 
 /// Waits until everything that is owed has come, or for as long as there is hope; whoever ended by himself is started again.
-async fn drain(fates: &Fates, collector: &Collector, load: Load, fleet: &mut Fleet) -> Duration {
-    let began = Instant::now();
+async fn drain(fates: &Fates, collector: &Collector, load: Load, fleet: &mut Fleet) -> (Duration, usize) {
+    let (began, mut ended) = (Instant::now(), 0);
     while began.elapsed() < PATIENCE {
         if ledger::missing(&fates.lock().unwrap(), &collector.book.lock().unwrap(), load) == 0 {
             break;
         }
-        fleet.revive();
+        ended += fleet.revive();
         sleep(Duration::from_millis(250)).await;
     }
-    began.elapsed()
+    (began.elapsed(), ended + fleet.revive())
 }
 
 /// How long one more takes to come out everywhere.

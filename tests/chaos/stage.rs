@@ -87,7 +87,7 @@ impl Servers {
             folder,
             group,
             ttl,
-            heartbeat: ttl * 2 / 3,
+            heartbeat: Duration::from_secs(ttl.as_secs() * 2 / 3),
             queues,
             proxies,
         }
