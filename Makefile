@@ -34,6 +34,7 @@ help:
 	@echo "make bench   throughput, latency, memory beside a bare consume-and-ack loop"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
 	@echo "make sim     whole agents simulated from seeds, with faults: SEEDS=20000 of them, FROM=0 on"
+	@echo "make chaos   faults on real RabbitMQ and etcd under load, an hour: SCENARIO=kill,roll RATE=2000 SECONDS=120 QUEUES=classic,quorum,cluster"
 	@echo "make deps    install what is missing from Debian (RabbitMQ, etcd, protoc, …)"
 	@echo "make images  container images made from Debian packages, where no registry is reached"
 	@echo "make stop    stop the servers that tests left running"
@@ -83,6 +84,13 @@ sim: FROM = 0
 sim:
 	NEPHOSCOPE_SIMULATOR_SEEDS=$(SEEDS) NEPHOSCOPE_SIMULATOR_FROM=$(FROM) \
 	    cargo test --locked $(QUIET) --test simulator -- --nocapture every_promise
+
+# What is wished is empty for all; the table is kept in target/tmp/chaos-full.md.
+chaos:
+	@.ci/deps
+	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; \
+	NEPHOSCOPE_CHAOS_SCENARIO="$(SCENARIO)" NEPHOSCOPE_CHAOS_RATE="$(RATE)" NEPHOSCOPE_CHAOS_SECONDS="$(SECONDS)" \
+	NEPHOSCOPE_CHAOS_QUEUES="$(QUEUES)" cargo test --locked $(QUIET) --test chaos -- --ignored --nocapture
 
 images:
 	@deploy/local-images.sh

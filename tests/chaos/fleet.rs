@@ -1,0 +1,265 @@
+//! Agents as processes with one folder of configuration, each with a configuration file and, where wished, links of its own.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::journal::{self, Journal, Millis};
+use super::proxy::Proxy;
+use super::stage::Stage;
+
+/// Past this the agents are stuck.
+const PATIENCE: Duration = Duration::from_secs(90);
+const METERS: &str = "metric:\n  - name: chaos.volume\n    event_type: chaos.tick\n    type: cumulative\n    unit: B\n    \
+    volume: $.payload.volume\n    resource_id: $.payload.id\n    project_id: $.payload.tenant_id\n    \
+    user_id: $.payload.user_id\n    metadata: {n: $.payload.n}\n";
+const EVENTS: &str = "- event_type: chaos.tick\n  traits:\n    resource_id: {fields: payload.id}\n";
+
+/// One member of the group: a process, or the place where one was.
+struct Member {
+    id: String,
+    child: Option<Child>,
+    /// Processes that ran under this id so far.
+    turns: usize,
+    port: u16,
+    broker: Option<Proxy>,
+    etcd: Option<Proxy>,
+}
+
+impl Member {
+    fn process(&self) -> String {
+        format!("{}.{}", self.id, self.turns)
+    }
+}
+
+/// All of them.
+pub struct Fleet {
+    /// Configuration and logs.
+    pub folder: PathBuf,
+    members: Vec<Member>,
+    /// Processes that were killed, and when.
+    pub ends: Vec<(String, Millis)>,
+    /// What the metrics of processes said that are no more.
+    counted: u64,
+}
+
+impl Fleet {
+    /// Writes what all share; starts nobody.
+    pub fn new(stage: &Stage, collector: u16) -> Self {
+        let folder = stage.folder.clone();
+        let url = format!("http://127.0.0.1:{collector}");
+        let pipelines = format!(
+            "sources: [{{name: all, meters: ['*'], sinks: [rates, plain]}}]\nsinks:\n\
+             \x20 - name: rates\n    transformers:\n      - name: rate_of_change\n        parameters: {{target: {{name: chaos.rate, unit: B/s, type: gauge}}}}\n    publishers: ['{url}/rates']\n\
+             \x20 - name: plain\n    publishers: ['{url}/plain']\n"
+        );
+        let events = format!(
+            "sources: [{{name: all, events: ['*'], sinks: [events]}}]\nsinks: [{{name: events, publishers: ['{url}/events']}}]\n"
+        );
+        fs::create_dir_all(folder.join("meters.d")).unwrap();
+        for (name, text) in [
+            ("meters.d/chaos.yaml", METERS),
+            ("event_definitions.yaml", EVENTS),
+            ("pipeline.yaml", &pipelines),
+            ("event_pipeline.yaml", &events),
+        ] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        Fleet { folder, members: Vec::new(), ends: Vec::new(), counted: 0 }
+    }
+
+    /// Members that there ever were.
+    pub fn size(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Members that run.
+    pub fn running(&self) -> Vec<usize> {
+        (0..self.members.len()).filter(|at| self.members[*at].child.is_some()).collect()
+    }
+
+    /// One more member.
+    pub async fn join(&mut self, stage: &Stage) {
+        let (broker, etcd) = if stage.proxies {
+            (Some(Proxy::before(stage.broker_ports[0]).await), Some(Proxy::before(stage.etcd_port).await))
+        } else {
+            (None, None)
+        };
+        let id = format!("a{}", self.members.len());
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = self.folder.display();
+        let brokers = broker.as_ref().map_or(stage.broker_ports.clone(), |proxy| vec![proxy.port]);
+        let text = format!(
+            "[DEFAULT]\ntransport_url = {}\npipeline_cfg_file = {folder}/pipeline.yaml\n\
+             event_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
+             [notification]\nworkload_partitioning = true\npipeline_processing_queues = {}\n\
+             [meter]\nmeter_definitions_dirs = {folder}/meters.d\n\
+             [event]\ndefinitions_cfg_file = {folder}/event_definitions.yaml\n\
+             [coordination]\nbackend_url = etcd3://127.0.0.1:{}\nheartbeat = {}\n\
+             [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {}\n\
+             heartbeat_timeout_threshold = {}\nrabbit_interval_max = 2\n\
+             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten = 127.0.0.1:{port}\nlog_format = json\nqueue_type = {}\n",
+            stage.transport(&brokers),
+            stage.queues,
+            etcd.as_ref().map_or(stage.etcd_port, |proxy| proxy.port),
+            stage.ttl.as_secs(),
+            stage.kind.main_is_quorum(),
+            stage.heartbeat.as_secs(),
+            stage.group,
+            stage.kind.queue_type(),
+        );
+        fs::write(self.config(&id), text).unwrap();
+        self.members.push(Member { id, child: None, turns: 0, port, broker, etcd });
+        self.start(self.members.len() - 1);
+    }
+
+    /// The configuration file of a member.
+    fn config(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.conf"))
+    }
+
+    /// Starts the process of a member that has none.
+    pub fn start(&mut self, at: usize) {
+        let config = self.config(&self.members[at].id);
+        let member = &mut self.members[at];
+        member.turns += 1;
+        let log = File::create(self.folder.join(format!("{}.log", member.process()))).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_nephoscope"))
+            .args(["run", "--config-file"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        member.child = Some(child.unwrap());
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self, at: usize) {
+        if let Some(mut child) = self.members[at].child.take() {
+            self.ends.push((self.members[at].process(), journal::now()));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, and wait; panics when it does not end well.
+    pub async fn stop(&mut self, at: usize) {
+        self.counted += self.metric(at, "nephoscope_redelivered_total").await;
+        let Some(mut child) = self.members[at].child.take() else { return };
+        signal(&child, "TERM");
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < PATIENCE, "{} does not stop", self.members[at].process());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        assert!(status.success(), "{}: {status}", self.members[at].process());
+    }
+
+    /// SIGSTOP or SIGCONT.
+    pub fn signal(&self, at: usize, name: &str) {
+        signal(self.members[at].child.as_ref().unwrap(), name);
+    }
+
+    /// Notes that a process will be taken for dead though it lives.
+    pub fn note_end(&mut self, at: usize) {
+        self.ends.push((self.members[at].process(), journal::now()));
+    }
+
+    /// The links of a member to broker and etcd.
+    pub fn links(&self, at: usize) -> (&Proxy, &Proxy) {
+        let member = &self.members[at];
+        (member.broker.as_ref().unwrap(), member.etcd.as_ref().unwrap())
+    }
+
+    /// The member that has a unit of this prefix now, among those that run.
+    pub fn owner(&self, prefix: &str) -> Option<usize> {
+        let journal = |at: &usize| {
+            let log = self.folder.join(format!("{}.log", self.members[*at].process()));
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let last = text.lines().rfind(|line| line.contains("agent.queue.") && line.contains(prefix));
+            last.is_some_and(|line| line.contains("agent.queue.opened"))
+        };
+        self.running().into_iter().find(journal)
+    }
+
+    /// Starts again whoever has ended by himself; how many that were.
+    pub fn revive(&mut self) -> usize {
+        let ended = |child: &mut Child| child.try_wait().unwrap().is_some();
+        let dead: Vec<usize> =
+            (0..self.members.len()).filter(|at| self.members[*at].child.as_mut().is_some_and(ended)).collect();
+        for at in &dead {
+            self.members[*at].child = None;
+            self.start(*at);
+        }
+        dead.len()
+    }
+
+    /// Waits until somebody has every unit.
+    pub async fn until_open(&self, units: usize) {
+        let began = Instant::now();
+        loop {
+            let open = Journal::read(&self.folder).open();
+            if open.len() >= units {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{} of {units} units were opened: {open:?}", open.len());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// A counter of one process, all its series added.
+    async fn metric(&self, at: usize, name: &str) -> u64 {
+        let asking = ask(self.members[at].port);
+        let Ok(Ok(text)) = tokio::time::timeout(Duration::from_secs(2), asking).await else { return 0 };
+        let series = text.lines().filter(|line| line.starts_with(name));
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// A counter of all processes that run, and of those that were stopped in order.
+    pub async fn counter(&self, name: &str) -> u64 {
+        let mut sum = if name == "nephoscope_redelivered_total" { self.counted } else { 0 };
+        for at in self.running() {
+            sum += self.metric(at, name).await;
+        }
+        sum
+    }
+
+    /// Resident memory of each that runs, in KiB, the largest.
+    pub fn memory_max(&self) -> u64 {
+        let of = |at: usize| {
+            let status = fs::read_to_string(format!("/proc/{}/status", self.members[at].child.as_ref()?.id())).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:").map(str::to_owned))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        self.running().into_iter().filter_map(of).max().unwrap_or_default()
+    }
+}
+
+async fn ask(port: u16) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for child in self.members.iter_mut().filter_map(|member| member.child.as_mut()) {
+            let _gone = child.kill();
+            let _status = child.wait();
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One run: scenarios one after the other, each on a group of its own, and the table at the end.
+
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::collector::Collector;
+use super::faults::{self, Fault, SCENARIOS, Scenario};
+use super::fleet::Fleet;
+use super::journal::{Journal, p99};
+use super::ledger;
+use super::report::{self, Row};
+use super::sender::{self, Fates, Load};
+use super::stage::{Kind, Servers};
+
+/// Past this what has not come does not come.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// Six faults in three minutes, on classic queues.
+    Short,
+    /// All of them, on all kinds of queues.
+    Full,
+}
+
+/// What the environment wishes.
+struct Wishes {
+    /// `NEPHOSCOPE_CHAOS_SCENARIO`: names, separated by commas.
+    scenarios: Option<String>,
+    /// `NEPHOSCOPE_CHAOS_RATE`: notifications per second.
+    rate: Option<u32>,
+    /// `NEPHOSCOPE_CHAOS_SECONDS`: of load.
+    seconds: Option<u64>,
+    /// `NEPHOSCOPE_CHAOS_QUEUES`: classic, quorum, cluster, separated by commas.
+    kinds: Option<String>,
+}
+
+impl Wishes {
+    fn read() -> Self {
+        let text = |name: &str| std::env::var(format!("NEPHOSCOPE_CHAOS_{name}")).ok().filter(|text| !text.is_empty());
+        let number = |name: &str| text(name).map(|text| text.parse::<u32>().unwrap());
+        Wishes {
+            scenarios: text("SCENARIO"),
+            rate: number("RATE"),
+            seconds: number("SECONDS").map(u64::from),
+            kinds: text("QUEUES"),
+        }
+    }
+
+    fn wants(list: Option<&String>, name: &str) -> bool {
+        list.is_none_or(|list| list.split(',').any(|wanted| wanted == name))
+    }
+}
+
+/// Runs what is wished, prints the table, and fails if a promise was broken.
+pub async fn all(form: Form) {
+    let wishes = Wishes::read();
+    let kinds = match form {
+        Form::Short => &[(Kind::Classic, "classic")][..],
+        Form::Full => &[(Kind::Classic, "classic"), (Kind::Quorum, "quorum"), (Kind::Cluster, "cluster")][..],
+    };
+    let (mut lines, mut failed) = (vec![report::head().to_owned()], Vec::new());
+    println!("{}", report::head());
+    for (kind, _) in kinds.iter().filter(|(_, name)| Wishes::wants(wishes.kinds.as_ref(), name)) {
+        let servers = tokio::task::block_in_place(|| Servers::start(*kind));
+        for scenario in SCENARIOS.iter().filter(|row| Wishes::wants(wishes.scenarios.as_ref(), row.name)) {
+            let (fault, seconds) = match (form, scenario.short) {
+                (Form::Full, _) => (scenario.full, scenario.seconds),
+                (Form::Short, Some(fault)) => (fault, scenario.short_seconds),
+                (Form::Short, None) => continue,
+            };
+            let row =
+                one(form, *scenario, fault, wishes.seconds.unwrap_or(seconds), wishes.rate, &servers, *kind).await;
+            println!("{}", report::line(&row));
+            if !row.troubles.is_empty() {
+                println!("    in the logs of {}: {}", scenario.name, row.troubles);
+            }
+            failed.extend(row.complaints().iter().map(|what| format!("{} ({}): {what}", scenario.name, kind.name())));
+            lines.push(report::line(&row));
+        }
+    }
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{form:?}.md").to_lowercase());
+    std::fs::write(&kept, lines.join("\n") + "\n").unwrap();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+async fn one(
+    form: Form,
+    scenario: Scenario,
+    fault: Fault,
+    seconds: u64,
+    rate: Option<u32>,
+    servers: &Servers,
+    kind: Kind,
+) -> Row {
+    let (ttl, default_rate) = if form == Form::Short { (3, 500) } else { (10, 2_000) };
+    let rate = rate.unwrap_or(default_rate);
+    let load = Load { rate, resources: (rate / 10).max(20), poison_percent: scenario.poison_percent };
+    let queues = if form == Form::Short { 4 } else { scenario.queues };
+    let stage = tokio::task::block_in_place(|| {
+        servers.stage(scenario.name, Duration::from_secs(ttl), queues, scenario.proxies)
+    });
+    let collector = Collector::start().await;
+    let mut fleet = Fleet::new(&stage, collector.port);
+    for _ in 0..scenario.agents {
+        fleet.join(&stage).await;
+    }
+    fleet.until_open(stage.units()).await;
+
+    let fates = Fates::default();
+    let stop = CancellationToken::new();
+    let began = Instant::now();
+    let until = began + Duration::from_secs(seconds);
+    let sending = tokio::spawn(sender::send(stage.urls(), load, Arc::clone(&fates), stop.clone()));
+    sleep(Duration::from_secs(2)).await;
+    let memory_before = fleet.memory_max();
+    faults::happen(fault, until, servers, &stage, &mut fleet).await;
+    let load_time = began.elapsed();
+    stop.cancel();
+    sending.await.unwrap();
+    let rate_reached = fates.lock().unwrap().len() as f64 / load_time.as_secs_f64();
+
+    let (drained, ended) = drain(&fates, &collector, load, &mut fleet).await;
+    let fresh = fresh(&stage.urls(), load, &fates, &collector).await;
+    let memory = (memory_before, fleet.memory_max());
+    let redelivered = fleet.counter("nephoscope_redelivered_total").await;
+    let parked = depth(&stage.urls()[0], &format!("nephoscope.{}.parked", stage.group)).await;
+    let journal = Journal::read(&stage.folder);
+    let take_overs = journal.take_overs(&fleet.ends);
+    let hand_overs = journal.hand_overs();
+    let (fates, book) = (fates.lock().unwrap(), collector.book.lock().unwrap());
+    let verdict = ledger::judge(&fates, &book, load, began);
+    Row {
+        parked: (parked, verdict.poison),
+        verdict,
+        scenario,
+        kind,
+        rate: rate_reached,
+        take_overs: take_overs.len(),
+        take_over_p99: p99(&take_overs),
+        take_over_max: faults::released_after(fault, &stage) + Duration::from_secs(2),
+        hand_overs: hand_overs.len(),
+        hand_over_p99: p99(&hand_overs),
+        losses: journal.losses(),
+        redelivered,
+        fresh,
+        memory,
+        batch_max: book.batch_max,
+        drained,
+        ended,
+        troubles: journal
+            .troubles
+            .iter()
+            .map(|(event, count)| format!("{event} x {count}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// Waits until everything that is owed has come, or for as long as there is hope; whoever ended by himself is started again.
+async fn drain(fates: &Fates, collector: &Collector, load: Load, fleet: &mut Fleet) -> (Duration, usize) {
+    let (began, mut ended) = (Instant::now(), 0);
+    while began.elapsed() < PATIENCE {
+        if ledger::missing(&fates.lock().unwrap(), &collector.book.lock().unwrap(), load) == 0 {
+            break;
+        }
+        ended += fleet.revive();
+        sleep(Duration::from_millis(250)).await;
+    }
+    (began.elapsed(), ended + fleet.revive())
+}
+
+/// How long one more takes to come out everywhere.
+async fn fresh(
+    urls: &[String],
+    load: Load,
+    fates: &Mutex<Vec<sender::Fate>>,
+    collector: &Collector,
+) -> Option<Duration> {
+    let began = Instant::now();
+    let n = sender::send_one(&urls[0], load, fates).await;
+    while began.elapsed() < Duration::from_secs(30) {
+        if let Some(at) = ledger::came(&collector.book.lock().unwrap(), n) {
+            return Some(at.saturating_duration_since(began));
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    None
+}
+
+/// Messages in a queue.
+async fn depth(url: &str, queue: &str) -> u32 {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let declared = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+    declared.map_or(0, |queue| queue.message_count())
+}
