@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-use super::packet::{Fence, Fragment, PacketBounds, PacketBuilder};
-use super::route::{self, Routes};
+use super::packet::{Fence, PacketBounds, PacketBuilder};
+use super::route::Routes;
 use super::sabotage::{self, Sabotage};
+use super::written::Written;
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
 use crate::observe::Metrics;
@@ -65,11 +66,11 @@ impl Forwarder {
         &mut self,
         routes: &Routes,
         layout: &Layout,
-        yielded: Vec<(usize, Fragment, Receipt)>,
+        yielded: Vec<(usize, Written, Receipt)>,
     ) -> Result<(), TransportError> {
         let mut open: BTreeMap<(usize, u16), (PacketBuilder, Vec<Receipt>)> = BTreeMap::new();
-        for (sink, fragment, receipt) in yielded {
-            for (queue, fragment) in route::by_queue(fragment, &layout.table) {
+        for (sink, written, receipt) in yielded {
+            for (queue, records) in written.by_queue(&layout.table) {
                 let queue = match self.sabotage {
                     Some(Sabotage::RandomHash) => sabotage::other_queue(&self.member, queue, layout.table.queues()),
                     _ => queue,
@@ -82,7 +83,7 @@ impl Forwarder {
                         entry.insert((PacketBuilder::new(&self.member, self.epoch, sequence), Vec::new()))
                     }
                 };
-                packet.push(&fragment);
+                packet.push_written(written.head(), &records);
                 receipts.push(receipt.split());
                 if packet.is_full(self.bounds)
                     && let Some(full) = open.remove(&(sink, queue))

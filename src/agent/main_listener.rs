@@ -1,36 +1,43 @@
 //! The main-queue listener: notifications in; samples and events to the pipelines, in this process or over their queues.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::conversion::{Conversion, Converted, Read};
 use super::direct::DirectSinks;
 use super::forward::Forwarder;
 use super::intake::{Intake, Taken};
 use super::packet::{Fence, Fragment};
-use super::parking::{Parking, Reason};
+use super::parking::Parking;
 use super::posted::Reader;
 use super::route::Routes;
 use super::shape::Shape;
 use super::sink::Parcel;
+use super::written::Written;
 use crate::cluster::Layout;
-use crate::model::envelope::{self, Unreadable};
 use crate::model::{Receipt, Verdict};
-use crate::observe::{Metrics, ParkReason};
-use crate::transport::dispatch::Route;
+use crate::observe::Metrics;
 use crate::transport::{Delivery, TransportError};
 
-/// Where what is converted goes: the one switch between one agent and a group.
-pub(super) enum Way {
-    /// Without partitioning: to the sinks of this process.
-    Direct(Arc<DirectSinks>),
-    /// With it: to the pipeline queues, where the listener of the queue's owner takes it up.
-    Queues(Box<Queues>),
+/// Where what is converted goes: the one difference between an agent alone and a group.
+pub(super) trait Way: Send {
+    /// What a fragment is made into where it is converted.
+    type Part: From<Fragment> + Send + 'static;
+
+    /// Does what is due before anything is taken, and whenever [`changed`](Way::changed) says so.
+    fn begin(&mut self, routes: &Routes) -> impl Future<Output = Result<(), TransportError>> + Send;
+    /// Waits until the way is to be another.
+    fn changed(&mut self) -> impl Future<Output = ()> + Send;
+    /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more.
+    fn take(&mut self, routes: &Routes, yielded: Yielded<Self::Part>) -> impl Future<Output = bool> + Send;
 }
 
-/// The way over the pipeline queues.
+/// What a batch yielded, in order: the sink, the part, and its share of the receipt.
+pub(super) type Yielded<T> = Vec<(usize, T, Receipt)>;
+
+/// The way over the pipeline queues, where the listener of the queue's owner takes it up.
 pub(super) struct Queues {
     /// Publishes packets.
     pub forwarder: Forwarder,
@@ -54,49 +61,54 @@ pub(super) enum Ended {
 }
 
 /// One listener on one main queue.
-pub(super) struct MainListener {
+pub(super) struct MainListener<W: Way> {
     /// Deliveries.
     pub intake: Intake,
     /// The configuration; looked at once per batch, so that a reload needs no restart.
     pub routes: watch::Receiver<Arc<Routes>>,
+    /// What is taken and not gone on yet.
+    pub conversion: Conversion<W::Part>,
     /// Where it all goes.
-    pub way: Way,
+    pub way: W,
     /// For what cannot be read.
     pub parking: Parking,
     /// Counters.
     pub metrics: Metrics,
 }
 
-impl MainListener {
+impl<W: Way> MainListener<W> {
     /// Puts the fences that are due: before anything is taken, and whenever the shape is another.
     pub(super) async fn begin(&mut self) -> Result<(), TransportError> {
         let routes = Arc::clone(&self.routes.borrow());
-        match &mut self.way {
-            Way::Queues(queues) => queues.layout(&routes).await.map(drop),
-            Way::Direct(_) => Ok(()),
-        }
+        self.way.begin(&routes).await
     }
 
     /// Runs until stopped or lost.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
         loop {
-            let taken = tokio::select! {
+            tokio::select! {
                 biased;
-                taken = self.intake.next(stop) => taken,
+                converted = self.conversion.next(), if !self.conversion.is_idle() => {
+                    if !self.go_on(converted).await {
+                        return Ended::Lost;
+                    }
+                }
+                taken = self.intake.next(stop), if self.conversion.has_room() => match taken {
+                    Taken::Batch(batch) => self.convert(batch),
+                    Taken::Stopped => break,
+                    Taken::Lost => return Ended::Lost,
+                },
                 // An idle main queue has to put its fences as well.
                 () = self.way.changed() => {
                     if self.begin().await.is_err() {
                         return Ended::Lost;
                     }
-                    continue;
                 }
-            };
-            let batch = match taken {
-                Taken::Batch(batch) => batch,
-                Taken::Stopped => break,
-                Taken::Lost => return Ended::Lost,
-            };
-            if !self.handle(batch).await {
+            }
+        }
+        while !self.conversion.is_idle() {
+            let converted = self.conversion.next().await;
+            if !self.go_on(converted).await {
                 return Ended::Lost;
             }
         }
@@ -108,26 +120,27 @@ impl MainListener {
         }
     }
 
-    /// Takes a batch as far as this listener takes it; `false` when the session is over.
-    async fn handle(&mut self, batch: Vec<Delivery>) -> bool {
-        let routes = Arc::clone(&self.routes.borrow());
-        let mut yielded = Vec::new();
+    fn convert(&mut self, batch: Vec<Delivery>) {
         if let Some(first) = batch.first() {
             let again = batch.iter().filter(|d| d.redelivered).count();
             self.metrics.notifications_received(&first.queue, batch.len() as u64, again as u64);
         }
-        for delivery in batch {
-            match read(&routes, &delivery, &self.metrics) {
-                Ok(fragments) if fragments.is_empty() => delivery.receipt.settle(Verdict::Kept),
-                Ok(fragments) => {
-                    for (sink, fragment) in fragments {
-                        yielded.push((sink, fragment, delivery.receipt.split()));
-                    }
-                    // The parts in the fragments now carry the delivery.
-                    delivery.receipt.settle(Verdict::Kept);
+        let routes = Arc::clone(&self.routes.borrow());
+        self.conversion.begin(&routes, batch);
+    }
+
+    /// Takes a batch as far as this listener takes it; `false` when the session is over.
+    async fn go_on(&mut self, converted: Option<Converted<W::Part>>) -> bool {
+        let Some(Converted { routes, messages }) = converted else { return false };
+        let mut yielded = Vec::with_capacity(2 * messages.len());
+        for message in messages {
+            match message {
+                Read::Yields(parts, receipt) => {
+                    yielded.extend(parts.into_iter().map(|(sink, part)| (sink, part, receipt.split())));
+                    // The parts now carry the delivery; where there are none, it is done with.
+                    receipt.settle(Verdict::Kept);
                 }
-                Err(reason) => {
-                    let Delivery { queue, body, receipt, .. } = delivery;
+                Read::Unfit { queue, body, reason, receipt } => {
                     if let Err(error) = self.parking.park(&queue, body, &reason).await {
                         self.metrics.parking_failed(&queue, &error.to_string());
                         return false;
@@ -136,33 +149,55 @@ impl MainListener {
                 }
             }
         }
-        match &mut self.way {
-            Way::Direct(sinks) => hand_over(sinks, &routes, yielded).await,
-            Way::Queues(queues) => queues.forward(&routes, yielded).await.is_ok(),
-        }
+        self.way.take(&routes, yielded).await
     }
 }
 
-impl Way {
-    /// Waits until the pipeline queues are to be others.
+impl Way for Queues {
+    type Part = Written;
+
+    async fn begin(&mut self, routes: &Routes) -> Result<(), TransportError> {
+        self.layout(routes).await.map(drop)
+    }
+
     async fn changed(&mut self) {
-        match self {
-            Way::Queues(queues) => queues.shape.changed().await,
-            Way::Direct(_) => std::future::pending().await,
+        self.shape.changed().await;
+    }
+
+    async fn take(&mut self, routes: &Routes, yielded: Yielded<Written>) -> bool {
+        let Ok(layout) = self.layout(routes).await else { return false };
+        self.forwarder.forward(routes, &layout, yielded).await.is_ok()
+    }
+}
+
+/// To the sinks of this process.
+impl Way for Arc<DirectSinks> {
+    type Part = Fragment;
+
+    async fn begin(&mut self, _: &Routes) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    async fn changed(&mut self) {
+        std::future::pending().await
+    }
+
+    /// Groups by sink, in order, and waits for room at each.
+    async fn take(&mut self, routes: &Routes, yielded: Yielded<Fragment>) -> bool {
+        let mut by_sink: Vec<Vec<Parcel>> = routes.sinks.iter().map(|_| Vec::new()).collect();
+        for (sink, fragment, receipt) in yielded {
+            by_sink[sink].push(Parcel { fragment, receipt });
         }
+        for (slot, parcels) in routes.sinks.iter().zip(by_sink) {
+            if !parcels.is_empty() && !self.hand_over(slot, parcels).await {
+                return false;
+            }
+        }
+        true
     }
 }
 
 impl Queues {
-    async fn forward(
-        &mut self,
-        routes: &Routes,
-        yielded: Vec<(usize, Fragment, Receipt)>,
-    ) -> Result<(), TransportError> {
-        let layout = self.layout(routes).await?;
-        self.forwarder.forward(routes, &layout, yielded).await
-    }
-
     /// The layout to route by. Where it is another than the present one, the old queues are told first.
     async fn layout(&mut self, routes: &Routes) -> Result<Layout, TransportError> {
         let shape = self.shape.read();
@@ -179,47 +214,4 @@ impl Queues {
         }
         Ok(shape.routing().clone())
     }
-}
-
-/// Groups by sink, in order, and waits for room at each.
-async fn hand_over(sinks: &DirectSinks, routes: &Routes, yielded: Vec<(usize, Fragment, Receipt)>) -> bool {
-    let mut by_sink: Vec<Vec<Parcel>> = routes.sinks.iter().map(|_| Vec::new()).collect();
-    for (sink, fragment, receipt) in yielded {
-        by_sink[sink].push(Parcel { fragment, receipt });
-    }
-    for (slot, parcels) in routes.sinks.iter().zip(by_sink) {
-        if !parcels.is_empty() && !sinks.hand_over(slot, parcels).await {
-            return false;
-        }
-    }
-    true
-}
-
-/// What a message yields for the sinks, or why it has to be parked.
-fn read(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> Result<Vec<(usize, Fragment)>, Reason> {
-    if let Some(packed) = &delivery.packed {
-        return Err(Reason { kind: ParkReason::Unreadable, text: packed.to_string() });
-    }
-    let notification = envelope::open(&delivery.body).map_err(|unreadable| Reason {
-        kind: match unreadable {
-            Unreadable::Priority(_) => ParkReason::UnknownPriority,
-            _ => ParkReason::Unreadable,
-        },
-        text: unreadable.to_string(),
-    })?;
-    if routes.dispatcher.route(&notification) == Route::Nobody {
-        metrics.notification_unwanted(notification.priority());
-        return Ok(Vec::new());
-    }
-    // The converter is total; should a mistake of ours panic all the same, one message is parked and nothing loops.
-    let converted = catch_unwind(AssertUnwindSafe(|| routes.converter.convert(&notification))).map_err(|_| Reason {
-        kind: ParkReason::Poison,
-        text: "a mistake in the converter: please report it".to_owned(),
-    })?;
-    metrics.converted(&converted.samples, &converted.events);
-    converted.complaints.iter().for_each(|complaint| metrics.complained(complaint));
-    let mut complaints = Vec::new();
-    let fragments = routes.fragments(&notification, converted, &mut complaints);
-    complaints.iter().for_each(|complaint| metrics.complained(complaint));
-    Ok(fragments)
 }

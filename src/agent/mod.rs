@@ -1,8 +1,9 @@
 //! The assembled machine. Read it in this order, and you have followed one notification from queue to publisher:
 //!
 //! 1. `intake` takes deliveries from a queue, as much as is there.
-//! 2. `main_listener` opens, converts and routes them (`route`), parks what cannot be read (`parking`).
-//! 3. Alone: `direct` hands fragments to the sinks of this process. In a group: `forward` packs them (`packet`) for
+//! 2. `main_listener` has them opened, converted and routed (`conversion`, `route`) and parks what cannot be read
+//!    (`parking`).
+//! 3. Alone: `direct` hands fragments to the sinks of this process. In a group: `forward` packs them (`written`, `packet`) for
 //!    the pipeline queues, and `pipeline_listener` takes them up where the queue's owner runs.
 //! 4. `transform` makes of samples what the sink's transformers say; where they keep state, `stateful_listener` commits
 //!    each batch to the queue's state log first (`state`).
@@ -18,6 +19,7 @@
 
 mod clearing;
 mod clock;
+mod conversion;
 mod direct;
 mod fences;
 mod forward;
@@ -42,6 +44,7 @@ mod straggler;
 mod supervisor;
 mod transform;
 mod unit;
+mod written;
 
 pub mod assembly;
 pub mod outside;

@@ -59,23 +59,30 @@ impl PacketBuilder {
 
     /// Adds a fragment.
     pub fn push(&mut self, fragment: &Fragment) {
-        let out = &mut self.body;
-        out.extend_from_slice(if self.notifications == 0 { br#"{"message_id":"# } else { br#",{"message_id":"# });
-        json::write(&fragment.message_id, out);
-        out.extend_from_slice(br#","pipeline":"#);
-        json::write_str(&fragment.pipeline, out);
+        let out = self.next();
+        write_head(fragment, out);
         match &fragment.batch {
-            Batch::Samples(samples) => {
-                out.extend_from_slice(br#","samples":["#);
-                write_each(samples, Sample::write_json, out);
-            }
-            Batch::Events(events) => {
-                out.extend_from_slice(br#","events":["#);
-                write_each(events, Event::write_json, out);
-            }
+            Batch::Samples(samples) => write_each(samples, Sample::write_json, out),
+            Batch::Events(events) => write_each(events, Event::write_json, out),
         }
-        out.extend_from_slice(b"]}");
+        out.extend_from_slice(FRAGMENT_END);
+    }
+
+    /// Adds a fragment that is written already: its head, and each of its records.
+    pub(super) fn push_written(&mut self, head: &[u8], records: &[&[u8]]) {
+        let out = self.next();
+        out.extend_from_slice(head);
+        write_each(records, |record, out| out.extend_from_slice(record), out);
+        out.extend_from_slice(FRAGMENT_END);
+    }
+
+    /// Where the next fragment is written to.
+    fn next(&mut self) -> &mut Vec<u8> {
+        if self.notifications > 0 {
+            self.body.push(b',');
+        }
         self.notifications += 1;
+        &mut self.body
     }
 
     /// A packet that holds a fence and nothing else.
@@ -97,6 +104,21 @@ impl PacketBuilder {
         self.body.extend_from_slice(b"]}");
         self.body
     }
+}
+
+/// Behind the last record of a fragment.
+const FRAGMENT_END: &[u8] = b"]}";
+
+/// A fragment up to its first record.
+pub(super) fn write_head(fragment: &Fragment, out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"message_id":"#);
+    json::write(&fragment.message_id, out);
+    out.extend_from_slice(br#","pipeline":"#);
+    json::write_str(&fragment.pipeline, out);
+    out.extend_from_slice(match &fragment.batch {
+        Batch::Samples(_) => br#","samples":["#,
+        Batch::Events(_) => br#","events":["#.as_slice(),
+    });
 }
 
 /// The inside of a JSON list.

@@ -1,11 +1,9 @@
-//! Which pipeline takes what of a converted notification, and which of the pipeline's queues it belongs to.
+//! Which pipeline takes what of a converted notification, and what its records are grouped by.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::packet::Fragment;
 use super::sink::SinkSlot;
-use crate::cluster::hash::{self, SlotTable};
 use crate::convert::{Converted, Converter};
 use crate::model::{Complaint, Event, Notification, Place, Sample, TraitValue};
 use crate::pipeline::{NameFilter, volume};
@@ -79,23 +77,6 @@ impl Routes {
     }
 }
 
-/// A fragment by the number of the pipeline queue that each of its samples or events belongs to.
-pub(super) fn by_queue(fragment: Fragment, slots: &SlotTable) -> BTreeMap<u16, Fragment> {
-    let Fragment { message_id, pipeline, batch } = fragment;
-    let rewrap =
-        |(queue, batch)| (queue, Fragment { message_id: message_id.clone(), pipeline: Arc::clone(&pipeline), batch });
-    match batch {
-        Batch::Samples(samples) => {
-            let groups = group(samples, |s| slots.queue_of(&hash::grouping_bytes(&s.resource_id)));
-            groups.into_iter().map(|(queue, samples)| (queue, Batch::Samples(samples))).map(rewrap).collect()
-        }
-        Batch::Events(events) => {
-            let groups = group(events, |e| slots.queue_of(event_key(e)));
-            groups.into_iter().map(|(queue, events)| (queue, Batch::Events(events))).map(rewrap).collect()
-        }
-    }
-}
-
 /// The complaint about a sample that cannot be published.
 pub fn dropped(sample: &Sample, why: &str) -> Complaint {
     let place = Place { file: format!("sample {}", sample.name).into(), line: 0 };
@@ -104,20 +85,12 @@ pub fn dropped(sample: &Sample, why: &str) -> Complaint {
 
 /// Events group by their `resource_id` trait, so that the events of one resource keep their order whatever their
 /// types; by event type, as the original does for all, where there is no such trait.
-fn event_key(event: &Event) -> &[u8] {
+pub(super) fn event_key(event: &Event) -> &[u8] {
     let resource = event.traits.iter().find(|t| t.name == "resource_id").map(|t| &t.value);
     match resource {
         Some(TraitValue::Text(id) | TraitValue::None(id)) => id.as_bytes(),
         _ => event.event_type.as_bytes(),
     }
-}
-
-fn group<T>(records: Vec<T>, queue: impl Fn(&T) -> u16) -> BTreeMap<u16, Vec<T>> {
-    let mut groups: BTreeMap<u16, Vec<T>> = BTreeMap::new();
-    for record in records {
-        groups.entry(queue(&record)).or_default().push(record);
-    }
-    groups
 }
 
 fn fragment(notification: &Notification, pipeline: &Pipeline, batch: Batch) -> Fragment {

@@ -13,6 +13,7 @@ use super::posted::Reader;
 use super::route::Routes;
 use super::shape::Shape;
 use super::sink::SinkContext;
+use super::written::Written;
 use crate::model::Verdict;
 
 /// One listener on one sealed queue.
@@ -50,7 +51,7 @@ impl Straggler {
                 for fragment in packet.fragments {
                     // A sink that is configured no more has nobody to take it: it stays until one has.
                     let Some(sink) = sink else { return Ended::Lost };
-                    yielded.push((sink, fragment, receipt.split()));
+                    yielded.push((sink, Written::from(fragment), receipt.split()));
                 }
                 receipt.settle(Verdict::Kept);
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::conversion::Conversion;
 use super::direct::DirectSinks;
 use super::fences::Fences;
 use super::forward::{self, Forwarder, Sender};
@@ -88,8 +89,10 @@ impl Ground {
 
 /// A listener that is open and ready to run.
 pub(super) enum Listener {
-    /// On a main queue.
-    Main(Box<MainListener>),
+    /// On a main queue, for the sinks of this process.
+    Direct(Box<MainListener<Arc<DirectSinks>>>),
+    /// On a main queue, for the pipeline queues.
+    Main(Box<MainListener<Queues>>),
     /// On a pipeline queue.
     Pipeline(Box<PipelineListener>),
     /// On a pipeline queue whose sink has stateful transformers.
@@ -143,32 +146,38 @@ impl Opening {
     }
 
     async fn main(self, broker: usize, queue: &str) -> Result<Listener, OpenError> {
-        let Opening { ground, unit, epoch, routes, direct, .. } = self;
+        if !self.ground.options.partitioned {
+            let sinks = Arc::clone(&self.direct);
+            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, sinks).await?)));
+        }
+        let (ground, now) = (&self.ground, Arc::clone(&self.routes.borrow()));
+        // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
+        // more comes, and what we send there would be overtaken.
+        ground.fresh_shape().await?;
+        // Everything declared and routable before the first message is taken.
+        let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
+        let (shape, unit) = (ground.shape.reader(), self.unit.clone());
+        let queues = Queues { forwarder, shape, unit, fenced: BTreeSet::new() };
+        Ok(Listener::Main(Box::new(self.listen(broker, queue, queues).await?)))
+    }
+
+    async fn listen<W: Way>(self, broker: usize, queue: &str, way: W) -> Result<MainListener<W>, OpenError> {
+        let Opening { ground, routes, .. } = self;
         let (options, place) = (&ground.options, &ground.brokers[broker]);
         let now = Arc::clone(&routes.borrow());
-        let way = if options.partitioned {
-            // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
-            // more comes, and what we send there would be overtaken.
-            ground.fresh_shape().await?;
-            // Everything declared and routable before the first message is taken.
-            let forwarder = forwarder(&ground, &now, queue, epoch).await?;
-            let shape = ground.shape.reader();
-            Way::Queues(Box::new(Queues { forwarder, shape, unit, fenced: BTreeSet::new() }))
-        } else {
-            Way::Direct(direct)
-        };
         let session = ground.prepared(place, &now).await?;
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let consumer = session.consume(queue, consume_options(place, options.main_prefetch, exclusive)).await?;
         let mut listener = MainListener {
             intake: Intake::new(consumer, options, &ground.metrics, &ground.nursery),
             routes,
+            conversion: Conversion::new(&ground.metrics, &ground.nursery),
             way,
             parking: ground.parking.clone(),
             metrics: ground.metrics.clone(),
         };
         listener.begin().await?;
-        Ok(Listener::Main(Box::new(listener)))
+        Ok(listener)
     }
 
     async fn pipeline(self, slot: Arc<SinkSlot>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
@@ -253,6 +262,7 @@ impl Listener {
     /// Runs until stopped or lost.
     pub(super) async fn run(self, stop: &CancellationToken) -> Result<Ended, Dead> {
         match self {
+            Listener::Direct(listener) => Ok(listener.run(stop).await),
             Listener::Main(listener) => Ok(listener.run(stop).await),
             Listener::Pipeline(listener) => listener.run(stop).await,
             Listener::Stateful(listener) => listener.run(stop).await,
