@@ -108,7 +108,7 @@ pub const SCENARIOS: [Scenario; 13] = [
     },
     Scenario {
         name: "freeze",
-        title: "SIGSTOP 1, 8, 12, 30 s, then SIGCONT",
+        title: "SIGSTOP 1, 8, 12, 30 s (in short 1, 9 s), then SIGCONT",
         full: Fault::Freeze { pauses: &[1, 8, 12, 30] },
         short: Some(Fault::Freeze { pauses: &[1, 9] }),
         seconds: 80,
