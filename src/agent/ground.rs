@@ -23,9 +23,6 @@ use crate::transport::link::Link;
 use crate::transport::topology::{self, QueueKind};
 use crate::transport::{Argument, Queue, Session, Topology, TransportError};
 
-/// The broker cuts a state log by whole segments of so many bytes.
-const STATE_SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
-
 /// How long to wait before something is noted in a silent group again.
 const MARK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -166,7 +163,7 @@ impl Ground {
                         own.queues.push(topology::state_log(
                             topology::state_log_name(&queue),
                             i64::try_from(self.options.state.log_bytes_max).unwrap_or(i64::MAX),
-                            STATE_SEGMENT_BYTES,
+                            self.options.state.segment_bytes,
                         ));
                     }
                     own.queues.push(topology::pipeline_queue(queue, self.options.queue_kind));
