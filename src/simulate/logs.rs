@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::oracle::timeless;
 use crate::agent::packet;
 use crate::pipeline::transform::CellKey;
 use crate::publish::Batch as Records;
@@ -88,7 +89,7 @@ impl Logs {
                 return Err(format!("{queue}: from what is left of its log comes another state than from all of it"));
             }
             for (key, value) in found.cells {
-                if let Some(resource) = all.insert(key.clone(), value).map(|_| key.resource) {
+                if let Some(resource) = all.insert(key.clone(), timeless(&value)).map(|_| key.resource) {
                     return Err(format!("{queue}: {resource} has its state in another queue as well"));
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::agent::Clock;
 use crate::config::Definitions;
-use crate::model::{Sample, Value};
+use crate::model::{Sample, Value, json};
 use crate::pipeline::transform::{CellKey, Chain, ChainOptions};
 use crate::pipeline::{Kind, Plan};
 
@@ -32,6 +32,13 @@ impl Oracle {
 
     /// What the chain remembers.
     pub(super) fn cells(&self) -> BTreeMap<CellKey, Vec<u8>> {
-        self.chain.cells().into_iter().map(|cell| (cell.key, cell.value)).collect()
+        self.chain.cells().into_iter().map(|cell| (cell.key, timeless(&cell.value))).collect()
     }
+}
+
+/// A cell's value without the time at which it was made, which is another one for each that makes it.
+pub(super) fn timeless(value: &[u8]) -> Vec<u8> {
+    let Ok(Value::Dict(mut cell)) = json::read(value) else { return value.to_vec() };
+    cell.remove("at");
+    json::to_string(&Value::Dict(cell)).into_bytes()
 }
