@@ -86,6 +86,7 @@ impl MainListener {
                 // An idle main queue has to put its fences as well.
                 () = self.way.changed() => {
                     if self.begin().await.is_err() {
+                        self.intake.abandon().await;
                         return Ended::Lost;
                     }
                     continue;
@@ -97,6 +98,7 @@ impl MainListener {
                 Taken::Lost => return Ended::Lost,
             };
             if !self.handle(batch).await {
+                self.intake.abandon().await;
                 return Ended::Lost;
             }
         }

@@ -217,7 +217,12 @@ impl Opening {
 }
 
 /// The way to the pipeline queues for what comes from a queue.
-async fn forwarder(ground: &Ground, routes: &Routes, queue: &str, epoch: i64) -> Result<Forwarder, TransportError> {
+pub(super) async fn forwarder(
+    ground: &Ground,
+    routes: &Routes,
+    queue: &str,
+    epoch: i64,
+) -> Result<Forwarder, TransportError> {
     let session = ground.prepared(ground.first_broker(), routes).await?;
     let (group, member) = (Arc::clone(&ground.group), Arc::clone(&ground.member));
     let sender = Sender { group, member, epoch, sabotage: ground.options.sabotage };
@@ -293,6 +298,6 @@ async fn restore(
     opened
 }
 
-fn consume_options(place: &BrokerPlace, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {
+pub(super) fn consume_options(place: &BrokerPlace, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {
     ConsumeOptions { prefetch_messages, exclusive, arguments: place.consume_arguments.clone() }
 }
