@@ -167,7 +167,10 @@ impl Opening {
             parking: ground.parking.clone(),
             metrics: ground.metrics.clone(),
         };
-        listener.begin().await?;
+        if let Err(error) = listener.begin().await {
+            listener.intake.abandon().await;
+            return Err(error.into());
+        }
         Ok(Listener::Main(Box::new(listener)))
     }
 
@@ -199,7 +202,13 @@ impl Opening {
         let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
         let intake = Intake::new(consumer, options, &ground.metrics, &ground.nursery);
         if sealed {
-            let forwarder = forwarder(&ground, &now, queue, epoch).await?;
+            let forwarder = match forwarder(&ground, &now, queue, epoch).await {
+                Ok(forwarder) => forwarder,
+                Err(error) => {
+                    intake.abandon().await;
+                    return Err(error.into());
+                }
+            };
             let (sink, shape) = (Arc::clone(&slot.name), ground.shape.reader());
             return Ok(Listener::Straggler(Box::new(Straggler { intake, sink, routes, shape, forwarder, context })));
         }
