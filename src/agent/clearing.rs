@@ -2,13 +2,21 @@
 //! logs, and what the group noted of them and of the change is forgotten when all are gone.
 
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
+use super::intake::Intake;
 use super::route::Routes;
 use super::shape::Shape;
+use super::straggler::Straggler;
+use super::unit;
 use crate::coordination::{Coordinator, Membership, Operation};
-use crate::transport::topology;
+use crate::transport::{Session, topology};
+
+/// For so long at a time what is left in an old queue is sent on.
+const REST_TIME: Duration = Duration::from_secs(1);
 
 /// One attempt at it, in a task of its own.
 #[derive(Default)]
@@ -53,16 +61,53 @@ impl Clearing {
 }
 
 /// Deletes what is empty and unused; whether all of it is gone.
-async fn clear(ground: &Ground, shape: &Shape, routes: &Routes) -> bool {
+async fn clear(ground: &Arc<Ground>, shape: &Shape, routes: &Arc<Routes>) -> bool {
     let Ok(session) = ground.prepared(ground.first_broker(), routes).await else { return false };
     let mut all = true;
     for queue in shape.sealed() {
         // Only the queue says whether it is done with: its log goes after it.
         let gone = match session.delete_if_idle(queue).await {
             Ok(true) => session.delete(&topology::state_log_name(queue)).await.is_ok(),
-            Ok(false) | Err(_) => false,
+            Ok(false) => {
+                forward_rest(ground, shape, routes, &session, queue).await;
+                false
+            }
+            Err(_) => false,
         };
         all &= gone;
     }
     all
+}
+
+/// What came to a sealed queue and was not sent on while the change lasted goes on now: a fence that was put again, or
+/// packets of a main listener that learned late of the change. The queue is no unit any more, nobody else would take it.
+async fn forward_rest(
+    ground: &Arc<Ground>,
+    shape: &Shape,
+    routes: &Arc<Routes>,
+    session: &Arc<dyn Session>,
+    queue: &str,
+) {
+    let Some(slot) = shape.sink_of(queue, &routes.sinks) else { return };
+    if !session.inspect(queue).await.is_ok_and(|state| state.consumers == 0) {
+        return;
+    }
+    let Ok(forwarder) = unit::forwarder(ground, routes, queue, shape.revision).await else { return };
+    let place = ground.first_broker();
+    let options = unit::consume_options(place, ground.options.pipeline_prefetch, false);
+    let Ok(consumer) = session.consume(queue, options).await else { return };
+    let stop = CancellationToken::new();
+    let straggler = Straggler {
+        intake: Intake::new(consumer, &ground.options, &ground.metrics, &ground.nursery),
+        sink: Arc::clone(&slot.name),
+        routes: watch::channel(Arc::clone(routes)).1,
+        shape: ground.shape.reader(),
+        forwarder,
+        context: ground.sink_context(stop.clone()),
+    };
+    let stopping = async {
+        tokio::time::sleep(REST_TIME).await;
+        stop.cancel();
+    };
+    let (_ended, ()) = tokio::join!(straggler.run(&stop), stopping);
 }

@@ -91,6 +91,13 @@ impl Intake {
         self.consumer.close().await
     }
 
+    /// Closes the channel without waiting for what is in flight, which is back in its queue when this returns. The unit may
+    /// be given up only then: its next owner would be given later messages first.
+    pub(super) async fn abandon(self) {
+        // Where the session is over, so is the channel.
+        let _over = self.consumer.close().await;
+    }
+
     /// A receipt that counts as in flight until it is settled.
     fn counted(&self, mut delivery: Delivery) -> Delivery {
         let (token, metrics, queue) = (self.in_flight.token(), self.metrics.clone(), Arc::clone(&delivery.queue));

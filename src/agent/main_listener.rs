@@ -90,6 +90,7 @@ impl<W: Way> MainListener<W> {
                 biased;
                 converted = self.conversion.next(), if !self.conversion.is_idle() => {
                     if !self.go_on(converted).await {
+                        self.intake.abandon().await;
                         return Ended::Lost;
                     }
                 }
@@ -101,6 +102,7 @@ impl<W: Way> MainListener<W> {
                 // An idle main queue has to put its fences as well.
                 () = self.way.changed() => {
                     if self.begin().await.is_err() {
+                        self.intake.abandon().await;
                         return Ended::Lost;
                     }
                 }
@@ -109,6 +111,7 @@ impl<W: Way> MainListener<W> {
         while !self.conversion.is_idle() {
             let converted = self.conversion.next().await;
             if !self.go_on(converted).await {
+                self.intake.abandon().await;
                 return Ended::Lost;
             }
         }

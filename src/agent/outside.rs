@@ -221,20 +221,28 @@ fn options(settings: &Settings) -> AgentOptions {
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),
         view_period: cluster.check_interval,
-        state: StateOptions {
-            log_bytes_max: cluster.state_log_bytes_max,
-            window: WindowBounds {
-                // What can come again at once: what pipeline listeners hold four times over, and what main listeners do
-                // twice.
-                ids_kept: 4 * usize::from(PIPELINE_PREFETCH) * cluster.packet_notifications_max
-                    + 2 * usize::from(settings.transport.rabbit.prefetch_messages),
-                age_ms: WindowBounds::AGE_MS,
-                ids_max: WindowBounds::IDS_MAX,
-            },
-            chain: settings.transformers.clone(),
-        },
+        state: state_options(settings),
         clock: Clock::Machine,
         sabotage: None,
+    }
+}
+
+/// How the state of transformers is kept.
+pub fn state_options(settings: &Settings) -> StateOptions {
+    let cluster = &settings.cluster;
+    StateOptions {
+        log_bytes_max: cluster.state_log_bytes_max,
+        segment_bytes: StateOptions::SEGMENT_BYTES,
+        snapshot_after_bytes: StateOptions::SNAPSHOT_AFTER_BYTES,
+        window: WindowBounds {
+            // What can come again at once: what pipeline listeners hold four times over, and what main listeners do
+            // twice.
+            ids_kept: 4 * usize::from(PIPELINE_PREFETCH) * cluster.packet_notifications_max
+                + 2 * usize::from(settings.transport.rabbit.prefetch_messages),
+            age_ms: WindowBounds::AGE_MS,
+            ids_max: WindowBounds::IDS_MAX,
+        },
+        chain: settings.transformers.clone(),
     }
 }
 

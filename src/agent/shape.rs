@@ -88,6 +88,15 @@ impl Shape {
         self.spec.next.iter().flat_map(|next| queues(&self.group, &sink.name, next)).collect()
     }
 
+    /// The sink that a queue of any generation is of.
+    pub(super) fn sink_of<'a>(&self, queue: &str, sinks: &'a [Arc<SinkSlot>]) -> Option<&'a Arc<SinkSlot>> {
+        let is_of = |sink: &&Arc<SinkSlot>| {
+            let first = topology::pipeline_queue_name(&self.group, &sink.name, 0, 0);
+            first.strip_suffix("0.0").is_some_and(|prefix| queue.starts_with(prefix))
+        };
+        sinks.iter().filter(is_of).max_by_key(|sink| sink.name.len())
+    }
+
     /// Whether there is this mark.
     pub(super) fn has(&self, mark: &str) -> bool {
         self.marks.contains(mark)

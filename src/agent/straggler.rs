@@ -41,22 +41,22 @@ impl Straggler {
                 Taken::Stopped => break,
                 Taken::Lost => return Ended::Lost,
             };
-            let Some(packets) = read(&self.context, batch).await else { return Ended::Lost };
+            let Some(packets) = read(&self.context, batch).await else { return self.lost().await };
             let routes = Arc::clone(&self.routes.borrow());
-            let Some(shape) = self.shape.read() else { return Ended::Lost };
+            let Some(shape) = self.shape.read() else { return self.lost().await };
             let sink = routes.sinks.iter().position(|slot| slot.name == self.sink);
             let mut yielded = Vec::new();
             for (packet, receipt) in packets {
                 self.context.metrics.packet_straggled(&self.sink, packet.fragments.len());
                 for fragment in packet.fragments {
                     // A sink that is configured no more has nobody to take it: it stays until one has.
-                    let Some(sink) = sink else { return Ended::Lost };
+                    let Some(sink) = sink else { return self.lost().await };
                     yielded.push((sink, Written::from(fragment), receipt.split()));
                 }
                 receipt.settle(Verdict::Kept);
             }
             if self.forwarder.forward(&routes, shape.routing(), yielded).await.is_err() {
-                return Ended::Lost;
+                return self.lost().await;
             }
         }
         drop(self.forwarder);
@@ -64,5 +64,10 @@ impl Straggler {
             Ok(()) => Ended::Stopped,
             Err(_) => Ended::Lost,
         }
+    }
+
+    async fn lost(self) -> Ended {
+        self.intake.abandon().await;
+        Ended::Lost
     }
 }

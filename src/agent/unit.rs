@@ -176,7 +176,10 @@ impl Opening {
             parking: ground.parking.clone(),
             metrics: ground.metrics.clone(),
         };
-        listener.begin().await?;
+        if let Err(error) = listener.begin().await {
+            listener.intake.abandon().await;
+            return Err(error.into());
+        }
         Ok(listener)
     }
 
@@ -208,7 +211,13 @@ impl Opening {
         let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
         let intake = Intake::new(consumer, options, &ground.metrics, &ground.nursery);
         if sealed {
-            let forwarder = forwarder(&ground, &now, queue, epoch).await?;
+            let forwarder = match forwarder(&ground, &now, queue, epoch).await {
+                Ok(forwarder) => forwarder,
+                Err(error) => {
+                    intake.abandon().await;
+                    return Err(error.into());
+                }
+            };
             let (sink, shape) = (Arc::clone(&slot.name), ground.shape.reader());
             return Ok(Listener::Straggler(Box::new(Straggler { intake, sink, routes, shape, forwarder, context })));
         }
@@ -226,7 +235,12 @@ impl Opening {
 }
 
 /// The way to the pipeline queues for what comes from a queue.
-async fn forwarder(ground: &Ground, routes: &Routes, queue: &str, epoch: i64) -> Result<Forwarder, TransportError> {
+pub(super) async fn forwarder(
+    ground: &Ground,
+    routes: &Routes,
+    queue: &str,
+    epoch: i64,
+) -> Result<Forwarder, TransportError> {
     let session = ground.prepared(ground.first_broker(), routes).await?;
     let (group, member) = (Arc::clone(&ground.group), Arc::clone(&ground.member));
     let sender = Sender { group, member, epoch, sabotage: ground.options.sabotage };
@@ -279,8 +293,8 @@ async fn restore(
     epoch: i64,
     session: &Arc<dyn Session>,
 ) -> Result<Keeper, Lost> {
-    let bytes_max = ground.options.state.log_bytes_max;
-    if !StreamLog::make(&**session, queue, bytes_max).await? {
+    let (bytes_max, segment_bytes) = (ground.options.state.log_bytes_max, ground.options.state.segment_bytes);
+    if !StreamLog::make(&**session, queue, (bytes_max, segment_bytes)).await? {
         ground.metrics.state_log_otherwise(queue, bytes_max);
     }
     let log = StreamLog::open(Arc::clone(session), queue).await?;
@@ -308,6 +322,6 @@ async fn restore(
     opened
 }
 
-fn consume_options(place: &BrokerPlace, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {
+pub(super) fn consume_options(place: &BrokerPlace, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {
     ConsumeOptions { prefetch_messages, exclusive, arguments: place.consume_arguments.clone() }
 }

@@ -10,7 +10,9 @@
 //! Never here: threads, files, sockets, the clock of the machine, randomness that is not the seed's.
 
 mod group;
+mod logs;
 mod network;
+mod oracle;
 mod outlet;
 mod plan;
 mod sender;

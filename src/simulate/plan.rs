@@ -20,6 +20,10 @@ pub(super) struct Plan {
     pub(super) events: bool,
     /// Pipeline queues per sink.
     pub(super) queues: u16,
+    /// What samples go through before they are published, if they go through anything.
+    pub(super) transformers: Option<&'static str>,
+    /// Whether state logs are so small that they are cut.
+    pub(super) small_logs: bool,
     /// Whether polled samples come too, on a main queue of their own.
     pub(super) polled: bool,
     /// The lease, in seconds.
@@ -86,6 +90,8 @@ pub(super) enum Happening {
     PublishersSlow { extra: Duration, lasts: Duration },
     /// An operator pauses moving.
     Pause { lasts: Duration },
+    /// An operator changes the number of pipeline queues; where that cannot be begun, it is tried so often again.
+    Repartition { queues: u16, tries: u32 },
     /// What lasted is over: the second half of one of the above, made by it.
     Over(Over),
 }
@@ -110,6 +116,20 @@ pub(super) enum Over {
     /// Of the pause.
     Pause,
 }
+
+/// Chains of transformers of which every sample's output is known exactly.
+const TRANSFORMERS: [&str; 4] = [
+    "{name: rate_of_change, parameters: {target: {name: rate, unit: B/s, type: gauge}}}",
+    "{name: delta, parameters: {target: {name: growth}}}",
+    "{name: unit_conversion, parameters: {source: {unit: B}, target: {unit: KB, scale: 'volume / 1024.0'}}}, \
+     {name: rate_of_change, parameters: {target: {name: rate, unit: KB/s, type: gauge}}}",
+    "{name: delta, parameters: {target: {name: growth}, growth_only: true}}, \
+     {name: rate_of_change, parameters: {target: {name: acceleration, unit: B/s, type: gauge}}}",
+];
+/// Numbers of pipeline queues that a change may lead to.
+const QUEUES: [u16; 6] = [1, 2, 3, 4, 6, 9];
+/// A change of the number of queues waits so many times half a second for what must be there first.
+const REPARTITION_TRIES: u32 = 30;
 
 /// Never to be read as a notification.
 const POISON: [&str; 5] = [
@@ -141,9 +161,16 @@ impl Plan {
             taken_at_once: rng.random_range(1..30),
             moves_at_once: rng.random_range(1..4),
             calm: rng.random_bool(0.25),
+            transformers: rng.random_bool(0.5).then(|| TRANSFORMERS[rng.random_range(0..TRANSFORMERS.len())]),
+            small_logs: rng.random_bool(0.4),
             messages: Vec::new(),
             happenings: Vec::new(),
         };
+        if plan.small_logs {
+            // A record is never larger than a part of its log.
+            (plan.taken_at_once, plan.packet_notifications) =
+                (plan.taken_at_once.min(3), plan.packet_notifications.min(4));
+        }
         let lasts = Duration::from_millis(rng.random_range(2_000..20_000));
         plan.plan_messages(&mut rng, lasts);
         plan.plan_happenings(&mut rng, lasts);
@@ -190,7 +217,25 @@ impl Plan {
                 lasts.mul_f64(1.2 * rng.random::<f64>())
             };
             let happening = if self.calm { self.something_calm(rng) } else { self.something(rng) };
+            let happening = match happening {
+                // What an agent alone remembers ends with it.
+                Happening::Kill { agent, .. } | Happening::Drain { agent, .. } if self.forgets() => {
+                    if self.calm {
+                        Happening::Slow { agent, extra: Duration::from_millis(50), lasts: lasts / 4 }
+                    } else {
+                        Happening::Reset(agent)
+                    }
+                }
+                happening => happening,
+            };
             self.happenings.push((at, happening));
+        }
+        if self.partitioned && rng.random_bool(0.35) {
+            for _ in 0..rng.random_range(1..3) {
+                let queues = QUEUES[rng.random_range(0..QUEUES.len())];
+                let repartition = Happening::Repartition { queues, tries: REPARTITION_TRIES };
+                self.happenings.push((lasts.mul_f64(1.1 * rng.random::<f64>()), repartition));
+            }
         }
         self.happenings.sort_by_key(|(at, _)| *at);
     }
@@ -231,12 +276,22 @@ impl Plan {
         }
     }
 
+    /// Whether there is state that does not outlive its process.
+    fn forgets(&self) -> bool {
+        self.transformers.is_some() && !self.partitioned
+    }
+
     /// How many records may come out again after one fault: what could be on its way in every unit.
     pub(super) fn repeats_per_fault(&self) -> usize {
         let sinks = 1 + usize::from(self.events);
         let main = usize::from(self.main_prefetch) * (1 + usize::from(self.polled)) * 3;
         let pipeline = usize::from(self.pipeline_prefetch) * self.packet_notifications * 3;
-        main + if self.partitioned { pipeline * sinks * usize::from(self.queues) } else { 0 }
+        let changes = self.happenings.iter().filter_map(|(_, happening)| match happening {
+            Happening::Repartition { queues, .. } => Some(*queues),
+            _ => None,
+        });
+        let queues = changes.fold(self.queues, u16::max);
+        main + if self.partitioned { pipeline * sinks * usize::from(queues) } else { 0 }
     }
 }
 

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+use super::oracle::Oracle;
 use super::plan::Message;
 use super::witness::{EVENTS, SAMPLES, Witness, id_text};
 use crate::convert::Converter;
-use crate::model::{Priority, Value, envelope};
+use crate::model::{Priority, envelope};
 use crate::transport::topology::{self, NotifyTarget, OsloQueues};
 use crate::transport::{Broker, MemoryBroker, Outgoing, Session, TransportError};
 
 /// The exchange that notifications are sent to.
 pub(super) const EXCHANGE: &str = "simulated";
 /// Before the first notification of a world.
-const BEGINNING: DateTime<Utc> = DateTime::from_timestamp(1_772_323_200, 0).unwrap();
+pub(super) const BEGINNING: DateTime<Utc> = DateTime::from_timestamp(1_772_323_200, 0).unwrap();
 /// Before a message that was not confirmed is sent again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -36,15 +37,26 @@ pub(super) struct Sender {
     refused: f64,
     sent: u32,
     counters: BTreeMap<String, i64>,
+    /// When something was last measured of a resource.
+    times: BTreeMap<String, DateTime<Utc>>,
+    /// What samples become, where they become something else.
+    oracle: Option<Oracle>,
 }
 
 impl Sender {
     /// Services that have not sent anything.
-    pub(super) fn new(broker: MemoryBroker, converter: Converter, witness: Witness, seed: u64, events: bool) -> Self {
+    pub(super) fn new(
+        broker: MemoryBroker,
+        (converter, oracle): (Converter, Option<Oracle>),
+        witness: Witness,
+        seed: u64,
+        events: bool,
+    ) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let refused = if rng.random_bool(0.25) { 0.04 } else { 0.0 };
-        let (began, counters) = (Instant::now(), BTreeMap::new());
-        Sender { broker, session: None, converter, witness, rng, began, events, refused, sent: 0, counters }
+        let (began, counters, times) = (Instant::now(), BTreeMap::new(), BTreeMap::new());
+        let session = None;
+        Sender { broker, session, converter, witness, rng, began, events, refused, sent: 0, counters, times, oracle }
     }
 
     /// Sends all, each at its time.
@@ -57,6 +69,9 @@ impl Sender {
                 self.session = None;
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+        if let Some(oracle) = &self.oracle {
+            self.witness.expect_cells(oracle.cells());
         }
     }
 
@@ -86,7 +101,7 @@ impl Sender {
             Message::Info { resource } => {
                 let id = format!("r-{resource}");
                 let volume = self.count(&id);
-                let time = at.format("%Y-%m-%d %H:%M:%S%.6f");
+                let time = self.measured(&id).format("%Y-%m-%d %H:%M:%S%.6f");
                 let body = format!(
                     r#"{{"message_id":"m-{n}","publisher_id":"volume.host","event_type":"volume.usage","priority":"INFO","timestamp":"{time}","payload":{{"id":"{id}","size":{volume},"tenant_id":"t","user_id":"u"}}}}"#
                 );
@@ -99,6 +114,7 @@ impl Sender {
                     .map(|resource| {
                         let id = format!("p-{resource}");
                         let volume = self.count(&id);
+                        let time = self.measured(&id).format("%Y-%m-%dT%H:%M:%S%.6f");
                         format!(
                             r#"{{"source":"openstack","counter_name":"polled","counter_type":"cumulative","counter_unit":"B","counter_volume":{volume},"user_id":"u","user_name":null,"project_id":"t","project_name":null,"resource_id":"{id}","timestamp":"{time}","resource_metadata":{{}},"message_id":"s-{n}-{id}","monotonic_time":null}}"#
                         )
@@ -121,25 +137,41 @@ impl Sender {
         *counter
     }
 
+    /// When that is measured: some time after the former value.
+    fn measured(&mut self, resource: &str) -> DateTime<Utc> {
+        let after = Span::milliseconds(self.rng.random_range(1..20_000));
+        let time = self.times.entry(resource.to_owned()).or_insert(BEGINNING);
+        *time += after;
+        *time
+    }
+
     /// What one converter alone makes of it must come out, or be refused.
     fn promise(&mut self, message: &Message, body: &[u8]) {
         let Ok(notification) = envelope::open(body) else { return self.witness.expect_parked(body) };
         let converted = self.converter.convert(&notification);
-        let mut promise = |kind, id: &str, resource: &str, counter| {
-            self.witness.expect(kind, id, resource, counter);
-            if self.refused > 0.0 && self.rng.random_bool(self.refused) {
-                self.witness.expect_refused(kind, id);
-            }
+        let samples = match &mut self.oracle {
+            None => converted.samples,
+            Some(oracle) => oracle.outputs(notification.message_id(), converted.samples),
         };
-        for sample in &converted.samples {
-            let counter = if let Value::Int(volume) = sample.volume { volume } else { i64::MIN };
-            promise(SAMPLES, &sample.id, &id_text(&sample.resource_id), counter);
+        for sample in &samples {
+            let counter = self.counters.get(&id_text(&sample.resource_id)).copied().unwrap_or_default();
+            self.witness.expect_sample(sample, counter);
+            self.refuse(SAMPLES, &sample.id);
         }
         if let (true, Message::Info { resource }) = (self.events, message) {
-            let counter = self.counters.get(&format!("r-{resource}")).copied().unwrap_or_default();
-            for event in &converted.events {
-                promise(EVENTS, &id_text(&event.message_id), &format!("r-{resource}"), counter);
+            let resource = format!("r-{resource}");
+            let counter = self.counters.get(&resource).copied().unwrap_or_default();
+            for id in converted.events.iter().map(|event| id_text(&event.message_id)) {
+                self.witness.expect_event(&id, &resource, counter);
+                self.refuse(EVENTS, &id);
             }
+        }
+    }
+
+    /// Some records are refused for good.
+    fn refuse(&mut self, kind: &'static str, id: &str) {
+        if self.refused > 0.0 && self.rng.random_bool(self.refused) {
+            self.witness.expect_refused(kind, id);
         }
     }
 }

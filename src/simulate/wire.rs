@@ -1,6 +1,7 @@
 //! One session over the network: see `network`.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +18,14 @@ use crate::transport::{
 
 /// What travels from the agent to the broker.
 enum Up {
-    /// An acknowledgement.
-    Settle(Receipt, Verdict),
+    /// An acknowledgement, and what it is of.
+    Settle(Receipt, Verdict, Taken),
     /// Anything else: what happens when it arrives.
     Do(Box<dyn FnOnce(Arc<Wire>) -> BoxFuture<'static, ()> + Send>),
 }
+
+/// The queue and the body of a delivery.
+type Taken = (Arc<str>, Bytes);
 
 /// What travels from the broker to the agent.
 enum Down {
@@ -108,7 +112,12 @@ impl Wire {
         let stalled = || self.network.stall().up;
         while let Some(up) = self.up.next(&self.ended, &self.network.flows, stalled).await {
             match up {
-                Up::Settle(receipt, verdict) => receipt.settle(verdict),
+                Up::Settle(receipt, verdict, (queue, body)) => {
+                    if verdict == Verdict::Kept {
+                        self.network.witness.acknowledged(&self.network.agent, &queue, &body);
+                    }
+                    receipt.settle(verdict);
+                }
                 Up::Do(act) => act(Arc::clone(&self)).await,
             }
         }
@@ -165,7 +174,7 @@ impl Wire {
 
     fn forget(&self, voided: Vec<Up>) {
         let receipts = voided.into_iter().filter_map(|up| match up {
-            Up::Settle(receipt, _) => Some(receipt),
+            Up::Settle(receipt, ..) => Some(receipt),
             Up::Do(_) => None,
         });
         self.limbo().extend(receipts);
@@ -270,8 +279,12 @@ impl Session for WireSession {
         self.wire.check()?;
         let ask = self.wire.ask(move |wire| {
             Box::pin(async move {
-                wire.network.witness.sent(&wire.network.agent, &message);
-                wire.inner.publish(message).await?.wait().await
+                let (witness, agent) = (&wire.network.witness, &wire.network.agent);
+                witness.sent(agent, &message);
+                let to = message.routing_key.clone();
+                let confirmation = wire.inner.publish(message).await?;
+                witness.grown(agent, &to);
+                confirmation.wait().await
             })
         });
         let wire = Arc::clone(&self.wire);
@@ -295,7 +308,13 @@ impl Session for WireSession {
     async fn delete(&self, queue: &str) -> Result<(), TransportError> {
         self.wire.check()?;
         let queue = queue.to_owned();
-        let ask = self.wire.ask(move |wire| Box::pin(async move { wire.inner.delete(&queue).await }));
+        let ask = self.wire.ask(move |wire| {
+            Box::pin(async move {
+                wire.inner.delete(&queue).await?;
+                wire.network.witness.deleted(&wire.network.agent, &queue);
+                Ok(())
+            })
+        });
         self.wire.answer(ask).await
     }
 
@@ -479,8 +498,9 @@ impl WireConsumer {
     fn taken(&self, mut delivery: Delivery) -> Delivery {
         let (wire, inbox, channel) = (Arc::clone(&self.wire), Arc::clone(&self.inbox), self.channel.clone());
         let inner = delivery.receipt;
+        let taken = (Arc::clone(&delivery.queue), delivery.body.clone());
         delivery.receipt = Receipt::new(move |verdict| match verdict {
-            Verdict::Kept | Verdict::Parked => wire.send_up(Up::Settle(inner, verdict)),
+            Verdict::Kept | Verdict::Parked => wire.send_up(Up::Settle(inner, verdict, taken)),
             Verdict::Returned => {
                 inbox.close(&wire);
                 wire.limbo().push(inner);

@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
+use super::logs::Logs;
 use super::trace::Trace;
 use crate::agent::packet;
 use crate::model::{Dict, Sample, Value, json};
+use crate::pipeline::transform::CellKey;
 use crate::publish::Batch;
+use crate::state::window;
 use crate::transport::Outgoing;
 
 /// What must hold in every run.
@@ -23,6 +26,10 @@ pub enum Invariant {
     Repeats,
     /// A unit is given up after its channel is closed, never before; its epoch rises with every owner.
     Handover,
+    /// What is acknowledged or published of a stateful sink is in a record of a state log that counts.
+    Committed,
+    /// The state that the logs lead to is that of one chain alone that was given everything once and in order.
+    State,
     /// All packets with records of a resource go to one pipeline queue.
     OneQueue,
     /// The parking queue has what nobody could use, and nothing else.
@@ -64,6 +71,9 @@ pub struct Tally {
 /// Violations kept; the first ones tell the story.
 const VIOLATIONS_MAX: usize = 20;
 
+/// The content type of records of state logs.
+const LOG: &str = "application/octet-stream";
+
 /// Samples or events, as which a record is published.
 pub(super) const SAMPLES: &str = "sample";
 /// The other.
@@ -91,14 +101,19 @@ struct Notes {
     epochs: BTreeMap<String, i64>,
     /// Who consumes what, and whether it still knows of it.
     consumers: BTreeMap<(String, String), CancellationToken>,
+    /// The state logs, in worlds that have some.
+    logs: Option<Logs>,
+    cells: BTreeMap<CellKey, Vec<u8>>,
     tally: Tally,
     violations: Vec<Violation>,
 }
 
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 struct Expected {
     resource: String,
+    /// Rises with every notification of the resource.
     counter: i64,
+    sample: Option<Sample>,
 }
 
 impl Witness {
@@ -107,11 +122,31 @@ impl Witness {
         Witness { trace, notes: Arc::default() }
     }
 
-    /// A sender was promised that this record comes out.
-    pub(super) fn expect(&self, kind: &'static str, id: &str, resource: &str, counter: i64) {
+    /// There are state logs in this world.
+    pub(super) fn watch(&self, logs: Logs) {
+        self.notes().logs = Some(logs);
+    }
+
+    /// A sender was promised that this sample comes out.
+    pub(super) fn expect_sample(&self, sample: &Sample, counter: i64) {
+        let (resource, id) = (id_text(&sample.resource_id), (SAMPLES, sample.id.clone()));
+        self.expect(id, Expected { resource, counter, sample: Some(sample.clone()) });
+    }
+
+    /// A sender was promised that this event comes out.
+    pub(super) fn expect_event(&self, id: &str, resource: &str, counter: i64) {
+        self.expect((EVENTS, id.to_owned()), Expected { resource: resource.to_owned(), counter, sample: None });
+    }
+
+    fn expect(&self, id: Id, expected: Expected) {
         let mut notes = self.notes();
         notes.tally.records += 1;
-        notes.expected.insert((kind, id.to_owned()), Expected { resource: resource.to_owned(), counter });
+        notes.expected.insert(id, expected);
+    }
+
+    /// What one chain alone remembers after everything that was sent.
+    pub(super) fn expect_cells(&self, cells: BTreeMap<CellKey, Vec<u8>>) {
+        self.notes().cells = cells;
     }
 
     /// A sender was promised that this body is parked.
@@ -141,15 +176,13 @@ impl Witness {
 
     /// A destination took a batch.
     pub(super) fn published(&self, agent: &str, batch: &Batch) {
-        let records: Vec<(Id, String, Option<i64>)> = match batch {
-            Batch::Samples(samples) => samples.iter().map(read_sample).collect(),
-            Batch::Events(events) => {
-                events.iter().map(|event| ((EVENTS, id_text(&event.message_id)), String::new(), None)).collect()
-            }
+        let records: Vec<(Id, Option<&Sample>)> = match batch {
+            Batch::Samples(samples) => samples.iter().map(|s| ((SAMPLES, s.id.clone()), Some(s))).collect(),
+            Batch::Events(events) => events.iter().map(|e| ((EVENTS, id_text(&e.message_id)), None)).collect(),
         };
         let mut notes = self.notes();
         let mut spoken = Vec::new();
-        for (id, resource, counter) in records {
+        for (id, sample) in records {
             let Some(expected) = notes.expected.get(&id).cloned() else {
                 notes.broken(
                     Invariant::NothingInvented,
@@ -157,12 +190,13 @@ impl Witness {
                 );
                 continue;
             };
-            if counter.is_some_and(|counter| (&resource, counter) != (&expected.resource, expected.counter)) {
-                let what = format!(
-                    "{agent} published {} {} of {resource} with {counter:?}, sent was {}",
-                    id.0, id.1, expected.counter
-                );
+            if sample != expected.sample.as_ref() {
+                let what = format!("{agent} published {sample:?}, to come out was {:?}", expected.sample);
                 notes.broken(Invariant::NothingInvented, what);
+            }
+            if sample.is_some() && notes.logs.as_ref().is_some_and(|logs| !logs.has_output(&id.1)) {
+                let what = format!("{agent} published {} of {} before it was committed", id.1, expected.resource);
+                notes.broken(Invariant::Committed, what);
             }
             if notes.refused.contains_key(&id) {
                 notes.broken(Invariant::NothingInvented, format!("{agent}: {} {} was refused and taken", id.0, id.1));
@@ -191,6 +225,9 @@ impl Witness {
     /// A message of an agent arrived at the broker.
     pub(super) fn sent(&self, agent: &str, message: &Outgoing) {
         let Ok(packet::Packet { fragments, .. }) = packet::read(&message.body) else {
+            if message.content_type == LOG {
+                return;
+            }
             return self
                 .trace
                 .say(agent, format_args!("sends {} bytes to {}", message.body.len(), message.routing_key));
@@ -219,6 +256,41 @@ impl Witness {
         let resources: Vec<String> = resources.into_iter().collect();
         self.trace
             .say(agent, format_args!("sends {} notifications of {} to {queue}", fragments.len(), resources.join(" ")));
+    }
+
+    /// Something that an agent sent is in this queue; if that is a state log, it is looked at.
+    pub(super) fn grown(&self, agent: &str, queue: &str) {
+        let mut notes = self.notes();
+        match notes.logs.as_mut().and_then(|logs| logs.grown(queue)) {
+            None => {}
+            Some(Ok(said)) => {
+                said.iter().for_each(|said| self.trace.say(agent, format_args!("writes {said} to {queue}")))
+            }
+            Some(Err((queue, error))) => notes.broken(Invariant::State, format!("{agent}, {queue}: {error}")),
+        }
+    }
+
+    /// An agent had a queue deleted.
+    pub(super) fn deleted(&self, agent: &str, queue: &str) {
+        self.trace.say(agent, format_args!("deletes {queue}"));
+        self.notes().logs.iter_mut().for_each(|logs| logs.deleted(queue));
+    }
+
+    /// The broker was told that what it delivered is done with.
+    pub(super) fn acknowledged(&self, agent: &str, queue: &str, body: &[u8]) {
+        let mut notes = self.notes();
+        let Some(logs) = notes.logs.as_ref().filter(|logs| logs.is_stateful(queue)) else { return };
+        let fragments = packet::read(body).map(|packet| packet.fragments).unwrap_or_default();
+        let mut early = Vec::new();
+        for fragment in &fragments {
+            let Batch::Samples(samples) = &fragment.batch else { continue };
+            let new = samples.iter().filter(|sample| !logs.has_committed(window::id(&fragment.pipeline, sample)));
+            early.extend(new.map(|sample| sample.id.clone()));
+        }
+        if !early.is_empty() {
+            let what = format!("{agent} acknowledged {} of {queue} before they were committed", early.join(" "));
+            notes.broken(Invariant::Committed, what);
+        }
     }
 
     /// The broker began to deliver from a queue to an agent.
@@ -274,6 +346,23 @@ impl Witness {
         self.notes().broken(invariant, what);
     }
 
+    /// Judges the state that is left when everybody has stopped.
+    pub(super) fn judge_state(&self) {
+        let mut notes = self.notes();
+        let Some(cells) = notes.logs.as_mut().map(Logs::cells) else { return };
+        let expected = std::mem::take(&mut notes.cells);
+        match cells {
+            Err(what) => notes.broken(Invariant::State, what),
+            Ok(cells) if cells == expected => {}
+            Ok(cells) => {
+                let keys: BTreeSet<&CellKey> = cells.keys().chain(expected.keys()).collect();
+                let others = keys.into_iter().filter(|key| cells.get(key) != expected.get(key));
+                let others: Vec<&str> = others.map(|key| key.resource.as_str()).collect();
+                notes.broken(Invariant::State, format!("it is another one of {}", others.join(" ")));
+            }
+        }
+    }
+
     /// Judges what is left to judge when all is over: `repeats_max` records may have come out again.
     pub(super) fn judge(&self, repeats_max: usize) -> (Tally, Vec<Violation>) {
         let mut notes = self.notes();
@@ -311,14 +400,6 @@ impl Notes {
             self.violations.push(Violation { invariant, what });
         }
     }
-}
-
-fn read_sample(sample: &Sample) -> (Id, String, Option<i64>) {
-    let counter = match sample.volume {
-        Value::Int(volume) => volume,
-        _ => i64::MIN,
-    };
-    ((SAMPLES, sample.id.clone()), id_text(&sample.resource_id), Some(counter))
 }
 
 /// The id of a record that was parked as it was.

@@ -10,13 +10,15 @@ use tokio::time::Instant;
 
 use super::Run;
 use super::group::{GroupLine, ReachedGroup};
+use super::logs::Logs;
 use super::network::{Network, Reached};
+use super::oracle::Oracle;
 use super::outlet::{Outlet, Weather};
 use super::plan::{Happening, Over, Plan};
 use super::sender::{self, Sender};
 use super::trace::Trace;
 use super::witness::{Invariant, Witness};
-use crate::agent::{Agent, Blueprint, Outcome, Sabotage, outside};
+use crate::agent::{Agent, Blueprint, Clock, Outcome, Sabotage, outside};
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Sources};
 use crate::coordination::{Coordinator, MemoryGroup};
@@ -34,6 +36,12 @@ const LOOK: Duration = Duration::from_millis(250);
 const DRAIN: Duration = Duration::from_secs(30);
 /// After which an agent that ended by itself is started again, as systemd does.
 const RESTART: Duration = Duration::from_secs(1);
+/// Before a change of the number of queues is tried again.
+const REPARTITION_AGAIN: Duration = Duration::from_millis(500);
+/// More polls of an agent's tasks in one moment of the virtual clock than it can have a reason for.
+const POLLS_MAX: u64 = 100_000;
+/// Of small state logs: their bytes, those of a segment, and those between two snapshots.
+const SMALL_LOG: (usize, i64, (usize, usize)) = (128 * 1024, 4 * 1024, (1_000, 16 * 1024));
 /// The parking queue of the group.
 const PARKED: &str = "nephoscope.ceilometer.parked";
 
@@ -46,9 +54,10 @@ const EVENTS: &str = "
 - event_type: volume.usage
   traits: {resource_id: {fields: payload.id}, size: {type: int, fields: payload.size}}
 ";
+/// Where the transformers of the world are put in.
 const PIPELINE: &str = "
 sources: [{name: source, meters: ['*'], sinks: [sink]}]
-sinks: [{name: sink, publishers: ['test://samples']}]
+sinks: [{name: sink, transformers: [TRANSFORMERS], publishers: ['test://samples']}]
 ";
 const EVENT_PIPELINE: &str = "
 sources: [{name: source, events: ['*'], sinks: [sink]}]
@@ -134,7 +143,7 @@ impl World {
         witness: Witness,
     ) -> Result<Self, Vec<Complaint>> {
         let settings = settings(&plan)?;
-        let definitions = definitions(plan.events)?;
+        let definitions = definitions(&plan)?;
         let hosts = (1..=plan.agents)
             .map(|n| Host { id: format!("agent-{n}").into(), process: None, started: 0, frozen: false })
             .collect();
@@ -157,6 +166,9 @@ impl World {
             sabotage,
             plan,
         };
+        if world.plan.transformers.is_some() && world.plan.partitioned {
+            world.witness.watch(Logs::new(world.broker.clone(), outside::state_options(&world.settings).window));
+        }
         for (at, happening) in std::mem::take(&mut world.plan.happenings) {
             world.plan_for(at, happening);
         }
@@ -164,7 +176,8 @@ impl World {
     }
 
     async fn run(mut self) {
-        let Plan { agents, partitioned, queues, events, calm, .. } = self.plan;
+        let Plan { agents, partitioned, queues, events, calm, small_logs, .. } = self.plan;
+        let stateful = self.plan.transformers.is_some();
         self.trace.say(
             "world",
             format_args!(
@@ -172,12 +185,10 @@ impl World {
                 if partitioned { format!("{queues} pipeline queues a sink") } else { "alone".to_owned() },
                 self.main_queues.join(" and "),
                 self.plan.lease_ttl,
-                match (events, calm) {
-                    (true, true) => ", with events, calm",
-                    (true, false) => ", with events",
-                    (false, true) => ", calm",
-                    (false, false) => "",
-                },
+                [(events, ", with events"), (calm, ", calm"), (stateful, ", stateful"), (small_logs, ", small logs")]
+                    .iter()
+                    .filter_map(|(is, text)| is.then_some(*text))
+                    .collect::<String>(),
             ),
         );
         let messages = std::mem::take(&mut self.plan.messages);
@@ -186,6 +197,8 @@ impl World {
         while let Some(((at, order), happening)) = self.agenda.pop_first() {
             if self.until(self.began + at).await {
                 self.agenda.insert((at, order), happening);
+            } else if let Happening::Repartition { queues, tries } = happening {
+                self.repartition(queues, tries).await;
             } else {
                 self.happen(happening);
             }
@@ -195,6 +208,7 @@ impl World {
         self.heal();
         if self.come_to_rest().await {
             self.close_down().await;
+            self.witness.judge_state();
         }
         self.take_parked().await;
     }
@@ -204,7 +218,15 @@ impl World {
         let Definitions { meters, events: Some(events), .. } = self.definitions.clone() else { return None };
         let (converter, _) = Converter::build(&Sources { meters, events }, ConvertOptions::default());
         let seed = self.rng.clone().random();
-        Some(Sender::new(self.broker.clone(), converter?, self.witness.clone(), seed, self.plan.events))
+        let oracle = match self.plan.transformers {
+            None => None,
+            Some(_) => Some(Oracle::of(&self.definitions, self.settings.transformers.clone(), self.clock())?),
+        };
+        Some(Sender::new(self.broker.clone(), (converter?, oracle), self.witness.clone(), seed, self.plan.events))
+    }
+
+    fn clock(&self) -> Clock {
+        Clock::Since { at: sender::BEGINNING, began: self.began }
     }
 
     fn plan_for(&mut self, at: Duration, happening: Happening) {
@@ -332,7 +354,28 @@ impl World {
                 self.group.set_paused(true);
                 self.plan_in(lasts, Happening::Over(Over::Pause));
             }
+            // The one that asks the group: see `repartition`.
+            Happening::Repartition { .. } => {}
             Happening::Over(over) => self.over(over),
+        }
+    }
+
+    /// An operator changes the number of queues, by the rules of `nephoscope partitions`.
+    async fn repartition(&mut self, queues: u16, tries: u32) {
+        let view = self.group.view().await.ok().filter(|view| view.marks.is_empty());
+        let spec = view.and_then(|view| view.spec).filter(|(spec, _)| spec.next.is_none());
+        let Some((spec, revision)) = spec else {
+            if tries > 0 {
+                self.plan_in(REPARTITION_AGAIN, Happening::Repartition { queues, tries: tries - 1 });
+            }
+            return;
+        };
+        let Ok(planned) = spec.planned(queues) else { return };
+        if queues != spec.present.table.queues()
+            && self.group.put_spec(&planned, Some(revision)).await.is_ok_and(|done| done)
+        {
+            let before = spec.present.table.queues();
+            self.trace.say("operator", format_args!("changes the number of queues from {before} to {queues}"));
         }
     }
 
@@ -407,6 +450,10 @@ impl World {
         let definitions = (self.definitions.clone(), Vec::new());
         let (Some(blueprint), _) = Blueprint::build_of(&self.settings, definitions, &context, None) else { return };
         let gate = Gate::new();
+        let (restless, who) = (self.witness.clone(), Arc::clone(&id));
+        gate.bound(POLLS_MAX, move || {
+            restless.broken(Invariant::Life, format!("{who}: more than {POLLS_MAX} polls in one moment"));
+        });
         let agent = gate.within(|| {
             let (broker, coordinator) =
                 (Arc::new(Reached(Arc::clone(&network))), Arc::new(ReachedGroup(Arc::clone(&line))));
@@ -420,6 +467,11 @@ impl World {
             parts.options.packet.notifications_max = self.plan.packet_notifications;
             parts.options.moves_at_once = self.plan.moves_at_once;
             parts.options.sabotage = self.sabotage;
+            parts.options.clock = self.clock();
+            if self.plan.small_logs {
+                let state = &mut parts.options.state;
+                (state.log_bytes_max, state.segment_bytes, state.snapshot_after_bytes) = SMALL_LOG;
+            }
             Arc::new(Agent::start(parts))
         });
         let (news, ending) = (self.news.0.clone(), Arc::clone(&agent));
@@ -547,10 +599,26 @@ impl World {
             Ok(view) => view,
             Err(error) => return Some(error.to_string()),
         };
-        let mut units = 0;
+        let (generation, queues) = match &view.spec {
+            Some((spec, _)) if spec.next.is_some() || !view.marks.is_empty() => {
+                return Some(format!("the number of queues changes: {:?}", view.marks.keys()));
+            }
+            Some((spec, _)) => (spec.present.generation, usize::from(spec.present.table.queues())),
+            None if self.plan.partitioned => return Some("the group has no specification".to_owned()),
+            None => (0, 0),
+        };
+        let generation = format!(".g{generation}.");
+        let (mut units, mut logs) = (0, 0);
         for queue in self.broker.queues() {
             let ours = queue.name.starts_with("nephoscope.") && queue.name != PARKED;
             if queue.name == PARKED || !ours && !self.main_queues.contains(&queue.name) {
+                continue;
+            }
+            if ours && !queue.name.contains(&generation) {
+                return Some(format!("{} is left", queue.name));
+            }
+            if queue.name.ends_with(".state") {
+                logs += 1;
                 continue;
             }
             units += 1;
@@ -563,9 +631,9 @@ impl World {
             }
         }
         let sinks = 1 + usize::from(self.plan.events);
-        let own = if self.plan.partitioned { sinks * usize::from(self.plan.queues) } else { 0 };
-        let expected = self.main_queues.len() + own;
-        (units != expected).then(|| format!("{units} queues, expected {expected}"))
+        let expected =
+            (self.main_queues.len() + sinks * queues, queues * usize::from(self.plan.transformers.is_some()));
+        ((units, logs) != expected).then(|| format!("{units} queues and {logs} logs, expected {expected:?}"))
     }
 
     /// Looks into the parking queue.
@@ -623,13 +691,14 @@ fn settings(plan: &Plan) -> Result<Settings, Vec<Complaint>> {
     settings.ok_or(complaints)
 }
 
-fn definitions(events: bool) -> Result<Definitions, Vec<Complaint>> {
+fn definitions(plan: &Plan) -> Result<Definitions, Vec<Complaint>> {
+    let pipeline = PIPELINE.replace("TRANSFORMERS", plan.transformers.unwrap_or_default());
     let node = |name: &str, text: &str| config::yaml::read(name, text).map_err(|complaint| vec![complaint]);
     Ok(Definitions {
         meters: vec![node("meters.yaml", METERS)?],
         events: Some(node("event_definitions.yaml", EVENTS)?),
-        pipeline: Some(node("pipeline.yaml", PIPELINE)?),
-        event_pipeline: if events { Some(node("event_pipeline.yaml", EVENT_PIPELINE)?) } else { None },
+        pipeline: Some(node("pipeline.yaml", &pipeline)?),
+        event_pipeline: if plan.events { Some(node("event_pipeline.yaml", EVENT_PIPELINE)?) } else { None },
         watched: Vec::new(),
     })
 }

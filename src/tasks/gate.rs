@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 tokio::task_local! {
     static OWNER: Gate;
@@ -22,6 +23,7 @@ struct State {
     ended: bool,
     polls: u64,
     last: Option<Last>,
+    bound: Option<Bound>,
     waiting: Vec<Waker>,
     tasks: Vec<AbortHandle>,
     remembered_max: usize,
@@ -31,6 +33,24 @@ struct State {
 struct Last {
     poll: u64,
     instead: Box<dyn FnOnce() + Send>,
+}
+
+/// How many polls may be in one moment, what is done when there are more, and how many there were in the last one.
+struct Bound {
+    polls_max: u64,
+    instead: Box<dyn FnOnce() + Send>,
+    moment: Instant,
+    polls: u64,
+}
+
+impl Bound {
+    /// One poll more; whether that is too many.
+    fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        self.polls = if now == self.moment { self.polls + 1 } else { 1 };
+        self.moment = now;
+        self.polls > self.polls_max
+    }
 }
 
 impl Gate {
@@ -100,6 +120,13 @@ impl Gate {
         state.last = Some(Last { poll, instead: Box::new(instead) });
     }
 
+    /// Where its tasks are polled more than `polls_max` times in one moment of tokio's clock, which stands still while
+    /// they are busy, the gate ends, after `instead` is done: on a paused clock a busy loop would never end.
+    pub fn bound(&self, polls_max: u64, instead: impl FnOnce() + Send + 'static) {
+        let (instead, moment) = (Box::new(instead), Instant::now());
+        self.state().bound = Some(Bound { polls_max, instead, moment, polls: 0 });
+    }
+
     /// Whether it has ended.
     pub fn is_ended(&self) -> bool {
         self.state().ended
@@ -119,6 +146,12 @@ impl Gate {
         if let Some(last) = state.last.take_if(|last| last.poll <= polls) {
             drop(state);
             (last.instead)();
+            self.end();
+            return false;
+        }
+        if let Some(bound) = state.bound.take_if(Bound::is_over) {
+            drop(state);
+            (bound.instead)();
             self.end();
             return false;
         }
@@ -165,6 +198,32 @@ mod tests {
         gate.release();
         tokio::time::sleep(STEP).await;
         assert_eq!((held.load(Ordering::Relaxed), free.load(Ordering::Relaxed)), (4, 7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_never_rests_ends() {
+        let (gate, ended) = (Gate::new(), Arc::new(AtomicU32::new(0)));
+        let seen = Arc::clone(&ended);
+        gate.bound(1_000, move || {
+            seen.fetch_add(1, Ordering::Relaxed);
+        });
+        for _ in 0..3 {
+            gate.spawn(async {
+                for _ in 0..600 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            tokio::time::sleep(STEP).await;
+        }
+        assert!(!gate.is_ended(), "so many polls in several moments are none too many");
+        gate.spawn(async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        });
+        tokio::time::sleep(STEP).await;
+        assert!(gate.is_ended());
+        assert_eq!(ended.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]

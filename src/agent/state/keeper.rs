@@ -16,18 +16,27 @@ use crate::transport::{StreamRecord, TransportError};
 
 /// For so long the log may be silent while something is waited for that must come.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// A snapshot is due after four times the bytes of the last one, but not sooner and not later than this.
-const SNAPSHOT_AFTER_BYTES: (usize, usize) = (256 * 1024, 8 * 1024 * 1024);
 
 /// How state is kept.
 #[derive(Debug, Clone)]
 pub struct StateOptions {
     /// Bytes that the stream of one queue holds; the broker cuts it beyond that.
     pub log_bytes_max: usize,
+    /// Bytes of the segments that the broker cuts it by.
+    pub segment_bytes: i64,
+    /// A snapshot is due after four times the bytes of the last one, but not sooner and not later than so many.
+    pub snapshot_after_bytes: (usize, usize),
     /// Ids that are remembered.
     pub window: WindowBounds,
     /// What transformers may hold, and how they work.
     pub chain: ChainOptions,
+}
+
+impl StateOptions {
+    /// The segments of a stream of the smallest bound that an operator may set.
+    pub const SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
+    /// A snapshot of a small state is not worth writing sooner, and reading more than this takes too long.
+    pub const SNAPSHOT_AFTER_BYTES: (usize, usize) = (256 * 1024, 8 * 1024 * 1024);
 }
 
 /// Why a keeper is at its end.
@@ -254,7 +263,7 @@ impl Keeper {
     pub(in crate::agent) async fn published(&mut self) -> Result<(), Lost> {
         self.state.published = self.state.number;
         self.pending = None;
-        let (soonest, latest) = SNAPSHOT_AFTER_BYTES;
+        let (soonest, latest) = self.options.snapshot_after_bytes;
         let latest = latest.min(self.options.log_bytes_max / 8);
         if self.since < self.last_snapshot.saturating_mul(4).clamp(soonest.min(latest), latest) {
             return Ok(());

@@ -22,9 +22,6 @@ pub(in crate::agent) trait StateLog: Send {
     async fn close(self: Box<Self>) -> Result<(), TransportError>;
 }
 
-/// The broker cuts a log by whole segments of so many bytes.
-const SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
-
 /// A log in a RabbitMQ stream, in the session in which its queue is consumed: one connection, one fate.
 pub(in crate::agent) struct StreamLog {
     session: Arc<dyn Session>,
@@ -33,15 +30,15 @@ pub(in crate::agent) struct StreamLog {
 }
 
 impl StreamLog {
-    /// The log of a queue that it may be the first to open: made where there is none. Whether it is as `bytes_max` says;
+    /// The log of a queue that it may be the first to open: made where there is none. Whether it has this bound and segments;
     /// a log is what it was made as, and only a policy of the broker changes its bound.
     pub(in crate::agent) async fn make(
         session: &dyn Session,
         queue: &str,
-        bytes_max: usize,
+        (bytes_max, segment_bytes): (usize, i64),
     ) -> Result<bool, TransportError> {
         let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
-        let queues = vec![topology::state_log(topology::state_log_name(queue), bytes_max, SEGMENT_BYTES)];
+        let queues = vec![topology::state_log(topology::state_log_name(queue), bytes_max, segment_bytes)];
         match session.declare(&Topology { queues, ..Topology::default() }).await {
             Ok(()) => Ok(true),
             Err(TransportError::Refused(_)) => Ok(false),

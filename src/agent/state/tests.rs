@@ -25,7 +25,13 @@ fn deltas() -> Arc<Transformers> {
 
 fn options(log_bytes_max: usize) -> StateOptions {
     let window = WindowBounds { ids_kept: 100, age_ms: WindowBounds::AGE_MS, ids_max: 1_000 };
-    StateOptions { log_bytes_max, window, chain: ChainOptions::default() }
+    StateOptions {
+        log_bytes_max,
+        segment_bytes: StateOptions::SEGMENT_BYTES,
+        snapshot_after_bytes: StateOptions::SNAPSHOT_AFTER_BYTES,
+        window,
+        chain: ChainOptions::default(),
+    }
 }
 
 /// The stream, and how it is written and read.

@@ -78,7 +78,12 @@ impl MemoryBroker {
 
     /// The records of a stream that are still there.
     pub fn stream_records(&self, stream: &str) -> Vec<StreamRecord> {
-        self.state().stream_records(stream)
+        self.stream_records_from(stream, 0)
+    }
+
+    /// Those of them that have this offset or a later one.
+    pub fn stream_records_from(&self, stream: &str, offset: u64) -> Vec<StreamRecord> {
+        self.state().stream_records(stream, offset)
     }
 
     /// Loses the newest records of a stream, as a broker may that was cut from power: streams are not fsynced. Its

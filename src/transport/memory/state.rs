@@ -355,8 +355,9 @@ impl State {
         }
     }
 
-    pub(super) fn stream_records(&self, stream: &str) -> Vec<StreamRecord> {
-        self.queues.get(stream).and_then(|entry| entry.log.as_ref()).map(Log::records).unwrap_or_default()
+    pub(super) fn stream_records(&self, stream: &str, from: u64) -> Vec<StreamRecord> {
+        let log = self.queues.get(stream).and_then(|entry| entry.log.as_ref());
+        log.map(|log| log.records(from)).unwrap_or_default()
     }
 
     pub(super) fn lose_newest(&mut self, stream: &str, count: usize) {

@@ -70,8 +70,8 @@ impl Log {
         Some(StreamRecord { offset, body: body.clone() })
     }
 
-    pub(super) fn records(&self) -> Vec<StreamRecord> {
-        (self.first()..self.next).filter_map(|offset| self.at(offset)).collect()
+    pub(super) fn records(&self, from: u64) -> Vec<StreamRecord> {
+        (self.first().max(from)..self.next).filter_map(|offset| self.at(offset)).collect()
     }
 
     /// Loses the newest records, as a broker does that was cut from power.
