@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ground::AgentOptions;
+use super::main_listener::Ended;
 use super::nursery::Nursery;
 use super::sabotage::{self, Sabotage};
 use crate::model::Receipt;
@@ -81,7 +82,7 @@ impl Intake {
 
     /// Waits until everything taken is settled, then closes the channel: what was delivered but not taken is back in
     /// its queue, in order, when this returns.
-    pub(super) async fn finish(self) -> Result<(), TransportError> {
+    async fn finish(self) -> Result<(), TransportError> {
         self.in_flight.close();
         self.in_flight.wait().await;
         if self.sabotage == Some(Sabotage::CancelHandover) {
@@ -91,11 +92,18 @@ impl Intake {
         self.consumer.close().await
     }
 
-    /// Closes the channel without waiting for what is in flight, which is back in its queue when this returns. The unit may
-    /// be given up only then: its next owner would be given later messages first.
-    pub(super) async fn abandon(self) {
-        // Where the session is over, so is the channel.
-        let _over = self.consumer.close().await;
+    /// Closes the channel, however the listener came to its end, and says how that is. What was not settled is back in
+    /// its queue when this returns. The unit may be given up only then: its next owner would be given later messages first.
+    pub(super) async fn end(self, ended: Ended) -> Ended {
+        if ended == Ended::Lost {
+            // Nothing in flight is waited for. Where the session is over, so is the channel.
+            let _over = self.consumer.close().await;
+            return ended;
+        }
+        match self.finish().await {
+            Ok(()) => ended,
+            Err(_) => Ended::Lost,
+        }
     }
 
     /// A receipt that counts as in flight until it is settled.

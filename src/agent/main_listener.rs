@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::conversion::{Conversion, Converted, Read};
 use super::direct::DirectSinks;
 use super::forward::Forwarder;
+use super::ground::Ground;
 use super::intake::{Intake, Taken};
 use super::packet::{Fence, Fragment};
 use super::parking::Parking;
@@ -39,6 +40,8 @@ pub(super) type Yielded<T> = Vec<(usize, T, Receipt)>;
 
 /// The way over the pipeline queues, where the listener of the queue's owner takes it up.
 pub(super) struct Queues {
+    /// What listeners stand on.
+    pub ground: Arc<Ground>,
     /// Publishes packets.
     pub forwarder: Forwarder,
     /// Which queues there are.
@@ -85,12 +88,19 @@ impl<W: Way> MainListener<W> {
 
     /// Runs until stopped or lost.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
+        let ended = self.work(stop).await;
+        let MainListener { way, intake, .. } = self;
+        // The forwarder ends first: its confirms settle what is in flight.
+        drop(way);
+        intake.end(ended).await
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Ended {
         loop {
             tokio::select! {
                 biased;
                 converted = self.conversion.next(), if !self.conversion.is_idle() => {
                     if !self.go_on(converted).await {
-                        self.intake.abandon().await;
                         return Ended::Lost;
                     }
                 }
@@ -102,7 +112,6 @@ impl<W: Way> MainListener<W> {
                 // An idle main queue has to put its fences as well.
                 () = self.way.changed() => {
                     if self.begin().await.is_err() {
-                        self.intake.abandon().await;
                         return Ended::Lost;
                     }
                 }
@@ -111,16 +120,10 @@ impl<W: Way> MainListener<W> {
         while !self.conversion.is_idle() {
             let converted = self.conversion.next().await;
             if !self.go_on(converted).await {
-                self.intake.abandon().await;
                 return Ended::Lost;
             }
         }
-        // The forwarder ends first: its confirms settle what is in flight.
-        drop(self.way);
-        match self.intake.finish().await {
-            Ok(()) => Ended::Stopped,
-            Err(_) => Ended::Lost,
-        }
+        Ended::Stopped
     }
 
     fn convert(&mut self, batch: Vec<Delivery>) {
@@ -182,7 +185,7 @@ impl Way for Arc<DirectSinks> {
     }
 
     async fn changed(&mut self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Groups by sink, in order, and waits for room at each.
@@ -209,6 +212,8 @@ impl Queues {
             for slot in &routes.sinks {
                 let known = (next.generation, Arc::clone(&slot.name));
                 if !self.fenced.contains(&known) {
+                    // What is sent there next must not be the first to find out that there are no such queues.
+                    self.ground.prepared(self.ground.first_broker(), routes).await?;
                     let fence = Fence { generation: next.generation, unit: self.unit.clone() };
                     self.forwarder.fence(shape.present(slot), &fence).await?;
                     self.fenced.insert(known);

@@ -33,10 +33,14 @@ pub(super) struct PipelineListener {
 impl PipelineListener {
     /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
+        let ended = self.work(stop).await?;
+        Ok(self.intake.end(ended).await)
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         loop {
             if let Some(generation) = self.fences.due() {
-                let sealed = self.fences.sealed(generation).await && self.intake.finish().await.is_ok();
-                return Ok(if sealed { Ended::Sealed } else { Ended::Lost });
+                return Ok(if self.fences.sealed(generation).await { Ended::Sealed } else { Ended::Lost });
             }
             let taken = tokio::select! {
                 biased;
@@ -45,7 +49,7 @@ impl PipelineListener {
             };
             let batch = match taken {
                 Taken::Batch(batch) => batch,
-                Taken::Stopped => break,
+                Taken::Stopped => return Ok(Ended::Stopped),
                 Taken::Lost => return Ok(Ended::Lost),
             };
             if self.slot.is_stateful() {
@@ -67,16 +71,12 @@ impl PipelineListener {
                 return Ok(Ended::Lost);
             };
             if !self.slot.deliver(parcels, &self.context).await? {
-                break;
+                return Ok(if stop.is_cancelled() { Ended::Stopped } else { Ended::Lost });
             }
             if !self.fences.pass(fences).await {
                 return Ok(Ended::Lost);
             }
         }
-        Ok(match self.intake.finish().await {
-            Ok(()) => Ended::Stopped,
-            Err(_) => Ended::Lost,
-        })
     }
 }
 

@@ -39,6 +39,11 @@ pub(super) struct StatefulListener {
 impl StatefulListener {
     /// Runs until stopped or lost, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
+        let ended = self.work(stop).await?;
+        Ok(self.intake.end(ended).await)
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         match self.keeper.resume(&self.slot, &self.context).await {
             Done::Published => {}
             done => return self.end(done, stop).await,
@@ -79,12 +84,11 @@ impl StatefulListener {
     }
 
     /// Closes the queue for good: its state is whole in the log for those that inherit it.
-    async fn seal(mut self, generation: u64) -> Ended {
+    async fn seal(&mut self, generation: u64) -> Ended {
         if let Err(lost) = self.keeper.seal(generation).await {
             return self.lost(lost);
         }
-        let sealed = self.fences.sealed(generation).await && self.intake.finish().await.is_ok();
-        if sealed { Ended::Sealed } else { Ended::Lost }
+        if self.fences.sealed(generation).await { Ended::Sealed } else { Ended::Lost }
     }
 
     /// The parcels of the packets, in order, and the fences among them. `None` when something has to be delivered again
@@ -112,21 +116,16 @@ impl StatefulListener {
     }
 
     /// Ends in the order that the successor needs: the log says what is published, then the channel is closed.
-    async fn end(self, done: Done, stop: &CancellationToken) -> Result<Ended, Dead> {
+    async fn end(&mut self, done: Done, stop: &CancellationToken) -> Result<Ended, Dead> {
         match done {
             Done::Published | Done::Unpublished => {}
             Done::Lost(lost) => return Ok(self.lost(lost)),
             Done::Dead(dead) => return Err(dead),
         }
-        let StatefulListener { keeper, intake, queue, context, .. } = self;
-        if let Err(lost) = keeper.release().await {
-            context.metrics.state_lost(&queue, &lost.to_string());
-            return Ok(Ended::Lost);
+        if let Err(lost) = self.keeper.release().await {
+            return Ok(self.lost(lost));
         }
-        Ok(match intake.finish().await {
-            Ok(()) if stop.is_cancelled() => Ended::Stopped,
-            _ => Ended::Lost,
-        })
+        Ok(if stop.is_cancelled() { Ended::Stopped } else { Ended::Lost })
     }
 
     fn lost(&self, lost: Lost) -> Ended {

@@ -35,39 +35,36 @@ pub(super) struct Straggler {
 impl Straggler {
     /// Runs until stopped or lost.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
+        let ended = self.work(stop).await;
+        let Straggler { forwarder, intake, .. } = self;
+        drop(forwarder);
+        intake.end(ended).await
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Ended {
         loop {
             let batch = match self.intake.next(stop).await {
                 Taken::Batch(batch) => batch,
-                Taken::Stopped => break,
+                Taken::Stopped => return Ended::Stopped,
                 Taken::Lost => return Ended::Lost,
             };
-            let Some(packets) = read(&self.context, batch).await else { return self.lost().await };
+            let Some(packets) = read(&self.context, batch).await else { return Ended::Lost };
             let routes = Arc::clone(&self.routes.borrow());
-            let Some(shape) = self.shape.read() else { return self.lost().await };
+            let Some(shape) = self.shape.read() else { return Ended::Lost };
             let sink = routes.sinks.iter().position(|slot| slot.name == self.sink);
             let mut yielded = Vec::new();
             for (packet, receipt) in packets {
                 self.context.metrics.packet_straggled(&self.sink, packet.fragments.len());
                 for fragment in packet.fragments {
                     // A sink that is configured no more has nobody to take it: it stays until one has.
-                    let Some(sink) = sink else { return self.lost().await };
+                    let Some(sink) = sink else { return Ended::Lost };
                     yielded.push((sink, Written::from(fragment), receipt.split()));
                 }
                 receipt.settle(Verdict::Kept);
             }
             if self.forwarder.forward(&routes, shape.routing(), yielded).await.is_err() {
-                return self.lost().await;
+                return Ended::Lost;
             }
         }
-        drop(self.forwarder);
-        match self.intake.finish().await {
-            Ok(()) => Ended::Stopped,
-            Err(_) => Ended::Lost,
-        }
-    }
-
-    async fn lost(self) -> Ended {
-        self.intake.abandon().await;
-        Ended::Lost
     }
 }

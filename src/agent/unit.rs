@@ -157,7 +157,7 @@ impl Opening {
         // Everything declared and routable before the first message is taken.
         let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
         let (shape, unit) = (ground.shape.reader(), self.unit.clone());
-        let queues = Queues { forwarder, shape, unit, fenced: BTreeSet::new() };
+        let queues = Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new() };
         Ok(Listener::Main(Box::new(self.listen(broker, queue, queues).await?)))
     }
 
@@ -177,7 +177,7 @@ impl Opening {
             metrics: ground.metrics.clone(),
         };
         if let Err(error) = listener.begin().await {
-            listener.intake.abandon().await;
+            listener.intake.end(Ended::Lost).await;
             return Err(error.into());
         }
         Ok(listener)
@@ -214,7 +214,7 @@ impl Opening {
             let forwarder = match forwarder(&ground, &now, queue, epoch).await {
                 Ok(forwarder) => forwarder,
                 Err(error) => {
-                    intake.abandon().await;
+                    intake.end(Ended::Lost).await;
                     return Err(error.into());
                 }
             };

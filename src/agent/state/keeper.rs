@@ -295,10 +295,9 @@ impl Keeper {
     }
 
     /// Ends in order: the next owner has nothing to publish again.
-    pub(in crate::agent) async fn release(mut self) -> Result<(), Lost> {
+    pub(in crate::agent) async fn release(&mut self) -> Result<(), Lost> {
         let released = Record::Released { epoch: self.owner.epoch, published: self.state.published };
-        self.log.append(released.encode()).await?.wait().await?;
-        Ok(self.log.close().await?)
+        Ok(self.log.append(released.encode()).await?.wait().await?)
     }
 }
 
