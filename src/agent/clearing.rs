@@ -1,6 +1,7 @@
 //! After the number of pipeline queues has changed: old queues are deleted when they are empty and unused, with their
 //! logs, and what the group noted of them and of the change is forgotten when all are gone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,34 +23,35 @@ const REST_TIME: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Clearing(Option<CancellationToken>);
 
+/// What an attempt is to do.
+pub(super) struct Chore {
+    /// What listeners stand on.
+    pub ground: Arc<Ground>,
+    /// The shape, with no change under way.
+    pub shape: Arc<Shape>,
+    /// The sinks.
+    pub routes: Arc<Routes>,
+    /// The group, from outside and from inside.
+    pub coordinator: Arc<dyn Coordinator>,
+    /// This member's place in it.
+    pub membership: Arc<dyn Membership>,
+    /// The old queues that the group knows of, if this member is the one to see to it.
+    pub sealed: Option<Vec<String>>,
+    /// Old queues that this member may have made again.
+    pub outlived: Vec<String>,
+    /// Units that have owners: these are still at work.
+    pub owned: BTreeSet<String>,
+}
+
 impl Clearing {
     /// Starts an attempt. What is not gone after it is tried again at the next look at the group.
-    pub(super) fn start(
-        ground: Arc<Ground>,
-        shape: Arc<Shape>,
-        coordinator: Arc<dyn Coordinator>,
-        membership: Arc<dyn Membership>,
-        routes: Arc<Routes>,
-    ) -> Self {
+    pub(super) fn start(chore: Chore) -> Self {
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
-        let nursery = ground.nursery.clone();
+        let nursery = chore.ground.nursery.clone();
         nursery.spawn("the deletion of old pipeline queues", async move {
             let _guard = guard;
-            if !clear(&ground, &shape, &routes).await {
-                return;
-            }
-            let generation = shape.spec.present.generation;
-            let forgotten = async {
-                for queue in shape.sealed() {
-                    coordinator.operate(&Operation::Forget { unit: queue.to_owned() }).await?;
-                }
-                membership.clear_marks(generation).await
-            };
-            match forgotten.await {
-                Ok(()) => ground.metrics.old_queues_deleted(generation),
-                Err(error) => ground.metrics.group_silent(&error.to_string()),
-            }
+            chore.run().await;
         });
         Clearing(Some(over))
     }
@@ -60,23 +62,52 @@ impl Clearing {
     }
 }
 
-/// Deletes what is empty and unused; whether all of it is gone.
-async fn clear(ground: &Arc<Ground>, shape: &Shape, routes: &Arc<Routes>) -> bool {
-    let Ok(session) = ground.prepared(ground.first_broker(), routes).await else { return false };
-    let mut all = true;
-    for queue in shape.sealed() {
-        // Only the queue says whether it is done with: its log goes after it.
-        let gone = match session.delete_if_idle(queue).await {
-            Ok(true) => session.delete(&topology::state_log_name(queue)).await.is_ok(),
-            Ok(false) => {
-                forward_rest(ground, shape, routes, &session, queue).await;
-                false
+impl Chore {
+    async fn run(&self) {
+        self.clear(&self.outlived).await;
+        let Some(sealed) = &self.sealed else { return };
+        if !self.clear(sealed).await {
+            return;
+        }
+        let generation = self.shape.spec.present.generation;
+        let forgotten = async {
+            for queue in sealed {
+                self.coordinator.operate(&Operation::Forget { unit: queue.clone() }).await?;
             }
-            Err(_) => false,
+            self.membership.clear_marks(generation).await
         };
-        all &= gone;
+        match forgotten.await {
+            Ok(()) => self.ground.metrics.old_queues_deleted(generation),
+            Err(error) => self.ground.metrics.group_silent(&error.to_string()),
+        }
     }
-    all
+
+    /// Deletes what is empty and unused; whether all of it is gone.
+    async fn clear(&self, queues: &[String]) -> bool {
+        let Chore { ground, shape, routes, .. } = self;
+        let Ok(session) = ground.prepared(ground.first_broker(), routes).await else { return false };
+        let mut all = true;
+        for queue in queues {
+            if self.owned.contains(queue) {
+                all = false;
+                continue;
+            }
+            // Only the queue says whether it is done with: its log goes after it.
+            let gone = match session.delete_if_idle(queue).await {
+                Ok(true) => session.delete(&topology::state_log_name(queue)).await.is_ok(),
+                Ok(false) => {
+                    forward_rest(ground, shape, routes, &session, queue).await;
+                    false
+                }
+                Err(_) => false,
+            };
+            if gone {
+                ground.forget_queue(queue);
+            }
+            all &= gone;
+        }
+        all
+    }
 }
 
 /// What came to a sealed queue and was not sent on while the change lasted goes on now: a fence that was put again, or

@@ -1,7 +1,7 @@
 //! What every listener of an agent stands on: the brokers, the options, the parking queue, the counters.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -108,6 +108,8 @@ pub(super) struct Ground {
     pub recall: Recall,
     /// The shape of the group's pipeline queues, once it is known.
     pub shape: Arc<Posted<Option<Arc<Shape>>>>,
+    /// The pipeline queues that were declared, with their generations.
+    pub declared: StdMutex<BTreeMap<String, u64>>,
     /// The present membership.
     pub membership: watch::Sender<Option<Arc<dyn Membership>>>,
     /// Takes the first publisher that is at its end: the agent must stop.
@@ -158,12 +160,29 @@ impl Ground {
         own.queues.push(topology::parking_queue(&self.group, self.options.parked_messages_max));
         if let Some(shape) = &self.shape.get() {
             for slot in &routes.sinks {
-                for queue in shape.present(slot).into_iter().chain(shape.next(slot)) {
+                for (queue, generation) in shape.queues(slot) {
+                    self.declared().insert(queue.clone(), generation);
                     own.queues.push(topology::pipeline_queue(queue, self.options.queue_kind));
                 }
             }
         }
         own
+    }
+
+    /// Pipeline queues of earlier generations that this process has declared. One may have been deleted by another member
+    /// before: then it was made again, by a member that learned late.
+    pub(super) fn outlived(&self, shape: &Shape) -> Vec<String> {
+        let outlived = |(_, generation): &(&String, &u64)| **generation < shape.spec.present.generation;
+        self.declared().iter().filter(outlived).map(|(queue, _)| queue.clone()).collect()
+    }
+
+    /// A queue is gone.
+    pub(super) fn forget_queue(&self, queue: &str) {
+        self.declared().remove(queue);
+    }
+
+    fn declared(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The shape as the group has it now, not as it was last looked at.

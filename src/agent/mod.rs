@@ -145,6 +145,7 @@ impl Agent {
             nursery,
             recall: Recall::default(),
             shape: Posted::new(None),
+            declared: std::sync::Mutex::default(),
             membership: watch::Sender::new(None),
             deaths,
         });

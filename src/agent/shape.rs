@@ -83,6 +83,13 @@ impl Shape {
         queues(&self.group, &sink.name, &self.spec.present).collect()
     }
 
+    /// All queues of a sink, with their generations.
+    pub(super) fn queues(&self, sink: &SinkSlot) -> Vec<(String, u64)> {
+        let layouts = [Some(&self.spec.present), self.spec.next.as_ref()].into_iter().flatten();
+        let of = |layout| queues(&self.group, &sink.name, layout).map(move |queue| (queue, layout.generation));
+        layouts.flat_map(of).collect()
+    }
+
     /// The queues that a sink gets; none while no change is under way.
     pub(super) fn next(&self, sink: &SinkSlot) -> Vec<String> {
         self.spec.next.iter().flat_map(|next| queues(&self.group, &sink.name, next)).collect()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{Supervisor, TICK, Term};
-use crate::agent::clearing::Clearing;
+use crate::agent::clearing::{Chore, Clearing};
 use crate::agent::unit::{self, Kind};
 use crate::cluster::{Group, Happening, Spec, hash};
 use crate::coordination::View;
@@ -109,15 +109,23 @@ impl Supervisor {
                 Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
             }
         }
+        if shape.spec.next.is_some() || self.clearing.is_running() {
+            return;
+        }
         let first = view.members.values().find(|member| member.ready).is_some_and(|member| member.id == self.record.id);
-        if first && shape.spec.next.is_none() && shape.is_marked() && !self.clearing.is_running() {
-            self.clearing = Clearing::start(
-                Arc::clone(&self.ground),
+        let sealed = (first && shape.is_marked()).then(|| shape.sealed().map(str::to_owned).collect());
+        let outlived = self.ground.outlived(&shape);
+        if sealed.is_some() || !outlived.is_empty() {
+            self.clearing = Clearing::start(Chore {
+                ground: Arc::clone(&self.ground),
                 shape,
-                Arc::clone(&self.coordinator),
-                Arc::clone(&term.membership),
                 routes,
-            );
+                coordinator: Arc::clone(&self.coordinator),
+                membership: Arc::clone(&term.membership),
+                sealed,
+                outlived,
+                owned: view.owners.keys().cloned().collect(),
+            });
         }
     }
 
