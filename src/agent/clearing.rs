@@ -2,9 +2,10 @@
 //! logs, and what the group noted of them and of the change is forgotten when all are gone.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
@@ -19,9 +20,14 @@ use crate::transport::{Session, topology};
 /// For so long at a time what is left in an old queue is sent on.
 const REST_TIME: Duration = Duration::from_secs(1);
 
-/// One attempt at it, in a task of its own.
+/// Attempts at it, each in a task of its own.
 #[derive(Default)]
-pub(super) struct Clearing(Option<CancellationToken>);
+pub(super) struct Clearing {
+    /// Cancelled when the last attempt is over.
+    over: Option<CancellationToken>,
+    /// The generation before which everything was found gone, and since when.
+    gone: Arc<Mutex<Option<(u64, Instant)>>>,
+}
 
 /// What an attempt is to do.
 pub(super) struct Chore {
@@ -45,31 +51,41 @@ pub(super) struct Chore {
 
 impl Clearing {
     /// Starts an attempt. What is not gone after it is tried again at the next look at the group.
-    pub(super) fn start(chore: Chore) -> Self {
+    pub(super) fn start(&mut self, chore: Chore) {
+        let gone = Arc::clone(&self.gone);
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
         let nursery = chore.ground.nursery.clone();
         nursery.spawn("the deletion of old pipeline queues", async move {
             let _guard = guard;
-            chore.run().await;
+            chore.run(&gone).await;
         });
-        Clearing(Some(over))
+        self.over = Some(over);
     }
 
     /// Whether an attempt is under way.
     pub(super) fn is_running(&self) -> bool {
-        self.0.as_ref().is_some_and(|over| !over.is_cancelled())
+        self.over.as_ref().is_some_and(|over| !over.is_cancelled())
     }
 }
 
 impl Chore {
-    async fn run(&self) {
+    async fn run(&self, gone: &Mutex<Option<(u64, Instant)>>) {
         self.clear(&self.outlived).await;
         let Some(sealed) = &self.sealed else { return };
-        if !self.clear(sealed).await {
+        let all = self.clear(sealed).await;
+        let generation = self.shape.spec.present.generation;
+        // A member that learned late may make one of them again, and die: it is looked for until all have looked twice.
+        let patience = 2 * self.ground.options.view_period;
+        let done = {
+            let mut gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
+            let since = gone.filter(|(known, _)| all && *known == generation).map(|(_, since)| since);
+            *gone = all.then(|| (generation, since.unwrap_or_else(Instant::now)));
+            since.is_some_and(|since| since.elapsed() >= patience)
+        };
+        if !done {
             return;
         }
-        let generation = self.shape.spec.present.generation;
         let forgotten = async {
             for queue in sealed {
                 self.coordinator.operate(&Operation::Forget { unit: queue.clone() }).await?;

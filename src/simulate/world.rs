@@ -487,6 +487,11 @@ impl World {
     /// The process is gone, if it was not already.
     fn end(&mut self, host: usize) {
         if let Some(process) = self.hosts[host].process.take() {
+            if !self.plan.partitioned {
+                // Alone, nothing keeps a new process from a queue whose messages a dead connection still holds, and order
+                // is not promised then (docs/delivery.md): here the broker finds out first.
+                process.network.dropped_by_broker();
+            }
             process.network.die();
             process.gate.end();
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{Supervisor, TICK, Term};
-use crate::agent::clearing::{Chore, Clearing};
+use crate::agent::clearing::Chore;
 use crate::agent::unit::{self, Kind};
 use crate::cluster::{Group, Happening, Spec, hash};
 use crate::coordination::View;
@@ -116,7 +116,7 @@ impl Supervisor {
         let sealed = (first && shape.is_marked()).then(|| shape.sealed().map(str::to_owned).collect());
         let outlived = self.ground.outlived(&shape);
         if sealed.is_some() || !outlived.is_empty() {
-            self.clearing = Clearing::start(Chore {
+            self.clearing.start(Chore {
                 ground: Arc::clone(&self.ground),
                 shape,
                 routes,
