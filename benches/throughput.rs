@@ -17,6 +17,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use nephoscope::model::envelope;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -396,8 +397,12 @@ fn distinct(body: &[u8], n: usize, round: usize, ids: &[&str]) -> Vec<u8> {
             let (mark, value) = part.split_at(part.find(|c: char| c.is_ascii_alphanumeric()).unwrap_or(part.len()));
             // The last eight digits of a UUID.
             match value.get(..36).filter(|uuid| uuid.matches('-').count() == 4) {
-                Some(uuid) => distinct += &format!("{id}{mark}{}{n:08x}{}", &uuid[..28], &value[36..]),
-                None => distinct += &format!("{id}{part}"),
+                Some(uuid) => {
+                    let _written = write!(distinct, "{id}{mark}{}{n:08x}{}", &uuid[..28], &value[36..]);
+                }
+                None => {
+                    let _written = write!(distinct, "{id}{part}");
+                }
             }
         }
         text = distinct;

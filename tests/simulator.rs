@@ -16,7 +16,7 @@ const SEEDS: u64 = 2_000;
 /// Failing seeds that are shown.
 const SHOWN_MAX: usize = 5;
 /// A mistake must be found within so many seeds.
-const SEEDS_TO_FIND: u64 = 200;
+const SEEDS_TO_FIND: u64 = 1_000;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap_or_else(|e| panic!("{variable}: {e}")))
@@ -103,4 +103,19 @@ fn a_queue_handed_over_by_basic_cancel_comes_out_of_order() {
 #[test]
 fn a_hash_of_each_members_own_spreads_a_resource_over_queues() {
     found(Sabotage::RandomHash, Invariant::OneQueue);
+}
+
+#[test]
+fn an_owner_without_a_barrier_does_not_know_what_a_former_one_still_does() {
+    found(Sabotage::NoBarrier, Invariant::State);
+}
+
+#[test]
+fn a_record_that_is_not_read_back_may_be_void() {
+    found(Sabotage::NoReadBack, Invariant::Committed);
+}
+
+#[test]
+fn an_acknowledgement_before_the_commit_loses_an_effect() {
+    found(Sabotage::AckBeforeCommit, Invariant::Committed);
 }

@@ -18,14 +18,23 @@ pub enum Sabotage {
     CancelHandover,
     /// Every member has a hash of its own.
     RandomHash,
+    /// An owner of state begins without a barrier of its epoch, and minds nobody else's.
+    NoBarrier,
+    /// A batch counts as committed when the broker has taken its record, whatever stands before it in the log.
+    NoReadBack,
+    /// Packets are acknowledged before what they did is committed.
+    AckBeforeCommit,
 }
 
 impl Sabotage {
     /// All of them, with the names by which a person asks for one.
-    pub const ALL: [(&'static str, Sabotage); 3] = [
+    pub const ALL: [(&'static str, Sabotage); 6] = [
         ("ack-before-publish", Sabotage::AckBeforePublish),
         ("cancel-handover", Sabotage::CancelHandover),
         ("random-hash", Sabotage::RandomHash),
+        ("no-barrier", Sabotage::NoBarrier),
+        ("no-read-back", Sabotage::NoReadBack),
+        ("ack-before-commit", Sabotage::AckBeforeCommit),
     ];
 }
 

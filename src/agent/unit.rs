@@ -16,7 +16,7 @@ use super::pipeline_listener::PipelineListener;
 use super::route::Routes;
 use super::shape::{self, Shape};
 use super::sink::{Dead, SinkSlot};
-use super::state::{Inherited, Keeper, Lost, Owner, StreamLog};
+use super::state::{Inherited, Keeper, Lost, Owner, StateOptions, StreamLog};
 use super::stateful_listener::StatefulListener;
 use super::straggler::Straggler;
 use crate::cluster::hash;
@@ -307,7 +307,8 @@ async fn restore(
         nonce: hash::stable(format!("{} {epoch} {}", ground.member, ground.options.clock.now()).as_bytes()),
     };
     let transformers = Arc::clone(&slot.current().transformers);
-    let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());
+    let options = StateOptions { sabotage: ground.options.sabotage, ..ground.options.state.clone() };
+    let metrics = ground.metrics.clone();
     let opened = Keeper::open(Box::new(log), owner, transformers, options, metrics).await;
     match &opened {
         Err(Lost::Fenced(by)) => ground.recall.fenced(queue, *by),

@@ -264,7 +264,7 @@ impl Witness {
         match notes.logs.as_mut().and_then(|logs| logs.grown(queue)) {
             None => {}
             Some(Ok(said)) => {
-                said.iter().for_each(|said| self.trace.say(agent, format_args!("writes {said} to {queue}")))
+                said.iter().for_each(|said| self.trace.say(agent, format_args!("writes {said} to {queue}")));
             }
             Some(Err((queue, error))) => notes.broken(Invariant::State, format!("{agent}, {queue}: {error}")),
         }

@@ -622,7 +622,7 @@ impl World {
             if ours && !queue.name.contains(&generation) {
                 return Some(format!("{} is left", queue.name));
             }
-            if queue.name.ends_with(".state") {
+            if queue.name.strip_suffix(".state").is_some() {
                 logs += 1;
                 continue;
             }

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::inherit::Inherited;
 use super::log::StateLog;
 use crate::agent::packet::{self, Fragment, PacketBuilder};
+use crate::agent::sabotage::Sabotage;
 use crate::model::Complaint;
 use crate::observe::Metrics;
 use crate::pipeline::transform::{Cell, Chain, ChainOptions, Transformers};
@@ -30,6 +31,8 @@ pub struct StateOptions {
     pub window: WindowBounds,
     /// What transformers may hold, and how they work.
     pub chain: ChainOptions,
+    /// What is done wrong on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl StateOptions {
@@ -109,6 +112,8 @@ impl Keeper {
         metrics: Metrics,
     ) -> Result<Keeper, Lost> {
         let began = Instant::now();
+        let minds = options.sabotage != Some(Sabotage::NoBarrier);
+        let owner = Owner { epoch: if minds { owner.epoch } else { 0 }, ..owner };
         let (epoch, nonce) = (owner.epoch, owner.nonce);
         let barrier = Record::Barrier { epoch, member: owner.member.to_string(), nonce };
         log.append(barrier.encode()).await?.wait().await?;
@@ -120,7 +125,7 @@ impl Keeper {
                 break highest;
             }
         };
-        if let Some(later) = before.filter(|highest| *highest >= epoch) {
+        if let Some(later) = before.filter(|highest| minds && *highest >= epoch) {
             return Err(Lost::Fenced(later));
         }
         let ((since, last_snapshot), untouched) = (fold.sizes(), fold.is_untouched());
@@ -144,6 +149,11 @@ impl Keeper {
         keeper.restore();
         keeper.metrics.state_restored(&keeper.owner.queue, epoch, keeper.state.cells.len(), began.elapsed());
         Ok(keeper)
+    }
+
+    /// What is done wrong on purpose.
+    pub(super) fn sabotage(&self) -> Option<Sabotage> {
+        self.options.sabotage
     }
 
     /// The number of the last committed batch.
@@ -247,7 +257,8 @@ impl Keeper {
         let length = bytes.len();
         let confirmation = self.log.append(bytes).await?;
         let epoch = self.owner.epoch;
-        let seen = see(&mut *self.log, epoch, Kind::Batch(number));
+        let looks = self.options.sabotage != Some(Sabotage::NoReadBack);
+        let seen = async { if looks { see(&mut *self.log, epoch, Kind::Batch(number)).await } else { Ok(()) } };
         let confirmed = async { confirmation.wait().await.map_err(Lost::from) };
         tokio::try_join!(seen, confirmed)?;
         self.since = self.since.saturating_add(length);
@@ -310,7 +321,8 @@ async fn see(log: &mut dyn StateLog, epoch: i64, kind: Kind) -> Result<(), Lost>
 /// What a record is that comes behind our barrier: our own, void, or our end.
 fn look(record: &StreamRecord, epoch: i64) -> Result<Head, Lost> {
     let head = Head::of(&record.body).map_err(|error| Lost::Foreign(record.offset, error))?;
-    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch) {
+    // Epoch 0 is nobody's but a saboteur's.
+    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch && epoch != 0) {
         return Err(Lost::Fenced(head.epoch));
     }
     Ok(head)

@@ -31,6 +31,7 @@ fn options(log_bytes_max: usize) -> StateOptions {
         snapshot_after_bytes: StateOptions::SNAPSHOT_AFTER_BYTES,
         window,
         chain: ChainOptions::default(),
+        sabotage: None,
     }
 }
 

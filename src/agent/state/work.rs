@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::keeper::{Keeper, Lost};
 use crate::agent::packet::Fragment;
+use crate::agent::sabotage::{self, Sabotage};
 use crate::agent::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use crate::agent::transform;
 use crate::model::{Receipt, Sample, Verdict};
@@ -61,6 +62,9 @@ impl Keeper {
                 batch: Records::Samples(samples),
             })
             .collect();
+        if self.sabotage() == Some(Sabotage::AckBeforeCommit) {
+            parcels.iter_mut().for_each(|parcel| sabotage::settle_early(&mut parcel.receipt));
+        }
         // Where everything was there before, there is nothing to commit.
         if !batch.ids.is_empty() {
             let some: Vec<&Fragment> = outputs.iter().filter(|fragment| !fragment.batch.is_empty()).collect();
