@@ -20,21 +20,27 @@ pub(super) struct Fences {
     /// Fences that came to this listener, perhaps before the shape shows their marks.
     passed: BTreeSet<(u64, String)>,
     over: CancellationToken,
+    stop: CancellationToken,
 }
 
 impl Fences {
-    /// Of a queue of a generation, until the session is over.
-    pub(super) fn new(ground: &Arc<Ground>, queue: &str, generation: u64, over: CancellationToken) -> Self {
+    /// Of a queue of a generation, until the session is over or the listener is to stop.
+    pub(super) fn new(
+        ground: &Arc<Ground>,
+        queue: &str,
+        generation: u64,
+        (over, stop): (CancellationToken, CancellationToken),
+    ) -> Self {
         let (ground, shape) = (Arc::clone(ground), ground.shape.reader());
-        Fences { ground, queue: queue.into(), generation, shape, passed: BTreeSet::new(), over }
+        Fences { ground, queue: queue.into(), generation, shape, passed: BTreeSet::new(), over, stop }
     }
 
-    /// Fences behind which everything is published: noted for the whole group, then settled. `false` when the session
-    /// was over before.
+    /// Fences behind which everything is published: noted for the whole group, then settled. `false` when there was no
+    /// time for it: the next owner gets them again.
     pub(super) async fn pass(&mut self, fences: Vec<(Fence, Receipt)>) -> bool {
         for (fence, receipt) in fences {
             let name = shape::fence_mark(&self.queue, &fence.unit);
-            if !self.ground.mark(fence.generation, &name, &self.over).await {
+            if !self.mark(fence.generation, &name).await {
                 return false;
             }
             self.passed.insert((fence.generation, fence.unit));
@@ -59,8 +65,13 @@ impl Fences {
         self.shape.changed().await;
     }
 
-    /// Notes that the queue is sealed; `false` when the session was over before.
+    /// Notes that the queue is sealed; `false` when there was no time for it: the next owner does it.
     pub(super) async fn sealed(&self, generation: u64) -> bool {
-        self.ground.mark(generation, &shape::sealed_mark(&self.queue), &self.over).await
+        self.mark(generation, &shape::sealed_mark(&self.queue)).await
+    }
+
+    async fn mark(&self, generation: u64, name: &str) -> bool {
+        let marked = self.stop.run_until_cancelled(self.ground.mark(generation, name, &self.over)).await;
+        marked.unwrap_or(false)
     }
 }

@@ -221,7 +221,7 @@ impl Opening {
             let (sink, shape) = (Arc::clone(&slot.name), ground.shape.reader());
             return Ok(Listener::Straggler(Box::new(Straggler { intake, sink, routes, shape, forwarder, context })));
         }
-        let fences = Fences::new(&ground, queue, generation, over);
+        let fences = Fences::new(&ground, queue, generation, (over, context.stop.clone()));
         let sabotage = options.sabotage;
         Ok(match kept {
             None => Listener::Pipeline(Box::new(PipelineListener { intake, slot, context, fences, sabotage })),
