@@ -7,8 +7,8 @@
 pub mod model; // what everything talks about: notification, sample, event, receipt
 pub mod convert; // notification -> samples, events, complaints
 pub mod pipeline; // which sample or event goes to which publishers
-pub mod state; // what the transformers of a queue know, as its log tells it
 pub mod cluster; // who owns which queue
+pub mod state; // what the transformers of a queue know, as its log tells it
 
 // Edge floor: one kind of outside each.
 pub mod config; // files: ceilometer.conf, YAML, URLs, secrets

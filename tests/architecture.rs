@@ -16,7 +16,7 @@ use source::{Source, Tree};
 const SIDE_BY_SIDE: [&str; 3] = ["convert", "pipeline", "cluster"];
 
 /// No async, clock, I/O or logging: the rooms, and the paths that would bring them in.
-const PURE: [&str; 5] = ["model", "convert", "pipeline", "state", "cluster"];
+const PURE: [&str; 5] = ["model", "convert", "pipeline", "cluster", "state"];
 const IMPURE: [&str; 16] = [
     "async_trait",
     "chrono::Local",

@@ -99,6 +99,7 @@ async fn alone(ground: &Ground, slot: &SinkSlot, transformers: &Arc<Transformers
         epoch: 1,
         member: Arc::clone(&ground.member),
         nonce: 0,
+        sabotage: None,
     };
     let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());
     let log = Box::new(MemoryLog::default());

@@ -18,6 +18,9 @@ use crate::transport::{Confirmation, Outgoing, Session, TransportError, topology
 /// Packets published and not confirmed yet, at most; the session bounds their bytes.
 pub(super) const UNCONFIRMED_PACKETS_MAX: usize = 1_024;
 
+/// What a packet says it is.
+const CONTENT_TYPE: &str = "application/json";
+
 /// Publishes what one main-queue listener converts. Bound to one session: a lost one ends the listener.
 pub(super) struct Forwarder {
     session: Arc<dyn Session>,
@@ -106,8 +109,8 @@ impl Forwarder {
         let mut confirmations = Vec::with_capacity(queues.len());
         for queue in queues {
             let sequence = next(&mut self.sequences, queue.clone());
-            let body = PacketBuilder::fence(&self.member, self.epoch, sequence, fence);
-            confirmations.push(self.session.publish(to_queue(queue, body.into())).await?);
+            let body = PacketBuilder::fence(&self.member, self.epoch, sequence, fence).into();
+            confirmations.push(self.session.publish(Outgoing::to_queue(&queue, body, CONTENT_TYPE)).await?);
         }
         for confirmation in confirmations {
             confirmation.wait().await?;
@@ -135,20 +138,10 @@ async fn send(
 ) -> Result<(), TransportError> {
     let body = Bytes::from(packet.finish());
     let bytes = body.len();
-    let confirmation = session.publish(to_queue(queue.clone(), body)).await?;
+    let confirmation = session.publish(Outgoing::to_queue(&queue, body, CONTENT_TYPE)).await?;
     // The receiver lives as long as the listener; if it is gone the receipts go back by being dropped.
     let _gone = unconfirmed.send(Sent { queue, bytes, confirmation, receipts }).await;
     Ok(())
-}
-
-fn to_queue(queue: String, body: Bytes) -> Outgoing {
-    Outgoing {
-        exchange: String::new(),
-        routing_key: queue,
-        body,
-        content_type: "application/json",
-        headers: BTreeMap::new(),
-    }
 }
 
 /// Settles receipts as the broker confirms the packets they hang on; ends when the forwarder is gone and all is known.

@@ -21,7 +21,7 @@ use crate::coordination::{CoordinationError, Membership, View};
 use crate::observe::Metrics;
 use crate::transport::link::Link;
 use crate::transport::topology::{self, QueueKind};
-use crate::transport::{Argument, Queue, Session, Topology, TransportError};
+use crate::transport::{Argument, Session, Topology, TransportError};
 
 /// How long to wait before something is noted in a silent group again.
 const MARK_AGAIN: Duration = Duration::from_millis(500);
@@ -73,8 +73,9 @@ pub struct BrokerPlace {
     prepared: Mutex<Option<Prepared>>,
 }
 
-/// A session, and the queues of ours that were declared in it.
-type Prepared = (Arc<dyn Session>, Vec<Queue>);
+/// A session, and what decides which queues of ours were declared in it: the sinks, and the revision of the group's
+/// specification.
+type Prepared = (Arc<dyn Session>, Vec<Arc<str>>, Option<i64>);
 
 impl BrokerPlace {
     /// A broker on which nothing is declared yet.
@@ -138,27 +139,29 @@ impl Ground {
             broker: place.link.name().to_owned(),
             cause: "not connected".to_owned(),
         })?;
-        let own = self.own_queues(routes);
+        let sinks: Vec<Arc<str>> = routes.sinks.iter().map(|slot| Arc::clone(&slot.name)).collect();
+        let shape = self.shape.get();
+        let revision = shape.as_ref().map(|shape| shape.revision);
         let mut prepared = place.prepared.lock().await;
-        if let Some((former, declared)) = &*prepared
+        if let Some((former, declared, of)) = &*prepared
             && Arc::ptr_eq(former, &session)
-            && *declared == own.queues
+            && (declared, of) == (&sinks, &revision)
         {
             return Ok(session);
         }
         session.declare(&place.topology).await?;
         if std::ptr::eq(place, self.first_broker()) {
-            session.declare(&own).await?;
+            session.declare(&self.own_queues(routes, shape.as_deref())).await?;
         }
-        *prepared = Some((Arc::clone(&session), own.queues));
+        *prepared = Some((Arc::clone(&session), sinks, revision));
         Ok(session)
     }
 
-    /// The parking queue and, with partitioning, the pipeline queues.
-    fn own_queues(&self, routes: &Routes) -> Topology {
+    /// The parking queue and, with partitioning, the pipeline queues, which are noted as declared.
+    fn own_queues(&self, routes: &Routes, shape: Option<&Shape>) -> Topology {
         let mut own = Topology::default();
         own.queues.push(topology::parking_queue(&self.group, self.options.parked_messages_max));
-        if let Some(shape) = &self.shape.get() {
+        if let Some(shape) = shape {
             for slot in &routes.sinks {
                 for (queue, generation) in shape.queues(slot) {
                     self.declared().insert(queue.clone(), generation);

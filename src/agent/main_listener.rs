@@ -17,7 +17,6 @@ use super::route::Routes;
 use super::shape::Shape;
 use super::sink::Parcel;
 use super::written::Written;
-use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
 use crate::observe::Metrics;
 use crate::transport::{Delivery, TransportError};
@@ -163,7 +162,7 @@ impl Way for Queues {
     type Part = Written;
 
     async fn begin(&mut self, routes: &Routes) -> Result<(), TransportError> {
-        self.layout(routes).await.map(drop)
+        self.fenced_shape(routes).await.map(drop)
     }
 
     async fn changed(&mut self) {
@@ -171,8 +170,8 @@ impl Way for Queues {
     }
 
     async fn take(&mut self, routes: &Routes, yielded: Yielded<Written>) -> bool {
-        let Ok(layout) = self.layout(routes).await else { return false };
-        self.forwarder.forward(routes, &layout, yielded).await.is_ok()
+        let Ok(shape) = self.fenced_shape(routes).await else { return false };
+        self.forwarder.forward(routes, shape.routing(), yielded).await.is_ok()
     }
 }
 
@@ -204,8 +203,8 @@ impl Way for Arc<DirectSinks> {
 }
 
 impl Queues {
-    /// The layout to route by. Where it is another than the present one, the old queues are told first.
-    async fn layout(&mut self, routes: &Routes) -> Result<Layout, TransportError> {
+    /// The shape whose layout is to be routed by. Where that is another than the present one, the old queues are told first.
+    async fn fenced_shape(&mut self, routes: &Routes) -> Result<Arc<Shape>, TransportError> {
         let shape = self.shape.read();
         let shape = shape.ok_or_else(|| TransportError::Refused("the group has no specification yet".to_owned()))?;
         if let Some(next) = &shape.spec.next {
@@ -220,6 +219,6 @@ impl Queues {
                 }
             }
         }
-        Ok(shape.routing().clone())
+        Ok(shape)
     }
 }

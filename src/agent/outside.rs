@@ -243,7 +243,6 @@ pub fn state_options(settings: &Settings) -> StateOptions {
             ids_max: WindowBounds::IDS_MAX,
         },
         chain: settings.transformers.clone(),
-        sabotage: None,
     }
 }
 

@@ -53,13 +53,7 @@ impl Parking {
             ("x-nephoscope-origin".to_owned(), origin.to_owned()),
             ("x-nephoscope-member".to_owned(), self.member.to_string()),
         ]);
-        let message = Outgoing {
-            exchange: String::new(),
-            routing_key: self.queue.to_string(),
-            body,
-            content_type: "application/json",
-            headers,
-        };
+        let message = Outgoing { headers, ..Outgoing::to_queue(&self.queue, body, "application/json") };
         session.publish(message).await?.wait().await?;
         self.metrics.message_parked(origin, reason.kind, &reason.text);
         Ok(())

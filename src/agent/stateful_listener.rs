@@ -105,7 +105,7 @@ impl StatefulListener {
                 self.context.metrics.packets_missing(&self.queue, &source.member, source.sequence - last - 1);
             }
             if last.is_none_or(|last| source.sequence > last) {
-                self.keeper.came(source);
+                self.keeper.came(&source);
             }
             match packet.fence {
                 Some(fence) => fences.push((fence, receipt)),

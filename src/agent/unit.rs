@@ -16,7 +16,7 @@ use super::pipeline_listener::PipelineListener;
 use super::route::Routes;
 use super::shape::{self, Shape};
 use super::sink::{Dead, SinkSlot};
-use super::state::{Inherited, Keeper, Lost, Owner, StateOptions, StreamLog};
+use super::state::{Inherited, Keeper, Lost, Owner, StreamLog};
 use super::stateful_listener::StatefulListener;
 use super::straggler::Straggler;
 use crate::cluster::hash;
@@ -52,15 +52,11 @@ pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
         return units;
     }
     let Some(shape) = ground.shape.get() else { return units };
-    let layouts = [Some(&shape.spec.present), shape.spec.next.as_ref()];
     for slot in &routes.sinks {
-        for layout in layouts.into_iter().flatten() {
-            if layout.generation != shape.spec.present.generation && !shape.is_sealed(slot) {
-                continue;
-            }
-            for queue in shape::queues(&ground.group, &slot.name, layout) {
-                let (slot, generation) = (Arc::clone(slot), layout.generation);
-                units.push((queue.clone(), Kind::Pipeline { slot, queue, generation }));
+        let sealed = shape.is_sealed(slot);
+        for (queue, generation) in shape.queues(slot) {
+            if sealed || generation == shape.spec.present.generation {
+                units.push((queue.clone(), Kind::Pipeline { slot: Arc::clone(slot), queue, generation }));
             }
         }
     }
@@ -305,10 +301,10 @@ async fn restore(
         member: Arc::clone(&ground.member),
         // Another one at every opening, also where a group that was restored from a backup gives an epoch again.
         nonce: hash::stable(format!("{} {epoch} {}", ground.member, ground.options.clock.now()).as_bytes()),
+        sabotage: ground.options.sabotage,
     };
     let transformers = Arc::clone(&slot.current().transformers);
-    let options = StateOptions { sabotage: ground.options.sabotage, ..ground.options.state.clone() };
-    let metrics = ground.metrics.clone();
+    let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());
     let opened = Keeper::open(Box::new(log), owner, transformers, options, metrics).await;
     match &opened {
         Err(Lost::Fenced(by)) => ground.recall.fenced(queue, *by),

@@ -211,6 +211,27 @@ mod tests {
 
     type Placed = BTreeMap<String, String>;
 
+    /// A plan stays the same while it is carried out step by step: units are given up, and claimed or not.
+    fn stays_planned(
+        units: &[String],
+        plan: &Placed,
+        mut owners: Placed,
+        steps: Vec<(prop::sample::Index, bool)>,
+        again: impl Fn(&Placed) -> Placed,
+    ) -> Result<(), TestCaseError> {
+        for (which, claimed) in steps {
+            let unit = &units[which.index(units.len())];
+            if owners.get(unit) != plan.get(unit) {
+                owners.remove(unit);
+                if claimed {
+                    owners.insert(unit.clone(), plan[unit].clone());
+                }
+            }
+            prop_assert_eq!(&again(&owners), plan);
+        }
+        Ok(())
+    }
+
     fn place(members: &[(String, u32)], units: &[String], owners: &Placed) -> Placed {
         let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
         let placed = ring.place(units.iter().map(String::as_str), |unit| owners.get(unit).map(String::as_str));
@@ -280,18 +301,9 @@ mod tests {
         ) {
             let members = weighted(named("m", weights.len()), &weights);
             let units = named("u", owners.len());
-            let mut owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
             let plan = place(&members, &units, &owners);
-            for (which, claimed) in steps {
-                let unit = &units[which.index(units.len())];
-                if owners.get(unit) != plan.get(unit) {
-                    owners.remove(unit);
-                    if claimed {
-                        owners.insert(unit.clone(), plan[unit].clone());
-                    }
-                }
-                prop_assert_eq!(&place(&members, &units, &owners), &plan);
-            }
+            stays_planned(&units, &plan, owners, steps, |owners| place(&members, &units, owners))?;
         }
 
         /// A ring that has followed joins and leaves is the ring made new: processes of any age agree.
@@ -316,7 +328,7 @@ mod tests {
         ) {
             let members = weighted(named("m", count), &vec![1; count]);
             let units = named("u", owners.len());
-            let mut owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
             let pins: Placed = units.iter().zip(&pins).map(|(u, p)| (u.clone(), format!("m{p}"))).collect();
             let valid = |unit: &String| members.iter().any(|(id, _)| *id == pins[unit]);
             let plan = pinned(&members, &units, &owners, &pins);
@@ -331,16 +343,7 @@ mod tests {
                 let pinned = units.iter().filter(|unit| pins[*unit] == *id).count();
                 prop_assert!(*load <= (least + 1).max(pinned), "{} has {} of which {} are pinned, {:?}", id, load, pinned, loads);
             }
-            for (which, claimed) in steps {
-                let unit = &units[which.index(units.len())];
-                if owners.get(unit) != plan.get(unit) {
-                    owners.remove(unit);
-                    if claimed {
-                        owners.insert(unit.clone(), plan[unit].clone());
-                    }
-                }
-                prop_assert_eq!(&pinned(&members, &units, &owners, &pins), &plan);
-            }
+            stays_planned(&units, &plan, owners, steps, |owners| pinned(&members, &units, owners, &pins))?;
         }
 
         #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::record::{self, Batch, Record, RecordError, SNAPSHOT_PART_BYTES_MAX, Source, Whole};
 use super::window::{Window, WindowBounds};
-use crate::pipeline::transform::{Cell, CellChange, CellKey};
+use crate::pipeline::transform::{CellChange, CellKey};
 
 /// Senders of packets that are remembered, at most; the one that was silent longest goes first.
 pub const SOURCES_MAX: usize = 64;
@@ -128,19 +128,17 @@ impl State {
         batch.ids.iter().for_each(|id| self.window.insert(*id, batch.now_ms));
         self.window.trim(batch.now_ms);
         batch.sources.iter().for_each(|source| self.came(source));
-        for change in &batch.changes {
-            let CellChange { key, value } = change.clone().into();
+        for CellChange { key, value } in &batch.changes {
             match value {
-                Some(value) => drop(self.cells.insert(key, value)),
-                None => drop(self.cells.remove(&key)),
+                Some(value) => drop(self.cells.insert(key.clone(), value.clone())),
+                None => drop(self.cells.remove(key)),
             }
         }
     }
 
     /// A sender has come so far.
     pub fn came(&mut self, source: &Source) {
-        self.sources.retain(|known| known.member != source.member || known.epoch != source.epoch);
-        self.sources.push(source.clone());
+        source.note_in(&mut self.sources);
         if self.sources.len() > SOURCES_MAX {
             self.sources.remove(0);
         }
@@ -153,7 +151,7 @@ impl State {
 
     /// A snapshot of everything, as records.
     pub fn snapshot(&self, epoch: i64) -> Vec<Record> {
-        let cell = |(key, value): (&CellKey, &Vec<u8>)| Cell { key: key.clone(), value: value.clone() }.into();
+        let cell = |(key, value): (&CellKey, &Vec<u8>)| CellChange { key: key.clone(), value: Some(value.clone()) };
         let whole = Whole {
             number: self.number,
             published: self.published,
@@ -170,8 +168,7 @@ impl State {
         state.published = whole.published;
         whole.ids.into_iter().for_each(|(id, at)| state.window.insert(id, at));
         state.sources = whole.sources;
-        let cells = whole.cells.into_iter().map(CellChange::from);
-        state.cells = cells.filter_map(|cell| Some((cell.key, cell.value?))).collect();
+        state.cells = whole.cells.into_iter().filter_map(|cell| Some((cell.key, cell.value?))).collect();
         state
     }
 }
@@ -275,11 +272,6 @@ impl Fold {
         self.state.sealed.is_some()
     }
 
-    /// Whether nothing was ever done here.
-    pub fn is_untouched(&self) -> bool {
-        self.state.number == 0 && self.last_snapshot == 0
-    }
-
     /// The highest epoch that any record told of; `None` for an empty log.
     pub fn highest_epoch(&self) -> Option<i64> {
         (self.highest != i64::MIN).then_some(self.highest)
@@ -362,7 +354,7 @@ mod tests {
                         now_ms,
                         ids: vec![now_ms.unsigned_abs()],
                         sources: vec![Source { member: "s".to_owned(), epoch: 1, sequence: now_ms.unsigned_abs() }],
-                        changes: vec![CellChange { key: cell(resource), value: value.map(|v| vec![v]) }.into()],
+                        changes: vec![CellChange { key: cell(resource), value: value.map(|v| vec![v]) }],
                         outputs: vec![resource],
                     };
                     state.apply(&batch);

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::transform::{Cell, CellChange, CellKey};
+use crate::pipeline::transform::CellChange;
 
 /// The format written, and the newest one read.
 pub const FORMAT: u8 = 1;
@@ -74,7 +74,7 @@ pub struct Batch {
     /// How far each sender of packets has come.
     pub sources: Vec<Source>,
     /// What changed in the transformers' state.
-    pub changes: Vec<Change>,
+    pub changes: Vec<CellChange>,
     /// What is to be published; bytes that only the agent reads.
     pub outputs: Vec<u8>,
 }
@@ -90,15 +90,6 @@ pub struct Source {
     pub sequence: u64,
 }
 
-/// A [`CellChange`] as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    transformer: String,
-    resource: String,
-    key: String,
-    value: Option<Vec<u8>>,
-}
-
 /// Everything there is, as a snapshot has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Whole {
@@ -106,7 +97,7 @@ pub(super) struct Whole {
     pub published: u64,
     pub ids: Vec<(u64, i64)>,
     pub sources: Vec<Source>,
-    pub cells: Vec<Change>,
+    pub cells: Vec<CellChange>,
 }
 
 /// Why bytes are not taken for a record. None of them is ever read in part.
@@ -180,6 +171,14 @@ fn body(bytes: &[u8]) -> Result<&[u8], RecordError> {
     Ok(&checked[MAGIC.len() + 1..])
 }
 
+impl Source {
+    /// Notes how far this sender has come, as the newest, in place of what was noted of it before.
+    pub fn note_in(&self, sources: &mut Vec<Source>) {
+        sources.retain(|known| known.member != self.member || known.epoch != self.epoch);
+        sources.push(self.clone());
+    }
+}
+
 impl Record {
     /// The writer's epoch.
     pub fn epoch(&self) -> i64 {
@@ -211,26 +210,6 @@ impl Record {
     }
 }
 
-impl From<CellChange> for Change {
-    fn from(change: CellChange) -> Self {
-        let CellChange { key: CellKey { transformer, resource, key }, value } = change;
-        Change { transformer, resource, key, value }
-    }
-}
-
-impl From<Change> for CellChange {
-    fn from(change: Change) -> Self {
-        let Change { transformer, resource, key, value } = change;
-        CellChange { key: CellKey { transformer, resource, key }, value }
-    }
-}
-
-impl From<Cell> for Change {
-    fn from(cell: Cell) -> Self {
-        Change::from(CellChange { key: cell.key, value: Some(cell.value) })
-    }
-}
-
 /// A snapshot as records, of bounded size each.
 pub(super) fn cut(epoch: i64, whole: &Whole) -> Vec<Record> {
     let bytes = append(Vec::new(), whole);
@@ -259,6 +238,7 @@ fn append(bytes: Vec<u8>, value: &impl Serialize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::transform::CellKey;
     use proptest::prelude::*;
 
     fn batch() -> Record {
@@ -269,10 +249,8 @@ mod tests {
             now_ms: 1_700_000_000_000,
             ids: vec![1, u64::MAX],
             sources: vec![Source { member: "a".to_owned(), epoch: 5, sequence: 9 }],
-            changes: vec![Change {
-                transformer: "0:ab".to_owned(),
-                resource: "r".to_owned(),
-                key: "k".to_owned(),
+            changes: vec![CellChange {
+                key: CellKey { transformer: "0:ab".to_owned(), resource: "r".to_owned(), key: "k".to_owned() },
                 value: Some(b"[1]".to_vec()),
             }],
             outputs: b"{}".to_vec(),
@@ -281,9 +259,16 @@ mod tests {
 
     #[test]
     fn a_record_of_format_1_is_these_bytes() {
+        let hex = |record: &Record| record.encode().iter().map(|b| format!("{b:02x}")).collect::<String>();
         let barrier = Record::Barrier { epoch: 2, member: "m".to_owned(), nonce: 3 };
-        let hex: String = barrier.encode().iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, "4e534c47010004016d03b32294e9");
+        assert_eq!(hex(&barrier), "4e534c47010004016d03b32294e9");
+        assert_eq!(
+            hex(&batch()),
+            concat!(
+                "4e534c4701010e030280a0abfef9620201ffffffffffffffffff010101610a090104303a61620172016b01035b315d027b7d",
+                "b6bdc462"
+            )
+        );
     }
 
     #[test]

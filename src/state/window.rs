@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::cluster::hash;
 use crate::model::{Sample, json};
-use siphasher::sip::SipHasher24;
 
 /// How long an id is remembered: until it is older than the newest `ids_kept` *and* than `age_ms`, and never when there
 /// are `ids_max` newer ones.
@@ -33,7 +33,7 @@ pub struct Window {
     known: BTreeMap<u64, u32>,
 }
 
-/// The id of a sample that a pipeline takes: SipHash-2-4 with zero keys over compact JSON of what makes it this sample.
+/// The id of a sample that a pipeline takes: the [stable hash](hash::stable) of compact JSON of what makes it this sample.
 ///
 /// The sample's own `id` is not enough: a sender that gives all of its samples the same would have them dropped.
 pub fn id(pipeline: &str, sample: &Sample) -> u64 {
@@ -44,7 +44,7 @@ pub fn id(pipeline: &str, sample: &Sample) -> u64 {
     json::write(&sample.resource_id, &mut text);
     text.push(b' ');
     json::write(&sample.volume, &mut text);
-    SipHasher24::new().hash(&text)
+    hash::stable(&text)
 }
 
 impl Window {

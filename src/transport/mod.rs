@@ -179,6 +179,14 @@ pub struct Outgoing {
     pub headers: BTreeMap<String, String>,
 }
 
+impl Outgoing {
+    /// One for a queue, or a stream, over the default exchange.
+    pub fn to_queue(queue: &str, body: Bytes, content_type: &'static str) -> Self {
+        let (exchange, routing_key) = (String::new(), queue.to_owned());
+        Outgoing { exchange, routing_key, body, content_type, headers: BTreeMap::new() }
+    }
+}
+
 /// Resolves when the broker has taken a message, or says why not: nacked, returned as unroutable, session over.
 pub struct Confirmation(futures_util::future::BoxFuture<'static, Result<(), TransportError>>);
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::keeper::{self, Lost};
-use super::log::{StateLog, StreamLog};
+use super::log::StreamLog;
 use crate::pipeline::transform::CellKey;
 use crate::state::{Fold, WindowBounds};
 use crate::transport::Session;
@@ -37,7 +37,7 @@ impl Inherited {
             let (state, _) = fold.finish()?;
             inherited.ids.extend(state.window.entries());
             inherited.cells.extend(state.cells.into_iter().filter(|(key, _)| mine(&key.resource)));
-            Box::new(log).close().await?;
+            log.close().await?;
         }
         Ok(inherited)
     }

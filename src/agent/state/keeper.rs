@@ -31,8 +31,6 @@ pub struct StateOptions {
     pub window: WindowBounds,
     /// What transformers may hold, and how they work.
     pub chain: ChainOptions,
-    /// What is done wrong on purpose.
-    pub sabotage: Option<Sabotage>,
 }
 
 impl StateOptions {
@@ -80,6 +78,8 @@ pub(in crate::agent) struct Owner {
     pub member: Arc<str>,
     /// Tells this owner's barrier from any other.
     pub nonce: u64,
+    /// What is done wrong on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// The keeper.
@@ -99,7 +99,6 @@ pub(in crate::agent) struct Keeper {
     since: usize,
     last_snapshot: usize,
     alarmed: bool,
-    untouched: bool,
 }
 
 impl Keeper {
@@ -112,7 +111,7 @@ impl Keeper {
         metrics: Metrics,
     ) -> Result<Keeper, Lost> {
         let began = Instant::now();
-        let minds = options.sabotage != Some(Sabotage::NoBarrier);
+        let minds = owner.sabotage != Some(Sabotage::NoBarrier);
         let owner = Owner { epoch: if minds { owner.epoch } else { 0 }, ..owner };
         let (epoch, nonce) = (owner.epoch, owner.nonce);
         let barrier = Record::Barrier { epoch, member: owner.member.to_string(), nonce };
@@ -128,7 +127,7 @@ impl Keeper {
         if let Some(later) = before.filter(|highest| minds && *highest >= epoch) {
             return Err(Lost::Fenced(later));
         }
-        let ((since, last_snapshot), untouched) = (fold.sizes(), fold.is_untouched());
+        let (since, last_snapshot) = fold.sizes();
         let (state, pending) = fold.finish()?;
         let chain = Chain::new(Arc::clone(&transformers), &owner.sink, options.chain.clone());
         let mut keeper = Keeper {
@@ -144,16 +143,10 @@ impl Keeper {
             since,
             last_snapshot,
             alarmed: false,
-            untouched,
         };
         keeper.restore();
         keeper.metrics.state_restored(&keeper.owner.queue, epoch, keeper.state.cells.len(), began.elapsed());
         Ok(keeper)
-    }
-
-    /// What is done wrong on purpose.
-    pub(super) fn sabotage(&self) -> Option<Sabotage> {
-        self.options.sabotage
     }
 
     /// The number of the last committed batch.
@@ -167,15 +160,14 @@ impl Keeper {
     }
 
     /// A packet of a sender is taken; written down with the next batch.
-    pub(in crate::agent) fn came(&mut self, source: Source) {
-        self.state.came(&source);
-        self.came.retain(|known| known.member != source.member || known.epoch != source.epoch);
-        self.came.push(source);
+    pub(in crate::agent) fn came(&mut self, source: &Source) {
+        self.state.came(source);
+        source.note_in(&mut self.came);
     }
 
     /// Whether this state has never been begun: no batch, no snapshot.
     pub(in crate::agent) fn is_untouched(&self) -> bool {
-        self.untouched
+        self.state.number == 0 && self.last_snapshot == 0
     }
 
     /// The generation for which this queue is closed for good, if it is.
@@ -188,9 +180,7 @@ impl Keeper {
         self.state.cells = inherited.cells;
         self.state.window.join(inherited.ids);
         self.restore();
-        self.snapshot().await?;
-        self.untouched = false;
-        Ok(())
+        self.snapshot().await
     }
 
     /// Closes the queue for good: everything is published, and whoever reads the log finds all of it.
@@ -257,7 +247,7 @@ impl Keeper {
         let length = bytes.len();
         let confirmation = self.log.append(bytes).await?;
         let epoch = self.owner.epoch;
-        let looks = self.options.sabotage != Some(Sabotage::NoReadBack);
+        let looks = self.owner.sabotage != Some(Sabotage::NoReadBack);
         let seen = async { if looks { see(&mut *self.log, epoch, Kind::Batch(number)).await } else { Ok(()) } };
         let confirmed = async { confirmation.wait().await.map_err(Lost::from) };
         tokio::try_join!(seen, confirmed)?;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::transport::{
@@ -18,8 +18,6 @@ pub(in crate::agent) trait StateLog: Send {
     /// The next record of the log, from its beginning on; `None` when the log cannot be followed any more. Dropping
     /// the future loses nothing.
     async fn next(&mut self) -> Option<StreamRecord>;
-    /// Ends following.
-    async fn close(self: Box<Self>) -> Result<(), TransportError>;
 }
 
 /// A log in a RabbitMQ stream, in the session in which its queue is consumed: one connection, one fate.
@@ -52,27 +50,21 @@ impl StreamLog {
         let follower = session.follow(&stream, StreamStart::First).await?;
         Ok(StreamLog { session, stream, follower })
     }
+
+    /// Ends following.
+    pub(in crate::agent) async fn close(self) -> Result<(), TransportError> {
+        self.follower.close().await
+    }
 }
 
 #[async_trait]
 impl StateLog for StreamLog {
     async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError> {
-        let message = Outgoing {
-            exchange: String::new(),
-            routing_key: self.stream.clone(),
-            body: record.into(),
-            content_type: "application/octet-stream",
-            headers: BTreeMap::new(),
-        };
-        self.session.publish(message).await
+        self.session.publish(Outgoing::to_queue(&self.stream, record.into(), "application/octet-stream")).await
     }
 
     async fn next(&mut self) -> Option<StreamRecord> {
         self.follower.next().await
-    }
-
-    async fn close(self: Box<Self>) -> Result<(), TransportError> {
-        self.follower.close().await
     }
 }
 
@@ -97,9 +89,5 @@ impl StateLog for MemoryLog {
             // Nobody else appends.
             None => std::future::pending().await,
         }
-    }
-
-    async fn close(self: Box<Self>) -> Result<(), TransportError> {
-        Ok(())
     }
 }

@@ -31,7 +31,6 @@ fn options(log_bytes_max: usize) -> StateOptions {
         snapshot_after_bytes: StateOptions::SNAPSHOT_AFTER_BYTES,
         window,
         chain: ChainOptions::default(),
-        sabotage: None,
     }
 }
 
@@ -66,6 +65,7 @@ impl Lab {
             epoch,
             member: format!("m{epoch}").into(),
             nonce: self.openings.replace(self.openings.get() + 1),
+            sabotage: None,
         };
         Keeper::open(log, owner, deltas(), options(self.bytes_max), Metrics::new()).await
     }

@@ -62,7 +62,7 @@ impl Keeper {
                 batch: Records::Samples(samples),
             })
             .collect();
-        if self.sabotage() == Some(Sabotage::AckBeforeCommit) {
+        if self.owner.sabotage == Some(Sabotage::AckBeforeCommit) {
             parcels.iter_mut().for_each(|parcel| sabotage::settle_early(&mut parcel.receipt));
         }
         // Where everything was there before, there is nothing to commit.
@@ -158,7 +158,7 @@ impl Keeper {
         }
         complaints.iter().for_each(|complaint| self.metrics.complained(complaint));
         self.metrics.samples_again(&self.owner.queue, again);
-        batch.changes = self.chain.changes().into_iter().map(Into::into).collect();
+        batch.changes = self.chain.changes();
         Ok((batch, outputs))
     }
 }

@@ -1,7 +1,9 @@
 //! State as it is written down: cells, each of one transformer and one resource.
 
+use serde::{Deserialize, Serialize};
+
 /// What a cell is found by. The order of keys is the order of a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellKey {
     /// `<position>:<digest>` of the transformer that keeps it: another definition finds no state of this one.
     pub transformer: String,
@@ -21,8 +23,8 @@ pub struct Cell {
     pub value: Vec<u8>,
 }
 
-/// What became of one piece of state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What became of one piece of state. As it is written down: `docs/formats.md`, "In state logs".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellChange {
     /// Whose it is.
     pub key: CellKey,
