@@ -174,9 +174,22 @@ impl Group {
     async fn wait_until(&self, what: &str, so: impl Fn() -> bool) {
         let began = Instant::now();
         while !so() {
-            assert!(began.elapsed() < PATIENCE, "{}: waited in vain until {what}", self.name);
+            assert!(began.elapsed() < PATIENCE, "{}: waited in vain until {what}\n{}", self.name, self.last_words());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The end of each agent's log: what a failure is understood by where nobody can look at the files.
+    fn last_words(&self) -> String {
+        let mut words = String::new();
+        for id in ["a", "b", "c"] {
+            let log = fs::read_to_string(self.folder.join(format!("{id}.log"))).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            words += &format!("{id}, the last of {} lines:\n", lines.len());
+            words += &lines[lines.len().saturating_sub(12)..].join("\n");
+            words.push('\n');
+        }
+        words
     }
 }
 

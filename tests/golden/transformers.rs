@@ -15,8 +15,8 @@ fn transformers_give_the_samples_of_the_original() {
 fn transformers_give_the_same_after_their_state_went_elsewhere_between_any_two_scopes() {
     run("transformers", &[], |case| {
         let mut log: BTreeMap<CellKey, Vec<u8>> = BTreeMap::new();
-        check(case, |chain| {
-            for CellChange { key, value } in chain.changes() {
+        check(case, |at_work| {
+            for CellChange { key, value } in at_work.changes() {
                 match value {
                     Some(value) => drop(log.insert(key, value)),
                     None => drop(log.remove(&key)),
@@ -24,11 +24,11 @@ fn transformers_give_the_same_after_their_state_went_elsewhere_between_any_two_s
             }
             let folded: Vec<Cell> =
                 log.iter().map(|(key, value)| Cell { key: key.clone(), value: value.clone() }).collect();
-            let mut cells = chain.cells();
+            let mut cells = at_work.cells();
             cells.sort_by(|a, b| a.key.cmp(&b.key));
             assert_eq!(cells, folded, "what the changes come to");
-            chain.clear();
-            assert_eq!(chain.restore(folded), []);
+            *at_work = case.get("transformers").map(chain).unwrap().unwrap();
+            assert_eq!(at_work.restore(folded), []);
         })
     });
 }

@@ -137,13 +137,6 @@ impl Chain {
         let strange = strange.iter().map(|of| told(of, "the sink has no such transformer (any more)"));
         strange.chain(unreadable.iter().map(|of| told(of, "they cannot be read"))).collect()
     }
-
-    /// Forgets all state, as if new; `changes()` tells nothing of it.
-    pub fn clear(&mut self) {
-        self.works = self.transformers.all.iter().map(Work::new).collect();
-        self.dropped.clear();
-        self.full = false;
-    }
 }
 
 /// What the cells of each transformer are found by.
