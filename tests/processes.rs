@@ -181,15 +181,13 @@ impl Group {
 
     /// The end of each agent's log: what a failure is understood by where nobody can look at the files.
     fn last_words(&self) -> String {
-        let mut words = String::new();
-        for id in ["a", "b", "c"] {
+        let of = |id: &&str| {
             let log = fs::read_to_string(self.folder.join(format!("{id}.log"))).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
-            words += &format!("{id}, the last of {} lines:\n", lines.len());
-            words += &lines[lines.len().saturating_sub(12)..].join("\n");
-            words.push('\n');
-        }
-        words
+            let last = lines[lines.len().saturating_sub(12)..].join("\n");
+            format!("{id}, the last of {} lines:\n{last}\n", lines.len())
+        };
+        ["a", "b", "c"].iter().map(of).collect()
     }
 }
 
