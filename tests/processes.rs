@@ -82,6 +82,15 @@ impl Group {
         let name = format!("{name}-{}", std::process::id());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
         fs::create_dir_all(&folder).unwrap();
+        // Once, before anybody reads them: a file that is written again is empty for a moment.
+        for (kind, key, file) in [("meter", "meters", "pipeline"), ("event", "events", "event_pipeline")] {
+            let text = format!(
+                "sources: [{{name: {kind}_source, {key}: ['*'], sinks: [{kind}_sink]}}]\n\
+                 sinks: [{{name: {kind}_sink, publishers: ['file://{}/{kind}s.json?json']}}]\n",
+                folder.display()
+            );
+            fs::write(folder.join(format!("{file}.yaml")), text).unwrap();
+        }
         Group { transport: rabbit.vhost(&name), backend: format!("etcd3://{}", etcd.endpoint), name, folder }
     }
 
@@ -100,13 +109,6 @@ impl Group {
             self.name,
         );
         fs::write(&config, written).unwrap();
-        for (kind, key, file) in [("meter", "meters", "pipeline"), ("event", "events", "event_pipeline")] {
-            let text = format!(
-                "sources: [{{name: {kind}_source, {key}: ['*'], sinks: [{kind}_sink]}}]\n\
-                 sinks: [{{name: {kind}_sink, publishers: ['file://{folder}/{kind}s.json?json']}}]\n"
-            );
-            fs::write(self.folder.join(format!("{file}.yaml")), text).unwrap();
-        }
         let log = self.folder.join(format!("{id}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_nephoscope"))
             .args(["run", "--config-file"])
