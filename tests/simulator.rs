@@ -119,3 +119,8 @@ fn a_record_that_is_not_read_back_may_be_void() {
 fn an_acknowledgement_before_the_commit_loses_an_effect() {
     found(Sabotage::AckBeforeCommit, Invariant::Committed);
 }
+
+#[test]
+fn what_two_listeners_of_a_main_queue_send_comes_out_of_order_as_it_arrives() {
+    found(Sabotage::ArrivalOrder, Invariant::Order);
+}

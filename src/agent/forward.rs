@@ -106,10 +106,28 @@ impl Forwarder {
 
     /// Tells the present queues of a sink that nothing more comes from this main queue, and waits until they know.
     pub(super) async fn fence(&mut self, queues: Vec<String>, fence: &Fence) -> Result<(), TransportError> {
+        self.tell(queues, |member, epoch, sequence| PacketBuilder::fence(member, epoch, sequence, fence)).await
+    }
+
+    /// Tells all queues that another listener consumes the same main queue, and waits until they know: before the first
+    /// message of it is taken, or what the other one takes after that would be there first.
+    pub(super) async fn overlap(&mut self, routes: &Routes, layout: &Layout) -> Result<(), TransportError> {
+        let sinks = routes.sinks.iter();
+        let queues = sinks.flat_map(|slot| {
+            (0..layout.table.queues()).map(|queue| name(&self.group, &slot.name, layout, queue)).collect::<Vec<_>>()
+        });
+        self.tell(queues.collect(), PacketBuilder::overlap).await
+    }
+
+    async fn tell(
+        &mut self,
+        queues: Vec<String>,
+        packet: impl Fn(&str, i64, u64) -> Vec<u8>,
+    ) -> Result<(), TransportError> {
         let mut confirmations = Vec::with_capacity(queues.len());
         for queue in queues {
             let sequence = next(&mut self.sequences, queue.clone());
-            let body = PacketBuilder::fence(&self.member, self.epoch, sequence, fence).into();
+            let body = packet(&self.member, self.epoch, sequence).into();
             confirmations.push(self.session.publish(Outgoing::to_queue(&queue, body, CONTENT_TYPE)).await?);
         }
         for confirmation in confirmations {

@@ -9,6 +9,7 @@
 //!    each batch to the queue's state log first (`state`).
 //! 5. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
 //!
+//! `overlap` puts things in order where two listeners consume one main queue for a moment.
 //! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for
 //! good, and `straggler` sends on what comes to it all the same.
 //!
@@ -28,6 +29,7 @@ mod intake;
 mod jitter;
 mod main_listener;
 mod nursery;
+mod overlap;
 pub mod packet;
 mod parking;
 mod pipeline_listener;

@@ -94,6 +94,13 @@ impl PacketBuilder {
         body
     }
 
+    /// A packet that says that two listeners are about to send from one main queue, and nothing else.
+    pub fn overlap(member: &str, epoch: i64, sequence: u64) -> Vec<u8> {
+        let mut body = PacketBuilder::new(member, epoch, sequence).body;
+        body.extend_from_slice(br#"],"overlap":true}"#);
+        body
+    }
+
     /// Whether the next fragment belongs into the next packet.
     pub fn is_full(&self, bounds: PacketBounds) -> bool {
         self.notifications >= bounds.notifications_max || self.body.len() >= bounds.bytes_max
@@ -158,6 +165,8 @@ pub struct Packet {
     pub fragments: Vec<Fragment>,
     /// Behind it nothing comes from this main queue.
     pub fence: Option<Fence>,
+    /// From here on two listeners may send from one main queue, for a moment.
+    pub overlap: bool,
 }
 
 /// Reads a packet.
@@ -177,7 +186,8 @@ pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
     let Some(Value::List(fragments)) = packet.remove("fragments") else { return Err(NotAPacket::Part("fragments")) };
     let fragments = fragments.into_iter().map(read_fragment).collect::<Result<_, _>>()?;
     let fence = packet.remove("fence").map(read_fence).transpose()?;
-    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence })
+    let overlap = matches!(packet.get("overlap"), Some(Value::Bool(true)));
+    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence, overlap })
 }
 
 fn read_fence(fence: Value) -> Result<Fence, NotAPacket> {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::fences::Fences;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
+use super::overlap::{self, Due, Overlap};
 use super::packet::{self, Fragment, Packet};
 use super::parking::Reason;
 use super::sabotage::{self, Sabotage};
@@ -26,6 +27,8 @@ pub(super) struct PipelineListener {
     pub context: SinkContext,
     /// When the queue is sealed.
     pub fences: Fences,
+    /// What is held while two main listeners may send.
+    pub overlap: Overlap,
     /// What is done wrong on purpose.
     pub sabotage: Option<Sabotage>,
 }
@@ -34,7 +37,9 @@ impl PipelineListener {
     /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        Ok(self.intake.end(ended).await)
+        let PipelineListener { intake, overlap, .. } = self;
+        drop(overlap);
+        Ok(intake.end(ended).await)
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
@@ -45,6 +50,7 @@ impl PipelineListener {
             let taken = tokio::select! {
                 biased;
                 taken = self.intake.next(stop) => taken,
+                () = self.overlap.over() => Taken::Batch(Vec::new()),
                 () = self.fences.changed() => continue,
             };
             let batch = match taken {
@@ -57,12 +63,16 @@ impl PipelineListener {
                 return Ok(Ended::Lost);
             }
             let Some(packets) = read(&self.context, batch).await else { return Ok(Ended::Lost) };
+            let Due { packets, overlapped } = self.overlap.take(packets);
             let (mut parcels, mut fences) = (Vec::new(), Vec::new());
             for (packet, receipt) in packets {
                 match packet.fence {
                     Some(fence) => fences.push((fence, receipt)),
                     None => parcels.extend(split(packet.fragments, receipt)),
                 }
+            }
+            if overlapped {
+                overlap::in_order(&mut parcels);
             }
             if self.sabotage == Some(Sabotage::AckBeforePublish) {
                 parcels.iter_mut().for_each(|parcel: &mut Parcel| sabotage::settle_early(&mut parcel.receipt));

@@ -24,17 +24,20 @@ pub enum Sabotage {
     NoReadBack,
     /// Packets are acknowledged before what they did is committed.
     AckBeforeCommit,
+    /// What two listeners of one main queue send is taken as it comes.
+    ArrivalOrder,
 }
 
 impl Sabotage {
     /// All of them, with the names by which a person asks for one.
-    pub const ALL: [(&'static str, Sabotage); 6] = [
+    pub const ALL: [(&'static str, Sabotage); 7] = [
         ("ack-before-publish", Sabotage::AckBeforePublish),
         ("cancel-handover", Sabotage::CancelHandover),
         ("random-hash", Sabotage::RandomHash),
         ("no-barrier", Sabotage::NoBarrier),
         ("no-read-back", Sabotage::NoReadBack),
         ("ack-before-commit", Sabotage::AckBeforeCommit),
+        ("arrival-order", Sabotage::ArrivalOrder),
     ];
 }
 

@@ -8,6 +8,7 @@ use super::fences::Fences;
 use super::ground::Ground;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
+use super::overlap::{self, Due, Overlap};
 use super::packet::Fence;
 use super::pipeline_listener::{read, split};
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
@@ -32,6 +33,8 @@ pub(super) struct StatefulListener {
     pub context: SinkContext,
     /// When the queue is sealed.
     pub fences: Fences,
+    /// What is held while two main listeners may send.
+    pub overlap: Overlap,
     /// What listeners stand on.
     pub ground: Arc<Ground>,
 }
@@ -40,7 +43,9 @@ impl StatefulListener {
     /// Runs until stopped or lost, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        Ok(self.intake.end(ended).await)
+        let StatefulListener { intake, overlap, .. } = self;
+        drop(overlap);
+        Ok(intake.end(ended).await)
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
@@ -56,6 +61,7 @@ impl StatefulListener {
                 biased;
                 lost = self.keeper.fenced() => return Ok(self.lost(lost)),
                 taken = self.intake.next(stop) => taken,
+                () = self.overlap.over() => Taken::Batch(Vec::new()),
                 () = self.fences.changed() => continue,
             };
             let batch = match taken {
@@ -78,7 +84,8 @@ impl StatefulListener {
                 done => return self.end(done, stop).await,
             }
             if !self.fences.pass(fences).await {
-                return Ok(Ended::Lost);
+                // What is published is said to be, also where a fence goes to the next owner.
+                return self.end(Done::Unpublished, stop).await;
             }
         }
     }
@@ -95,7 +102,8 @@ impl StatefulListener {
     /// first.
     async fn open(&mut self, batch: Vec<Delivery>) -> Option<(Vec<Parcel>, Vec<(Fence, Receipt)>)> {
         let (mut parcels, mut fences) = (Vec::new(), Vec::new());
-        for (packet, receipt) in read(&self.context, batch).await? {
+        let Due { packets, overlapped } = self.overlap.take(read(&self.context, batch).await?);
+        for (packet, receipt) in packets {
             let last = self.keeper.sequence_of(&packet.member, packet.epoch);
             let source = Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence };
             if let Some(last) = last.filter(|last| source.sequence > last.saturating_add(1)) {
@@ -111,6 +119,9 @@ impl StatefulListener {
                 Some(fence) => fences.push((fence, receipt)),
                 None => parcels.extend(split(packet.fragments, receipt)),
             }
+        }
+        if overlapped {
+            overlap::in_order(&mut parcels);
         }
         Some((parcels, fences))
     }

@@ -12,6 +12,7 @@ use super::forward::{self, Forwarder, Sender};
 use super::ground::{BrokerPlace, Ground};
 use super::intake::Intake;
 use super::main_listener::{Ended, MainListener, Queues, Way};
+use super::overlap::Overlap;
 use super::pipeline_listener::PipelineListener;
 use super::route::Routes;
 use super::shape::{self, Shape};
@@ -149,9 +150,15 @@ impl Opening {
         let (ground, now) = (&self.ground, Arc::clone(&self.routes.borrow()));
         // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
         // more comes, and what we send there would be overtaken.
-        ground.fresh_shape().await?;
+        let shape = ground.fresh_shape().await?;
         // Everything declared and routable before the first message is taken.
-        let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
+        let mut forwarder = forwarder(ground, &now, queue, self.epoch).await?;
+        if !ground.options.main_queue_exclusive {
+            let session = ground.prepared(&ground.brokers[broker], &now).await?;
+            if session.inspect(queue).await?.consumers > 0 {
+                forwarder.overlap(&now, shape.routing()).await?;
+            }
+        }
         let (shape, unit) = (ground.shape.reader(), self.unit.clone());
         let queues = Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new() };
         Ok(Listener::Main(Box::new(self.listen(broker, queue, queues).await?)))
@@ -218,12 +225,13 @@ impl Opening {
             return Ok(Listener::Straggler(Box::new(Straggler { intake, sink, routes, shape, forwarder, context })));
         }
         let fences = Fences::new(&ground, queue, generation, (over, context.stop.clone()));
-        let sabotage = options.sabotage;
+        let (overlap, sabotage) = (Overlap::new(options.sabotage), options.sabotage);
         Ok(match kept {
-            None => Listener::Pipeline(Box::new(PipelineListener { intake, slot, context, fences, sabotage })),
+            None => Listener::Pipeline(Box::new(PipelineListener { intake, slot, context, fences, overlap, sabotage })),
             Some(keeper) => {
                 let queue = queue.into();
-                let listener = StatefulListener { queue, intake, keeper, session, slot, context, fences, ground };
+                let listener =
+                    StatefulListener { queue, intake, keeper, session, slot, context, fences, overlap, ground };
                 Listener::Stateful(Box::new(listener))
             }
         })

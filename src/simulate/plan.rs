@@ -16,6 +16,8 @@ pub(super) struct Plan {
     pub(super) agents: usize,
     /// Whether they share the work; alone there is one.
     pub(super) partitioned: bool,
+    /// What the main queues are.
+    pub(super) main: MainQueues,
     /// Whether there is an event pipeline too.
     pub(super) events: bool,
     /// Pipeline queues per sink.
@@ -46,6 +48,17 @@ pub(super) struct Plan {
     pub(super) messages: Vec<(Duration, Message)>,
     /// What happens, in order.
     pub(super) happenings: Vec<(Duration, Happening)>,
+}
+
+/// What the main queues are, and so what keeps two consumers of one apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MainQueues {
+    /// Classic: the broker.
+    Classic,
+    /// Quorum: whoever comes second waits.
+    Quorum,
+    /// Quorum, and shared as beside a Ceilometer: nothing.
+    Shared,
 }
 
 /// One message of a sender.
@@ -126,6 +139,8 @@ const TRANSFORMERS: [&str; 4] = [
     "{name: delta, parameters: {target: {name: growth}, growth_only: true}}, \
      {name: rate_of_change, parameters: {target: {name: acceleration, unit: B/s, type: gauge}}}",
 ];
+/// What a seed's main queues are drawn by.
+const MAIN_QUEUES: u64 = 0x6d61_696e;
 /// Numbers of pipeline queues that a change may lead to.
 const QUEUES: [u16; 6] = [1, 2, 3, 4, 6, 9];
 /// A change of the number of queues waits so many times half a second for what must be there first.
@@ -150,6 +165,13 @@ impl Plan {
         let mut plan = Plan {
             agents,
             partitioned,
+            // Not of the seed's own row of numbers: the worlds there were before stay what they were.
+            main: match StdRng::seed_from_u64(seed ^ MAIN_QUEUES).random_range(0..10) {
+                _ if !partitioned => MainQueues::Classic,
+                0..2 => MainQueues::Quorum,
+                2..4 => MainQueues::Shared,
+                _ => MainQueues::Classic,
+            },
             events: rng.random_bool(0.25),
             queues: [1, 2, 2, 3, 3, 4, 4, 5, 8, 16][rng.random_range(0..10)],
             polled: rng.random_bool(0.4),
@@ -166,6 +188,10 @@ impl Plan {
             messages: Vec::new(),
             happenings: Vec::new(),
         };
+        if plan.main == MainQueues::Shared {
+            // Room for all that comes while two listeners overlap, as there is in the machine that is assembled from settings.
+            plan.pipeline_prefetch = 200;
+        }
         if plan.small_logs {
             // A record is never larger than a part of its log.
             (plan.taken_at_once, plan.packet_notifications) =
@@ -225,6 +251,12 @@ impl Plan {
                     } else {
                         Happening::Reset(agent)
                     }
+                }
+                // Nothing is promised of the order of what it had taken from a shared queue: it can come any time later.
+                Happening::Freeze { agent, .. } | Happening::CutBroker { agent, .. }
+                    if self.main == MainQueues::Shared =>
+                {
+                    Happening::CutGroup { agent, lost: Stall { up: true, down: true }, lasts: lasts / 2 }
                 }
                 happening => happening,
             };

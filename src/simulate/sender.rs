@@ -27,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// All services of one world.
 pub(super) struct Sender {
     broker: MemoryBroker,
+    /// As the services of the cloud declare main queues.
+    queues: OsloQueues,
     session: Option<Arc<dyn Session>>,
     converter: Converter,
     witness: Witness,
@@ -46,7 +48,7 @@ pub(super) struct Sender {
 impl Sender {
     /// Services that have not sent anything.
     pub(super) fn new(
-        broker: MemoryBroker,
+        (broker, queues): (MemoryBroker, OsloQueues),
         (converter, oracle): (Converter, Option<Oracle>),
         witness: Witness,
         seed: u64,
@@ -56,7 +58,21 @@ impl Sender {
         let refused = if rng.random_bool(0.25) { 0.04 } else { 0.0 };
         let (began, counters, times) = (Instant::now(), BTreeMap::new(), BTreeMap::new());
         let session = None;
-        Sender { broker, session, converter, witness, rng, began, events, refused, sent: 0, counters, times, oracle }
+        Sender {
+            broker,
+            queues,
+            session,
+            converter,
+            witness,
+            rng,
+            began,
+            events,
+            refused,
+            sent: 0,
+            counters,
+            times,
+            oracle,
+        }
     }
 
     /// Sends all, each at its time.
@@ -77,7 +93,7 @@ impl Sender {
 
     async fn send(&mut self, priority: Priority, body: &[u8]) -> Result<(), TransportError> {
         let NotifyTarget { exchange, routing_key, topology } =
-            topology::notify_target(EXCHANGE, "notifications", priority, &durable());
+            topology::notify_target(EXCHANGE, "notifications", priority, &self.queues);
         let session = if let Some(session) = &self.session {
             Arc::clone(session)
         } else {
@@ -174,9 +190,4 @@ impl Sender {
             self.witness.expect_refused(kind, id);
         }
     }
-}
-
-/// Main queues survive a restart of the broker; what does not is the broker's to lose.
-pub(super) fn durable() -> OsloQueues {
-    OsloQueues { durable: true, ..OsloQueues::default() }
 }

@@ -14,7 +14,7 @@ use super::logs::Logs;
 use super::network::{Network, Reached};
 use super::oracle::Oracle;
 use super::outlet::{Outlet, Weather};
-use super::plan::{Happening, Over, Plan};
+use super::plan::{Happening, MainQueues, Over, Plan};
 use super::sender::{self, Sender};
 use super::trace::Trace;
 use super::witness::{Invariant, Witness};
@@ -181,9 +181,10 @@ impl World {
         self.trace.say(
             "world",
             format_args!(
-                "{agents} agents, {}, main queues {}, lease {:?}{}",
+                "{agents} agents, {}, main queues {} ({:?}), lease {:?}{}",
                 if partitioned { format!("{queues} pipeline queues a sink") } else { "alone".to_owned() },
                 self.main_queues.join(" and "),
+                self.plan.main,
                 self.plan.lease_ttl,
                 [(events, ", with events"), (calm, ", calm"), (stateful, ", stateful"), (small_logs, ", small logs")]
                     .iter()
@@ -222,7 +223,9 @@ impl World {
             None => None,
             Some(_) => Some(Oracle::of(&self.definitions, self.settings.transformers.clone(), self.clock())?),
         };
-        Some(Sender::new(self.broker.clone(), (converter?, oracle), self.witness.clone(), seed, self.plan.events))
+        let queues = outside::oslo_queues(&self.settings.transport.rabbit);
+        let place = (self.broker.clone(), queues);
+        Some(Sender::new(place, (converter?, oracle), self.witness.clone(), seed, self.plan.events))
     }
 
     fn clock(&self) -> Clock {
@@ -687,9 +690,11 @@ fn settings(plan: &Plan) -> Result<Settings, Vec<Complaint>> {
     };
     let text = format!(
         "[notification]\nnotification_control_exchanges = {}\n{sharing}\
-         [oslo_messaging_rabbit]\namqp_durable_queues = true\n\
-         [nephoscope]\nlease_ttl = {}\npublish_retry_min = 0.1\npublish_retry_max = 2\nparked_messages_max = 10000\n",
+         [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {}\n\
+         [nephoscope]\nmain_queue_exclusive = {}\nlease_ttl = {}\npublish_retry_min = 0.1\npublish_retry_max = 2\nparked_messages_max = 10000\n",
         sender::EXCHANGE,
+        plan.main != MainQueues::Classic,
+        plan.main != MainQueues::Shared,
         plan.lease_ttl.as_secs()
     );
     let (settings, complaints) = config::load_text("simulated", &text);

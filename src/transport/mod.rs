@@ -139,7 +139,8 @@ pub struct Delivery {
 pub struct ConsumeOptions {
     /// Unacknowledged messages at most, per consumer; 0, RabbitMQ's "no limit", means [`PREFETCH_MESSAGES_MAX`].
     pub prefetch_messages: u16,
-    /// Ask for the only consumer of the queue (403 where there is another; quorum queues ignore it).
+    /// Be the only consumer of the queue: [`TransportError::Occupied`] where there is another. A classic queue then lets no
+    /// other in; a quorum queue cannot, and does if the other does not ask.
     pub exclusive: bool,
     /// Consumer arguments, e.g. `x-cancel-on-ha-failover`.
     pub arguments: BTreeMap<String, Argument>,

@@ -358,12 +358,20 @@ async fn a_session_closed_in_order_keeps_what_is_settled(#[values(Kind::Twin, Ki
 
 #[rstest]
 #[tokio::test]
-async fn a_queue_consumed_exclusively_is_occupied(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_queue_consumed_exclusively_is_occupied(
+    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let (session, other) = (place.session().await, place.session().await);
-    let name = place.filled(&session, queue(place.name("q")), 1).await;
+    let arguments = topology::pipeline_queue(place.name("q"), queue_kind).arguments;
+    // As a main queue: more than one consumer may be active.
+    let shared = arguments.into_iter().filter(|(name, _)| name != "x-single-active-consumer").collect();
+    let name = place.filled(&session, Queue { arguments: shared, ..queue(place.name("q")) }, 1).await;
     let owner = try_consume(&session, &name, 5, true).await.unwrap();
-    for exclusive in [true, false] {
+    // A quorum queue knows no exclusive consumer: who does not ask is let in.
+    let asks: &[bool] = if queue_kind == QueueKind::Classic { &[true, false] } else { &[true] };
+    for exclusive in asks.iter().copied() {
         let refused = try_consume(&other, &name, 5, exclusive).await;
         assert!(matches!(refused, Err(TransportError::Occupied(queue)) if queue == name));
     }

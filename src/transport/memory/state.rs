@@ -377,17 +377,18 @@ impl State {
     ) -> Result<(u64, Arc<Notify>), TransportError> {
         let id = self.fresh_id();
         let Some(entry) = self.queues.get_mut(queue) else { return Err(TransportError::NoQueue(queue.to_owned())) };
-        let exclusive = options.exclusive && !entry.is_quorum();
         let taken = entry.consumers.iter().any(|id| self.consumers.get(id).is_some_and(|c| c.exclusive));
-        if taken || exclusive && !entry.consumers.is_empty() {
+        if taken || options.exclusive && !entry.consumers.is_empty() {
             return Err(TransportError::Occupied(queue.to_owned()));
         }
         entry.consumers.push_back(id);
+        // A quorum queue lets further consumers in all the same.
+        let quorum = entry.is_quorum();
         let wake = Arc::new(Notify::new());
         let consumer = ConsumerEntry {
             session,
             queue: queue.to_owned(),
-            exclusive,
+            exclusive: options.exclusive && !quorum,
             prefetch: prefetch_bound(options.prefetch_messages),
             last_tag: 0,
             ledger: Ledger::default(),
