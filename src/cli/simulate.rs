@@ -1,10 +1,10 @@
 //! `nephoscope simulate`: plays whole agents from a seed, with faults, and prints what happened.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::Failure;
 use crate::agent::Sabotage;
-use crate::simulate;
+use crate::simulate::{self, Run};
 
 /// What is played.
 #[derive(clap::Args)]
@@ -24,22 +24,29 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let run = simulate::run(arguments.seed, arguments.sabotage)
         .map_err(|e| Failure::Other(format!("cannot start the runtime: {e}")))?;
-    if !arguments.quiet {
-        // Whoever reads may have had enough.
-        let mut out = std::io::stdout().lock();
-        let _all_said = run.timeline.iter().try_for_each(|line| writeln!(out, "{line}"));
-    }
-    let tally = run.tally;
-    println!(
-        "seed {}: {} records, {} came out again, {} parked, {} faults",
-        arguments.seed, tally.records, tally.repeats, tally.parked, tally.faults
-    );
+    // Whoever reads may have had enough; how it ended is in the exit code as well.
+    let _all_said = print(arguments, &run);
     if run.violations.is_empty() {
-        println!("every promise was kept");
         return Ok(());
     }
-    run.violations.iter().for_each(|violation| println!("broken: {violation}"));
     Err(Failure::Other(format!("seed {} broke {} promises", arguments.seed, run.violations.len())))
+}
+
+fn print(arguments: &Arguments, run: &Run) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if !arguments.quiet {
+        run.timeline.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    }
+    let tally = &run.tally;
+    writeln!(
+        out,
+        "seed {}: {} records, {} came out again, {} parked, {} faults",
+        arguments.seed, tally.records, tally.repeats, tally.parked, tally.faults
+    )?;
+    if run.violations.is_empty() {
+        writeln!(out, "every promise was kept")?;
+    }
+    run.violations.iter().try_for_each(|violation| writeln!(out, "broken: {violation}"))
 }
 
 fn sabotage(name: &str) -> Result<Sabotage, String> {

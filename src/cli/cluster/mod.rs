@@ -8,6 +8,7 @@ mod table;
 pub(super) use shown::Answer;
 pub(super) use table::table;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
@@ -237,8 +238,10 @@ pub(super) fn cannot(doing: &str, error: &CoordinationError) -> Failure {
 }
 
 pub(super) fn print(shown: Shown, answer: &impl Answer) {
-    match shown.output {
-        Output::Text => print!("{}", answer.text()),
-        Output::Json => println!("{}", answer.json()),
-    }
+    let mut out = io::stdout().lock();
+    // Whoever reads may have had enough.
+    let _all_said = match shown.output {
+        Output::Text => write!(out, "{}", answer.text()),
+        Output::Json => writeln!(out, "{}", answer.json()),
+    };
 }
