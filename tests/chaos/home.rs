@@ -102,7 +102,10 @@ impl Home {
             }
             Home::Container { project, service } => {
                 let folder = config.parent().unwrap();
-                fs::write(folder.join(format!("{service}.log-name")), log.to_str().unwrap()).unwrap();
+                let (config, log) = (config.display(), log.display());
+                // What tests/compose/chaos.yml runs; the folder has the same path in the container.
+                let script = format!("exec nephoscope run --config-file {config} 2> {log}\n");
+                fs::write(folder.join(format!("{service}.sh")), script).unwrap();
                 // Creates the container, or starts the one that ended.
                 project.compose(&["up", "-d", "--no-deps", service]);
             }
@@ -118,7 +121,7 @@ impl Home {
                     child.wait().unwrap();
                 }
             }
-            Home::Container { project, service } => project.signal(service, "KILL"),
+            Home::Container { project, service } => project.docker(&["kill"], service),
         }
     }
 
@@ -126,7 +129,7 @@ impl Home {
     pub fn terminate(&self) {
         match self {
             Home::Process { child, .. } => signal(child.as_ref().unwrap(), "TERM"),
-            Home::Container { project, service } => project.signal(service, "TERM"),
+            Home::Container { project, service } => project.docker(&["kill", "-s", "TERM"], service),
         }
     }
 
@@ -145,7 +148,7 @@ impl Home {
     pub fn freeze(&self) {
         match self {
             Home::Process { child, .. } => signal(child.as_ref().unwrap(), "STOP"),
-            Home::Container { project, service } => project.compose(&["pause", service]),
+            Home::Container { project, service } => project.docker(&["pause"], service),
         }
     }
 
@@ -153,7 +156,7 @@ impl Home {
     pub fn thaw(&self) {
         match self {
             Home::Process { child, .. } => signal(child.as_ref().unwrap(), "CONT"),
-            Home::Container { project, service } => project.compose(&["unpause", service]),
+            Home::Container { project, service } => project.docker(&["unpause"], service),
         }
     }
 

@@ -124,7 +124,7 @@ async fn one(
         servers.stage(scenario.name, Duration::from_secs(ttl), queues, scenario.proxies)
     });
     let collector = Collector::start(stage.outlet).await;
-    let mut fleet = Fleet::new(&stage, collector.port);
+    let mut fleet = Fleet::new(&stage, collector.address);
     for _ in 0..scenario.agents {
         fleet.join(&stage).await;
     }

@@ -102,9 +102,9 @@ impl Project {
         run(Command::new("docker").args(["exec", &self.container(service)]).args(command))
     }
 
-    /// A signal to the first process of a service's container.
-    pub(crate) fn signal(&self, service: &str, name: &str) {
-        run(Command::new("docker").args(["kill", "-s", name, &self.container(service)]));
+    /// A command of the engine to a service's container; at once, where the compose program takes a second.
+    pub(crate) fn docker(&self, command: &[&str], service: &str) {
+        run(Command::new("docker").args(command).arg(self.container(service)));
     }
 
     /// Take a service's container away at once, if there is one.
