@@ -23,7 +23,7 @@ const SETTLES_WITHIN: Duration = Duration::from_mins(2);
 
 #[test]
 fn agents_of_the_compose_file_are_stopped_paused_and_cut_off_while_notifications_flow() {
-    let mut project = match Project::prepare(env!("CARGO_BIN_EXE_nephoscope")) {
+    let project = match Project::prepare("test", env!("CARGO_BIN_EXE_nephoscope"), &[]) {
         Ok(project) => project,
         Err(reason) => {
             println!("SKIPPED: {reason}");

@@ -6,6 +6,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use tokio::time::Instant;
 
@@ -38,25 +39,25 @@ pub struct Book {
 
 /// A collector that runs for as long as the test.
 pub struct Collector {
-    /// On 127.0.0.1.
-    pub port: u16,
+    /// Where it listens.
+    pub address: SocketAddr,
     /// What arrived.
     pub book: Arc<Mutex<Book>>,
     server: tokio::task::JoinHandle<()>,
 }
 
 impl Collector {
-    /// Starts it.
-    pub async fn start() -> Self {
+    /// Starts it, on any port of an address of this machine that agents reach.
+    pub async fn start(at: IpAddr) -> Self {
         let book = Arc::new(Mutex::new(Book::default()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = tokio::net::TcpListener::bind((at, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
         let app = Router::new()
             .route("/{output}", post(take))
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&book));
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Collector { port, book, server }
+        Collector { address, book, server }
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::fleet::Fleet;
-use super::stage::{Servers, Stage};
+use super::home::Link;
+use super::stage::{Kind, Servers, Stage};
 
 /// What happens while notifications flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,16 +14,14 @@ pub enum Fault {
     Kill { every: u64 },
     /// SIGTERM of one after the other, every so many seconds, each started again when it has ended.
     Roll { every: u64 },
-    /// SIGSTOP of the owner of the main queue for so many seconds, then SIGCONT; one pause after the other.
+    /// The owner of the main queue is stopped without its knowing for so many seconds; one pause after the other.
     Freeze { pauses: &'static [u64] },
     /// Members until there are so many; downwards by SIGTERM.
     Join { counts: &'static [usize] },
     /// SIGKILL of all at once, started again after so many seconds.
     KillAll { pause: u64 },
-    /// One is cut from etcd for so many seconds.
-    CutEtcd { seconds: u64 },
-    /// One is cut from the broker for so many seconds.
-    CutBroker { seconds: u64 },
+    /// So many agents, the owner of the main queue first, are without these links for so many seconds.
+    Cut { links: &'static [Link], agents: usize, seconds: u64 },
     /// etcd is restarted, then stopped for so many seconds.
     EtcdAway { seconds: u64 },
     /// The broker (one node of a cluster) is killed, and started again.
@@ -67,10 +66,19 @@ pub struct Scenario {
     pub poison_percent: u32,
     /// Whether agents reach their servers through proxies.
     pub proxies: bool,
+    /// Whether agents are containers of the compose project, and cut by its networks.
+    pub containers: bool,
     /// What may come again.
     pub repeats: Repeats,
     /// Whether units must have changed hands or come back, else the run proves nothing.
     pub must_move: bool,
+}
+
+impl Scenario {
+    /// Containers and processes have rows of their own.
+    pub fn runs_on(&self, kind: Kind) -> bool {
+        self.containers == (kind == Kind::Compose)
+    }
 }
 
 const ROW: Scenario = Scenario {
@@ -84,12 +92,13 @@ const ROW: Scenario = Scenario {
     short_seconds: 12,
     poison_percent: 0,
     proxies: false,
+    containers: false,
     repeats: Repeats::Batch,
     must_move: true,
 };
 
 /// All of them, in the order in which they run: what hurts the servers comes last.
-pub const SCENARIOS: [Scenario; 13] = [
+pub const SCENARIOS: [Scenario; 18] = [
     Scenario {
         name: "kill",
         title: "SIGKILL of one of three agents every 5 s",
@@ -128,15 +137,15 @@ pub const SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "cut-etcd",
         title: "an agent cut from etcd",
-        full: Fault::CutEtcd { seconds: 25 },
-        short: Some(Fault::CutEtcd { seconds: 7 }),
+        full: Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 25 },
+        short: Some(Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 7 }),
         proxies: true,
         ..ROW
     },
     Scenario {
         name: "cut-broker",
         title: "an agent cut from the broker",
-        full: Fault::CutBroker { seconds: 25 },
+        full: Fault::Cut { links: &[Link::Broker], agents: 1, seconds: 25 },
         proxies: true,
         ..ROW
     },
@@ -186,13 +195,48 @@ pub const SCENARIOS: [Scenario; 13] = [
         poison_percent: 5,
         ..ROW
     },
+    Scenario {
+        name: "paused",
+        title: "the main queue's agent paused for 12 s, then for 30 s",
+        full: Fault::Freeze { pauses: &[12, 30] },
+        containers: true,
+        ..ROW
+    },
+    Scenario {
+        name: "net-etcd",
+        title: "an agent's network to etcd taken away for 25 s",
+        full: Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 25 },
+        containers: true,
+        ..ROW
+    },
+    Scenario {
+        name: "net-broker",
+        title: "an agent's network to the broker taken away for 25 s",
+        full: Fault::Cut { links: &[Link::Broker], agents: 1, seconds: 25 },
+        containers: true,
+        ..ROW
+    },
+    Scenario {
+        name: "net-both",
+        title: "an agent's networks to etcd and the broker taken away for 25 s",
+        full: Fault::Cut { links: &[Link::Etcd, Link::Broker], agents: 1, seconds: 25 },
+        containers: true,
+        ..ROW
+    },
+    Scenario {
+        name: "net-two",
+        title: "two of three agents' networks to the broker taken away for 25 s",
+        full: Fault::Cut { links: &[Link::Broker], agents: 2, seconds: 25 },
+        containers: true,
+        ..ROW
+    },
 ];
 
 /// After what time servers take for gone whom the fault hits.
 pub fn released_after(fault: Fault, stage: &Stage) -> Duration {
     match fault {
         // Nobody closes its connections: the broker misses heartbeats.
-        Fault::Freeze { .. } | Fault::CutBroker { .. } | Fault::CutEtcd { .. } => stage.ttl.max(3 * stage.heartbeat),
+        Fault::Freeze { .. } | Fault::Cut { .. } => stage.ttl.max(3 * stage.heartbeat),
         // All leases end while nobody is there, and the next ones begin after the pause.
         Fault::KillAll { pause } => stage.ttl + Duration::from_secs(pause),
         _ => stage.ttl,
@@ -214,14 +258,13 @@ pub async fn happen(fault: Fault, until: Instant, servers: &Servers, stage: &Sta
             sleep(Duration::from_secs(pause)).await;
             (0..fleet.size()).for_each(|at| fleet.start(at));
         }
-        Fault::CutEtcd { seconds } => cut(seconds, true, fleet).await,
-        Fault::CutBroker { seconds } => cut(seconds, false, fleet).await,
+        Fault::Cut { links, agents, seconds } => cut(links, agents, seconds, fleet).await,
         Fault::EtcdAway { seconds } => {
-            tokio::task::block_in_place(|| servers.etcd.restart());
+            tokio::task::block_in_place(|| servers.etcd().restart());
             sleep(Duration::from_secs(5)).await;
-            tokio::task::block_in_place(|| servers.etcd.stop());
+            tokio::task::block_in_place(|| servers.etcd().stop());
             sleep(Duration::from_secs(seconds)).await;
-            tokio::task::block_in_place(|| servers.etcd.start());
+            tokio::task::block_in_place(|| servers.etcd().start());
         }
         Fault::BrokerKilled => {
             tokio::task::block_in_place(|| servers.broker().kill());
@@ -266,12 +309,12 @@ async fn roll(every: u64, until: Instant, fleet: &mut Fleet) {
 async fn freeze(pauses: &[u64], stage: &Stage, fleet: &mut Fleet) {
     for (turn, pause) in pauses.iter().enumerate() {
         let at = victim(2 * turn, fleet);
-        fleet.signal(at, "STOP");
         if Duration::from_secs(*pause) > stage.ttl {
             fleet.note_end(at);
         }
+        fleet.home(at).freeze();
         sleep(Duration::from_secs(*pause)).await;
-        fleet.signal(at, "CONT");
+        fleet.home(at).thaw();
         sleep(Duration::from_secs(3)).await;
     }
 }
@@ -295,23 +338,25 @@ async fn join(counts: &[usize], until: Instant, stage: &Stage, fleet: &mut Fleet
     }
 }
 
-async fn cut(seconds: u64, from_etcd: bool, fleet: &mut Fleet) {
-    let at = victim(0, fleet);
-    let link = {
-        let (broker, etcd) = fleet.links(at);
-        if from_etcd { etcd.clone() } else { broker.clone() }
-    };
-    fleet.note_end(at);
-    link.hole(true);
+async fn cut(links: &[Link], agents: usize, seconds: u64, fleet: &mut Fleet) {
+    let first = victim(0, fleet);
+    let others = fleet.running().into_iter().filter(|at| *at != first);
+    let victims: Vec<usize> = std::iter::once(first).chain(others).take(agents).collect();
+    for at in &victims {
+        fleet.note_end(*at);
+        links.iter().for_each(|link| fleet.home(*at).cut(*link));
+    }
     sleep(Duration::from_secs(seconds)).await;
-    link.hole(false);
+    for at in &victims {
+        links.iter().for_each(|link| fleet.home(*at).mend(*link));
+    }
     sleep(Duration::from_secs(2)).await;
 }
 
 async fn connections(every: u64, until: Instant, fleet: &Fleet) {
     let mut turn = 0;
     while Instant::now() < until {
-        fleet.links(victim(turn, fleet)).0.cut();
+        fleet.home(victim(turn, fleet)).proxy(Link::Broker).cut();
         turn += 1;
         sleep(Duration::from_secs(every)).await;
     }

@@ -1,15 +1,15 @@
-//! Agents as processes with one folder of configuration, each with a configuration file and, where wished, links of its own.
+//! Agents with one folder of configuration, each with a configuration file and a home, and what is done to each.
 
-use std::fs::{self, File};
+use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::home::Home;
 use super::journal::{self, Journal, Millis};
-use super::proxy::Proxy;
 use super::stage::Stage;
 
 /// Past this the agents are stuck.
@@ -22,12 +22,11 @@ const EVENTS: &str = "- event_type: chaos.tick\n  traits:\n    resource_id: {fie
 /// One member of the group: a process, or the place where one was.
 struct Member {
     id: String,
-    child: Option<Child>,
+    home: Home,
+    /// Whether a process should be there: started, and neither killed nor stopped since.
+    runs: bool,
     /// Processes that ran under this id so far.
     turns: usize,
-    port: u16,
-    broker: Option<Proxy>,
-    etcd: Option<Proxy>,
 }
 
 impl Member {
@@ -49,9 +48,9 @@ pub struct Fleet {
 
 impl Fleet {
     /// Writes what all share; starts nobody.
-    pub fn new(stage: &Stage, collector: u16) -> Self {
+    pub fn new(stage: &Stage, collector: SocketAddr) -> Self {
         let folder = stage.folder.clone();
-        let url = format!("http://127.0.0.1:{collector}");
+        let url = format!("http://{collector}");
         let pipelines = format!(
             "sources: [{{name: all, meters: ['*'], sinks: [rates, plain]}}]\nsinks:\n\
              \x20 - name: rates\n    transformers:\n      - name: rate_of_change\n        parameters: {{target: {{name: chaos.rate, unit: B/s, type: gauge}}}}\n    publishers: ['{url}/rates']\n\
@@ -79,33 +78,27 @@ impl Fleet {
 
     /// Members that run.
     pub fn running(&self) -> Vec<usize> {
-        (0..self.members.len()).filter(|at| self.members[*at].child.is_some()).collect()
+        (0..self.members.len()).filter(|at| self.members[*at].runs).collect()
     }
 
     /// One more member.
     pub async fn join(&mut self, stage: &Stage) {
-        let (broker, etcd) = if stage.proxies {
-            (Some(Proxy::before(stage.broker_ports[0]).await), Some(Proxy::before(stage.etcd_port).await))
-        } else {
-            (None, None)
-        };
         let id = format!("a{}", self.members.len());
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let home = Home::new(stage, self.members.len()).await;
+        let (brokers, etcd, listen) = home.addresses(stage);
         let folder = self.folder.display();
-        let brokers = broker.as_ref().map_or(stage.broker_ports.clone(), |proxy| vec![proxy.port]);
         let text = format!(
             "[DEFAULT]\ntransport_url = {}\npipeline_cfg_file = {folder}/pipeline.yaml\n\
              event_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
              [notification]\nworkload_partitioning = true\npipeline_processing_queues = {}\n\
              [meter]\nmeter_definitions_dirs = {folder}/meters.d\n\
              [event]\ndefinitions_cfg_file = {folder}/event_definitions.yaml\n\
-             [coordination]\nbackend_url = etcd3://127.0.0.1:{}\nheartbeat = {}\n\
+             [coordination]\nbackend_url = etcd3://{etcd}\nheartbeat = {}\n\
              [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {}\n\
              heartbeat_timeout_threshold = {}\nrabbit_interval_max = 2\n\
-             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten = 127.0.0.1:{port}\nlog_format = json\nqueue_type = {}\n",
+             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten = {listen}\nlog_format = json\nqueue_type = {}\n",
             stage.transport(&brokers),
             stage.queues,
-            etcd.as_ref().map_or(stage.etcd_port, |proxy| proxy.port),
             stage.ttl.as_secs(),
             stage.kind.main_is_quorum(),
             stage.heartbeat.as_secs(),
@@ -113,7 +106,7 @@ impl Fleet {
             stage.kind.queue_type(),
         );
         fs::write(self.config(&id), text).unwrap();
-        self.members.push(Member { id, child: None, turns: 0, port, broker, etcd });
+        self.members.push(Member { id, home, runs: false, turns: 0 });
         self.start(self.members.len() - 1);
     }
 
@@ -127,56 +120,47 @@ impl Fleet {
         let config = self.config(&self.members[at].id);
         let member = &mut self.members[at];
         member.turns += 1;
-        let log = File::create(self.folder.join(format!("{}.log", member.process()))).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_nephoscope"))
-            .args(["run", "--config-file"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        member.child = Some(child.unwrap());
+        member.runs = true;
+        let log = self.folder.join(format!("{}.log", member.process()));
+        member.home.start(&config, &log);
     }
 
     /// SIGKILL.
     pub fn kill(&mut self, at: usize) {
-        if let Some(mut child) = self.members[at].child.take() {
-            self.ends.push((self.members[at].process(), journal::now()));
-            child.kill().unwrap();
-            child.wait().unwrap();
+        if self.members[at].runs {
+            self.note_end(at);
+            self.members[at].home.kill();
+            self.members[at].runs = false;
         }
     }
 
     /// SIGTERM, and wait; panics when it does not end well.
     pub async fn stop(&mut self, at: usize) {
         self.counted += self.metric(at, "nephoscope_redelivered_total").await;
-        let Some(mut child) = self.members[at].child.take() else { return };
-        signal(&child, "TERM");
+        let member = &mut self.members[at];
+        if !std::mem::take(&mut member.runs) {
+            return;
+        }
+        member.home.terminate();
         let began = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
+        let well = loop {
+            if let Some(well) = member.home.ended() {
+                break well;
             }
-            assert!(began.elapsed() < PATIENCE, "{} does not stop", self.members[at].process());
+            assert!(began.elapsed() < PATIENCE, "{} does not stop", member.process());
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
-        assert!(status.success(), "{}: {status}", self.members[at].process());
+        assert!(well, "{} did not end well", member.process());
     }
 
-    /// SIGSTOP or SIGCONT.
-    pub fn signal(&self, at: usize, name: &str) {
-        signal(self.members[at].child.as_ref().unwrap(), name);
+    /// Where a member that runs is, to freeze it and to cut its links.
+    pub fn home(&self, at: usize) -> &Home {
+        &self.members[at].home
     }
 
-    /// Notes that a process will be taken for dead though it lives.
+    /// Notes that a process ends now, or will be taken for dead though it lives.
     pub fn note_end(&mut self, at: usize) {
         self.ends.push((self.members[at].process(), journal::now()));
-    }
-
-    /// The links of a member to broker and etcd.
-    pub fn links(&self, at: usize) -> (&Proxy, &Proxy) {
-        let member = &self.members[at];
-        (member.broker.as_ref().unwrap(), member.etcd.as_ref().unwrap())
     }
 
     /// The member that has a unit of this prefix now, among those that run.
@@ -192,13 +176,9 @@ impl Fleet {
 
     /// Starts again whoever has ended by himself; how many that were.
     pub fn revive(&mut self) -> usize {
-        let ended = |child: &mut Child| child.try_wait().unwrap().is_some();
-        let dead: Vec<usize> =
-            (0..self.members.len()).filter(|at| self.members[*at].child.as_mut().is_some_and(ended)).collect();
-        for at in &dead {
-            self.members[*at].child = None;
-            self.start(*at);
-        }
+        let running = self.running();
+        let dead: Vec<usize> = running.into_iter().filter(|at| self.members[*at].home.ended().is_some()).collect();
+        dead.iter().for_each(|at| self.start(*at));
         dead.len()
     }
 
@@ -217,7 +197,7 @@ impl Fleet {
 
     /// A counter of one process, all its series added.
     async fn metric(&self, at: usize, name: &str) -> u64 {
-        let asking = ask(self.members[at].port);
+        let asking = ask(self.members[at].home.metrics());
         let Ok(Ok(text)) = tokio::time::timeout(Duration::from_secs(2), asking).await else { return 0 };
         let series = text.lines().filter(|line| line.starts_with(name));
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
@@ -235,7 +215,7 @@ impl Fleet {
     /// Resident memory of each that runs, in KiB, the largest.
     pub fn memory_max(&self) -> u64 {
         let of = |at: usize| {
-            let status = fs::read_to_string(format!("/proc/{}/status", self.members[at].child.as_ref()?.id())).ok()?;
+            let status = fs::read_to_string(format!("/proc/{}/status", self.members[at].home.pid()?)).ok()?;
             let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:").map(str::to_owned))?;
             line.split_whitespace().next()?.parse().ok()
         };
@@ -243,23 +223,10 @@ impl Fleet {
     }
 }
 
-async fn ask(port: u16) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+async fn ask(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        for child in self.members.iter_mut().filter_map(|member| member.child.as_mut()) {
-            let _gone = child.kill();
-            let _status = child.wait();
-        }
-    }
 }

@@ -1,17 +1,19 @@
-//! Agents as processes on a real RabbitMQ and etcd, under load and under faults, held against a ledger of what is owed.
+//! Agents on a real RabbitMQ and etcd, under load and under faults, held against a ledger of what is owed.
 //!
-//! `faults` is the table of what happens, `run` one row of it: `stage` gives servers and a group of its own, `fleet` starts
-//! the agents (through a `proxy` each where links are cut), `sender` sends, `collector` takes what agents publish, `ledger`
+//! `faults` is the table of what happens, `run` one row of it: `stage` gives servers and a group of its own, `fleet` is its
+//! agents, `home` where each runs: a process (through a `proxy` where links are cut) or a container of the compose `project`
+//! (on a network each link). `sender` sends, `collector` takes what agents publish, `ledger`
 //! judges it, `journal` reads from the agents' logs who took what over and when, `report` is the table at the end.
 //!
 //! `make chaos` runs all of it; `make test` a short form. Rates, seconds and a choice of scenarios are variables of the
 //! environment, see `run::Wishes`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "a test file is a crate of its own")]
 
 mod collector;
 mod faults;
 mod fleet;
+mod home;
 mod journal;
 mod ledger;
 mod proxy;
@@ -22,6 +24,9 @@ mod stage;
 
 #[path = "../rig/mod.rs"]
 mod rig;
+
+#[path = "../compose/project.rs"]
+mod project;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn six_faults_and_everything_owed_comes_out_right() {

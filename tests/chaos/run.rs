@@ -38,7 +38,7 @@ struct Wishes {
     rate: Option<u32>,
     /// `NEPHOSCOPE_CHAOS_SECONDS`: of load.
     seconds: Option<u64>,
-    /// `NEPHOSCOPE_CHAOS_QUEUES`: classic, quorum, cluster, separated by commas.
+    /// `NEPHOSCOPE_CHAOS_QUEUES`: classic, quorum, cluster, compose, separated by commas.
     kinds: Option<String>,
 }
 
@@ -64,13 +64,29 @@ pub async fn all(form: Form) {
     let wishes = Wishes::read();
     let kinds = match form {
         Form::Short => &[(Kind::Classic, "classic")][..],
-        Form::Full => &[(Kind::Classic, "classic"), (Kind::Quorum, "quorum"), (Kind::Cluster, "cluster")][..],
+        Form::Full => &[
+            (Kind::Classic, "classic"),
+            (Kind::Quorum, "quorum"),
+            (Kind::Cluster, "cluster"),
+            (Kind::Compose, "compose"),
+        ][..],
     };
     let (mut lines, mut failed) = (vec![report::head().to_owned()], Vec::new());
     println!("{}", report::head());
     for (kind, _) in kinds.iter().filter(|(_, name)| Wishes::wants(wishes.kinds.as_ref(), name)) {
-        let servers = tokio::task::block_in_place(|| Servers::start(*kind));
-        for scenario in SCENARIOS.iter().filter(|row| Wishes::wants(wishes.scenarios.as_ref(), row.name)) {
+        let wanted = |row: &&Scenario| row.runs_on(*kind) && Wishes::wants(wishes.scenarios.as_ref(), row.name);
+        let rows: Vec<&Scenario> = SCENARIOS.iter().filter(wanted).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let servers = match tokio::task::block_in_place(|| Servers::start(*kind)) {
+            Ok(servers) => servers,
+            Err(reason) => {
+                println!("SKIPPED: {}: {reason}", kind.name());
+                continue;
+            }
+        };
+        for scenario in rows {
             let (fault, seconds) = match (form, scenario.short) {
                 (Form::Full, _) => (scenario.full, scenario.seconds),
                 (Form::Short, Some(fault)) => (fault, scenario.short_seconds),
@@ -107,8 +123,8 @@ async fn one(
     let stage = tokio::task::block_in_place(|| {
         servers.stage(scenario.name, Duration::from_secs(ttl), queues, scenario.proxies)
     });
-    let collector = Collector::start().await;
-    let mut fleet = Fleet::new(&stage, collector.port);
+    let collector = Collector::start(stage.outlet).await;
+    let mut fleet = Fleet::new(&stage, collector.address);
     for _ in 0..scenario.agents {
         fleet.join(&stage).await;
     }

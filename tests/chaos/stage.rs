@@ -1,8 +1,12 @@
 //! The servers of a run, and a virtual host, a group and a folder for each scenario on them.
 
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::project::{Project, until};
 use super::rig::{self, Cluster, Etcd, Own, Rabbit};
 
 /// Which RabbitMQ, and which kind of queues.
@@ -14,6 +18,8 @@ pub enum Kind {
     Quorum,
     /// Three nodes, quorum queues.
     Cluster,
+    /// `docker-compose.yml`: one node, classic pipeline queues, and agents in containers.
+    Compose,
 }
 
 impl Kind {
@@ -23,12 +29,16 @@ impl Kind {
             Kind::Classic => "classic",
             Kind::Quorum => "quorum",
             Kind::Cluster => "cluster of 3, quorum",
+            Kind::Compose => "compose, classic",
         }
     }
 
     /// `[nephoscope] queue_type`.
     pub fn queue_type(self) -> &'static str {
-        if self == Kind::Classic { "classic" } else { "quorum" }
+        match self {
+            Kind::Classic | Kind::Compose => "classic",
+            Kind::Quorum | Kind::Cluster => "quorum",
+        }
     }
 
     /// Whether main queues are quorum queues: a classic one would be gone with its node.
@@ -40,50 +50,97 @@ impl Kind {
 /// Servers that belong to this run alone.
 pub struct Servers {
     kind: Kind,
-    brokers: Brokers,
-    /// Where members meet.
-    pub etcd: Own<Etcd>,
+    given: Given,
 }
 
-enum Brokers {
-    One(Own<Rabbit>),
-    Three(Cluster<Rabbit>),
+enum Given {
+    One(Own<Rabbit>, Own<Etcd>),
+    Three(Cluster<Rabbit>, Own<Etcd>),
+    Compose(Rc<Project>),
+}
+
+/// What members of a stage are.
+pub enum Place {
+    /// Processes beside the test.
+    Processes,
+    /// Containers of a project.
+    Containers(Rc<Project>),
 }
 
 impl Servers {
-    /// Starts them; about ten seconds, half a minute for a cluster.
-    pub fn start(kind: Kind) -> Self {
-        let brokers = match kind {
-            Kind::Cluster => Brokers::Three(rig::rabbitmq_cluster()),
-            Kind::Classic | Kind::Quorum => Brokers::One(rig::own_rabbitmq()),
+    /// Starts them; about ten seconds, half a minute for a cluster or containers. The error is why there can be none here.
+    pub fn start(kind: Kind) -> Result<Self, String> {
+        let given = match kind {
+            Kind::Cluster => Given::Three(rig::rabbitmq_cluster(), rig::own_etcd()),
+            Kind::Classic | Kind::Quorum => Given::One(rig::own_rabbitmq(), rig::own_etcd()),
+            Kind::Compose => Given::Compose(Rc::new(compose()?)),
         };
-        Servers { kind, brokers, etcd: rig::own_etcd() }
+        Ok(Servers { kind, given })
     }
 
-    /// The node that faults happen to: in a cluster one of three.
+    /// The node that faults happen to: in a cluster one of three. Panics where it is a container.
     pub fn broker(&self) -> &Own<Rabbit> {
-        match &self.brokers {
-            Brokers::One(one) => one,
-            Brokers::Three(three) => &three.members[0],
+        match &self.given {
+            Given::One(one, _) => one,
+            Given::Three(three, _) => &three.members[0],
+            Given::Compose(_) => panic!("no fault happens to the broker of the compose project"),
+        }
+    }
+
+    /// Where members meet. Panics where it is a container.
+    pub fn etcd(&self) -> &Own<Etcd> {
+        match &self.given {
+            Given::One(_, etcd) | Given::Three(_, etcd) => etcd,
+            Given::Compose(_) => panic!("no fault happens to the etcd of the compose project"),
         }
     }
 
     /// A place for one scenario.
     pub fn stage(&self, name: &str, ttl: Duration, queues: usize, proxies: bool) -> Stage {
         let group = format!("chaos-{name}-{}-{}", self.kind.queue_type(), std::process::id());
-        let url = self.broker().vhost(&group);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&group);
         let _there = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let broker_ports = match &self.brokers {
-            Brokers::One(one) => vec![one.port],
-            Brokers::Three(three) => three.members.iter().map(|member| member.port).collect(),
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let (place, vhost, published) = match &self.given {
+            Given::One(one, _) => (Place::Processes, made(one, &group), vec![local(one.port)]),
+            Given::Three(three, _) => {
+                let ports = three.members.iter().map(|member| local(member.port));
+                (Place::Processes, made(self.broker(), &group), ports.collect())
+            }
+            Given::Compose(project) => {
+                // The agents' user in the containers writes logs there.
+                std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
+                project.set("NEPHOSCOPE_CHAOS_FOLDER", folder.to_str().unwrap());
+                let all = ".*";
+                project.exec("rabbitmq", &["rabbitmqctl", "-q", "add_vhost", &group]);
+                project.exec(
+                    "rabbitmq",
+                    &["rabbitmqctl", "-q", "set_permissions", "-p", &group, "nephoscope", all, all, all],
+                );
+                (Place::Containers(Rc::clone(project)), group.clone(), vec![project.broker_address()])
+            }
+        };
+        let (brokers, etcd, outlet, login) = match &place {
+            Place::Processes => {
+                (published.clone(), local(self.etcd().port), IpAddr::from([127, 0, 0, 1]), "guest:guest")
+            }
+            Place::Containers(project) => (
+                vec!["rabbitmq:5672".to_owned()],
+                "etcd:2379".to_owned(),
+                project.gateway("outlet").parse().unwrap(),
+                "nephoscope:nephoscope",
+            ),
         };
         Stage {
             kind: self.kind,
-            vhost: url.rsplit('/').next().unwrap().to_owned(),
-            etcd_port: self.etcd.port,
-            broker_ports,
+            place,
+            vhost,
+            brokers,
+            etcd,
+            published,
+            outlet,
+            login,
             folder,
             group,
             ttl,
@@ -102,10 +159,14 @@ pub struct Stage {
     pub group: String,
     /// Configuration and logs.
     pub folder: PathBuf,
-    /// All nodes.
-    pub broker_ports: Vec<u16>,
-    /// etcd's.
-    pub etcd_port: u16,
+    /// What its members are.
+    pub place: Place,
+    /// All nodes as agents reach them, `host:port`.
+    pub brokers: Vec<String>,
+    /// etcd as agents reach it, `host:port`.
+    pub etcd: String,
+    /// This machine as agents reach it.
+    pub outlet: IpAddr,
     /// Of the members' leases.
     pub ttl: Duration,
     /// AMQP heartbeat: a frozen agent keeps its queues for up to three.
@@ -114,20 +175,46 @@ pub struct Stage {
     pub queues: usize,
     /// Whether agents reach their servers through proxies.
     pub proxies: bool,
+    /// All nodes as the sender reaches them, `host:port`.
+    published: Vec<String>,
+    /// `user:password`.
+    login: &'static str,
     vhost: String,
 }
 
+/// The broker and etcd of the compose project, and its networks; agents are only made.
+fn compose() -> Result<Project, String> {
+    let project = Project::prepare("chaos", env!("CARGO_BIN_EXE_nephoscope"), &["tests/compose/chaos.yml"])?;
+    // All three are of one image. `--no-start` makes all networks, also those that only agents are on.
+    project.compose(&["build", "agent1"]);
+    project.compose(&["up", "--no-start"]);
+    project.compose(&["start", "rabbitmq", "etcd"]);
+    for service in ["rabbitmq", "etcd"] {
+        until(Duration::from_mins(2), || {
+            if project.is_healthy(service) { Ok(()) } else { Err(format!("{service} is not healthy")) }
+        });
+    }
+    // From here on the agents' own logs, which stay in the stage's folder, say more.
+    project.succeeded();
+    Ok(project)
+}
+
+/// A virtual host of this name, or one like it.
+fn made(broker: &Rabbit, group: &str) -> String {
+    broker.vhost(group).rsplit('/').next().unwrap().to_owned()
+}
+
 impl Stage {
-    /// `transport_url` with these ports.
-    pub fn transport(&self, ports: &[u16]) -> String {
-        let hosts: Vec<String> = ports.iter().map(|port| format!("guest:guest@127.0.0.1:{port}")).collect();
+    /// `transport_url` with these brokers.
+    pub fn transport(&self, brokers: &[String]) -> String {
+        let hosts: Vec<String> = brokers.iter().map(|broker| format!("{}@{broker}", self.login)).collect();
         format!("rabbit://{}/{}", hosts.join(","), self.vhost)
     }
 
     /// Where the sender connects: any node.
     pub fn urls(&self) -> Vec<String> {
-        let url = |port| format!("amqp://guest:guest@127.0.0.1:{port}/{}", self.vhost);
-        self.broker_ports.iter().map(url).collect()
+        let url = |broker| format!("amqp://{}@{broker}/{}", self.login, self.vhost);
+        self.published.iter().map(url).collect()
     }
 
     /// Units there are: the main queues of seven priorities, and the queues of three sinks.

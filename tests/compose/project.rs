@@ -1,9 +1,10 @@
 //! One running compose project, by whichever of `docker compose` and `docker-compose` is there; removed on drop.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(dead_code, reason = "tests/compose.rs and tests/chaos are crates of their own; each uses its own part")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,16 +15,21 @@ pub(crate) struct Project {
     /// `["docker", "compose"]` or `["docker-compose"]`.
     program: Vec<&'static str>,
     env_file: PathBuf,
+    /// `docker-compose.yml`, and what changes it.
+    files: Vec<PathBuf>,
+    /// What the files interpolate, beside the `env_file`.
+    variables: RefCell<HashMap<&'static str, String>>,
     /// Files of the test itself.
     pub(crate) scratch: tempfile::TempDir,
     /// Containers by their service. `docker-compose ps` takes a second; stopping and starting keeps the container.
     containers: RefCell<HashMap<String, String>>,
-    succeeded: bool,
+    succeeded: Cell<bool>,
 }
 
 impl Project {
-    /// Make the images with `binary` in them. The error is the reason why nothing can be started here.
-    pub(crate) fn prepare(binary: &str) -> Result<Self, String> {
+    /// Make the images with `binary` in them. `more` are files that change `docker-compose.yml`; `name` tells projects of
+    /// one checkout apart. The error is the reason why nothing can be started here.
+    pub(crate) fn prepare(name: &str, binary: &str, more: &[&str]) -> Result<Self, String> {
         if !answers(&["docker", "info"]) {
             return Err("no Docker engine answers".to_owned());
         }
@@ -42,14 +48,16 @@ impl Project {
             repository().join("target/compose.env")
         };
         // A name per checkout, so that two of them do not take each other's project down.
-        let name = format!("nephoscope_test_{:08x}", short_hash(repository().to_str().unwrap_or_default()));
+        let name = format!("nephoscope_{name}_{:08x}", short_hash(repository().to_str().unwrap_or_default()));
         let project = Self {
             name,
             program,
             env_file,
+            files: ["docker-compose.yml"].iter().chain(more).map(|file| repository().join(file)).collect(),
+            variables: RefCell::default(),
             scratch: tempfile::tempdir().unwrap(),
             containers: RefCell::default(),
-            succeeded: false,
+            succeeded: Cell::default(),
         };
         // What a run that was killed left behind.
         project.compose(&["down", "-v", "--remove-orphans", "-t", "1"]);
@@ -61,9 +69,49 @@ impl Project {
         run(self.command().args(arguments));
     }
 
+    /// What a file interpolates from now on; containers that depend on it are made anew when they are next brought up.
+    pub(crate) fn set(&self, variable: &'static str, value: &str) {
+        self.variables.borrow_mut().insert(variable, value.to_owned());
+        self.containers.borrow_mut().clear();
+    }
+
     pub(crate) fn is_healthy(&self, service: &str) -> bool {
-        run(Command::new("docker").args(["inspect", "-f", "{{.State.Health.Status}}", &self.container(service)])).trim()
-            == "healthy"
+        self.inspect(service, "{{.State.Health.Status}}") == "healthy"
+    }
+
+    /// A detail of a service's container, by a template of `docker inspect`.
+    pub(crate) fn inspect(&self, service: &str, template: &str) -> String {
+        run(Command::new("docker").args(["inspect", "-f", template, &self.container(service)])).trim().to_owned()
+    }
+
+    /// A service's address on one of the networks; this machine reaches it there.
+    pub(crate) fn address(&self, service: &str, network: &str) -> String {
+        let network = format!("{}_{network}", self.name);
+        self.inspect(service, &format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}"))
+    }
+
+    /// This machine's own address on one of the networks.
+    pub(crate) fn gateway(&self, network: &str) -> String {
+        let network = format!("{}_{network}", self.name);
+        let template = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
+        run(Command::new("docker").args(["network", "inspect", "-f", template, &network])).trim().to_owned()
+    }
+
+    /// Run a program in a service's container; panics with what it said when it fails.
+    pub(crate) fn exec(&self, service: &str, command: &[&str]) -> String {
+        run(Command::new("docker").args(["exec", &self.container(service)]).args(command))
+    }
+
+    /// A command of the engine to a service's container; at once, where the compose program takes a second.
+    pub(crate) fn docker(&self, command: &[&str], service: &str) {
+        run(Command::new("docker").args(command).arg(self.container(service)));
+    }
+
+    /// Take a service's container away at once, if there is one.
+    pub(crate) fn remove(&self, service: &str) {
+        if let Some(container) = self.containers.borrow_mut().remove(service) {
+            let _gone = Command::new("docker").args(["rm", "-f", &container]).stdout(Stdio::null()).status();
+        }
     }
 
     /// Take a service off one of the networks; its connections there hang, as with a pulled cable.
@@ -79,8 +127,12 @@ impl Project {
 
     /// The broker as a notifier outside of the containers sees it.
     pub(crate) fn broker_url(&self) -> String {
-        let address = run(self.command().args(["port", "rabbitmq", "5672"]));
-        format!("rabbit://nephoscope:nephoscope@{}/", address.trim())
+        format!("rabbit://nephoscope:nephoscope@{}/", self.broker_address())
+    }
+
+    /// Host and port of it.
+    pub(crate) fn broker_address(&self) -> String {
+        run(self.command().args(["port", "rabbitmq", "5672"])).trim().to_owned()
     }
 
     /// The JSON lines of a file on the output volume; none if it is not there yet. A last line without its end is not read.
@@ -95,8 +147,8 @@ impl Project {
     }
 
     /// Nothing to see: no logs on drop.
-    pub(crate) fn succeeded(&mut self) {
-        self.succeeded = true;
+    pub(crate) fn succeeded(&self) {
+        self.succeeded.set(true);
     }
 
     /// Container names differ between the two compose programs; ids do not.
@@ -115,6 +167,8 @@ impl Project {
             .args(&self.program[1..])
             .args(["-p", &self.name, "--env-file"])
             .arg(&self.env_file)
+            .args(self.files.iter().flat_map(|file| [Path::new("-f"), file]))
+            .envs(&*self.variables.borrow())
             .current_dir(repository());
         command
     }
@@ -122,7 +176,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        if !self.succeeded {
+        if !self.succeeded.get() {
             let _shown = self.command().args(["logs", "--no-color", "--tail", "40"]).status();
         }
         let _gone = self
