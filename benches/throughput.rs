@@ -2,7 +2,7 @@
 //!
 //! One machine, RabbitMQ and etcd on loopback, 20,000 mixed notifications pre-filled, no two the same, the file
 //! publisher. Printed, never gated on: absolute figures drift by a factor of two between runs on shared machines, ratios
-//! do not. `cargo bench --bench throughput -- partitioned rated` drains in these modes only.
+//! do not. `cargo bench --bench throughput -- partitioned rated` drains in these modes only; `restore` and `latencies` are the other parts.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for people")]
 
@@ -45,9 +45,12 @@ fn main() {
         );
         println!("{:<14} {:>9} {:>7} {:>13} {:>9} {:>14}", "loop", "per s", "ratio", "CPU s/1,000", "RSS MiB", "first msg ms");
         let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+        let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == part);
         bench.drain_all(&wanted).await;
-        if wanted.is_empty() {
+        if wants("restore") {
             bench.restore().await;
+        }
+        if wants("latencies") {
             bench.latencies().await;
         }
     });
