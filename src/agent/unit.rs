@@ -301,7 +301,7 @@ async fn restore(
     if !StreamLog::make(&**session, queue, (bytes_max, segment_bytes)).await? {
         ground.metrics.state_log_otherwise(queue, bytes_max);
     }
-    let log = StreamLog::open(Arc::clone(session), queue).await?;
+    let log = StreamLog::new(Arc::clone(session), queue);
     let owner = Owner {
         queue: queue.into(),
         sink: Arc::clone(&slot.name),

@@ -79,6 +79,8 @@ pub struct Fold {
     /// Whether the state is whole: from the log's beginning, or from a snapshot.
     whole: bool,
     parts: Parts,
+    /// Where the last whole snapshot begins.
+    snapshot: Option<u64>,
     /// Bytes of records since the last snapshot, and of that snapshot.
     since: usize,
     last_snapshot: usize,
@@ -88,6 +90,7 @@ pub struct Fold {
 #[derive(Debug, Default)]
 struct Parts {
     epoch: i64,
+    begin: u64,
     next: u32,
     bytes: Vec<u8>,
 }
@@ -184,6 +187,7 @@ impl Fold {
             first: None,
             whole: false,
             parts: Parts::default(),
+            snapshot: None,
             since: 0,
             last_snapshot: 0,
         }
@@ -240,7 +244,7 @@ impl Fold {
 
     fn part(&mut self, offset: u64, epoch: i64, (part, of): (u32, u32), bytes: &[u8]) -> Result<(), FoldError> {
         if part == 0 {
-            self.parts = Parts { epoch, ..Parts::default() };
+            self.parts = Parts { epoch, begin: offset, ..Parts::default() };
         }
         let parts = &mut self.parts;
         // The front of it may have been cut off, or its writer fenced half-way: not one to be used.
@@ -251,11 +255,12 @@ impl Fold {
         parts.bytes.extend_from_slice(bytes);
         parts.next += 1;
         if parts.next == of {
-            let bytes = std::mem::take(&mut self.parts).bytes;
+            let Parts { bytes, begin, .. } = std::mem::take(&mut self.parts);
             let whole = record::join(&bytes).map_err(|cause| FoldError::Record { offset, cause })?;
             let sealed = self.state.sealed;
             self.state = State { sealed, ..State::from_whole(whole, self.bounds) };
             self.whole = true;
+            self.snapshot = Some(begin);
             self.published(self.state.published);
             (self.since, self.last_snapshot) = (0, bytes.len());
         }
@@ -275,6 +280,11 @@ impl Fold {
     /// The highest epoch that any record told of; `None` for an empty log.
     pub fn highest_epoch(&self) -> Option<i64> {
         (self.highest != i64::MIN).then_some(self.highest)
+    }
+
+    /// Where the last whole snapshot begins.
+    pub fn snapshot(&self) -> Option<u64> {
+        self.snapshot
     }
 
     /// Bytes of records since the last snapshot, and bytes of that snapshot.
@@ -356,6 +366,7 @@ mod tests {
                         sources: vec![Source { member: "s".to_owned(), epoch: 1, sequence: now_ms.unsigned_abs() }],
                         changes: vec![CellChange { key: cell(resource), value: value.map(|v| vec![v]) }],
                         outputs: vec![resource],
+                        snapshot: None,
                     };
                     state.apply(&batch);
                     self.append(&Record::Batch(batch));
@@ -374,7 +385,7 @@ mod tests {
                 Act::Release => {
                     let (epoch, state) = &mut self.owners[0];
                     state.published = state.number;
-                    let released = Record::Released { epoch: *epoch, published: state.number };
+                    let released = Record::Released { epoch: *epoch, published: state.number, snapshot: None };
                     self.append(&released);
                 }
             }

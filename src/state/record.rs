@@ -48,6 +48,8 @@ pub enum Record {
         epoch: i64,
         /// The last batch whose outputs were published.
         published: u64,
+        /// Where the last snapshot begins: its offset.
+        snapshot: Option<u64>,
     },
     /// The queue is closed for good: its state goes to the queues of a later generation.
     Sealed {
@@ -77,6 +79,8 @@ pub struct Batch {
     pub changes: Vec<CellChange>,
     /// What is to be published; bytes that only the agent reads.
     pub outputs: Vec<u8>,
+    /// Where the last snapshot begins: its offset. Whoever reads only the end of the log knows by it where to begin.
+    pub snapshot: Option<u64>,
 }
 
 /// A main-queue listener, and the last of its packets that was taken from this queue.
@@ -130,6 +134,8 @@ pub enum Kind {
     Barrier,
     /// The batch of this number.
     Batch(u64),
+    /// This part of a snapshot.
+    Snapshot(u32),
     /// The queue is closed for good.
     Sealed,
     /// Anything else.
@@ -139,12 +145,13 @@ pub enum Kind {
 impl Head {
     /// The head of a record; all of it is checked.
     pub fn of(bytes: &[u8]) -> Result<Head, RecordError> {
-        // Every kind begins with its epoch, and a batch goes on with its number.
+        // Every kind begins with its epoch; a batch goes on with its number, a snapshot with that of its part.
         let foreign = |_| RecordError::Foreign;
         let ((kind, epoch), rest) = postcard::take_from_bytes::<(u32, i64)>(body(bytes)?).map_err(foreign)?;
         let kind = match kind {
             0 => Kind::Barrier,
             1 => Kind::Batch(postcard::take_from_bytes::<u64>(rest).map_err(foreign)?.0),
+            2 => Kind::Snapshot(postcard::take_from_bytes::<u32>(rest).map_err(foreign)?.0),
             4 => Kind::Sealed,
             _ => Kind::Other,
         };
@@ -188,6 +195,14 @@ impl Record {
             | Record::Snapshot { epoch, .. }
             | Record::Released { epoch, .. }
             | Record::Sealed { epoch, .. } => *epoch,
+        }
+    }
+
+    /// Where the last snapshot before it begins, if it says so.
+    pub fn snapshot(&self) -> Option<u64> {
+        match self {
+            Record::Batch(Batch { snapshot, .. }) | Record::Released { snapshot, .. } => *snapshot,
+            Record::Barrier { .. } | Record::Snapshot { .. } | Record::Sealed { .. } => None,
         }
     }
 
@@ -254,6 +269,7 @@ mod tests {
                 value: Some(b"[1]".to_vec()),
             }],
             outputs: b"{}".to_vec(),
+            snapshot: Some(300),
         })
     }
 
@@ -275,11 +291,13 @@ mod tests {
     fn a_head_is_the_beginning_of_its_record() {
         let barrier = Record::Barrier { epoch: -2, member: "m".to_owned(), nonce: 3 };
         let sealed = Record::Sealed { epoch: 300, generation: 1 };
-        let released = Record::Released { epoch: 1, published: 9 };
+        let released = Record::Released { epoch: 1, published: 9, snapshot: None };
+        let part = Record::Snapshot { epoch: 1, part: 2, parts: 3, bytes: vec![7] };
         for (record, epoch, kind) in [
             (barrier, -2, Kind::Barrier),
             (batch(), 7, Kind::Batch(3)),
             (sealed, 300, Kind::Sealed),
+            (part, 1, Kind::Snapshot(2)),
             (released, 1, Kind::Other),
         ] {
             assert_eq!(Head::of(&record.encode()), Ok(Head { epoch, kind }));

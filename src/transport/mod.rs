@@ -93,6 +93,8 @@ pub enum StreamStart {
     Offset(u64),
     /// With what is appended from now on.
     Next,
+    /// With the last record there is, or a few before it: RabbitMQ gives the whole chunk that it is in.
+    Last,
 }
 
 /// One record of a stream.

@@ -98,6 +98,8 @@ pub(in crate::agent) struct Keeper {
     /// Bytes since the last snapshot, and of that.
     since: usize,
     last_snapshot: usize,
+    /// Where that begins.
+    snapshot_at: Option<u64>,
     alarmed: bool,
 }
 
@@ -115,7 +117,7 @@ impl Keeper {
         let owner = Owner { epoch: if minds { owner.epoch } else { 0 }, ..owner };
         let (epoch, nonce) = (owner.epoch, owner.nonce);
         let barrier = Record::Barrier { epoch, member: owner.member.to_string(), nonce };
-        log.append(barrier.encode()).await?.wait().await?;
+        log.begin(barrier.encode()).await?;
         let mut fold = Fold::new(options.window);
         let before = loop {
             let highest = fold.highest_epoch();
@@ -127,7 +129,7 @@ impl Keeper {
         if let Some(later) = before.filter(|highest| minds && *highest >= epoch) {
             return Err(Lost::Fenced(later));
         }
-        let (since, last_snapshot) = fold.sizes();
+        let ((since, last_snapshot), snapshot_at) = (fold.sizes(), fold.snapshot());
         let (state, pending) = fold.finish()?;
         let chain = Chain::new(Arc::clone(&transformers), &owner.sink, options.chain.clone());
         let mut keeper = Keeper {
@@ -142,6 +144,7 @@ impl Keeper {
             came: Vec::new(),
             since,
             last_snapshot,
+            snapshot_at,
             alarmed: false,
         };
         keeper.restore();
@@ -241,6 +244,7 @@ impl Keeper {
         outputs.iter().for_each(|fragment| packet.push(fragment));
         batch.outputs = packet.finish();
         batch.sources = std::mem::take(&mut self.came);
+        batch.snapshot = self.snapshot_at;
         let number = batch.number;
         let record = Record::Batch(batch);
         let bytes = record.encode();
@@ -248,7 +252,8 @@ impl Keeper {
         let confirmation = self.log.append(bytes).await?;
         let epoch = self.owner.epoch;
         let looks = self.owner.sabotage != Some(Sabotage::NoReadBack);
-        let seen = async { if looks { see(&mut *self.log, epoch, Kind::Batch(number)).await } else { Ok(()) } };
+        let seen =
+            async { if looks { see(&mut *self.log, epoch, Kind::Batch(number)).await.map(drop) } else { Ok(()) } };
         let confirmed = async { confirmation.wait().await.map_err(Lost::from) };
         tokio::try_join!(seen, confirmed)?;
         self.since = self.since.saturating_add(length);
@@ -276,15 +281,20 @@ impl Keeper {
     async fn snapshot(&mut self) -> Result<(), Lost> {
         let mut confirmations = Vec::new();
         let mut length = 0;
-        for part in self.state.snapshot(self.owner.epoch) {
+        let epoch = self.owner.epoch;
+        for part in self.state.snapshot(epoch) {
             let bytes = part.encode();
             length += bytes.len();
             confirmations.push(self.log.append(bytes).await?);
         }
-        for confirmation in confirmations {
+        // Told of in later records only when all of it is seen to count: who begins to read there must find it whole.
+        let mut begin = None;
+        for (part, confirmation) in (0..).zip(confirmations) {
+            let at = see(&mut *self.log, epoch, Kind::Snapshot(part)).await?;
             confirmation.wait().await?;
+            begin = begin.or(Some(at));
         }
-        (self.since, self.last_snapshot) = (0, length);
+        (self.since, self.last_snapshot, self.snapshot_at) = (0, length, begin);
         self.metrics.state_snapshot(&self.owner.queue, self.state.cells.len(), length);
         // Two snapshots and what comes between them must fit.
         let third = self.options.log_bytes_max / 3;
@@ -295,17 +305,25 @@ impl Keeper {
         Ok(())
     }
 
-    /// Ends in order: the next owner has nothing to publish again.
+    /// Ends in order: the next owner has nothing to publish again, and not more to read than one snapshot twice over.
     pub(in crate::agent) async fn release(&mut self) -> Result<(), Lost> {
-        let released = Record::Released { epoch: self.owner.epoch, published: self.state.published };
+        if self.pending.is_none() && self.since > self.last_snapshot.max(self.options.snapshot_after_bytes.0) {
+            self.snapshot().await?;
+        }
+        let (epoch, published) = (self.owner.epoch, self.state.published);
+        let released = Record::Released { epoch, published, snapshot: self.snapshot_at };
         Ok(self.log.append(released.encode()).await?.wait().await?)
     }
 }
 
-/// Waits until a record of ours is read back.
-async fn see(log: &mut dyn StateLog, epoch: i64, kind: Kind) -> Result<(), Lost> {
-    while look(&next(log).await?, epoch)? != (Head { epoch, kind }) {}
-    Ok(())
+/// Waits until a record of ours is read back; where it is.
+async fn see(log: &mut dyn StateLog, epoch: i64, kind: Kind) -> Result<u64, Lost> {
+    loop {
+        let record = next(log).await?;
+        if look(&record, epoch)? == (Head { epoch, kind }) {
+            return Ok(record.offset);
+        }
+    }
 }
 
 /// What a record is that comes behind our barrier: our own, void, or our end.

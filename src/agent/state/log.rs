@@ -4,18 +4,26 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::state::Record;
 use crate::transport::{
     Confirmation, Follower, Outgoing, Session, StreamRecord, StreamStart, Topology, TransportError, topology,
 };
 
+/// For so long the end of a log may keep the barrier waiting that was just put there.
+const END_MAX: Duration = Duration::from_secs(30);
+
 /// One log, seen by one of its writers: what it appends, it reads back among what others append.
 #[async_trait]
 pub(in crate::agent) trait StateLog: Send {
+    /// Appends an owner's barrier, and goes to where reading has to begin: [`next`](StateLog::next) brings the last snapshot
+    /// before it, or the beginning of the log, and all up to the barrier and behind it.
+    async fn begin(&mut self, barrier: Vec<u8>) -> Result<(), TransportError>;
     /// Hands over a record; records keep the order of these calls. Taken when the confirmation says so, committed when
     /// [`next`](StateLog::next) brings it.
     async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError>;
-    /// The next record of the log, from its beginning on; `None` when the log cannot be followed any more. Dropping
+    /// The next record of the log; `None` when the log cannot be followed any more. Dropping
     /// the future loses nothing.
     async fn next(&mut self) -> Option<StreamRecord>;
 }
@@ -24,7 +32,8 @@ pub(in crate::agent) trait StateLog: Send {
 pub(in crate::agent) struct StreamLog {
     session: Arc<dyn Session>,
     stream: String,
-    follower: Box<dyn Follower>,
+    /// Once it is known from where on.
+    follower: Option<Box<dyn Follower>>,
 }
 
 impl StreamLog {
@@ -44,27 +53,59 @@ impl StreamLog {
         }
     }
 
-    /// Follows the log of a queue from its beginning.
+    /// The log of a queue, for an owner that begins.
+    pub(in crate::agent) fn new(session: Arc<dyn Session>, queue: &str) -> Self {
+        StreamLog { session, stream: topology::state_log_name(queue), follower: None }
+    }
+
+    /// The log of a queue from its beginning, for a reader.
     pub(in crate::agent) async fn open(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
-        let stream = topology::state_log_name(queue);
-        let follower = session.follow(&stream, StreamStart::First).await?;
-        Ok(StreamLog { session, stream, follower })
+        let mut log = Self::new(session, queue);
+        log.follow(StreamStart::First).await?;
+        Ok(log)
+    }
+
+    async fn follow(&mut self, start: StreamStart) -> Result<(), TransportError> {
+        self.follower = Some(self.session.follow(&self.stream, start).await?);
+        Ok(())
     }
 
     /// Ends following.
     pub(in crate::agent) async fn close(self) -> Result<(), TransportError> {
-        self.follower.close().await
+        match self.follower {
+            Some(follower) => follower.close().await,
+            None => Ok(()),
+        }
     }
 }
 
 #[async_trait]
 impl StateLog for StreamLog {
+    async fn begin(&mut self, barrier: Vec<u8>) -> Result<(), TransportError> {
+        // The end tells where the last snapshot is. It may not, where an owner died before its first batch: then all is read.
+        let mut end = self.session.follow(&self.stream, StreamStart::Last).await?;
+        self.append(barrier.clone()).await?.wait().await?;
+        let mut snapshot = None;
+        loop {
+            let record = tokio::time::timeout(END_MAX, end.next()).await;
+            let Ok(Some(record)) = record else {
+                return Err(TransportError::Refused(format!("{} shows no end within {END_MAX:?}", self.stream)));
+            };
+            if record.body == barrier {
+                break;
+            }
+            snapshot = Record::decode(&record.body).ok().and_then(|record| record.snapshot()).or(snapshot);
+        }
+        end.close().await?;
+        self.follow(snapshot.map_or(StreamStart::First, StreamStart::Offset)).await
+    }
+
     async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError> {
         self.session.publish(Outgoing::to_queue(&self.stream, record.into(), "application/octet-stream")).await
     }
 
     async fn next(&mut self) -> Option<StreamRecord> {
-        self.follower.next().await
+        self.follower.as_mut()?.next().await
     }
 }
 
@@ -77,6 +118,10 @@ pub(in crate::agent) struct MemoryLog {
 
 #[async_trait]
 impl StateLog for MemoryLog {
+    async fn begin(&mut self, barrier: Vec<u8>) -> Result<(), TransportError> {
+        self.append(barrier).await.map(drop)
+    }
+
     async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError> {
         self.unread.push_back(StreamRecord { offset: self.next_offset, body: Bytes::from(record) });
         self.next_offset += 1;

@@ -58,7 +58,7 @@ impl Lab {
     }
 
     async fn open(&self, queue: &str, epoch: i64) -> Result<Keeper, Lost> {
-        let log = Box::new(StreamLog::open(Arc::clone(&self.session), queue).await.unwrap());
+        let log = Box::new(StreamLog::new(Arc::clone(&self.session), queue));
         let owner = Owner {
             queue: queue.into(),
             sink: "s".into(),
@@ -247,7 +247,7 @@ fn the_kinds_of_records_are_those_of_the_page() {
     let page = include_str!("../../../docs/formats.md");
     for (kind, record) in [
         (0, Record::Barrier { epoch: 2, member: "m".to_owned(), nonce: 3 }),
-        (3, Record::Released { epoch: 2, published: 0 }),
+        (3, Record::Released { epoch: 2, published: 0, snapshot: None }),
         (4, Record::Sealed { epoch: 2, generation: 0 }),
     ] {
         assert_eq!(record.encode()[5], kind);

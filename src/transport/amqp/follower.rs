@@ -44,6 +44,7 @@ impl AmqpFollower {
         let (place, from) = match start {
             StreamStart::First => (Argument::Text("first".to_owned()), 0),
             StreamStart::Next => (Argument::Text("next".to_owned()), 0),
+            StreamStart::Last => (Argument::Text("last".to_owned()), 0),
             StreamStart::Offset(offset) => (Argument::Integer(i64::try_from(offset).unwrap_or(i64::MAX)), offset),
         };
         let arguments = BTreeMap::from([(OFFSET.to_owned(), place)]);

@@ -58,6 +58,7 @@ impl Log {
         match start {
             StreamStart::First => self.first(),
             StreamStart::Next => self.next,
+            StreamStart::Last => self.next.saturating_sub(1),
             StreamStart::Offset(offset) => offset.max(self.first()),
         }
     }
