@@ -282,7 +282,7 @@ mod tests {
             hex(&batch()),
             concat!(
                 "4e534c4701010e030280a0abfef9620201ffffffffffffffffff010101610a090104303a61620172016b01035b315d027b7d",
-                "b6bdc462"
+                "01ac02769e1ec7"
             )
         );
     }

@@ -90,16 +90,16 @@ pub(in crate::agent) struct Keeper {
     pub(super) metrics: Metrics,
     log: Box<dyn StateLog>,
     transformers: Arc<Transformers>,
-    options: StateOptions,
+    pub(super) options: StateOptions,
     /// The outputs of the last batch, while it is not known that they are published.
     pending: Option<Vec<u8>>,
     /// Senders that came further since the last commit.
     came: Vec<Source>,
     /// Bytes since the last snapshot, and of that.
-    since: usize,
-    last_snapshot: usize,
+    pub(super) since: usize,
+    pub(super) last_snapshot: usize,
     /// Where that begins.
-    snapshot_at: Option<u64>,
+    pub(super) snapshot_at: Option<u64>,
     alarmed: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::observe::Metrics;
 use crate::pipeline::transform::{ChainOptions, Transformers};
 use crate::pipeline::{Kind, Plan};
 use crate::publish::Batch as Records;
-use crate::state::{Record, RecordError, WindowBounds};
+use crate::state::{Record, RecordError, State, WindowBounds};
 use crate::transport::{Broker, MemoryBroker, Outgoing, Session, Topology, topology};
 
 const QUEUE: &str = "q";
@@ -240,6 +240,54 @@ async fn a_broker_that_loses_the_end_of_the_log_is_found_out() {
     lab.broker.lose_newest(&topology::state_log_name(QUEUE), 2);
     let next = lab.open(QUEUE, 2).await.unwrap();
     assert_eq!(recall.committed(QUEUE, next.number()), 2);
+}
+
+/// What stands before the last snapshot is not read: here it could not be.
+#[tokio::test(start_paused = true)]
+async fn an_owner_reads_from_the_last_snapshot_on_which_the_end_of_the_log_tells() {
+    for (snapshot, number) in [(Some(1), Some(7)), (None, None)] {
+        let lab = Lab::new(1 << 20).await;
+        lab.append(b"not of ours".to_vec()).await;
+        let state = State { number: 7, published: 7, ..State::empty(options(1 << 20).window) };
+        for part in state.snapshot(1) {
+            lab.append(part.encode()).await;
+        }
+        lab.append(Record::Released { epoch: 1, published: 7, snapshot }.encode()).await;
+        let opened = lab.open(QUEUE, 2).await.map(|keeper| keeper.number());
+        assert_eq!(opened.as_ref().ok().copied(), number, "{opened:?}");
+        if number.is_none() {
+            assert!(matches!(opened, Err(Lost::Foreign(0, _) | Lost::Unusable(_))), "{opened:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_goes_leaves_a_snapshot_where_much_would_have_to_be_read() {
+    let lab = Lab::new(1 << 20).await;
+    let mut keeper = lab.open(QUEUE, 1).await.unwrap();
+    keeper.options.snapshot_after_bytes.0 = 1024;
+    // Past the first snapshot, and half-way to the next that would be due anyhow.
+    for step in 1.. {
+        take(&mut keeper, fragment("r", step, step), step).await.unwrap();
+        keeper.published().await.unwrap();
+        if keeper.last_snapshot > 1024 && keeper.since > 2 * keeper.last_snapshot {
+            break;
+        }
+    }
+    keeper.release().await.unwrap();
+    let mut log = StreamLog::open(Arc::clone(&lab.session), QUEUE).await.unwrap();
+    let mut records = Vec::new();
+    while let Ok(Some(record)) =
+        tokio::time::timeout(std::time::Duration::from_secs(1), super::log::StateLog::next(&mut log)).await
+    {
+        records.push((record.offset, Record::decode(&record.body).unwrap()));
+    }
+    let [.., (begin, Record::Snapshot { .. }), (_, Record::Released { snapshot, .. })] = &records[..] else {
+        panic!("{records:?}")
+    };
+    assert_eq!(*snapshot, Some(*begin));
+    let next = lab.open(QUEUE, 2).await.unwrap();
+    assert_eq!((next.number(), next.snapshot_at), (keeper.number(), *snapshot));
 }
 
 #[test]
