@@ -14,6 +14,9 @@ use crate::transport::{
 /// For so long the end of a log may keep the barrier waiting that was just put there.
 const END_MAX: Duration = Duration::from_secs(30);
 
+/// Records before a barrier that are looked at, one number after the other, for where the last snapshot is; then all are read.
+const LOOKS_BACK: [u64; 2] = [32, 512];
+
 /// One log, seen by one of its writers: what it appends, it reads back among what others append.
 #[async_trait]
 pub(in crate::agent) trait StateLog: Send {
@@ -82,21 +85,16 @@ impl StreamLog {
 #[async_trait]
 impl StateLog for StreamLog {
     async fn begin(&mut self, barrier: Vec<u8>) -> Result<(), TransportError> {
-        // The end tells where the last snapshot is. It may not, where an owner died before its first batch: then all is read.
-        let mut end = self.session.follow(&self.stream, StreamStart::Last).await?;
+        let end = self.session.follow(&self.stream, StreamStart::Last).await?;
         self.append(barrier.clone()).await?.wait().await?;
-        let mut snapshot = None;
-        loop {
-            let record = tokio::time::timeout(END_MAX, end.next()).await;
-            let Ok(Some(record)) = record else {
-                return Err(TransportError::Refused(format!("{} shows no end within {END_MAX:?}", self.stream)));
-            };
-            if record.body == barrier {
-                break;
+        let (mut snapshot, at) = end_tells(end, &barrier).await?;
+        // Owners that lost their connection before their first batch leave nothing but barriers there.
+        for back in LOOKS_BACK.into_iter().take_while(|back| *back < at) {
+            if snapshot.is_none() {
+                let end = self.session.follow(&self.stream, StreamStart::Offset(at - back)).await?;
+                (snapshot, _) = end_tells(end, &barrier).await?;
             }
-            snapshot = Record::decode(&record.body).ok().and_then(|record| record.snapshot()).or(snapshot);
         }
-        end.close().await?;
         self.follow(snapshot.map_or(StreamStart::First, StreamStart::Offset)).await
     }
 
@@ -106,6 +104,21 @@ impl StateLog for StreamLog {
 
     async fn next(&mut self) -> Option<StreamRecord> {
         self.follower.as_mut()?.next().await
+    }
+}
+
+/// What the records up to the barrier say of where the last snapshot begins, and where the barrier is.
+async fn end_tells(mut end: Box<dyn Follower>, barrier: &[u8]) -> Result<(Option<u64>, u64), TransportError> {
+    let mut snapshot = None;
+    loop {
+        let Ok(Some(record)) = tokio::time::timeout(END_MAX, end.next()).await else {
+            return Err(TransportError::Refused(format!("the state log shows no end within {END_MAX:?}")));
+        };
+        if record.body == barrier {
+            end.close().await?;
+            return Ok((snapshot, record.offset));
+        }
+        snapshot = Record::decode(&record.body).ok().and_then(|record| record.snapshot()).or(snapshot);
     }
 }
 

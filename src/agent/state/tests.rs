@@ -261,6 +261,25 @@ async fn an_owner_reads_from_the_last_snapshot_on_which_the_end_of_the_log_tells
     }
 }
 
+/// Owners whose connection is closed again and again before their first batch: each would have to read more than the one before.
+#[tokio::test(start_paused = true)]
+async fn barriers_alone_do_not_hide_the_last_snapshot() {
+    for barriers in [31, 510] {
+        let lab = Lab::new(1 << 20).await;
+        lab.append(b"not of ours".to_vec()).await;
+        let state = State { number: 7, published: 7, ..State::empty(options(1 << 20).window) };
+        for part in state.snapshot(1) {
+            lab.append(part.encode()).await;
+        }
+        lab.append(Record::Released { epoch: 1, published: 7, snapshot: Some(1) }.encode()).await;
+        for nonce in 0..barriers {
+            lab.append(Record::Barrier { epoch: 2, member: "m".to_owned(), nonce }.encode()).await;
+        }
+        let opened = lab.open(QUEUE, 3).await.map(|keeper| keeper.number());
+        assert_eq!(opened.unwrap(), 7, "{barriers}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_goes_leaves_a_snapshot_where_much_would_have_to_be_read() {
     let lab = Lab::new(1 << 20).await;
