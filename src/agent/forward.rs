@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::packet::{Fence, PacketBounds, PacketBuilder};
 use super::route::Routes;
 use super::sabotage::{self, Sabotage};
+use super::shape;
 use super::written::Written;
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
@@ -112,11 +113,8 @@ impl Forwarder {
     /// Tells all queues that another listener consumes the same main queue, and waits until they know: before the first
     /// message of it is taken, or what the other one takes after that would be there first.
     pub(super) async fn overlap(&mut self, routes: &Routes, layout: &Layout) -> Result<(), TransportError> {
-        let sinks = routes.sinks.iter();
-        let queues = sinks.flat_map(|slot| {
-            (0..layout.table.queues()).map(|queue| name(&self.group, &slot.name, layout, queue)).collect::<Vec<_>>()
-        });
-        self.tell(queues.collect(), PacketBuilder::overlap).await
+        let queues = routes.sinks.iter().flat_map(|slot| shape::queues(&self.group, &slot.name, layout)).collect();
+        self.tell(queues, PacketBuilder::overlap).await
     }
 
     async fn tell(

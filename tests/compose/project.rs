@@ -86,13 +86,13 @@ impl Project {
 
     /// A service's address on one of the networks; this machine reaches it there.
     pub(crate) fn address(&self, service: &str, network: &str) -> String {
-        let network = format!("{}_{network}", self.name);
+        let network = self.network(network);
         self.inspect(service, &format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}"))
     }
 
     /// This machine's own address on one of the networks.
     pub(crate) fn gateway(&self, network: &str) -> String {
-        let network = format!("{}_{network}", self.name);
+        let network = self.network(network);
         let template = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
         run(Command::new("docker").args(["network", "inspect", "-f", template, &network])).trim().to_owned()
     }
@@ -116,12 +116,12 @@ impl Project {
 
     /// Take a service off one of the networks; its connections there hang, as with a pulled cable.
     pub(crate) fn cut(&self, service: &str, network: &str) {
-        let network = format!("{}_{network}", self.name);
+        let network = self.network(network);
         run(Command::new("docker").args(["network", "disconnect", &network, &self.container(service)]));
     }
 
     pub(crate) fn join(&self, service: &str, network: &str) {
-        let network = format!("{}_{network}", self.name);
+        let network = self.network(network);
         run(Command::new("docker").args(["network", "connect", &network, &self.container(service)]));
     }
 
@@ -149,6 +149,11 @@ impl Project {
     /// Nothing to see: no logs on drop.
     pub(crate) fn succeeded(&self) {
         self.succeeded.set(true);
+    }
+
+    /// The engine's name of one of the networks.
+    fn network(&self, network: &str) -> String {
+        format!("{}_{network}", self.name)
     }
 
     /// Container names differ between the two compose programs; ids do not.
