@@ -43,6 +43,7 @@ impl Desk {
             weight: 10,
             config_digest: "5d41".to_owned(),
             ready,
+            process: None,
         };
         self.group.join(record).await.unwrap()
     }

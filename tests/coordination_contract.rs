@@ -7,7 +7,7 @@ mod rig;
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::{
     CoordinationError, Coordinator, Drained, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, Operation,
-    Reason, View,
+    Process, Reason, View,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +149,7 @@ fn record(id: &str) -> MemberRecord {
         weight: 10,
         config_digest: "d".to_owned(),
         ready: false,
+        process: None,
     }
 }
 
@@ -188,6 +189,22 @@ async fn a_second_process_with_a_live_id_is_refused(ground: Ground) {
     assert!(first.claim("u").await.unwrap().is_some(), "the first is not disturbed");
     first.leave().await;
     ground.join("a").await.unwrap();
+}
+
+async fn a_process_that_is_surely_dead_holds_no_id(ground: Ground) {
+    let b = ground.join("b").await.unwrap();
+    let this = Process::this();
+    let live = ground.process().join(MemberRecord { process: this.clone(), ..record("a") }).await.unwrap();
+    assert!(matches!(ground.join("a").await, Err(CoordinationError::IdTaken(_))), "this process lives");
+    live.leave().await;
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let dead = this.map(|this| Process { pid: child.id(), started: 1, ..this });
+    child.wait().unwrap();
+    let before = ground.process().join(MemberRecord { process: dead, ..record("a") }).await.unwrap();
+    before.claim("u").await.unwrap().unwrap();
+    let after = ground.join("a").await.unwrap();
+    assert!(b.view().await.unwrap().owners.is_empty(), "what it had went with its lease");
+    assert!(after.claim("u").await.unwrap().is_some());
 }
 
 async fn a_unit_is_claimed_by_one_and_its_epochs_rise(ground: Ground) {
@@ -579,6 +596,7 @@ macro_rules! contract {
 contract! {
     a_member_joins_becomes_ready_and_is_seen_by_the_others;
     a_second_process_with_a_live_id_is_refused;
+    a_process_that_is_surely_dead_holds_no_id;
     a_unit_is_claimed_by_one_and_its_epochs_rise;
     an_owner_that_claims_anew_gets_a_new_epoch;
     two_claim_the_same_units_at_once;

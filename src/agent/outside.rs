@@ -19,7 +19,7 @@ use crate::config::{Secret, Settings};
 use crate::coordination::etcd::{EtcdGroup, EtcdOptions, EtcdTls};
 use crate::coordination::lease::CALL_TIMEOUT;
 use crate::coordination::memory::MemoryGroup;
-use crate::coordination::{Coordinator, MemberRecord};
+use crate::coordination::{Coordinator, MemberRecord, Process};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
 use crate::publish;
@@ -261,6 +261,7 @@ fn record(settings: &Settings, member_id: &str) -> MemberRecord {
         weight: settings.cluster.weight,
         config_digest: String::new(),
         ready: false,
+        process: Process::this(),
     }
 }
 

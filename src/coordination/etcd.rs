@@ -139,6 +139,27 @@ impl Backend {
         answer
     }
 
+    /// Puts a member's record on its lease if there is none of its id: the revision, or the record that is there.
+    async fn put_member(&self, record: &MemberRecord, lease: i64) -> Result<Result<i64, KeyValue>, Failure> {
+        let (key, value) = (self.keys.member(&record.id), keys::write_member(record));
+        let put = || TxnOp::put(key.clone(), value.clone(), Some(PutOptions::new().with_lease(lease)));
+        let join = async |mut client: Client| {
+            let txn = Txn::new()
+                .when([Compare::create_revision(key.clone(), CompareOp::Equal, 0)])
+                .and_then([put()])
+                .or_else([TxnOp::get(key.clone(), None)]);
+            client.txn(txn).await
+        };
+        let answer = self.call(join).await?;
+        let there = answer.op_responses().into_iter().find_map(|op| match op {
+            TxnOpResponse::Get(found) => found.kvs().first().cloned(),
+            _ => None,
+        });
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        // Mine as well if it is there with my lease: the answer to a first try was lost.
+        Ok(there.filter(|there| there.lease() != lease).map_or(Ok(revision), Err))
+    }
+
     /// The whole group at one revision, without its histories.
     async fn view(&self) -> Result<View, CoordinationError> {
         let (mut pairs, mut revision) = (Vec::new(), 0);
@@ -233,27 +254,18 @@ impl Coordinator for EtcdGroup {
         let granted = backend.call(async |mut client: Client| client.lease_grant(ttl, None).await).await;
         let granted = granted.map_err(|failure| failure.of(&backend, &record.id))?;
         let lease = granted.id();
-        let key = backend.keys.member(&record.id);
-        let value = keys::write_member(&record);
-        let put = || TxnOp::put(key.clone(), value.clone(), Some(PutOptions::new().with_lease(lease)));
-        let join = async |mut client: Client| {
-            let txn = Txn::new()
-                .when([Compare::create_revision(key.clone(), CompareOp::Equal, 0)])
-                .and_then([put()])
-                .or_else([TxnOp::get(key.clone(), None)]);
-            client.txn(txn).await
-        };
-        let joined = backend.call(join).await.map(|answer| {
-            // Mine as well if it is there with my lease: the answer to a first try was lost.
-            let mine = |op: &TxnOpResponse| match op {
-                TxnOpResponse::Get(found) => found.kvs().iter().any(|kv| kv.lease() == lease),
-                _ => false,
-            };
-            let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
-            (answer.succeeded() || answer.op_responses().iter().any(mine), revision)
-        });
+        let mut joined = backend.put_member(&record, lease).await;
+        if let Ok(Err(there)) = &joined
+            && backend.keys.read_member(there).is_ok_and(|record| record.is_of_the_dead())
+        {
+            let dead = there.lease();
+            let revoke = async |mut client: Client| client.lease_revoke(dead).await;
+            // Refused where it has run out meanwhile.
+            let _ = backend.call(revoke).await;
+            joined = backend.put_member(&record, lease).await;
+        }
         match joined {
-            Ok((true, joined)) => {
+            Ok(Ok(joined)) => {
                 Ok(membership::EtcdMembership::keep(backend, record.id, Lease { id: lease, sent, joined }))
             }
             refused => {

@@ -227,8 +227,10 @@ impl Coordinator for MemoryGroup {
         let (lease, joined) = self
             .shared
             .call(None, |state| {
-                if state.members.contains_key(&record.id) {
-                    return Err(CoordinationError::IdTaken(record.id.clone()));
+                match state.members.get(&record.id) {
+                    Some((there, lease)) if there.is_of_the_dead() => state.revoke(*lease),
+                    Some(_) => return Err(CoordinationError::IdTaken(record.id.clone())),
+                    None => {}
                 }
                 let lease = state.next_lease;
                 state.next_lease += 1;

@@ -7,10 +7,12 @@ pub mod etcd;
 pub mod history;
 pub mod lease;
 pub mod memory;
+pub mod process;
 
 pub use etcd::{EtcdGroup, EtcdOptions};
 pub use history::{Move, Reason};
 pub use memory::MemoryGroup;
+pub use process::Process;
 
 use crate::cluster::{Group, Owner, Spec, Standing};
 use async_trait::async_trait;
@@ -23,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 /// A backend in which members can meet: an etcd cluster, or the in-process twin.
 #[async_trait]
 pub trait Coordinator: Send + Sync + 'static {
-    /// Joins under `record.id` with a lease. Refused with [`CoordinationError::IdTaken`] while another live process
-    /// holds the id. One attempt.
+    /// Joins under `record.id` with a lease. Refused with [`CoordinationError::IdTaken`] while another process holds the
+    /// id, unless that is surely dead ([`Process::is_dead`]): then its lease ends at once. One attempt.
     async fn join(&self, record: MemberRecord) -> Result<Arc<dyn Membership>, CoordinationError>;
     /// Reads the group without joining it.
     async fn view(&self) -> Result<View, CoordinationError>;
@@ -92,6 +94,16 @@ pub struct MemberRecord {
     pub config_digest: String,
     /// Whether it can take work.
     pub ready: bool,
+    /// The process, where the system says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+}
+
+impl MemberRecord {
+    /// Whether the process that joined with it is surely dead.
+    fn is_of_the_dead(&self) -> bool {
+        self.process.as_ref().is_some_and(Process::is_dead)
+    }
 }
 
 /// The group at one revision.

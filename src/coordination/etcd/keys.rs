@@ -159,6 +159,12 @@ impl Keys {
         Ok(view)
     }
 
+    /// A member's record.
+    pub(super) fn read_member(&self, pair: &KeyValue) -> Result<MemberRecord, CoordinationError> {
+        let key = std::str::from_utf8(pair.key()).unwrap_or_default();
+        self.read(key.strip_prefix(&self.root).unwrap_or_default(), pair.value())
+    }
+
     fn read<T: serde::de::DeserializeOwned>(&self, key: &str, value: &[u8]) -> Result<T, CoordinationError> {
         match serde_json::from_slice::<AnyRecord>(value) {
             Ok(AnyRecord { format: FORMAT }) => {
