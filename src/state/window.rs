@@ -1,6 +1,6 @@
 //! Which samples have taken effect already: what comes again changes nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::cluster::hash;
 use crate::model::{Sample, json};
@@ -14,23 +14,61 @@ pub struct WindowBounds {
     pub ids_kept: usize,
     /// Age in milliseconds up to which ids are kept.
     pub age_ms: i64,
-    /// Ids at most: about 40 bytes of memory each.
+    /// Ids at most: 16 bytes of memory each.
     pub ids_max: usize,
 }
 
 impl WindowBounds {
     /// Five minutes.
     pub const AGE_MS: i64 = 5 * 60 * 1_000;
-    /// About 40 MB a queue, at worst.
+    /// 16 MB a queue, at worst.
     pub const IDS_MAX: usize = 1_000_000;
 }
 
+/// Ids in one piece of a window. Small enough that putting one in its place moves little, large enough that there are few
+/// pieces to look into.
+const PIECE_IDS: usize = 8_192;
+
 /// The ids of the samples that took effect, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Window {
     bounds: WindowBounds,
-    order: VecDeque<(u64, i64)>,
-    known: BTreeMap<u64, u32>,
+    /// None of them is empty.
+    pieces: VecDeque<Piece>,
+    len: usize,
+}
+
+/// Some ids that came one after the other.
+#[derive(Debug, Clone, Default)]
+struct Piece {
+    order: VecDeque<u64>,
+    sorted: Vec<u64>,
+    /// When they took effect: a batch's ids all at the same time.
+    times: VecDeque<(i64, usize)>,
+}
+
+impl Piece {
+    fn insert(&mut self, id: u64, at: i64) {
+        self.order.push_back(id);
+        self.sorted.insert(self.sorted.partition_point(|other| *other < id), id);
+        match self.times.back_mut() {
+            Some((time, count)) if *time == at => *count += 1,
+            _ => self.times.push_back((at, 1)),
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(id) = self.order.pop_front() else { return };
+        if let Ok(place) = self.sorted.binary_search(&id) {
+            self.sorted.remove(place);
+        }
+        if let Some((_, count)) = self.times.front_mut() {
+            *count -= 1;
+            if *count == 0 {
+                self.times.pop_front();
+            }
+        }
+    }
 }
 
 /// The id of a sample that a pipeline takes: the [stable hash](hash::stable) of compact JSON of what makes it this sample.
@@ -50,27 +88,36 @@ pub fn id(pipeline: &str, sample: &Sample) -> u64 {
 impl Window {
     /// An empty one.
     pub fn new(bounds: WindowBounds) -> Self {
-        Window { bounds, order: VecDeque::new(), known: BTreeMap::new() }
+        Window { bounds, pieces: VecDeque::new(), len: 0 }
     }
 
     /// Whether a sample has taken effect.
     pub fn contains(&self, id: u64) -> bool {
-        self.known.contains_key(&id)
+        // What comes again came not long ago.
+        self.pieces.iter().rev().any(|piece| piece.sorted.binary_search(&id).is_ok())
     }
 
     /// A sample takes effect at `now_ms`.
     pub fn insert(&mut self, id: u64, now_ms: i64) {
-        self.order.push_back((id, now_ms));
-        *self.known.entry(id).or_default() += 1;
-        while self.order.len() > self.bounds.ids_max {
+        match self.pieces.back_mut() {
+            Some(piece) if piece.order.len() < PIECE_IDS => piece.insert(id, now_ms),
+            _ => {
+                let mut piece = Piece::default();
+                piece.insert(id, now_ms);
+                self.pieces.push_back(piece);
+            }
+        }
+        self.len += 1;
+        while self.len > self.bounds.ids_max {
             self.forget_oldest();
         }
     }
 
     /// Forgets what is beyond the bounds at `now_ms`.
     pub fn trim(&mut self, now_ms: i64) {
-        while self.order.len() > self.bounds.ids_kept
-            && self.order.front().is_some_and(|(_, at)| now_ms.saturating_sub(*at) > self.bounds.age_ms)
+        let oldest = |window: &Window| window.pieces.front().and_then(|piece| piece.times.front()).map(|(at, _)| *at);
+        while self.len > self.bounds.ids_kept
+            && oldest(self).is_some_and(|at| now_ms.saturating_sub(at) > self.bounds.age_ms)
         {
             self.forget_oldest();
         }
@@ -78,37 +125,48 @@ impl Window {
 
     /// Ids and when they took effect, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = (u64, i64)> {
-        self.order.iter().copied()
+        self.pieces.iter().flat_map(|piece| {
+            let times = piece.times.iter().flat_map(|(at, count)| std::iter::repeat_n(*at, *count));
+            piece.order.iter().copied().zip(times)
+        })
     }
 
     /// Remembers what other windows remember as well.
     pub fn join(&mut self, entries: impl IntoIterator<Item = (u64, i64)>) {
-        let mut all: Vec<(u64, i64)> = std::mem::take(&mut self.order).into_iter().chain(entries).collect();
+        let mut all: Vec<(u64, i64)> = self.entries().chain(entries).collect();
         all.sort_by_key(|(id, at)| (*at, *id));
-        self.known.clear();
+        *self = Window::new(self.bounds);
         all.into_iter().for_each(|(id, at)| self.insert(id, at));
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.len == 0
     }
 
     fn forget_oldest(&mut self) {
-        let Some((id, _)) = self.order.pop_front() else { return };
-        if let Some(times) = self.known.get_mut(&id) {
-            *times -= 1;
-            if *times == 0 {
-                self.known.remove(&id);
-            }
+        let Some(piece) = self.pieces.front_mut() else { return };
+        piece.forget_oldest();
+        self.len -= 1;
+        if piece.order.is_empty() {
+            self.pieces.pop_front();
         }
     }
 }
+
+/// Windows are equal that remember the same, however they came to it.
+impl PartialEq for Window {
+    fn eq(&self, other: &Self) -> bool {
+        self.bounds == other.bounds && self.len == other.len && self.entries().eq(other.entries())
+    }
+}
+
+impl Eq for Window {}
 
 #[cfg(test)]
 mod tests {
@@ -134,7 +192,22 @@ mod tests {
         let mut window = window(2, 100, 10);
         (0..100).for_each(|id| window.insert(id, i64::MAX));
         window.trim(i64::MIN);
-        assert_eq!((window.len(), window.known.len()), (10, 10));
+        assert_eq!((window.len(), window.entries().count()), (10, 10));
+    }
+
+    #[test]
+    fn pieces_of_it_are_forgotten_whole_and_nothing_else_is() {
+        let (most, step) = (3 * u64::try_from(PIECE_IDS).unwrap(), 0x9e37_79b9_7f4a_7c15_u64);
+        let mut window = window(10, 1_000, usize::MAX);
+        (0..most).for_each(|n| window.insert(n.wrapping_mul(step), i64::try_from(n / 100).unwrap()));
+        assert_eq!(window.pieces.len(), 3);
+        window.trim(1_000 + i64::try_from(most / 200).unwrap());
+        let first = most / 200 * 100;
+        assert_eq!(window.len(), usize::try_from(most - first).unwrap());
+        assert!((0..most).all(|n| window.contains(n.wrapping_mul(step)) == (n >= first)));
+        let times = window.entries().map(|(_, at)| at);
+        assert!(times.eq((first..most).map(|n| i64::try_from(n / 100).unwrap())));
+        assert_eq!(window.pieces.len(), 2);
     }
 
     #[test]
