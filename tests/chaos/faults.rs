@@ -10,8 +10,9 @@ use super::stage::{Kind, Servers, Stage};
 /// What happens while notifications flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// SIGKILL of one after the other, every so many seconds, each started again at once.
-    Kill { every: u64 },
+    /// SIGKILL of one after the other, every so many seconds, each started again after so many: at once, as a service manager
+    /// does, or later than its lease lasts, as a machine.
+    Kill { every: u64, away: u64 },
     /// SIGTERM of one after the other, every so many seconds, each started again when it has ended.
     Roll { every: u64 },
     /// The owner of the main queue is stopped without its knowing for so many seconds; one pause after the other.
@@ -98,13 +99,20 @@ const ROW: Scenario = Scenario {
 };
 
 /// All of them, in the order in which they run: what hurts the servers comes last.
-pub const SCENARIOS: [Scenario; 18] = [
+pub const SCENARIOS: [Scenario; 19] = [
     Scenario {
         name: "kill",
         title: "SIGKILL of one of three agents every 5 s",
-        full: Fault::Kill { every: 5 },
-        short: Some(Fault::Kill { every: 5 }),
+        full: Fault::Kill { every: 5, away: 0 },
+        // Past its lease, so that both ways of taking over are seen.
+        short: Some(Fault::Kill { every: 5, away: 4 }),
         seconds: 120,
+        ..ROW
+    },
+    Scenario {
+        name: "kill-away",
+        title: "SIGKILL of one of three agents every 20 s, back after 15 s",
+        full: Fault::Kill { every: 20, away: 15 },
         ..ROW
     },
     Scenario {
@@ -140,6 +148,7 @@ pub const SCENARIOS: [Scenario; 18] = [
         full: Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 25 },
         short: Some(Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 7 }),
         proxies: true,
+        repeats: Repeats::None,
         ..ROW
     },
     Scenario {
@@ -191,7 +200,7 @@ pub const SCENARIOS: [Scenario; 18] = [
     Scenario {
         name: "kill-poison",
         title: "SIGKILL of one of three every 5 s, 5 % that nobody can read",
-        full: Fault::Kill { every: 5 },
+        full: Fault::Kill { every: 5, away: 0 },
         poison_percent: 5,
         ..ROW
     },
@@ -207,6 +216,7 @@ pub const SCENARIOS: [Scenario; 18] = [
         title: "an agent's network to etcd taken away for 25 s",
         full: Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 25 },
         containers: true,
+        repeats: Repeats::None,
         ..ROW
     },
     Scenario {
@@ -248,7 +258,7 @@ pub async fn happen(fault: Fault, until: Instant, servers: &Servers, stage: &Sta
     // A little undisturbed, so that every resource has its first sample.
     sleep(Duration::from_secs(2)).await;
     match fault {
-        Fault::Kill { every } => kill(every, until, fleet).await,
+        Fault::Kill { every, away } => kill(every, away, until, fleet).await,
         Fault::Roll { every } => roll(every, until, fleet).await,
         Fault::Freeze { pauses } => freeze(pauses, stage, fleet).await,
         Fault::Join { counts } => join(counts, until, stage, fleet).await,
@@ -284,14 +294,15 @@ fn victim(turn: usize, fleet: &Fleet) -> usize {
     busy.unwrap_or(running[turn % running.len()])
 }
 
-async fn kill(every: u64, until: Instant, fleet: &mut Fleet) {
+async fn kill(every: u64, away: u64, until: Instant, fleet: &mut Fleet) {
     let mut turn = 0;
     while Instant::now() < until {
         let at = victim(turn, fleet);
         fleet.kill(at);
+        sleep(Duration::from_secs(away)).await;
         fleet.start(at);
         turn += 1;
-        sleep(Duration::from_secs(every)).await;
+        sleep(Duration::from_secs(every - away)).await;
     }
 }
 
@@ -343,7 +354,10 @@ async fn cut(links: &[Link], agents: usize, seconds: u64, fleet: &mut Fleet) {
     let others = fleet.running().into_iter().filter(|at| *at != first);
     let victims: Vec<usize> = std::iter::once(first).chain(others).take(agents).collect();
     for at in &victims {
-        fleet.note_end(*at);
+        // Without etcd alone it works on, and is followed only when it hears of it.
+        if links.contains(&Link::Broker) {
+            fleet.note_end(*at);
+        }
         links.iter().for_each(|link| fleet.home(*at).cut(*link));
     }
     sleep(Duration::from_secs(seconds)).await;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::home::Home;
 use super::journal::{self, Journal, Millis};
+use super::memory;
 use super::stage::Stage;
 
 /// Past this the agents are stuck.
@@ -214,11 +215,7 @@ impl Fleet {
 
     /// Resident memory of each that runs, in KiB, the largest.
     pub fn memory_max(&self) -> u64 {
-        let of = |at: usize| {
-            let status = fs::read_to_string(format!("/proc/{}/status", self.members[at].home.pid()?)).ok()?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:").map(str::to_owned))?;
-            line.split_whitespace().next()?.parse().ok()
-        };
+        let of = |at: usize| memory::resident(Path::new(&format!("/proc/{}", self.members[at].home.pid()?)));
         self.running().into_iter().filter_map(of).max().unwrap_or_default()
     }
 }

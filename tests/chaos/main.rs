@@ -3,7 +3,7 @@
 //! `faults` is the table of what happens, `run` one row of it: `stage` gives servers and a group of its own, `fleet` is its
 //! agents, `home` where each runs: a process (through a `proxy` where links are cut) or a container of the compose `project`
 //! (on a network each link). `sender` sends, `collector` takes what agents publish, `ledger`
-//! judges it, `journal` reads from the agents' logs who took what over and when, `report` is the table at the end.
+//! judges it, `memory` watches what agents take, `journal` reads from the agents' logs who took what over and when, `report` is the table at the end.
 //!
 //! `make chaos` runs all of it; `make test` a short form. Rates, seconds and a choice of scenarios are variables of the
 //! environment, see `run::Wishes`.
@@ -16,6 +16,7 @@ mod fleet;
 mod home;
 mod journal;
 mod ledger;
+mod memory;
 mod proxy;
 mod report;
 mod run;

@@ -14,6 +14,7 @@ use super::faults::{self, Fault, SCENARIOS, Scenario};
 use super::fleet::Fleet;
 use super::journal::{Journal, p99};
 use super::ledger;
+use super::memory;
 use super::report::{self, Row};
 use super::sender::{self, Fates, Load};
 use super::stage::{Kind, Servers};
@@ -137,10 +138,15 @@ async fn one(
     let sending = tokio::spawn(sender::send(stage.urls(), load, Arc::clone(&fates), stop.clone()));
     sleep(Duration::from_secs(2)).await;
     let memory_before = fleet.memory_max();
+    let watching = tokio::spawn(memory::watch(stage.folder.clone(), stop.clone()));
     faults::happen(fault, until, servers, &stage, &mut fleet).await;
     let load_time = began.elapsed();
     stop.cancel();
     sending.await.unwrap();
+    let minutes = watching.await.unwrap();
+    if !minutes.is_empty() {
+        println!("    resident memory of the largest agent, MiB, minute by minute: {}", minutes.join(" "));
+    }
     let rate_reached = fates.lock().unwrap().len() as f64 / load_time.as_secs_f64();
 
     let (drained, ended) = drain(&fates, &collector, load, &mut fleet).await;

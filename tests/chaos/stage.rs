@@ -16,7 +16,7 @@ pub enum Kind {
     Classic,
     /// One node, quorum pipeline queues.
     Quorum,
-    /// Three nodes, quorum queues.
+    /// Three nodes each of RabbitMQ and etcd, quorum queues.
     Cluster,
     /// `docker-compose.yml`: one node, classic pipeline queues, and agents in containers.
     Compose,
@@ -55,7 +55,7 @@ pub struct Servers {
 
 enum Given {
     One(Own<Rabbit>, Own<Etcd>),
-    Three(Cluster<Rabbit>, Own<Etcd>),
+    Three(Cluster<Rabbit>, Cluster<Etcd>),
     Compose(Rc<Project>),
 }
 
@@ -71,7 +71,7 @@ impl Servers {
     /// Starts them; about ten seconds, half a minute for a cluster or containers. The error is why there can be none here.
     pub fn start(kind: Kind) -> Result<Self, String> {
         let given = match kind {
-            Kind::Cluster => Given::Three(rig::rabbitmq_cluster(), rig::own_etcd()),
+            Kind::Cluster => Given::Three(rig::rabbitmq_cluster(), rig::etcd_cluster()),
             Kind::Classic | Kind::Quorum => Given::One(rig::own_rabbitmq(), rig::own_etcd()),
             Kind::Compose => Given::Compose(Rc::new(compose()?)),
         };
@@ -87,10 +87,11 @@ impl Servers {
         }
     }
 
-    /// Where members meet. Panics where it is a container.
+    /// The etcd that faults happen to: in a cluster one of three. Panics where it is a container.
     pub fn etcd(&self) -> &Own<Etcd> {
         match &self.given {
-            Given::One(_, etcd) | Given::Three(_, etcd) => etcd,
+            Given::One(_, etcd) => etcd,
+            Given::Three(_, three) => &three.members[0],
             Given::Compose(_) => panic!("no fault happens to the etcd of the compose project"),
         }
     }
@@ -123,7 +124,11 @@ impl Servers {
         };
         let (brokers, etcd, outlet, login) = match &place {
             Place::Processes => {
-                (published.clone(), local(self.etcd().port), IpAddr::from([127, 0, 0, 1]), "guest:guest")
+                let etcd = match &self.given {
+                    Given::Three(_, three) => three.members.iter().map(|member| local(member.port)).collect(),
+                    _ => vec![local(self.etcd().port)],
+                };
+                (published.clone(), etcd.join(","), IpAddr::from([127, 0, 0, 1]), "guest:guest")
             }
             Place::Containers(project) => (
                 vec!["rabbitmq:5672".to_owned()],
@@ -163,7 +168,7 @@ pub struct Stage {
     pub place: Place,
     /// All nodes as agents reach them, `host:port`.
     pub brokers: Vec<String>,
-    /// etcd as agents reach it, `host:port`.
+    /// etcd as agents reach it, `host:port`; several, separated by commas, in a cluster.
     pub etcd: String,
     /// This machine as agents reach it.
     pub outlet: IpAddr,
