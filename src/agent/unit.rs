@@ -191,6 +191,9 @@ impl Opening {
         let (options, place) = (&ground.options, ground.first_broker());
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(place, &now).await?;
+        // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
+        // too, but in the middle of a batch; it is for those whom the broker does not show.
+        session.until_alone(queue).await?;
         let (context, over) = (ground.sink_context(stop), session.over());
         let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
         let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));

@@ -19,8 +19,8 @@
 //! While the group is silent (nobody says whether the lease still stands) what is open stays open, and nothing is begun:
 //! no claim, no opening, no hand-over. A member that drains goes on, and leaves what it cannot release to its lease.
 //!
-//! A unit that a former owner still has at the broker (exclusively) is opened again and again without a new claim: only
-//! the broker knows when it is free, and nobody else has to be told.
+//! A unit that a former owner still has at the broker is opened again and again without a new claim: only the broker
+//! knows when it is free, and nobody else has to be told. So whoever loses its lease ends in order what it has open.
 //!
 //! Never here: retries inside an order, time limits of a close or open (the agent's: it answers with a failure).
 
@@ -55,6 +55,8 @@ pub enum Stage {
 enum Life {
     Working,
     Draining,
+    /// Without a lease: what is open ends in order, and nothing else is done.
+    Ending,
     Done,
 }
 
@@ -144,6 +146,10 @@ impl Ownership {
         if self.life == Life::Done {
             return orders;
         }
+        if self.life == Life::Ending {
+            self.end(happening, &mut orders);
+            return orders;
+        }
         match happening {
             Happening::Viewed(group) => self.viewed(group, &mut orders),
             Happening::Units(units) => {
@@ -176,6 +182,22 @@ impl Ownership {
         }
         self.proceed(now, &mut orders);
         orders
+    }
+
+    /// What still counts of what happens to a member without a lease.
+    fn end(&mut self, happening: Happening, orders: &mut Vec<Order>) {
+        match happening {
+            Happening::LeaseLost => self.lease_lost(orders),
+            Happening::Closed { unit, epoch }
+            | Happening::OpenFailed { unit, epoch }
+            | Happening::Occupied { unit, epoch }
+                if self.stages.get(&unit) == Some(&Stage::Closing(epoch)) =>
+            {
+                self.set(unit, None);
+                self.end_if_all_ended(orders);
+            }
+            _ => {}
+        }
     }
 
     /// When a [`Happening::Tick`] is next of use; a tick at any other time does no harm.
@@ -373,14 +395,36 @@ impl Ownership {
         }
     }
 
+    /// Successors wait until the broker shows them that nobody consumes any more. What has not ended when this happens a
+    /// second time is cut.
     fn lease_lost(&mut self, orders: &mut Vec<Order>) {
-        for (unit, stage) in std::mem::take(&mut self.stages) {
-            if matches!(stage, Stage::Opening(_) | Stage::Open(_) | Stage::Closing(_)) {
-                orders.push(Order::Cut { unit });
+        let again = self.life == Life::Ending;
+        self.life = Life::Ending;
+        let held: Vec<(String, Stage)> = self.stages.iter().map(|(unit, stage)| (unit.clone(), *stage)).collect();
+        for (unit, stage) in held {
+            match stage {
+                // Nothing of it is open.
+                Stage::Opening(_) if self.occupied.contains_key(&unit) => self.set(unit, None),
+                Stage::Opening(epoch) | Stage::Open(epoch) if !again => {
+                    self.set(unit.clone(), Some(Stage::Closing(epoch)));
+                    orders.push(Order::Close { unit, epoch });
+                }
+                Stage::Closing(_) if !again => {}
+                Stage::Opening(_) | Stage::Open(_) | Stage::Closing(_) => {
+                    self.set(unit.clone(), None);
+                    orders.push(Order::Cut { unit });
+                }
+                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => self.set(unit, None),
             }
         }
-        self.life = Life::Done;
-        orders.push(Order::Done);
+        self.end_if_all_ended(orders);
+    }
+
+    fn end_if_all_ended(&mut self, orders: &mut Vec<Order>) {
+        if self.life == Life::Ending && self.stages.is_empty() {
+            self.life = Life::Done;
+            orders.push(Order::Done);
+        }
     }
 
     fn broker_lost(&mut self, now: Duration, orders: &mut Vec<Order>) {
@@ -464,7 +508,7 @@ impl Ownership {
 
     /// Claims and closes as many as may be under way at once.
     fn proceed(&mut self, now: Duration, orders: &mut Vec<Order>) {
-        if self.life == Life::Done {
+        if matches!(self.life, Life::Ending | Life::Done) {
             return;
         }
         if self.session == Session::Up && !self.draining() && !self.silent {

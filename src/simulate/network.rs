@@ -117,6 +117,13 @@ impl Network {
         }
     }
 
+    /// The broker's queues take all that it consumes for abandoned, and go on without it.
+    pub(super) fn overlooked_by_queues(&self) {
+        for wire in self.wires() {
+            self.broker.overlook(wire.number);
+        }
+    }
+
     /// The process is dead: what it had written arrives or not, and then its connections close.
     pub(super) fn die(&self) {
         self.state().dead = true;
@@ -206,8 +213,7 @@ impl Broker for Reached {
         if network.state().dead {
             return Err(network.away("the process is dead"));
         }
-        let inner = network.broker.connect().await?;
-        let wire = Wire::start(Arc::clone(network), inner);
+        let wire = Wire::start(Arc::clone(network), network.broker.open()?);
         network.state().wires.push(Arc::clone(&wire));
         let session = Arc::new(WireSession::new(wire));
         tokio::time::sleep(network.latency()).await;

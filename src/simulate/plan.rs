@@ -85,6 +85,9 @@ pub(super) enum Happening {
     Freeze { agent: usize, lasts: Duration, dropped: Option<Duration> },
     /// Its connection to the broker is reset.
     Reset(usize),
+    /// The broker's queues take it for gone, as in a cluster whose nodes do not see each other for a while; then its connection
+    /// ends.
+    Overlook { agent: usize, lasts: Duration },
     /// It is cut from the broker.
     CutBroker { agent: usize, stall: Stall, lasts: Duration },
     /// It is cut from the group.
@@ -114,6 +117,8 @@ pub(super) enum Happening {
 pub(super) enum Over {
     /// Of a freeze.
     Freeze(usize),
+    /// Of being overlooked.
+    Overlooked(usize),
     /// The broker drops a frozen agent.
     Dropped(usize),
     /// Of a cut, or of slowness, on the way to the broker.
@@ -141,6 +146,8 @@ const TRANSFORMERS: [&str; 4] = [
 ];
 /// What a seed's main queues are drawn by.
 const MAIN_QUEUES: u64 = 0x6d61_696e;
+/// What a seed's partitions of the broker are drawn by.
+const OVERLOOKED: u64 = 0x6f76_6572;
 /// Numbers of pipeline queues that a change may lead to.
 const QUEUES: [u16; 6] = [1, 2, 3, 4, 6, 9];
 /// A change of the number of queues waits so many times half a second for what must be there first.
@@ -200,6 +207,8 @@ impl Plan {
         let lasts = Duration::from_millis(rng.random_range(2_000..20_000));
         plan.plan_messages(&mut rng, lasts);
         plan.plan_happenings(&mut rng, lasts);
+        plan.plan_overlooked(&mut StdRng::seed_from_u64(seed ^ OVERLOOKED));
+        plan.happenings.sort_by_key(|(at, _)| *at);
         plan
     }
 
@@ -269,7 +278,40 @@ impl Plan {
                 self.happenings.push((lasts.mul_f64(1.1 * rng.random::<f64>()), repartition));
             }
         }
-        self.happenings.sort_by_key(|(at, _)| *at);
+    }
+
+    /// The one case in which two owners of a queue can be at work at once: one has lost its lease without hearing of it, and
+    /// the broker takes it for gone while it lives.
+    fn plan_overlooked(&mut self, rng: &mut StdRng) {
+        // Nothing is promised of the order of what such a one had taken from a shared main queue.
+        if self.calm || self.agents < 2 || self.main == MainQueues::Shared || rng.random_bool(0.6) {
+            return;
+        }
+        let agent = rng.random_range(0..self.agents);
+        let cut = self.lease_ttl + Duration::from_millis(rng.random_range(0..3_000));
+        // It owns something by then.
+        let at = self.messages[rng.random_range(0..self.messages.len())].0.max(cut + Duration::from_secs(2));
+        let lasts = Duration::from_millis(rng.random_range(300..4_000));
+        if rng.random_bool(0.6) {
+            // Undisturbed by anything else.
+            self.happenings = (0..self.agents).map(|agent| (Duration::ZERO, Happening::Start(agent))).collect();
+        }
+        // So that it has something to do, by which it can do harm.
+        for _ in 0..rng.random_range(20..150) {
+            let (_, message) = self.messages[rng.random_range(0..self.messages.len())].clone();
+            let when = at.saturating_sub(Duration::from_secs(1)) + Duration::from_millis(rng.random_range(0..1_200));
+            // Of what nobody can read, each is counted by itself.
+            self.messages.extend((!matches!(message, Message::Poison(_))).then_some((when, message)));
+        }
+        self.messages.sort_by_key(|(at, _)| *at);
+        let away = Stall { up: true, down: true };
+        self.happenings.push((at.saturating_sub(cut), Happening::CutGroup { agent, lost: away, lasts: cut + lasts }));
+        if rng.random_bool(0.7) {
+            // And hears late of the next owner.
+            let (before, extra) = (Duration::from_millis(600), Duration::from_millis(rng.random_range(100..1_500)));
+            self.happenings.push((at.saturating_sub(before), Happening::Slow { agent, extra, lasts: before + lasts }));
+        }
+        self.happenings.push((at, Happening::Overlook { agent, lasts }));
     }
 
     fn something(&self, rng: &mut StdRng) -> Happening {

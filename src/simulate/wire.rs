@@ -40,6 +40,8 @@ enum Down {
 /// One session: the agent's view of it, the broker's view of it, and what is between them.
 pub(super) struct Wire {
     network: Arc<Network>,
+    /// The session's number at the broker.
+    pub(super) number: u64,
     inner: Arc<dyn Session>,
     /// The broker's view: the session is over.
     ended: CancellationToken,
@@ -54,9 +56,10 @@ pub(super) struct Wire {
 
 impl Wire {
     /// The wire of a session that the broker has opened.
-    pub(super) fn start(network: Arc<Network>, inner: Arc<dyn Session>) -> Arc<Self> {
+    pub(super) fn start(network: Arc<Network>, (number, inner): (u64, Arc<dyn Session>)) -> Arc<Self> {
         let wire = Arc::new(Wire {
             network,
+            number,
             ended: inner.over(),
             inner,
             over: CancellationToken::new(),

@@ -298,6 +298,13 @@ impl World {
                     network.reset();
                 }
             }
+            Happening::Overlook { agent, lasts } => {
+                if let Some(network) = self.network(agent) {
+                    self.fault(agent, &format!("is overlooked by the broker's queues for {lasts:?}"));
+                    network.overlooked_by_queues();
+                    self.plan_in(lasts, Happening::Over(Over::Overlooked(agent)));
+                }
+            }
             Happening::CutBroker { agent, stall, lasts } => {
                 if let Some(network) = self.network(agent) {
                     self.fault(agent, &format!("is cut from the broker for {lasts:?}: {stall:?}"));
@@ -315,7 +322,9 @@ impl World {
             }
             Happening::CutGroup { agent, lost, lasts } => {
                 if let Some(line) = self.line(agent) {
-                    self.fault(agent, &format!("is cut from the group for {lasts:?}: {lost:?}"));
+                    // No fault by which anything may come out twice: it works on, and its successors wait.
+                    self.trace
+                        .say(&self.hosts[agent].id, format_args!("is cut from the group for {lasts:?}: {lost:?}"));
                     line.cut(lost);
                     self.plan_in(lasts, Happening::Over(Over::Group(agent)));
                 }
@@ -385,6 +394,11 @@ impl World {
     fn over(&mut self, over: Over) {
         match over {
             Over::Freeze(agent) => self.thaw(agent),
+            Over::Overlooked(agent) => {
+                if let Some(network) = self.network(agent) {
+                    network.dropped_by_broker();
+                }
+            }
             Over::Dropped(agent) => {
                 if let Some(network) = self.network(agent).filter(|_| self.hosts[agent].frozen) {
                     network.dropped_by_broker();

@@ -57,6 +57,18 @@ pub trait Session: Send + Sync + 'static {
     async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError>;
     /// Messages ready and consumers of a queue; [`TransportError::NoQueue`] if there is none.
     async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError>;
+    /// Waits a moment until a queue has no consumer; [`TransportError::Occupied`] if it still has one then.
+    ///
+    /// The broker's word, and a weak one: a node of a cluster that does not reach the queue answers 0.
+    async fn until_alone(&self, queue: &str) -> Result<(), TransportError> {
+        for _ in 0..ALONE_LOOKS {
+            if self.inspect(queue).await?.consumers == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(ALONE_AGAIN).await;
+        }
+        Err(TransportError::Occupied(queue.to_owned()))
+    }
     /// Deletes a queue if it is empty and unused; whether it is gone.
     async fn delete_if_idle(&self, queue: &str) -> Result<bool, TransportError>;
     /// Deletes a queue or stream whatever is in it; no error if it is not there.
@@ -147,6 +159,11 @@ pub struct ConsumeOptions {
     /// Consumer arguments, e.g. `x-cancel-on-ha-failover`.
     pub arguments: BTreeMap<String, Argument>,
 }
+
+/// How often, and after what time again, a queue is looked at that still has a consumer: a quorum queue learns of a
+/// channel's end a moment later than who closed it.
+const ALONE_LOOKS: u32 = 6;
+const ALONE_AGAIN: Duration = Duration::from_millis(50);
 
 /// The most that one consumer holds when the configuration sets no limit. More gains nothing (measured).
 pub const PREFETCH_MESSAGES_MAX: u16 = 1_000;
@@ -278,8 +295,8 @@ pub enum TransportError {
     /// The broker refuses for good: wrong credentials, vhost, or an inequivalent queue. A person must act.
     #[error("the broker refuses: {0}")]
     Refused(String),
-    /// Another consumer has the queue for itself.
-    #[error("queue {0} is consumed exclusively by another process")]
+    /// Another consumer has the queue, and there may be only one.
+    #[error("queue {0} is consumed by another process, and may be by one only")]
     Occupied(String),
     /// There is no such queue.
     #[error("there is no queue {0}")]

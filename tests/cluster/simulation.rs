@@ -37,6 +37,8 @@ struct Process {
     view: Option<Group>,
     open: BTreeSet<(String, Epoch)>,
     left: bool,
+    /// Its lease is gone: nothing in the group is its own any more, whoever has its id.
+    lost: bool,
 }
 
 impl World {
@@ -55,6 +57,7 @@ impl World {
             view: None,
             open: BTreeSet::new(),
             left: false,
+            lost: false,
         });
         if let Some(process) = self.processes.last_mut() {
             process.broker = true;
@@ -92,6 +95,8 @@ impl World {
 
     /// Carries out the oldest order about some unit.
     fn carry_out(&mut self, at: usize, rng: &mut StdRng, faults: bool) {
+        let at_work: BTreeSet<String> =
+            self.processes.iter().flat_map(|p| &p.open).map(|(unit, _)| unit.clone()).collect();
         let process = &mut self.processes[at];
         if process.todo.is_empty() {
             return;
@@ -102,6 +107,11 @@ impl World {
         let order = process.todo.remove(oldest);
         let luck = if faults { rng.random_range(0..100) } else { 50 };
         let answer = match order {
+            Order::Ready { .. } if process.lost => return,
+            Order::Claim { unit } if process.lost => Happening::ClaimRefused { unit },
+            Order::Release { unit, epoch } if process.lost => Happening::ReleaseFailed { unit, epoch },
+            // Somebody without a lease has not ended yet.
+            Order::Open { unit, epoch } if at_work.contains(&unit) => Happening::Occupied { unit, epoch },
             Order::Ready { ready } => {
                 self.group.revision += 1;
                 if let Some(standing) = self.group.members.get_mut(&process.id) {
@@ -159,9 +169,11 @@ impl World {
     }
 
     /// The process is gone; its lease lasts a while.
-    fn bury(&mut self, at: usize, lease: Duration) {
+    fn bury(&mut self, at: usize) {
         let process = self.processes.remove(at);
-        self.expiring.push((process.id, self.now + lease));
+        if !process.lost {
+            self.expiring.push((process.id, self.now + LEASE));
+        }
     }
 
     fn set_broker(&mut self, at: usize, up: bool) {
@@ -183,11 +195,16 @@ impl World {
             if self.processes.is_empty() { return self.join(units) } else { rng.random_range(0..self.processes.len()) };
         match rng.random_range(0..11) {
             0 | 1 => self.join(units),
-            2 => self.bury(at, LEASE),
+            2 => self.bury(at),
             3 => {
+                if !self.processes[at].lost {
+                    // Where silence is borne for a bounded time only, the lease may still stand a little.
+                    self.processes[at].lost = true;
+                    let rest = LEASE_REST * rng.random_range(0..2);
+                    self.expiring.push((self.processes[at].id.clone(), self.now + rest));
+                }
+                // The second time it has taken too long.
                 self.happens(at, Happening::LeaseLost);
-                assert!(self.processes[at].left && self.processes[at].open.is_empty(), "still at work without a lease");
-                self.bury(at, LEASE_REST);
             }
             4 | 5 => self.set_broker(at, false),
             6 => self.set_broker(at, true),
@@ -207,7 +224,9 @@ impl World {
         while let Some(at) = self.processes.iter().position(|process| process.left) {
             let process = self.processes.remove(at);
             assert!(process.open.is_empty(), "done with open units");
-            self.revoke(&process.id);
+            if !process.lost {
+                self.revoke(&process.id);
+            }
         }
     }
 

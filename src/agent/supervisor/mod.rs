@@ -31,9 +31,12 @@ use work::{Work, describe};
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
 const HAPPENINGS_MAX: usize = 4_096;
 /// How often links, lease and machine are looked at even if nothing happens.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(250);
 /// Waits between two attempts to join: the first and the longest.
 const JOIN_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// For so long what is in flight may take when the lease is gone: a destination that does not answer must not keep others
+/// from the queue.
+const END_MAX: Duration = Duration::from_secs(5);
 /// For so long, beyond two lives of a lease, a taken member id may be that of a process that died: a backend that was
 /// restarted, or has another leader, gives every lease its full life again.
 const TAKEN_ID_PATIENCE: Duration = Duration::from_secs(5);
@@ -223,9 +226,7 @@ impl Supervisor {
                 biased;
                 () = lost.cancelled() => {
                     self.ground.metrics.membership_lost(&self.record.id, "the lease is gone");
-                    // Whatever is in flight may be another's by now: nothing of it may be settled or published.
-                    self.step(&mut term, Happening::LeaseLost);
-                    self.ground.brokers.iter().filter_map(|b| b.link.current()).for_each(|session| session.cut());
+                    self.end(&mut term, &mut happenings).await;
                     true
                 }
                 told = self.control.recv() => match told {
@@ -268,6 +269,24 @@ impl Supervisor {
         }
         self.ground.membership.send_replace(None);
         membership.leave().await;
+    }
+
+    /// Ends in order what is open without a lease: whoever has the units now waits at the broker until nobody consumes them.
+    async fn end(&mut self, term: &mut Term, happenings: &mut mpsc::Receiver<Happening>) {
+        let until = Instant::now() + END_MAX;
+        let mut done = self.step(term, Happening::LeaseLost);
+        while !done {
+            done = tokio::select! {
+                biased;
+                Some(happening) = happenings.recv() => self.step(term, happening),
+                () = tokio::time::sleep_until(until) => {
+                    self.step(term, Happening::LeaseLost);
+                    // What cannot end is given back with its connection, in its old order.
+                    self.ground.brokers.iter().filter_map(|b| b.link.current()).for_each(|session| session.cut());
+                    true
+                }
+            };
+        }
     }
 
     /// One step of the machine; whether it is done.

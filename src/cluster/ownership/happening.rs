@@ -66,7 +66,8 @@ pub enum Happening {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// The lease is gone: somebody else may own everything of mine.
+    /// The lease is gone: everything of mine is somebody else's, who waits at the broker until I have ended. A second time:
+    /// that takes too long.
     LeaseLost,
     /// The lease is past its deadline, and nobody says whether it is gone.
     Silent,
@@ -166,7 +167,7 @@ impl Default for OwnershipOptions {
             claims_at_once: 64,
             broker_grace: Duration::from_secs(5),
             release_again: Duration::from_secs(1),
-            occupied_again: Duration::from_secs(1),
+            occupied_again: Duration::from_millis(200),
             setback_min: Duration::from_secs(1),
             setback_max: Duration::from_secs(30),
         }

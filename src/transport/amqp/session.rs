@@ -94,18 +94,6 @@ impl AmqpSession {
         Ok(QueueState { messages: found.message_count(), consumers: found.consumer_count() })
     }
 
-    /// Waits a moment until a queue has no consumer. A classic queue would refuse a second one by itself; for a quorum queue,
-    /// which ignores `exclusive`, this is all there is.
-    async fn until_alone(&self, queue: &str) -> Result<(), TransportError> {
-        for _ in 0..ALONE_LOOKS {
-            if self.look(queue).await?.consumers == 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(ALONE_AGAIN).await;
-        }
-        Err(TransportError::Occupied(queue.to_owned()))
-    }
-
     async fn done_with(&self, channel: Channel) {
         // What it was for is done; a channel that closes badly is closed too.
         let _closed = self.line.within(channel.close(200, "OK".into())).await;
@@ -150,6 +138,8 @@ impl Session for AmqpSession {
 
     async fn consume(&self, queue: &str, options: ConsumeOptions) -> Result<Box<dyn Consumer>, TransportError> {
         if options.exclusive {
+            // A classic queue refuses a second consumer by itself; for a quorum queue, which ignores `exclusive`, this is all
+            // there is.
             self.until_alone(queue).await?;
         }
         let channel = self.channel().await?;
@@ -227,11 +217,6 @@ impl Drop for AmqpSession {
         self.cut();
     }
 }
-
-/// How often, and after what time again, a queue is looked at that still has a consumer: a quorum queue learns of a
-/// channel's end a moment later than who closed it.
-const ALONE_LOOKS: u32 = 6;
-const ALONE_AGAIN: Duration = Duration::from_millis(50);
 
 /// How often the connection is looked at, should lapin report its end to nobody.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

@@ -92,6 +92,22 @@ impl MemoryBroker {
         self.state().lose_newest(stream, count);
     }
 
+    /// A session, and its number.
+    pub fn open(&self) -> Result<(u64, Arc<dyn Session>), TransportError> {
+        let mut state = self.state();
+        if !state.running {
+            return Err(self.away("it is stopped"));
+        }
+        let (id, over) = state.open_session();
+        Ok((id, Arc::new(MemorySession::new(self.clone(), id, over))))
+    }
+
+    /// Queues take a session's consumers for gone, as in a cluster where their node is out of sight: what those hold is
+    /// delivered to others. The session learns nothing of it, and what it publishes is taken as before.
+    pub fn overlook(&self, session: u64) {
+        self.state().overlook(session);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }
@@ -111,12 +127,7 @@ impl Shared {
 #[async_trait]
 impl Broker for MemoryBroker {
     async fn connect(&self) -> Result<Arc<dyn Session>, TransportError> {
-        let mut state = self.state();
-        if !state.running {
-            return Err(self.away("it is stopped"));
-        }
-        let (id, over) = state.open_session();
-        Ok(Arc::new(MemorySession::new(self.clone(), id, over)))
+        self.open().map(|(_, session)| session)
     }
 
     fn name(&self) -> &str {

@@ -74,6 +74,8 @@ struct ConsumerEntry {
     unacked: BTreeMap<u64, (Position, Message)>,
     inbox: VecDeque<u64>,
     wake: Arc<Notify>,
+    /// Its queue takes it for gone: see [`State::overlook`].
+    overlooked: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -395,6 +397,7 @@ impl State {
             unacked: BTreeMap::new(),
             inbox: VecDeque::new(),
             wake: wake.clone(),
+            overlooked: false,
         };
         self.consumers.insert(id, consumer);
         self.dispatch(queue);
@@ -452,16 +455,35 @@ impl State {
 
     /// A consumer gets nothing more and keeps what it has.
     pub(super) fn cancel_consumer(&mut self, consumer: u64) {
-        let Some(queue) = self.consumers.get(&consumer).map(|entry| entry.queue.clone()) else { return };
+        let visible = self.consumers.get(&consumer).filter(|entry| !entry.overlooked);
+        let Some(queue) = visible.map(|entry| entry.queue.clone()) else { return };
         if let Some(entry) = self.queues.get_mut(&queue) {
             entry.consumers.retain(|other| *other != consumer);
         }
         self.after_consumer_left(&queue);
     }
 
+    /// The queues of a session's consumers go on as if those were gone; they work on with what they have.
+    pub(super) fn overlook(&mut self, session: u64) {
+        let mut queues = Vec::new();
+        for (id, consumer) in self.consumers.iter_mut().filter(|(_, c)| c.session == session && !c.overlooked) {
+            let Some(queue) = self.queues.get_mut(&consumer.queue) else { continue };
+            consumer.overlooked = true;
+            queue.consumers.retain(|other| other != id);
+            for (position, message) in consumer.unacked.values() {
+                queue.ready.insert(*position, Message { redelivered: true, ..message.clone() });
+            }
+            queues.push(consumer.queue.clone());
+        }
+        queues.iter().for_each(|queue| self.dispatch(queue));
+    }
+
     fn detach(&mut self, id: u64) -> Option<String> {
         let consumer = self.consumers.remove(&id)?;
         consumer.wake.notify_one();
+        if consumer.overlooked {
+            return None;
+        }
         if let Some(queue) = self.queues.get_mut(&consumer.queue) {
             queue.consumers.retain(|other| *other != id);
             for (position, message) in consumer.unacked.into_values() {
