@@ -1,5 +1,5 @@
 //! Before a joining member counts in its group: the configuration is loaded by then, the broker is reached by then, and
-//! here the publishers are asked whether they can be reached.
+//! here its queues are declared and the publishers are asked whether they can be reached.
 //!
 //! A publisher that is down must not keep a cluster from forming: after a while the member counts all the same.
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::ground::Ground;
 use super::route::Routes;
 use crate::observe::Metrics;
 use crate::publish::Publisher;
@@ -17,6 +18,16 @@ use crate::publish::Publisher;
 pub(super) const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two questions to one publisher.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Declares what the first queue that moves to this member would have to wait for, with its old owner gone. What cannot be
+/// declared is declared, or complained of, when a queue is opened.
+pub(super) async fn queues_declared(ground: &Ground, routes: &Routes) {
+    // The first member of all has none yet.
+    let _shape = ground.fresh_shape().await;
+    for place in &ground.brokers {
+        let _prepared = ground.prepared(place, routes).await;
+    }
+}
 
 /// Returns when every publisher has been reached, or [`REACH_TIMEOUT`] is over; then those that were not are named.
 pub(super) async fn publishers_reached(routes: &Routes, metrics: &Metrics) {

@@ -200,7 +200,7 @@ impl Supervisor {
         let machine = Ownership::new(self.record.id.clone(), options);
         let (record, told) = watch::channel(self.record.clone());
         let gate = (Arc::clone(&self.reached), self.routes.subscribe());
-        let describing = describe(Arc::clone(&membership), told, gate, self.ground.metrics.clone());
+        let describing = describe(Arc::clone(&membership), told, gate, Arc::clone(&self.ground));
         self.ground.nursery.spawn("the group", describing);
         let mut term = Term {
             membership: Arc::clone(&membership),

@@ -5,31 +5,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
 
 use super::TICK;
+use crate::agent::ground::Ground;
 use crate::agent::main_listener::Ended;
 use crate::agent::readiness;
 use crate::agent::route::Routes;
 use crate::agent::unit::{OpenError, Opening};
 use crate::cluster::Happening;
 use crate::coordination::{MemberRecord, Membership};
-use crate::observe::Metrics;
 use crate::transport::TransportError;
 
-/// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once the
-/// publishers have been asked, the first time in this process.
+/// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once its
+/// queues are declared, and, the first time in this process, the publishers have been asked.
 pub(super) async fn describe(
     membership: Arc<dyn Membership>,
     mut told: watch::Receiver<MemberRecord>,
     (reached, routes): (Arc<AtomicBool>, watch::Receiver<Arc<Routes>>),
-    metrics: Metrics,
+    ground: Arc<Ground>,
 ) {
+    let metrics = &ground.metrics;
     while told.changed().await.is_ok() {
-        if told.borrow().ready && !reached.load(Ordering::Relaxed) {
+        if told.borrow().ready {
             let now = Arc::clone(&routes.borrow());
-            let asking = readiness::publishers_reached(&now, &metrics);
+            let asking = async {
+                readiness::queues_declared(&ground, &now).await;
+                if !reached.load(Ordering::Relaxed) {
+                    readiness::publishers_reached(&now, metrics).await;
+                    reached.store(true, Ordering::Relaxed);
+                }
+            };
             if membership.lost().run_until_cancelled(asking).await.is_none() {
                 return;
             }
-            reached.store(true, Ordering::Relaxed);
         }
         let record = told.borrow_and_update().clone();
         if let Err(error) = membership.describe(record).await {
