@@ -191,14 +191,17 @@ impl Opening {
         let (options, place) = (&ground.options, ground.first_broker());
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(place, &now).await?;
-        // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
-        // too, but in the middle of a batch; it is for those whom the broker does not show.
-        session.until_alone(queue).await?;
         let (context, over) = (ground.sink_context(stop), session.over());
         let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
         let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
+        let stateful = slot.is_stateful() && !sealed;
+        let log = async { if stateful { make_log(&ground, queue, &*session).await } else { Ok(()) } };
+        // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
+        // too, but in the middle of a batch; it is for those whom the broker does not show.
+        let (alone, made) = tokio::join!(session.until_alone(queue), log);
+        alone.and(made)?;
         let mut kept = None;
-        if slot.is_stateful() && !sealed {
+        if stateful {
             let mut keeper = restore(&ground, &slot, queue, epoch, &session).await?;
             if let Some(generation) = keeper.sealed() {
                 // A former owner died before it could say so.
@@ -292,6 +295,15 @@ impl Listener {
     }
 }
 
+/// Makes the log of a queue if it has none.
+async fn make_log(ground: &Ground, queue: &str, session: &dyn Session) -> Result<(), TransportError> {
+    let (bytes_max, segment_bytes) = (ground.options.state.log_bytes_max, ground.options.state.segment_bytes);
+    if !StreamLog::make(session, queue, (bytes_max, segment_bytes)).await? {
+        ground.metrics.state_log_otherwise(queue, bytes_max);
+    }
+    Ok(())
+}
+
 /// Begins as the owner of a queue's state, and restores it.
 async fn restore(
     ground: &Ground,
@@ -300,10 +312,6 @@ async fn restore(
     epoch: i64,
     session: &Arc<dyn Session>,
 ) -> Result<Keeper, Lost> {
-    let (bytes_max, segment_bytes) = (ground.options.state.log_bytes_max, ground.options.state.segment_bytes);
-    if !StreamLog::make(&**session, queue, (bytes_max, segment_bytes)).await? {
-        ground.metrics.state_log_otherwise(queue, bytes_max);
-    }
     let log = StreamLog::new(Arc::clone(session), queue);
     let owner = Owner {
         queue: queue.into(),

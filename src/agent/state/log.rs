@@ -115,7 +115,7 @@ async fn end_tells(mut end: Box<dyn Follower>, barrier: &[u8]) -> Result<(Option
             return Err(TransportError::Refused(format!("the state log shows no end within {END_MAX:?}")));
         };
         if record.body == barrier {
-            end.close().await?;
+            // Its channel closes behind it: a queue waits for what comes next.
             return Ok((snapshot, record.offset));
         }
         snapshot = Record::decode(&record.body).ok().and_then(|record| record.snapshot()).or(snapshot);
