@@ -68,9 +68,23 @@ async fn processes_one_of_three_is_stopped_in_order() {
     assert_eq!(std::mem::take(&mut ledger.repeats), 0, "an orderly stop repeats nothing");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_one_that_was_killed_and_is_started_again_does_not_wait_for_its_lease() {
+    let group = Group { ttl: 60, ..Group::new("again") };
+    let mut first = group.start("a");
+    group.wait_until("it has the main queue", || first.owns("main:")).await;
+    first.0.kill().unwrap();
+    let started = Instant::now();
+    let again = group.start("a");
+    group.wait_until("it has the main queue again", || again.owns("main:")).await;
+    assert!(started.elapsed() < Duration::from_secs(30), "after {:?} of a lease of 60 s", started.elapsed());
+}
+
 /// One test's own topic, group and folder on the shared servers.
 struct Group {
     name: String,
+    /// Of the agents' leases, in seconds.
+    ttl: u32,
     folder: PathBuf,
     transport: String,
     backend: String,
@@ -91,7 +105,8 @@ impl Group {
             );
             fs::write(folder.join(format!("{file}.yaml")), text).unwrap();
         }
-        Group { transport: rabbit.vhost(&name), backend: format!("etcd3://{}", etcd.endpoint), name, folder }
+        let backend = format!("etcd3://{}", etcd.endpoint);
+        Group { transport: rabbit.vhost(&name), backend, name, ttl: 3, folder }
     }
 
     fn start(&self, id: &str) -> Agent {
@@ -101,11 +116,12 @@ impl Group {
             "[DEFAULT]\ntransport_url = {}\npipeline_cfg_file = {folder}/pipeline.yaml\n\
              event_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
              [notification]\nworkload_partitioning = true\npipeline_processing_queues = 6\n\
-             [coordination]\nbackend_url = {}\nheartbeat = 3\n\
+             [coordination]\nbackend_url = {}\nheartbeat = {}\n\
              [oslo_messaging_rabbit]\namqp_durable_queues = true\n\
              [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten =\n",
             self.transport.replacen("amqp://", "rabbit://", 1),
             self.backend,
+            self.ttl,
             self.name,
         );
         fs::write(&config, written).unwrap();

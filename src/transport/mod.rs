@@ -162,7 +162,7 @@ pub struct ConsumeOptions {
 
 /// How often, and after what time again, a queue is looked at that still has a consumer: a quorum queue learns of a
 /// channel's end a moment later than who closed it.
-const ALONE_LOOKS: u32 = 6;
+const ALONE_LOOKS: u32 = 20;
 const ALONE_AGAIN: Duration = Duration::from_millis(50);
 
 /// The most that one consumer holds when the configuration sets no limit. More gains nothing (measured).

@@ -379,8 +379,17 @@ async fn connections(every: u64, until: Instant, fleet: &Fleet) {
 async fn partitions(counts: &[usize], stage: &Stage, fleet: &mut Fleet) {
     let patience = stage.ttl + Duration::from_secs(120);
     for count in counts {
-        let told = ask(fleet, &["apply", &count.to_string()]).await;
-        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        let asked = Instant::now();
+        loop {
+            let told = ask(fleet, &["apply", &count.to_string()]).await;
+            if told.status.success() {
+                break;
+            }
+            // The queues before the last change are looked for until every member has looked twice.
+            let why = String::from_utf8_lossy(&told.stderr);
+            assert!(why.contains("try again") && asked.elapsed() < patience, "{why}");
+            sleep(Duration::from_secs(1)).await;
+        }
         sleep(Duration::from_millis(300)).await;
         let at = victim(0, fleet);
         fleet.kill(at);

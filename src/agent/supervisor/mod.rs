@@ -32,6 +32,8 @@ use work::{Work, describe};
 const HAPPENINGS_MAX: usize = 4_096;
 /// How often links, lease and machine are looked at even if nothing happens.
 const TICK: Duration = Duration::from_millis(250);
+/// The machine is not woken sooner than that for what it waits for.
+const WAKE_MIN: Duration = Duration::from_millis(50);
 /// Waits between two attempts to join: the first and the longest.
 const JOIN_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// For so long what is in flight may take when the lease is gone: a destination that does not answer must not keep others
@@ -222,6 +224,7 @@ impl Supervisor {
         self.broker_up = false;
         let mut done = self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()));
         while !done {
+            let wake = term.machine.wake_at().map(|at| (self.began + at).max(Instant::now() + WAKE_MIN));
             done = tokio::select! {
                 biased;
                 () = lost.cancelled() => {
@@ -249,6 +252,9 @@ impl Supervisor {
                     over = session.over();
                     self.broker_up = true;
                     self.step(&mut term, Happening::BrokerBack)
+                }
+                () = tokio::time::sleep_until(wake.unwrap_or(next_view)), if wake.is_some() => {
+                    self.step(&mut term, Happening::Tick)
                 }
                 // Timers before the group: a group that never rests must not keep them from being looked at.
                 () = tokio::time::sleep_until(membership.deadline()), if !term.silent => self.listen(&mut term),

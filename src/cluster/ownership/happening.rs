@@ -167,7 +167,7 @@ impl Default for OwnershipOptions {
             claims_at_once: 64,
             broker_grace: Duration::from_secs(5),
             release_again: Duration::from_secs(1),
-            occupied_again: Duration::from_millis(200),
+            occupied_again: Duration::from_millis(100),
             setback_min: Duration::from_secs(1),
             setback_max: Duration::from_secs(30),
         }
