@@ -8,6 +8,7 @@ use lapin::{Channel, Connection, ConnectionStatus, Event, ExchangeKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +30,8 @@ pub(super) struct AmqpSession {
     over: CancellationToken,
     producer: Producer,
     consumers: TaskTracker,
+    /// For looking at queues, one look after the other, as long as no answer closes it.
+    looks: Mutex<Option<Channel>>,
 }
 
 impl AmqpSession {
@@ -47,7 +50,15 @@ impl AmqpSession {
         let channel = line.within(connection.create_channel()).await;
         let channel = channel.map_err(|refusal| refusal.about_queue(""))?;
         let producer = Producer::begin(line.clone(), channel, over.clone()).await?;
-        Ok(AmqpSession { line, connection, wire, over, producer, consumers: TaskTracker::new() })
+        Ok(AmqpSession {
+            line,
+            connection,
+            wire,
+            over,
+            producer,
+            consumers: TaskTracker::new(),
+            looks: Mutex::default(),
+        })
     }
 
     /// A channel for requests that may be refused: a refusal closes it.
@@ -86,11 +97,16 @@ impl AmqpSession {
 
     /// Passive declaration.
     async fn look(&self, queue: &str) -> Result<QueueState, TransportError> {
-        let channel = self.channel().await?;
+        let name = short(queue)?;
+        let mut looks = self.looks.lock().await;
+        let channel = match looks.take().filter(|channel| channel.status().connected()) {
+            Some(channel) => channel,
+            None => self.channel().await?,
+        };
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found = self.line.within(channel.queue_declare(short(queue)?, options, FieldTable::default())).await;
+        let found = self.line.within(channel.queue_declare(name, options, FieldTable::default())).await;
         let found = found.map_err(|refusal| refusal.about_queue(queue))?;
-        self.done_with(channel).await;
+        *looks = Some(channel);
         Ok(QueueState { messages: found.message_count(), consumers: found.consumer_count() })
     }
 
