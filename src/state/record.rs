@@ -57,6 +57,8 @@ pub enum Record {
         epoch: i64,
         /// That generation.
         generation: u64,
+        /// Where its snapshot begins: its offset.
+        snapshot: Option<u64>,
     },
 }
 
@@ -201,8 +203,10 @@ impl Record {
     /// Where the last snapshot before it begins, if it says so.
     pub fn snapshot(&self) -> Option<u64> {
         match self {
-            Record::Batch(Batch { snapshot, .. }) | Record::Released { snapshot, .. } => *snapshot,
-            Record::Barrier { .. } | Record::Snapshot { .. } | Record::Sealed { .. } => None,
+            Record::Batch(Batch { snapshot, .. })
+            | Record::Released { snapshot, .. }
+            | Record::Sealed { snapshot, .. } => *snapshot,
+            Record::Barrier { .. } | Record::Snapshot { .. } => None,
         }
     }
 
@@ -290,7 +294,7 @@ mod tests {
     #[test]
     fn a_head_is_the_beginning_of_its_record() {
         let barrier = Record::Barrier { epoch: -2, member: "m".to_owned(), nonce: 3 };
-        let sealed = Record::Sealed { epoch: 300, generation: 1 };
+        let sealed = Record::Sealed { epoch: 300, generation: 1, snapshot: None };
         let released = Record::Released { epoch: 1, published: 9, snapshot: None };
         let part = Record::Snapshot { epoch: 1, part: 2, parts: 3, bytes: vec![7] };
         for (record, epoch, kind) in [

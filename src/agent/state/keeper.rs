@@ -190,7 +190,8 @@ impl Keeper {
     pub(in crate::agent) async fn seal(&mut self, generation: u64) -> Result<(), Lost> {
         self.snapshot().await?;
         let epoch = self.owner.epoch;
-        let confirmation = self.log.append(Record::Sealed { epoch, generation }.encode()).await?;
+        let sealed = Record::Sealed { epoch, generation, snapshot: self.snapshot_at };
+        let confirmation = self.log.append(sealed.encode()).await?;
         see(&mut *self.log, epoch, Kind::Sealed).await?;
         self.state.sealed = Some(generation);
         Ok(confirmation.wait().await?)

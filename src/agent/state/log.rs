@@ -5,6 +5,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 use crate::state::Record;
 use crate::transport::{
@@ -13,6 +14,9 @@ use crate::transport::{
 
 /// For so long the end of a log may keep the barrier waiting that was just put there.
 const END_MAX: Duration = Duration::from_secs(30);
+
+/// For so long a record of a sealed log may keep its reader waiting that is looked for without its being certain.
+const SEAL_MAX: Duration = Duration::from_secs(1);
 
 /// Records before a barrier that are looked at, one number after the other, for where the last snapshot is; then all are read.
 const LOOKS_BACK: [u64; 2] = [32, 512];
@@ -61,10 +65,11 @@ impl StreamLog {
         StreamLog { session, stream: topology::state_log_name(queue), follower: None }
     }
 
-    /// The log of a queue from its beginning, for a reader.
-    pub(in crate::agent) async fn open(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
+    /// The log of a sealed queue for a reader: from the snapshot on that whoever sealed it wrote before.
+    pub(in crate::agent) async fn open_sealed(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
         let mut log = Self::new(session, queue);
-        log.follow(StreamStart::First).await?;
+        let start = sealed_from(&*log.session, &log.stream).await?.map_or(StreamStart::First, StreamStart::Offset);
+        log.follow(start).await?;
         Ok(log)
     }
 
@@ -107,11 +112,28 @@ impl StateLog for StreamLog {
     }
 }
 
+/// Where the snapshot of a sealed log begins, if its end tells. Behind the seal there may be barriers of those who came
+/// too late; a seal that a later barrier has made void tells of a snapshot that stands before that barrier.
+async fn sealed_from(session: &dyn Session, stream: &str) -> Result<Option<u64>, TransportError> {
+    let mut end = session.follow(stream, StreamStart::Last).await?;
+    let Ok(Some(StreamRecord { offset: at, .. })) = timeout(END_MAX, end.next()).await else { return Ok(None) };
+    for back in LOOKS_BACK.into_iter().take_while(|back| *back < at) {
+        let mut end = session.follow(stream, StreamStart::Offset(at - back)).await?;
+        // Nobody appends any more: what does not come soon does not come.
+        while let Ok(Some(record)) = timeout(SEAL_MAX, end.next()).await {
+            if let Ok(Record::Sealed { snapshot: Some(snapshot), .. }) = Record::decode(&record.body) {
+                return Ok(Some(snapshot));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// What the records up to the barrier say of where the last snapshot begins, and where the barrier is.
 async fn end_tells(mut end: Box<dyn Follower>, barrier: &[u8]) -> Result<(Option<u64>, u64), TransportError> {
     let mut snapshot = None;
     loop {
-        let Ok(Some(record)) = tokio::time::timeout(END_MAX, end.next()).await else {
+        let Ok(Some(record)) = timeout(END_MAX, end.next()).await else {
             return Err(TransportError::Refused(format!("the state log shows no end within {END_MAX:?}")));
         };
         if record.body == barrier {
