@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::collector::{Arrival, Book, OUTPUTS};
 use super::sender::{Fate, Load, rate};
 
-const PLAIN: usize = 0;
 const RATES: usize = 1;
 /// How many of what is wrong are named.
 const NAMED: usize = 8;
@@ -53,8 +52,7 @@ pub fn missing(fates: &[Fate], book: &Book, load: Load) -> usize {
     let owed = fates.iter().enumerate().filter(|(_, fate)| **fate == Fate::Owed);
     owed.map(|(n, _)| {
         let seen = book.seen.get(n).copied().unwrap_or_default();
-        let expected = if n < load.resources as usize { 0b101 } else { 0b111 };
-        (expected & !seen).count_ones() as usize
+        (expected(n, load) & !seen).count_ones() as usize
     })
     .sum()
 }
@@ -82,8 +80,8 @@ pub fn judge(fates: &[Fate], book: &Book, load: Load, began: Instant) -> Verdict
 fn name_the_lost(fates: &[Fate], book: &Book, load: Load, verdict: &mut Verdict) {
     for (n, _) in fates.iter().enumerate().filter(|(_, fate)| **fate == Fate::Owed) {
         let seen = book.seen.get(n).copied().unwrap_or_default();
-        let expected = if n < load.resources as usize { 0b101 } else { 0b111 };
-        for (bit, output) in OUTPUTS.iter().enumerate().filter(|(bit, _)| (expected & !seen) >> bit & 1 == 1) {
+        let missing = expected(n, load) & !seen;
+        for (bit, output) in OUTPUTS.iter().enumerate().filter(|(bit, _)| missing >> bit & 1 == 1) {
             let _ = bit;
             let place = load.place(u32::try_from(n).unwrap());
             verdict.wrong(|| format!("lost: {output} of m-{n} {place:?}"));
@@ -155,10 +153,16 @@ fn check_rates(first: &BTreeMap<u32, Arrival>, fates: &[Fate], load: Load, verdi
     }
 }
 
-/// When the plain sample of a number came.
-pub fn came(book: &Book, n: u32) -> Option<Instant> {
-    let every = book.seen.get(n as usize).is_some_and(|seen| *seen & 0b101 == 0b101);
-    every.then(|| book.arrivals[PLAIN].iter().rev().find(|arrival| arrival.n == Some(n)).map(|arrival| arrival.at))?
+/// When all had come of a number.
+pub fn came(book: &Book, n: u32, load: Load) -> Option<Instant> {
+    let seen = book.seen.get(n as usize).copied().unwrap_or_default();
+    let first = |list: &Vec<Arrival>| list.iter().find(|arrival| arrival.n == Some(n)).map(|arrival| arrival.at);
+    (expected(n as usize, load) & !seen == 0).then(|| book.arrivals.iter().filter_map(first).max())?
+}
+
+/// The outputs, by bits, at which a number is owed: the first of a resource has no rate.
+fn expected(n: usize, load: Load) -> u8 {
+    if n < load.resources as usize { 0b101 } else { 0b111 }
 }
 
 #[cfg(test)]
@@ -166,7 +170,16 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
+    const PLAIN: usize = 0;
     const LOAD: Load = Load { rate: 1, resources: 2, poison_percent: 0 };
+
+    #[test]
+    fn one_has_come_when_its_rate_has_come_too() {
+        let (_, mut book) = kept();
+        assert!(came(&book, 5, LOAD).is_some() && came(&book, 6, LOAD).is_none());
+        book.seen[5] = 0b101;
+        assert!(came(&book, 5, LOAD).is_none());
+    }
 
     /// Six notifications of two resources, all confirmed, and everything that comes of them.
     fn kept() -> (Vec<Fate>, Book) {

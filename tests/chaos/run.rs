@@ -209,7 +209,7 @@ async fn fresh(
     let began = Instant::now();
     let n = sender::send_one(&urls[0], load, fates).await;
     while began.elapsed() < Duration::from_secs(30) {
-        if let Some(at) = ledger::came(&collector.book.lock().unwrap(), n) {
+        if let Some(at) = ledger::came(&collector.book.lock().unwrap(), n, load) {
             return Some(at.saturating_duration_since(began));
         }
         sleep(Duration::from_millis(5)).await;
