@@ -421,7 +421,7 @@ impl Ownership {
     }
 
     fn end_if_all_ended(&mut self, orders: &mut Vec<Order>) {
-        if self.life == Life::Ending && self.stages.is_empty() {
+        if self.stages.is_empty() {
             self.life = Life::Done;
             orders.push(Order::Done);
         }

@@ -139,6 +139,11 @@ impl Backend {
         answer
     }
 
+    /// Ends a lease, and what hangs on it. Where that fails it has run out already, or runs out by itself.
+    async fn revoke(&self, lease: i64) {
+        let _ = self.call(async |mut client: Client| client.lease_revoke(lease).await).await;
+    }
+
     /// Puts a member's record on its lease if there is none of its id: the revision, or the record that is there.
     async fn put_member(&self, record: &MemberRecord, lease: i64) -> Result<Result<i64, KeyValue>, Failure> {
         let (key, value) = (self.keys.member(&record.id), keys::write_member(record));
@@ -258,10 +263,7 @@ impl Coordinator for EtcdGroup {
         if let Ok(Err(there)) = &joined
             && backend.keys.read_member(there).is_ok_and(|record| record.is_of_the_dead())
         {
-            let dead = there.lease();
-            let revoke = async |mut client: Client| client.lease_revoke(dead).await;
-            // Refused where it has run out meanwhile.
-            let _ = backend.call(revoke).await;
+            backend.revoke(there.lease()).await;
             joined = backend.put_member(&record, lease).await;
         }
         match joined {
@@ -269,9 +271,7 @@ impl Coordinator for EtcdGroup {
                 Ok(membership::EtcdMembership::keep(backend, record.id, Lease { id: lease, sent, joined }))
             }
             refused => {
-                let revoke = async |mut client: Client| client.lease_revoke(lease).await;
-                // If this fails too, the lease runs out by itself, with nothing or an unready member on it.
-                let _ = backend.call(revoke).await;
+                backend.revoke(lease).await;
                 Err(match refused {
                     Err(failure) => failure.of(&backend, &record.id),
                     Ok(_) => CoordinationError::IdTaken(record.id),

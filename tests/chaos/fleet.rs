@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::home::Home;
 use super::journal::{self, Journal, Millis};
-use super::memory;
 use super::stage::Stage;
 
 /// Past this the agents are stuck.
@@ -211,12 +210,6 @@ impl Fleet {
             sum += self.metric(at, name).await;
         }
         sum
-    }
-
-    /// Resident memory of each that runs, in KiB, the largest.
-    pub fn memory_max(&self) -> u64 {
-        let of = |at: usize| memory::resident(Path::new(&format!("/proc/{}", self.members[at].home.pid()?)));
-        self.running().into_iter().filter_map(of).max().unwrap_or_default()
     }
 }
 

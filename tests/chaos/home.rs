@@ -182,14 +182,6 @@ impl Home {
         let proxy = if link == Link::Broker { broker } else { etcd };
         proxy.as_ref().unwrap()
     }
-
-    /// Its process on this machine.
-    pub fn pid(&self) -> Option<u32> {
-        match self {
-            Home::Process { child, .. } => child.as_ref().map(Child::id),
-            Home::Container { project, service } => project.inspect(service, "{{.State.Pid}}").parse().ok(),
-        }
-    }
 }
 
 impl Drop for Home {

@@ -16,7 +16,8 @@ pub async fn watch(folder: PathBuf, stop: CancellationToken) -> Vec<String> {
     minutes
 }
 
-fn largest(folder: &Path) -> Option<u64> {
+/// The same now, in KiB.
+pub fn largest(folder: &Path) -> Option<u64> {
     let processes = fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     let ours = |process: &PathBuf| {
         let told = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
@@ -26,7 +27,7 @@ fn largest(folder: &Path) -> Option<u64> {
 }
 
 /// In KiB.
-pub fn resident(process: &Path) -> Option<u64> {
+fn resident(process: &Path) -> Option<u64> {
     let status = fs::read_to_string(process.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse().ok()

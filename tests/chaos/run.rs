@@ -137,7 +137,7 @@ async fn one(
     let until = began + Duration::from_secs(seconds);
     let sending = tokio::spawn(sender::send(stage.urls(), load, Arc::clone(&fates), stop.clone()));
     sleep(Duration::from_secs(2)).await;
-    let memory_before = fleet.memory_max();
+    let memory_before = memory::largest(&stage.folder).unwrap_or_default();
     let watching = tokio::spawn(memory::watch(stage.folder.clone(), stop.clone()));
     faults::happen(fault, until, servers, &stage, &mut fleet).await;
     let load_time = began.elapsed();
@@ -151,7 +151,7 @@ async fn one(
 
     let (drained, ended) = drain(&fates, &collector, load, &mut fleet).await;
     let fresh = fresh(&stage.urls(), load, &fates, &collector).await;
-    let memory = (memory_before, fleet.memory_max());
+    let memory = (memory_before, memory::largest(&stage.folder).unwrap_or_default());
     let redelivered = fleet.counter("nephoscope_redelivered_total").await;
     let parked = depth(&stage.urls()[0], &format!("nephoscope.{}.parked", stage.group)).await;
     let journal = Journal::read(&stage.folder);

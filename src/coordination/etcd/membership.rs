@@ -215,7 +215,7 @@ impl Membership for EtcdMembership {
 
     async fn leave(&self) {
         // Where etcd is away, the keeper goes on trying for a while, and then the lease runs out by itself.
-        let _ = self.backend.call(async |mut client: Client| client.lease_revoke(self.lease).await).await;
+        self.backend.revoke(self.lease).await;
         self.lost.cancel();
     }
 }
