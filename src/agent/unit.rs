@@ -195,14 +195,14 @@ impl Opening {
         let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
         let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
         let stateful = slot.is_stateful() && !sealed;
-        let log = async { if stateful { make_log(&ground, queue, &*session).await } else { Ok(()) } };
+        let log = async { if stateful { open_log(&ground, queue, &session).await.map(Some) } else { Ok(None) } };
         // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
         // too, but in the middle of a batch; it is for those whom the broker does not show.
-        let (alone, made) = tokio::join!(session.until_alone(queue), log);
-        alone.and(made)?;
+        let (alone, log) = tokio::join!(session.until_alone(queue), log);
+        alone?;
         let mut kept = None;
-        if stateful {
-            let mut keeper = restore(&ground, &slot, queue, epoch, &session).await?;
+        if let Some(log) = log? {
+            let mut keeper = restore(&ground, &slot, queue, epoch, log).await?;
             if let Some(generation) = keeper.sealed() {
                 // A former owner died before it could say so.
                 sealed = ground.mark(generation, &shape::sealed_mark(queue), &over).await;
@@ -271,10 +271,10 @@ async fn inherit(
 ) -> Result<(), OpenError> {
     let layout = shape.routing();
     if keeper.is_untouched() {
-        let mine = |resource: &str| {
-            let number = layout.table.queue_of(resource.as_bytes());
-            *queue == topology::pipeline_queue_name(&shape.group, &slot.name, layout.generation, number.into())
-        };
+        let name =
+            |number: u16| topology::pipeline_queue_name(&shape.group, &slot.name, layout.generation, number.into());
+        let number = (0..layout.table.queues()).find(|number| name(*number) == queue);
+        let mine = |slot: u16| Some(layout.table.queue(slot)) == number;
         let window = ground.options.state.window;
         keeper.begin_with(Inherited::read(session, &shape.present(slot), mine, window).await?).await?;
     }
@@ -295,7 +295,29 @@ impl Listener {
     }
 }
 
-/// Makes the log of a queue if it has none.
+/// Opens the log of a queue; makes it where there is none. Only its owner may: RabbitMQ answers with an internal error, which
+/// ends the connection, where several make one stream at the same time.
+async fn open_log(ground: &Arc<Ground>, queue: &str, session: &Arc<dyn Session>) -> Result<StreamLog, TransportError> {
+    match StreamLog::open(Arc::clone(session), queue).await {
+        Err(TransportError::NoQueue(_)) => {
+            make_log(ground, queue, &**session).await?;
+            StreamLog::open(Arc::clone(session), queue).await
+        }
+        opened => {
+            if opened.is_ok() && ground.recall.is_new(queue) {
+                // Nobody waits for what is only complained of.
+                let (ground, queue, session) = (Arc::clone(ground), queue.to_owned(), Arc::clone(session));
+                let nursery = ground.nursery.clone();
+                nursery.spawn(&format!("state log of {queue}"), async move {
+                    let _known_later = make_log(&ground, &queue, &*session).await;
+                });
+            }
+            opened
+        }
+    }
+}
+
+/// Makes a log, or complains of one that was made otherwise.
 async fn make_log(ground: &Ground, queue: &str, session: &dyn Session) -> Result<(), TransportError> {
     let (bytes_max, segment_bytes) = (ground.options.state.log_bytes_max, ground.options.state.segment_bytes);
     if !StreamLog::make(session, queue, (bytes_max, segment_bytes)).await? {
@@ -305,14 +327,7 @@ async fn make_log(ground: &Ground, queue: &str, session: &dyn Session) -> Result
 }
 
 /// Begins as the owner of a queue's state, and restores it.
-async fn restore(
-    ground: &Ground,
-    slot: &SinkSlot,
-    queue: &str,
-    epoch: i64,
-    session: &Arc<dyn Session>,
-) -> Result<Keeper, Lost> {
-    let log = StreamLog::new(Arc::clone(session), queue);
+async fn restore(ground: &Ground, slot: &SinkSlot, queue: &str, epoch: i64, log: StreamLog) -> Result<Keeper, Lost> {
     let owner = Owner {
         queue: queue.into(),
         sink: Arc::clone(&slot.name),

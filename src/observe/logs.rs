@@ -18,8 +18,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// The environment variable that overrides the level, e.g. `debug` or `info,nephoscope::transport=trace`.
 pub const LEVEL_VARIABLE: &str = "NEPHOSCOPE_LOG";
 
-/// Libraries that say at `info` what interests only those who debug them.
-const QUIET: &str = "lapin=warn,h2=warn,hyper=warn,tonic=warn,tower=warn,rustls=warn,reqwest=warn";
+/// Libraries that say at `info` what interests only those who debug them. What lapin says is said in our words, and only there
+/// with its consequences: a queue that was looked for and is not there is no error.
+const QUIET: &str = "lapin=off,h2=warn,hyper=warn,tonic=warn,tower=warn,rustls=warn,reqwest=warn";
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -169,7 +169,7 @@ impl State {
         let mut state = State::empty(bounds);
         state.number = whole.number;
         state.published = whole.published;
-        whole.ids.into_iter().for_each(|(id, at)| state.window.insert(id, at));
+        state.window.extend(whole.ids);
         state.sources = whole.sources;
         state.cells = whole.cells.into_iter().filter_map(|cell| Some((cell.key, cell.value?))).collect();
         state

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::cluster::hash;
-use crate::model::{Sample, json};
+use crate::model::{Sample, grouping_bytes, json};
 
 /// How long an id is remembered: until it is older than the newest `ids_kept` *and* than `age_ms`, and never when there
 /// are `ids_max` newer ones.
@@ -49,8 +49,21 @@ struct Piece {
 
 impl Piece {
     fn insert(&mut self, id: u64, at: i64) {
-        self.order.push_back(id);
         self.sorted.insert(self.sorted.partition_point(|other| *other < id), id);
+        self.note(id, at);
+    }
+
+    /// Many at once: sorted once, where each in its place would have to move those behind it.
+    fn extend(&mut self, entries: impl Iterator<Item = (u64, i64)>) {
+        for (id, at) in entries {
+            self.sorted.push(id);
+            self.note(id, at);
+        }
+        self.sorted.sort_unstable();
+    }
+
+    fn note(&mut self, id: u64, at: i64) {
+        self.order.push_back(id);
         match self.times.back_mut() {
             Some((time, count)) if *time == at => *count += 1,
             _ => self.times.push_back((at, 1)),
@@ -71,9 +84,14 @@ impl Piece {
     }
 }
 
-/// The id of a sample that a pipeline takes: the [stable hash](hash::stable) of compact JSON of what makes it this sample.
+/// Bits of an id that are not its slot.
+const HASH_BITS: u32 = u64::BITS - hash::SLOTS.ilog2();
+
+/// The id of a sample that a pipeline takes: its [slot](hash::slot), and the highest bits that then fit in of the [stable
+/// hash](hash::stable) of compact JSON of what makes it this sample.
 ///
-/// The sample's own `id` is not enough: a sender that gives all of its samples the same would have them dropped.
+/// The sample's own `id` is not enough: a sender that gives all of its samples the same would have them dropped. The slot
+/// is there so that a new queue need not remember what other queues will see.
 pub fn id(pipeline: &str, sample: &Sample) -> u64 {
     let mut text = Vec::with_capacity(200);
     for part in [pipeline, &sample.id, &sample.name, &sample.timestamp] {
@@ -82,7 +100,14 @@ pub fn id(pipeline: &str, sample: &Sample) -> u64 {
     json::write(&sample.resource_id, &mut text);
     text.push(b' ');
     json::write(&sample.volume, &mut text);
-    hash::stable(&text)
+    let slot = hash::slot(&grouping_bytes(&sample.resource_id));
+    u64::from(slot) << HASH_BITS | hash::stable(&text) >> (u64::BITS - HASH_BITS)
+}
+
+/// The slot of an id's sample: which queue it comes to.
+pub fn slot(id: u64) -> u16 {
+    // As many bits as slots have.
+    (id >> HASH_BITS) as u16
 }
 
 impl Window {
@@ -99,15 +124,29 @@ impl Window {
 
     /// A sample takes effect at `now_ms`.
     pub fn insert(&mut self, id: u64, now_ms: i64) {
-        match self.pieces.back_mut() {
-            Some(piece) if piece.order.len() < PIECE_IDS => piece.insert(id, now_ms),
-            _ => {
-                let mut piece = Piece::default();
-                piece.insert(id, now_ms);
-                self.pieces.push_back(piece);
-            }
+        self.add(1, |piece| piece.insert(id, now_ms));
+    }
+
+    /// Samples took effect, one after the other.
+    pub fn extend(&mut self, entries: impl IntoIterator<Item = (u64, i64)>) {
+        let mut entries = entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            let room = self.pieces.back().map_or(0, |piece| PIECE_IDS - piece.order.len());
+            let some = if room == 0 { PIECE_IDS } else { room };
+            let some: Vec<(u64, i64)> = entries.by_ref().take(some).collect();
+            self.add(some.len(), |piece| piece.extend(some.into_iter()));
         }
-        self.len += 1;
+    }
+
+    /// Adds ids to the newest piece, for which it has room, or to a new one.
+    fn add(&mut self, ids: usize, put: impl FnOnce(&mut Piece)) {
+        if self.pieces.back().is_none_or(|piece| piece.order.len() >= PIECE_IDS) {
+            self.pieces.push_back(Piece::default());
+        }
+        if let Some(piece) = self.pieces.back_mut() {
+            put(piece);
+        }
+        self.len += ids;
         while self.len > self.bounds.ids_max {
             self.forget_oldest();
         }
@@ -136,7 +175,7 @@ impl Window {
         let mut all: Vec<(u64, i64)> = self.entries().chain(entries).collect();
         all.sort_by_key(|(id, at)| (*at, *id));
         *self = Window::new(self.bounds);
-        all.into_iter().for_each(|(id, at)| self.insert(id, at));
+        self.extend(all);
     }
 
     /// How many.
@@ -219,6 +258,23 @@ mod tests {
         assert_eq!(one.entries().map(|(id, _)| id).collect::<Vec<_>>(), [1, 3, 4, 2]);
         one.trim(40);
         assert!(!one.contains(1) && !one.contains(3) && one.contains(2) && one.len() == 1, "{one:?}");
+    }
+
+    #[test]
+    fn many_at_once_are_as_one_after_the_other() {
+        let entries = |from: u64, to: u64| {
+            (from..to).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15), i64::try_from(n / 3).unwrap()))
+        };
+        for (first, ids_max) in [(0, 100_000), (5, 100_000), (PIECE_IDS as u64, 100_000), (5, 10_000)] {
+            let (mut one, mut many) = (window(1, 10, ids_max), window(1, 10, ids_max));
+            for window in [&mut one, &mut many] {
+                entries(0, first).for_each(|(id, at)| window.insert(id, at));
+            }
+            entries(first, 20_000).for_each(|(id, at)| one.insert(id, at));
+            many.extend(entries(first, 20_000));
+            assert_eq!(one, many);
+            assert!(entries(0, 20_000).all(|(id, _)| one.contains(id) == many.contains(id)));
+        }
     }
 
     #[test]

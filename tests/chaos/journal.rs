@@ -74,11 +74,15 @@ impl Journal {
 
     /// Units that somebody has now.
     pub fn open(&self) -> BTreeSet<String> {
-        let mut open: BTreeMap<&str, i32> = BTreeMap::new();
+        let mut open: BTreeSet<(&str, &str)> = BTreeSet::new();
         for line in &self.lines {
-            *open.entry(&line.unit).or_default() += if line.what == What::Opened { 1 } else { -1 };
+            // One that is cut while it is being opened is closed without having been opened.
+            match line.what {
+                What::Opened => open.insert((&line.unit, &line.process)),
+                What::HandedOver | What::Lost => open.remove(&(line.unit.as_str(), line.process.as_str())),
+            };
         }
-        open.into_iter().filter(|(_, count)| *count > 0).map(|(unit, _)| unit.to_owned()).collect()
+        open.into_iter().map(|(unit, _)| unit.to_owned()).collect()
     }
 
     /// From the end of a process until somebody has each unit that it had, ascending.

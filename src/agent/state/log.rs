@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-use crate::state::Record;
+use crate::state::{Head, Kind, Record};
 use crate::transport::{
     Confirmation, Follower, Outgoing, Session, StreamRecord, StreamStart, Topology, TransportError, topology,
 };
 
-/// For so long the end of a log may keep the barrier waiting that was just put there.
-const END_MAX: Duration = Duration::from_secs(30);
+/// For so long a log may keep its reader waiting for a record that must come.
+const MUST_COME: Duration = Duration::from_secs(30);
 
 /// For so long a record of a sealed log may keep its reader waiting that is looked for without its being certain.
-const SEAL_MAX: Duration = Duration::from_secs(1);
+const MAY_COME: Duration = Duration::from_secs(1);
 
-/// Records before a barrier that are looked at, one number after the other, for where the last snapshot is; then all are read.
+/// Records before the end that are looked at, one number after the other, for where the last snapshot is; then all are read.
 const LOOKS_BACK: [u64; 2] = [32, 512];
+
+/// Bytes of records at the end that are kept, at most, so that they need not be read a second time.
+const HELD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One log, seen by one of its writers: what it appends, it reads back among what others append.
 #[async_trait]
@@ -39,8 +42,8 @@ pub(in crate::agent) trait StateLog: Send {
 pub(in crate::agent) struct StreamLog {
     session: Arc<dyn Session>,
     stream: String,
-    /// Once it is known from where on.
-    follower: Option<Box<dyn Follower>>,
+    /// Where it is read.
+    tail: Tail,
 }
 
 impl StreamLog {
@@ -60,47 +63,63 @@ impl StreamLog {
         }
     }
 
-    /// The log of a queue, for an owner that begins.
-    pub(in crate::agent) fn new(session: Arc<dyn Session>, queue: &str) -> Self {
-        StreamLog { session, stream: topology::state_log_name(queue), follower: None }
+    /// The log of a queue, with its end in sight, for an owner that is about to begin.
+    pub(in crate::agent) async fn open(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
+        let stream = topology::state_log_name(queue);
+        let tail = Tail::follow(&*session, &stream, StreamStart::Last).await?;
+        Ok(StreamLog { session, stream, tail })
     }
 
     /// The log of a sealed queue for a reader: from the snapshot on that whoever sealed it wrote before.
     pub(in crate::agent) async fn open_sealed(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
-        let mut log = Self::new(session, queue);
-        let start = sealed_from(&*log.session, &log.stream).await?.map_or(StreamStart::First, StreamStart::Offset);
-        log.follow(start).await?;
+        let mut log = Self::open(session, queue).await?;
+        // Most often the seal itself. Behind it there may be barriers of those who came too late.
+        let last = log.tail.read_to(|_| true, MUST_COME).await;
+        let is_seal = |record: &StreamRecord| Head::of(&record.body).is_ok_and(|head| head.kind == Kind::Sealed);
+        // Nobody appends any more: what does not come soon does not come.
+        log.go_to_snapshot(last, is_seal, MAY_COME).await?;
         Ok(log)
     }
 
-    async fn follow(&mut self, start: StreamStart) -> Result<(), TransportError> {
-        self.follower = Some(self.session.follow(&self.stream, start).await?);
+    /// Goes to where the last snapshot begins, if the records before the last one tell; else to the beginning. What they
+    /// tell of counts, also where they are void themselves: it stands before whatever made them so.
+    async fn go_to_snapshot(
+        &mut self,
+        last: Option<u64>,
+        is_last: impl Fn(&StreamRecord) -> bool,
+        patience: Duration,
+    ) -> Result<(), TransportError> {
+        // Owners that lost their connection before their first batch leave nothing but barriers there.
+        for back in LOOKS_BACK.into_iter().take_while(|back| last.is_some_and(|last| *back < last)) {
+            if self.tail.snapshot.is_none() {
+                let from = StreamStart::Offset(last.unwrap_or_default() - back);
+                self.tail = Tail::follow(&*self.session, &self.stream, from).await?;
+                self.tail.read_to(&is_last, patience).await;
+            }
+        }
+        let snapshot = self.tail.snapshot;
+        if !self.tail.go_back_to(snapshot.unwrap_or_default()) {
+            let from = snapshot.map_or(StreamStart::First, StreamStart::Offset);
+            self.tail = Tail::follow(&*self.session, &self.stream, from).await?;
+        }
         Ok(())
     }
 
     /// Ends following.
     pub(in crate::agent) async fn close(self) -> Result<(), TransportError> {
-        match self.follower {
-            Some(follower) => follower.close().await,
-            None => Ok(()),
-        }
+        self.tail.follower.close().await
     }
 }
 
 #[async_trait]
 impl StateLog for StreamLog {
     async fn begin(&mut self, barrier: Vec<u8>) -> Result<(), TransportError> {
-        let end = self.session.follow(&self.stream, StreamStart::Last).await?;
         self.append(barrier.clone()).await?.wait().await?;
-        let (mut snapshot, at) = end_tells(end, &barrier).await?;
-        // Owners that lost their connection before their first batch leave nothing but barriers there.
-        for back in LOOKS_BACK.into_iter().take_while(|back| *back < at) {
-            if snapshot.is_none() {
-                let end = self.session.follow(&self.stream, StreamStart::Offset(at - back)).await?;
-                (snapshot, _) = end_tells(end, &barrier).await?;
-            }
-        }
-        self.follow(snapshot.map_or(StreamStart::First, StreamStart::Offset)).await
+        let is_barrier = |record: &StreamRecord| record.body == barrier;
+        let Some(at) = self.tail.read_to(is_barrier, MUST_COME).await else {
+            return Err(TransportError::Refused(format!("the state log shows no end within {MUST_COME:?}")));
+        };
+        self.go_to_snapshot(Some(at), is_barrier, MUST_COME).await
     }
 
     async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError> {
@@ -108,39 +127,53 @@ impl StateLog for StreamLog {
     }
 
     async fn next(&mut self) -> Option<StreamRecord> {
-        self.follower.as_mut()?.next().await
+        match self.tail.held.pop_front() {
+            Some(record) => Some(record),
+            None => self.tail.follower.next().await,
+        }
     }
 }
 
-/// Where the snapshot of a sealed log begins, if its end tells. Behind the seal there may be barriers of those who came
-/// too late; a seal that a later barrier has made void tells of a snapshot that stands before that barrier.
-async fn sealed_from(session: &dyn Session, stream: &str) -> Result<Option<u64>, TransportError> {
-    let mut end = session.follow(stream, StreamStart::Last).await?;
-    let Ok(Some(StreamRecord { offset: at, .. })) = timeout(END_MAX, end.next()).await else { return Ok(None) };
-    for back in LOOKS_BACK.into_iter().take_while(|back| *back < at) {
-        let mut end = session.follow(stream, StreamStart::Offset(at - back)).await?;
-        // Nobody appends any more: what does not come soon does not come.
-        while let Ok(Some(record)) = timeout(SEAL_MAX, end.next()).await {
-            if let Ok(Record::Sealed { snapshot: Some(snapshot), .. }) = Record::decode(&record.body) {
-                return Ok(Some(snapshot));
+/// A reader of a log, and what it has read and not handed on.
+struct Tail {
+    follower: Box<dyn Follower>,
+    /// Where the last snapshot begins, if what was read tells.
+    snapshot: Option<u64>,
+    /// The newest records that were read, without a hole.
+    held: VecDeque<StreamRecord>,
+    held_bytes: usize,
+}
+
+impl Tail {
+    async fn follow(session: &dyn Session, stream: &str, start: StreamStart) -> Result<Self, TransportError> {
+        let follower = session.follow(stream, start).await?;
+        Ok(Tail { follower, snapshot: None, held: VecDeque::new(), held_bytes: 0 })
+    }
+
+    /// Reads up to a record; where that is, unless it or one before it keeps us waiting for too long.
+    async fn read_to(&mut self, is_last: impl Fn(&StreamRecord) -> bool, patience: Duration) -> Option<u64> {
+        loop {
+            let record = timeout(patience, self.follower.next()).await.ok()??;
+            let (offset, found) = (record.offset, is_last(&record));
+            self.snapshot = Record::decode(&record.body).ok().and_then(|record| record.snapshot()).or(self.snapshot);
+            self.held_bytes += record.body.len();
+            self.held.push_back(record);
+            while self.held_bytes > HELD_BYTES_MAX {
+                self.held_bytes -= self.held.pop_front().map_or(self.held_bytes, |record| record.body.len());
+            }
+            if found {
+                return Some(offset);
             }
         }
     }
-    Ok(None)
-}
 
-/// What the records up to the barrier say of where the last snapshot begins, and where the barrier is.
-async fn end_tells(mut end: Box<dyn Follower>, barrier: &[u8]) -> Result<(Option<u64>, u64), TransportError> {
-    let mut snapshot = None;
-    loop {
-        let Ok(Some(record)) = timeout(END_MAX, end.next()).await else {
-            return Err(TransportError::Refused(format!("the state log shows no end within {END_MAX:?}")));
-        };
-        if record.body == barrier {
-            // Its channel closes behind it: a queue waits for what comes next.
-            return Ok((snapshot, record.offset));
+    /// Whether the record there is still held; it is then the next one.
+    fn go_back_to(&mut self, offset: u64) -> bool {
+        if self.held.front().is_none_or(|first| first.offset > offset) {
+            return false;
         }
-        snapshot = Record::decode(&record.body).ok().and_then(|record| record.snapshot()).or(snapshot);
+        self.held.retain(|record| record.offset >= offset);
+        true
     }
 }
 

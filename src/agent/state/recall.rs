@@ -44,6 +44,11 @@ impl Recall {
         before.saturating_sub(number)
     }
 
+    /// Whether nothing is known of a queue yet.
+    pub(in crate::agent) fn is_new(&self, queue: &str) -> bool {
+        !self.known().contains_key(queue)
+    }
+
     /// Whether to look again for what is missing before this packet.
     pub(in crate::agent) fn looks_again(&self, queue: &str, packet: &Source) -> bool {
         let mut known = self.known();

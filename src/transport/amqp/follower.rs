@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::try_join;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::AMQPValue;
@@ -49,11 +50,12 @@ impl AmqpFollower {
         };
         let arguments = BTreeMap::from([(OFFSET.to_owned(), place)]);
         let queue = short(name)?;
-        let begin = async {
-            channel.basic_qos(PREFETCH_RECORDS, BasicQosOptions { global: false }).await?;
-            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), table(&arguments)).await
-        };
-        let stream = line.within(begin).await.map_err(|refusal| refusal.about_queue(name))?;
+        // Both at once, in this order: one way there and back less.
+        let begin = try_join(
+            channel.basic_qos(PREFETCH_RECORDS, BasicQosOptions { global: false }),
+            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), table(&arguments)),
+        );
+        let ((), stream) = line.within(begin).await.map_err(|refusal| refusal.about_queue(name))?;
         let (taken, told) = watch::channel(0);
         let (over, closed) = (session_over.child_token(), CancellationToken::new());
         tasks.spawn(acknowledge(line, channel, told, over.clone(), closed.clone()));
