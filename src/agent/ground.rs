@@ -1,6 +1,6 @@
 //! What every listener of an agent stands on: the brokers, the options, the parking queue, the counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -21,7 +21,7 @@ use crate::coordination::{CoordinationError, Membership, View};
 use crate::observe::Metrics;
 use crate::transport::link::Link;
 use crate::transport::topology::{self, QueueKind};
-use crate::transport::{Argument, Session, Topology, TransportError};
+use crate::transport::{Argument, Queue, Session, Topology, TransportError};
 
 /// How long to wait before something is noted in a silent group again.
 const MARK_AGAIN: Duration = Duration::from_millis(500);
@@ -69,13 +69,9 @@ pub struct BrokerPlace {
     pub main_queues: Vec<String>,
     /// Arguments of consumers on it.
     pub consume_arguments: BTreeMap<String, Argument>,
-    /// The session in which everything was declared, for these sinks.
-    prepared: Mutex<Option<Prepared>>,
+    /// The session in which its topology was declared, and the queues of ours that were declared in it.
+    prepared: Mutex<Option<(Arc<dyn Session>, BTreeSet<String>)>>,
 }
-
-/// A session, and what decides which queues of ours were declared in it: the sinks, and the revision of the group's
-/// specification.
-type Prepared = (Arc<dyn Session>, Vec<Arc<str>>, Option<i64>);
 
 impl BrokerPlace {
     /// A broker on which nothing is declared yet.
@@ -139,34 +135,34 @@ impl Ground {
             broker: place.link.name().to_owned(),
             cause: "not connected".to_owned(),
         })?;
-        let sinks: Vec<Arc<str>> = routes.sinks.iter().map(|slot| Arc::clone(&slot.name)).collect();
-        let shape = self.shape.get();
-        let revision = shape.as_ref().map(|shape| shape.revision);
         let mut prepared = place.prepared.lock().await;
-        if let Some((former, declared, of)) = &*prepared
-            && Arc::ptr_eq(former, &session)
-            && (declared, of) == (&sinks, &revision)
-        {
-            return Ok(session);
-        }
-        session.declare(&place.topology).await?;
+        let mut declared = match prepared.take() {
+            Some((former, declared)) if Arc::ptr_eq(&former, &session) => declared,
+            _ => {
+                session.declare(&place.topology).await?;
+                BTreeSet::new()
+            }
+        };
         if std::ptr::eq(place, self.first_broker()) {
-            session.declare(&self.own_queues(routes, shape.as_deref())).await?;
+            let mut queues = self.own_queues(routes);
+            let wanted = queues.iter().map(|queue| queue.name.clone()).collect();
+            queues.retain(|queue| !declared.contains(&queue.name));
+            if !queues.is_empty() {
+                session.declare(&Topology { queues, ..Topology::default() }).await?;
+            }
+            declared = wanted;
         }
-        *prepared = Some((Arc::clone(&session), sinks, revision));
+        *prepared = Some((Arc::clone(&session), declared));
         Ok(session)
     }
 
-    /// The parking queue and, with partitioning, the pipeline queues, which are noted as declared.
-    fn own_queues(&self, routes: &Routes, shape: Option<&Shape>) -> Topology {
-        let mut own = Topology::default();
-        own.queues.push(topology::parking_queue(&self.group, self.options.parked_messages_max));
-        if let Some(shape) = shape {
-            for slot in &routes.sinks {
-                for (queue, generation) in shape.queues(slot) {
-                    self.declared().insert(queue.clone(), generation);
-                    own.queues.push(topology::pipeline_queue(queue, self.options.queue_kind));
-                }
+    /// The parking queue and, with partitioning, the pipeline queues, which are noted as declared by this process.
+    fn own_queues(&self, routes: &Routes) -> Vec<Queue> {
+        let mut own = vec![topology::parking_queue(&self.group, self.options.parked_messages_max)];
+        if let Some(shape) = self.shape.get() {
+            for (queue, generation) in routes.sinks.iter().flat_map(|slot| shape.queues(slot)) {
+                self.declared().insert(queue.clone(), generation);
+                own.push(topology::pipeline_queue(queue, self.options.queue_kind));
             }
         }
         own

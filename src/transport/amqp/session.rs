@@ -1,6 +1,7 @@
 //! One connection to RabbitMQ.
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use futures_util::{Stream, StreamExt};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -81,7 +82,7 @@ impl AmqpSession {
         self.line.within(channel.queue_declare(name, options, table(&queue.arguments))).await.map(drop)
     }
 
-    /// All bindings at once: one way there and back instead of a hundred.
+    /// All bindings at once, as with queues: one way there and back instead of a hundred.
     async fn bind(&self, channel: &Channel, bindings: &[Binding]) -> Result<(), TransportError> {
         let bind = async |binding: &Binding| {
             let (queue, exchange) = (short(&binding.queue)?, short(&binding.exchange)?);
@@ -92,7 +93,7 @@ impl AmqpSession {
                 other => other.about_queue(&binding.queue),
             })
         };
-        futures_util::future::try_join_all(bindings.iter().map(bind)).await.map(drop)
+        try_join_all(bindings.iter().map(bind)).await.map(drop)
     }
 
     /// Passive declaration.
@@ -134,7 +135,9 @@ impl Session for AmqpSession {
                 channel = self.channel().await?;
             }
         }
-        for queue in &topology.queues {
+        let (tried, sure): (Vec<&Queue>, Vec<&Queue>) =
+            topology.queues.iter().partition(|queue| fallen.queue_attempts(queue, topology).len() > 1);
+        for queue in tried {
             for durable in fallen.queue_attempts(queue, topology) {
                 match self.declare_queue(&channel, queue, durable).await {
                     Ok(()) => break,
@@ -147,6 +150,14 @@ impl Session for AmqpSession {
                 channel = self.channel().await?;
             }
         }
+        let declare = async |queue: &Queue| match self.declare_queue(&channel, queue, queue.durable).await {
+            Err(Refusal::Unequal(text)) => {
+                let unequal = fallback::Unequal::from_reply(&queue.name, &text);
+                fallen.queue_refused(queue, topology, queue.durable, unequal)
+            }
+            declared => declared.map_err(|refusal| refusal.about_queue(&queue.name)),
+        };
+        try_join_all(sure.into_iter().map(declare)).await?;
         self.bind(&channel, &topology.bindings).await?;
         self.done_with(channel).await;
         Ok(())
