@@ -85,12 +85,12 @@ sim:
 	NEPHOSCOPE_SIMULATOR_SEEDS=$(SEEDS) NEPHOSCOPE_SIMULATOR_FROM=$(FROM) \
 	    cargo test --locked $(QUIET) --test simulator -- --nocapture every_promise
 
-# What is wished is empty for all; the table is kept in target/tmp/chaos-full.md.
+# What is wished is empty for all; the table is kept in target/tmp/chaos-full.md. What is measured is what is shipped: --release.
 chaos:
 	@.ci/deps
 	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; \
 	NEPHOSCOPE_CHAOS_SCENARIO="$(SCENARIO)" NEPHOSCOPE_CHAOS_RATE="$(RATE)" NEPHOSCOPE_CHAOS_SECONDS="$(SECONDS)" \
-	NEPHOSCOPE_CHAOS_QUEUES="$(QUEUES)" cargo test --locked $(QUIET) --test chaos -- --ignored --nocapture
+	NEPHOSCOPE_CHAOS_QUEUES="$(QUEUES)" cargo test --release --locked $(QUIET) --test chaos -- --ignored --nocapture
 
 images:
 	@deploy/local-images.sh

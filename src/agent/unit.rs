@@ -301,7 +301,7 @@ async fn open_log(ground: &Arc<Ground>, queue: &str, session: &Arc<dyn Session>)
     match StreamLog::open(Arc::clone(session), queue).await {
         Err(TransportError::NoQueue(_)) => {
             make_log(ground, queue, &**session).await?;
-            StreamLog::open(Arc::clone(session), queue).await
+            StreamLog::new(Arc::clone(session), queue).await
         }
         opened => {
             if opened.is_ok() && ground.recall.is_new(queue) {

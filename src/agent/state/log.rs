@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::try_join;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,13 @@ impl StreamLog {
 
     /// The log of a queue, with its end in sight, for an owner that is about to begin.
     pub(in crate::agent) async fn open(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
+        let mut log = Self::new(session, queue).await?;
+        log.tail.read_to(|_| true, MAY_COME).await;
+        Ok(log)
+    }
+
+    /// A log in which nothing is likely to be.
+    pub(in crate::agent) async fn new(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
         let stream = topology::state_log_name(queue);
         let tail = Tail::follow(&*session, &stream, StreamStart::Last).await?;
         Ok(StreamLog { session, stream, tail })
@@ -72,7 +80,7 @@ impl StreamLog {
 
     /// The log of a sealed queue for a reader: from the snapshot on that whoever sealed it wrote before.
     pub(in crate::agent) async fn open_sealed(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
-        let mut log = Self::open(session, queue).await?;
+        let mut log = Self::new(session, queue).await?;
         // Most often the seal itself. Behind it there may be barriers of those who came too late.
         let last = log.tail.read_to(|_| true, MUST_COME).await;
         let is_seal = |record: &StreamRecord| Head::of(&record.body).is_ok_and(|head| head.kind == Kind::Sealed);
@@ -114,7 +122,15 @@ impl StreamLog {
 #[async_trait]
 impl StateLog for StreamLog {
     async fn begin(&mut self, barrier: Vec<u8>) -> Result<(), TransportError> {
-        self.append(barrier.clone()).await?.wait().await?;
+        let (session, stream) = (&*self.session, &*self.stream);
+        let put = async { append(session, stream, barrier.clone()).await?.wait().await };
+        // The end has told already: both at once.
+        if let Some(snapshot) = self.tail.snapshot.filter(|at| !self.tail.holds(*at)) {
+            let tail = Tail::follow(session, stream, StreamStart::Offset(snapshot));
+            ((), self.tail) = try_join(put, tail).await?;
+            return Ok(());
+        }
+        put.await?;
         let is_barrier = |record: &StreamRecord| record.body == barrier;
         let Some(at) = self.tail.read_to(is_barrier, MUST_COME).await else {
             return Err(TransportError::Refused(format!("the state log shows no end within {MUST_COME:?}")));
@@ -123,7 +139,7 @@ impl StateLog for StreamLog {
     }
 
     async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError> {
-        self.session.publish(Outgoing::to_queue(&self.stream, record.into(), "application/octet-stream")).await
+        append(&*self.session, &self.stream, record).await
     }
 
     async fn next(&mut self) -> Option<StreamRecord> {
@@ -132,6 +148,10 @@ impl StateLog for StreamLog {
             None => self.tail.follower.next().await,
         }
     }
+}
+
+async fn append(session: &dyn Session, stream: &str, record: Vec<u8>) -> Result<Confirmation, TransportError> {
+    session.publish(Outgoing::to_queue(stream, record.into(), "application/octet-stream")).await
 }
 
 /// A reader of a log, and what it has read and not handed on.
@@ -167,13 +187,18 @@ impl Tail {
         }
     }
 
-    /// Whether the record there is still held; it is then the next one.
+    /// Whether what was read from there on is all held.
+    fn holds(&self, offset: u64) -> bool {
+        self.held.front().is_some_and(|first| first.offset <= offset)
+    }
+
+    /// Makes the record there the next one, if it is still held.
     fn go_back_to(&mut self, offset: u64) -> bool {
-        if self.held.front().is_none_or(|first| first.offset > offset) {
-            return false;
+        let holds = self.holds(offset);
+        if holds {
+            self.held.retain(|record| record.offset >= offset);
         }
-        self.held.retain(|record| record.offset >= offset);
-        true
+        holds
     }
 }
 
