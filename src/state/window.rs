@@ -86,6 +86,7 @@ impl Piece {
 
 /// Bits of an id that are not its slot.
 const HASH_BITS: u32 = u64::BITS - hash::SLOTS.ilog2();
+const _: () = assert!(hash::SLOTS.is_power_of_two());
 
 /// The id of a sample that a pipeline takes: its [slot](hash::slot), and the highest bits that then fit in of the [stable
 /// hash](hash::stable) of compact JSON of what makes it this sample.

@@ -16,7 +16,7 @@ use crate::transport::{
 /// For so long a log may keep its reader waiting for a record that must come.
 const MUST_COME: Duration = Duration::from_secs(30);
 
-/// For so long a record of a sealed log may keep its reader waiting that is looked for without its being certain.
+/// For so long a record may keep its reader waiting that is looked for without its being certain.
 const MAY_COME: Duration = Duration::from_secs(1);
 
 /// Records before the end that are looked at, one number after the other, for where the last snapshot is; then all are read.
