@@ -153,23 +153,18 @@ impl State {
     }
 
     /// A snapshot of everything, as records.
-    pub fn snapshot(&self, epoch: i64) -> Vec<Record> {
+    pub fn snapshot(&self, epoch: i64) -> impl Iterator<Item = Record> + use<> {
         let cell = |(key, value): (&CellKey, &Vec<u8>)| CellChange { key: key.clone(), value: Some(value.clone()) };
-        let whole = Whole {
-            number: self.number,
-            published: self.published,
-            ids: self.window.entries().collect(),
-            sources: self.sources.clone(),
-            cells: self.cells.iter().map(cell).collect(),
-        };
-        record::cut(epoch, &whole)
+        let numbers = (self.number, self.published);
+        let cells = self.cells.iter().map(cell).collect();
+        record::cut(epoch, Whole::new(numbers, self.window.entries(), self.sources.clone(), cells))
     }
 
-    fn from_whole(whole: Whole, bounds: WindowBounds) -> State {
+    fn from_whole(whole: Whole<'_>, bounds: WindowBounds) -> State {
         let mut state = State::empty(bounds);
         state.number = whole.number;
         state.published = whole.published;
-        state.window.extend(whole.ids);
+        state.window.extend(whole.ids());
         state.sources = whole.sources;
         state.cells = whole.cells.into_iter().filter_map(|cell| Some((cell.key, cell.value?))).collect();
         state
@@ -375,7 +370,7 @@ mod tests {
                     let owner = owner % self.owners.len();
                     let (epoch, state) = &mut self.owners[owner];
                     state.published = state.number;
-                    let (epoch, records) = (*epoch, state.snapshot(*epoch));
+                    let (epoch, records) = (*epoch, state.snapshot(*epoch).collect::<Vec<_>>());
                     if owner == 0 {
                         self.snapshots.push(self.log.len());
                     }
@@ -438,7 +433,7 @@ mod tests {
     fn a_large_snapshot_comes_in_parts_and_is_whole_again() {
         let mut state = State::empty(BOUNDS);
         (0..5u8).for_each(|n| drop(state.cells.insert(cell(n), vec![n; SNAPSHOT_PART_BYTES_MAX / 2])));
-        let records = state.snapshot(4);
+        let records: Vec<Record> = state.snapshot(4).collect();
         assert_eq!(records.len(), 3);
         let mut fold = Fold::new(BOUNDS);
         // Its first part is cut off, then comes all of it.

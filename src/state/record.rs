@@ -4,7 +4,10 @@
 //! "NSLG"  format (1 byte)  kind and body (postcard)  CRC32C of everything before (4 bytes, little endian)
 //! ```
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::iter::repeat_n;
 
 use crate::pipeline::transform::CellChange;
 
@@ -96,15 +99,23 @@ pub struct Source {
     pub sequence: u64,
 }
 
-/// Everything there is, as a snapshot has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Whole {
+/// Everything there is, as a snapshot has it. Most of it is ids, of which there may be a million: they are bytes, which are
+/// not unpacked into anything but the window.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Whole<'a> {
     pub number: u64,
     pub published: u64,
-    pub ids: Vec<(u64, i64)>,
+    /// When ids took effect, and how many at that time, oldest first.
+    times: Vec<(i64, u32)>,
+    /// The ids, little endian.
+    #[serde(borrow)]
+    ids: Cow<'a, [u8]>,
     pub sources: Vec<Source>,
     pub cells: Vec<CellChange>,
 }
+
+/// Bytes of an id.
+const ID_BYTES: usize = size_of::<u64>();
 
 /// Why bytes are not taken for a record. None of them is ever read in part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -229,19 +240,54 @@ impl Record {
     }
 }
 
-/// A snapshot as records, of bounded size each.
-pub(super) fn cut(epoch: i64, whole: &Whole) -> Vec<Record> {
-    let bytes = append(Vec::new(), whole);
-    let chunks: Vec<&[u8]> = bytes.chunks(SNAPSHOT_PART_BYTES_MAX).collect();
-    let parts = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-    let part = |(part, bytes): (u32, &[u8])| Record::Snapshot { epoch, part, parts, bytes: bytes.to_vec() };
-    (0..).zip(chunks).map(part).collect()
+impl Whole<'_> {
+    /// The entries are ids with when they took effect, oldest first.
+    pub(super) fn new(
+        (number, published): (u64, u64),
+        entries: impl Iterator<Item = (u64, i64)>,
+        sources: Vec<Source>,
+        cells: Vec<CellChange>,
+    ) -> Self {
+        let (mut times, mut ids): (Vec<(i64, u32)>, _) = (Vec::new(), Vec::new());
+        for (id, at) in entries {
+            ids.extend_from_slice(&id.to_le_bytes());
+            match times.last_mut() {
+                Some((time, count)) if *time == at => *count += 1,
+                _ => times.push((at, 1)),
+            }
+        }
+        Whole { number, published, times, ids: Cow::Owned(ids), sources, cells }
+    }
+
+    /// Ids and when they took effect, oldest first.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (u64, i64)> {
+        let times = self.times.iter().flat_map(|(at, count)| repeat_n(*at, *count as usize));
+        self.ids.as_chunks().0.iter().map(|id| u64::from_le_bytes(*id)).zip(times)
+    }
+
+    /// Whether every id has its time.
+    fn is_sound(&self) -> bool {
+        let times: u64 = self.times.iter().map(|(_, count)| u64::from(*count)).sum();
+        self.ids.len().is_multiple_of(ID_BYTES) && times == (self.ids.len() / ID_BYTES) as u64
+    }
+}
+
+/// A snapshot as records, of bounded size each, made one by one.
+pub(super) fn cut(epoch: i64, whole: Whole<'_>) -> impl Iterator<Item = Record> {
+    let bytes = append(Vec::new(), &whole);
+    drop(whole);
+    let parts = u32::try_from(bytes.len().div_ceil(SNAPSHOT_PART_BYTES_MAX)).unwrap_or(u32::MAX);
+    let mut rest = Bytes::from(bytes);
+    (0..parts).map(move |part| {
+        let bytes = rest.split_to(rest.len().min(SNAPSHOT_PART_BYTES_MAX)).to_vec();
+        Record::Snapshot { epoch, part, parts, bytes }
+    })
 }
 
 /// A snapshot from the bytes of all its parts.
-pub(super) fn join(bytes: &[u8]) -> Result<Whole, RecordError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((whole, [])) => Ok(whole),
+pub(super) fn join(bytes: &[u8]) -> Result<Whole<'_>, RecordError> {
+    match postcard::take_from_bytes::<Whole<'_>>(bytes) {
+        Ok((whole, [])) if whole.is_sound() => Ok(whole),
         _ => Err(RecordError::Torn),
     }
 }
