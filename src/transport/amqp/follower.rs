@@ -19,10 +19,12 @@ use super::session::{short, table};
 
 /// Where to begin in a consumer's arguments, and where a record is in its headers.
 const OFFSET: &str = "x-stream-offset";
-/// Records on their way at most, of perhaps a megabyte each; the credit comes back by acknowledging.
-const PREFETCH_RECORDS: u16 = 32;
+/// Records on their way at most; the credit comes back by acknowledging. Who waits for a log to be read waits for this many a
+/// way there and back. Their bytes are bounded by what logs are bounded by: what follows a snapshot, and half a megabyte a
+/// part of one.
+const PREFETCH_RECORDS: u16 = 256;
 /// So many records are acknowledged at once.
-const ACK_RECORDS: u64 = 8;
+const ACK_RECORDS: u64 = 64;
 
 pub(super) struct AmqpFollower {
     stream: AmqpStream,
