@@ -69,9 +69,12 @@ pub struct BrokerPlace {
     pub main_queues: Vec<String>,
     /// Arguments of consumers on it.
     pub consume_arguments: BTreeMap<String, Argument>,
-    /// The session in which its topology was declared, and the queues of ours that were declared in it.
-    prepared: Mutex<Option<(Arc<dyn Session>, BTreeSet<String>)>>,
+    /// Where and what was declared.
+    prepared: Mutex<Option<Prepared>>,
 }
+
+/// The session in which a broker's topology was declared, and the queues of ours that were declared in it.
+type Prepared = (Arc<dyn Session>, BTreeSet<String>);
 
 impl BrokerPlace {
     /// A broker on which nothing is declared yet.
