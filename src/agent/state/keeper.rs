@@ -272,7 +272,10 @@ impl Keeper {
         self.pending = None;
         let (soonest, latest) = self.options.snapshot_after_bytes;
         let latest = latest.min(self.options.log_bytes_max / 8);
-        if self.since < self.last_snapshot.saturating_mul(4).clamp(soonest.min(latest), latest) {
+        // The first at once: where no record tells of one, whoever comes next looks for it three times and then reads all.
+        if self.snapshot_at.is_some()
+            && self.since < self.last_snapshot.saturating_mul(4).clamp(soonest.min(latest), latest)
+        {
             return Ok(());
         }
         self.snapshot().await
@@ -308,7 +311,8 @@ impl Keeper {
 
     /// Ends in order: the next owner has nothing to publish again, and not more to read than one snapshot twice over.
     pub(in crate::agent) async fn release(&mut self) -> Result<(), Lost> {
-        if self.pending.is_none() && self.since > self.last_snapshot.max(self.options.snapshot_after_bytes.0) {
+        let worth_reading = self.options.snapshot_after_bytes.0 / 8;
+        if self.pending.is_none() && self.since > self.last_snapshot.max(worth_reading) {
             self.snapshot().await?;
         }
         let (epoch, published) = (self.owner.epoch, self.state.published);
