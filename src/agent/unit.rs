@@ -22,7 +22,7 @@ use super::stateful_listener::StatefulListener;
 use super::straggler::Straggler;
 use crate::cluster::hash;
 use crate::coordination::CoordinationError;
-use crate::transport::{ConsumeOptions, Session, TransportError, topology};
+use crate::transport::{ConsumeOptions, Session, TransportError};
 
 /// What a unit's name stands for.
 #[derive(Clone)]
@@ -271,10 +271,8 @@ async fn inherit(
 ) -> Result<(), OpenError> {
     let layout = shape.routing();
     if keeper.is_untouched() {
-        let name =
-            |number: u16| topology::pipeline_queue_name(&shape.group, &slot.name, layout.generation, number.into());
-        let number = (0..layout.table.queues()).find(|number| name(*number) == queue);
-        let mine = |slot: u16| Some(layout.table.queue(slot)) == number;
+        let number = shape.next(slot).iter().position(|next| next == queue);
+        let mine = |slot: u16| Some(usize::from(layout.table.queue(slot))) == number;
         let window = ground.options.state.window;
         keeper.begin_with(Inherited::read(session, &shape.present(slot), mine, window).await?).await?;
     }

@@ -157,7 +157,7 @@ impl State {
         let cell = |(key, value): (&CellKey, &Vec<u8>)| CellChange { key: key.clone(), value: Some(value.clone()) };
         let numbers = (self.number, self.published);
         let cells = self.cells.iter().map(cell).collect();
-        record::cut(epoch, Whole::new(numbers, self.window.entries(), self.sources.clone(), cells))
+        record::cut(epoch, Whole::new(numbers, &self.window, self.sources.clone(), cells))
     }
 
     fn from_whole(whole: Whole<'_>, bounds: WindowBounds) -> State {

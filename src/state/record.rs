@@ -7,8 +7,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::iter::repeat_n;
 
+use super::window::{self, Window};
 use crate::pipeline::transform::CellChange;
 
 /// The format written, and the newest one read.
@@ -241,28 +241,21 @@ impl Record {
 }
 
 impl Whole<'_> {
-    /// The entries are ids with when they took effect, oldest first.
+    /// With the ids of this window.
     pub(super) fn new(
         (number, published): (u64, u64),
-        entries: impl Iterator<Item = (u64, i64)>,
+        window: &Window,
         sources: Vec<Source>,
         cells: Vec<CellChange>,
     ) -> Self {
-        let (mut times, mut ids): (Vec<(i64, u32)>, _) = (Vec::new(), Vec::new());
-        for (id, at) in entries {
-            ids.extend_from_slice(&id.to_le_bytes());
-            match times.last_mut() {
-                Some((time, count)) if *time == at => *count += 1,
-                _ => times.push((at, 1)),
-            }
-        }
-        Whole { number, published, times, ids: Cow::Owned(ids), sources, cells }
+        let ids = window.ids().flat_map(u64::to_le_bytes).collect();
+        Whole { number, published, times: window.times().collect(), ids: Cow::Owned(ids), sources, cells }
     }
 
     /// Ids and when they took effect, oldest first.
     pub(super) fn ids(&self) -> impl Iterator<Item = (u64, i64)> {
-        let times = self.times.iter().flat_map(|(at, count)| repeat_n(*at, *count as usize));
-        self.ids.as_chunks().0.iter().map(|id| u64::from_le_bytes(*id)).zip(times)
+        let ids = self.ids.as_chunks().0.iter().map(|id| u64::from_le_bytes(*id));
+        window::timed(ids, self.times.iter().copied())
     }
 
     /// Whether every id has its time.

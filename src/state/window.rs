@@ -1,6 +1,7 @@
 //! Which samples have taken effect already: what comes again changes nothing.
 
 use std::collections::VecDeque;
+use std::iter::repeat_n;
 
 use crate::cluster::hash;
 use crate::model::{Sample, grouping_bytes, json};
@@ -44,7 +45,7 @@ struct Piece {
     order: VecDeque<u64>,
     sorted: Vec<u64>,
     /// When they took effect: a batch's ids all at the same time.
-    times: VecDeque<(i64, usize)>,
+    times: VecDeque<(i64, u32)>,
 }
 
 impl Piece {
@@ -111,6 +112,14 @@ pub fn slot(id: u64) -> u16 {
     (id >> HASH_BITS) as u16
 }
 
+/// Ids with the time of each, from times that say how many ids they are of.
+pub(super) fn timed(
+    ids: impl Iterator<Item = u64>,
+    times: impl Iterator<Item = (i64, u32)>,
+) -> impl Iterator<Item = (u64, i64)> {
+    ids.zip(times.flat_map(|(at, count)| repeat_n(at, count as usize)))
+}
+
 impl Window {
     /// An empty one.
     pub fn new(bounds: WindowBounds) -> Self {
@@ -125,29 +134,27 @@ impl Window {
 
     /// A sample takes effect at `now_ms`.
     pub fn insert(&mut self, id: u64, now_ms: i64) {
-        self.add(1, |piece| piece.insert(id, now_ms));
+        self.add(|piece| piece.insert(id, now_ms));
     }
 
     /// Samples took effect, one after the other.
     pub fn extend(&mut self, entries: impl IntoIterator<Item = (u64, i64)>) {
         let mut entries = entries.into_iter().peekable();
         while entries.peek().is_some() {
-            let room = self.pieces.back().map_or(0, |piece| PIECE_IDS - piece.order.len());
-            let some = if room == 0 { PIECE_IDS } else { room };
-            let some: Vec<(u64, i64)> = entries.by_ref().take(some).collect();
-            self.add(some.len(), |piece| piece.extend(some.into_iter()));
+            self.add(|piece| piece.extend(entries.by_ref().take(PIECE_IDS - piece.order.len())));
         }
     }
 
     /// Adds ids to the newest piece, for which it has room, or to a new one.
-    fn add(&mut self, ids: usize, put: impl FnOnce(&mut Piece)) {
+    fn add(&mut self, put: impl FnOnce(&mut Piece)) {
         if self.pieces.back().is_none_or(|piece| piece.order.len() >= PIECE_IDS) {
             self.pieces.push_back(Piece::default());
         }
         if let Some(piece) = self.pieces.back_mut() {
+            let before = piece.order.len();
             put(piece);
+            self.len += piece.order.len() - before;
         }
-        self.len += ids;
         while self.len > self.bounds.ids_max {
             self.forget_oldest();
         }
@@ -163,12 +170,19 @@ impl Window {
         }
     }
 
+    /// The ids, oldest first.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.pieces.iter().flat_map(|piece| piece.order.iter().copied())
+    }
+
+    /// When they took effect, and how many one after the other at that time.
+    pub fn times(&self) -> impl Iterator<Item = (i64, u32)> {
+        self.pieces.iter().flat_map(|piece| piece.times.iter().copied())
+    }
+
     /// Ids and when they took effect, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = (u64, i64)> {
-        self.pieces.iter().flat_map(|piece| {
-            let times = piece.times.iter().flat_map(|(at, count)| std::iter::repeat_n(*at, *count));
-            piece.order.iter().copied().zip(times)
-        })
+        timed(self.ids(), self.times())
     }
 
     /// Remembers what other windows remember as well.

@@ -82,7 +82,7 @@ impl StreamLog {
     pub(in crate::agent) async fn open_sealed(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
         let mut log = Self::new(session, queue).await?;
         // Most often the seal itself. Behind it there may be barriers of those who came too late.
-        let last = log.tail.read_to(|_| true, MUST_COME).await;
+        let last = log.tail.read_to(|_| true, MUST_COME).await.unwrap_or_default();
         let is_seal = |record: &StreamRecord| Head::of(&record.body).is_ok_and(|head| head.kind == Kind::Sealed);
         // Nobody appends any more: what does not come soon does not come.
         log.go_to_snapshot(last, is_seal, MAY_COME).await?;
@@ -93,14 +93,14 @@ impl StreamLog {
     /// tell of counts, also where they are void themselves: it stands before whatever made them so.
     async fn go_to_snapshot(
         &mut self,
-        last: Option<u64>,
+        last: u64,
         is_last: impl Fn(&StreamRecord) -> bool,
         patience: Duration,
     ) -> Result<(), TransportError> {
         // Owners that lost their connection before their first batch leave nothing but barriers there.
-        for back in LOOKS_BACK.into_iter().take_while(|back| last.is_some_and(|last| *back < last)) {
+        for back in LOOKS_BACK.into_iter().take_while(|back| *back < last) {
             if self.tail.snapshot.is_none() {
-                let from = StreamStart::Offset(last.unwrap_or_default() - back);
+                let from = StreamStart::Offset(last - back);
                 self.tail = Tail::follow(&*self.session, &self.stream, from).await?;
                 self.tail.read_to(&is_last, patience).await;
             }
@@ -135,7 +135,7 @@ impl StateLog for StreamLog {
         let Some(at) = self.tail.read_to(is_barrier, MUST_COME).await else {
             return Err(TransportError::Refused(format!("the state log shows no end within {MUST_COME:?}")));
         };
-        self.go_to_snapshot(Some(at), is_barrier, MUST_COME).await
+        self.go_to_snapshot(at, is_barrier, MUST_COME).await
     }
 
     async fn append(&mut self, record: Vec<u8>) -> Result<Confirmation, TransportError> {

@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::try_join;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery as AmqpDelivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer as AmqpStream};
 use std::collections::BTreeMap;
@@ -18,8 +17,8 @@ use tokio_util::task::TaskTracker;
 use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::ledger::Ledger;
 use super::super::{ConsumeOptions, Consumer, Delivery, TransportError, prefetch_bound};
-use super::reply::{ANSWER_TIMEOUT, Line, Refusal};
-use super::session::{short, table};
+use super::reply::{ANSWER_TIMEOUT, Line};
+use super::session::subscribe;
 use crate::model::{Receipt, Verdict};
 
 /// A settled run of this many messages is acknowledged at once; with a small prefetch, half of that.
@@ -80,7 +79,6 @@ impl AmqpConsumer {
         session_over: CancellationToken,
         tasks: &TaskTracker,
     ) -> Result<Self, TransportError> {
-        let name = short(queue)?;
         let prefetch = prefetch_bound(options.prefetch_messages);
         let accounts = Arc::new(Accounts {
             ledger: Mutex::new(Ledger::default()),
@@ -92,13 +90,7 @@ impl AmqpConsumer {
         });
         let prefetch = u16::try_from(prefetch).unwrap_or(u16::MAX);
         let consume = BasicConsumeOptions { exclusive: options.exclusive, ..BasicConsumeOptions::default() };
-        // Both at once, in this order: one way there and back less. global: false, for this consumer alone: RabbitMQ 4
-        // has no other.
-        let begin = try_join(
-            channel.basic_qos(prefetch, BasicQosOptions { global: false }),
-            channel.basic_consume(name, "".into(), consume, table(&options.arguments)),
-        );
-        let ((), stream) = line.within(begin).await.map_err(|refusal: Refusal| refusal.about_queue(queue))?;
+        let stream = subscribe(&line, &channel, queue, prefetch, consume, &options.arguments).await?;
         let closed = CancellationToken::new();
         tasks.spawn(acknowledge(line, channel, accounts.clone(), closed.clone()));
         Ok(AmqpConsumer { stream, queue: queue.into(), accounts, closed })

@@ -3,9 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::try_join;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::AMQPValue;
 use lapin::{Channel, Consumer as AmqpStream};
 use std::collections::BTreeMap;
@@ -15,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::{Argument, Follower, StreamRecord, StreamStart, TransportError};
 use super::reply::{ANSWER_TIMEOUT, Line};
-use super::session::{short, table};
+use super::session::subscribe;
 
 /// Where to begin in a consumer's arguments, and where a record is in its headers.
 const OFFSET: &str = "x-stream-offset";
@@ -51,13 +50,8 @@ impl AmqpFollower {
             StreamStart::Offset(offset) => (Argument::Integer(i64::try_from(offset).unwrap_or(i64::MAX)), offset),
         };
         let arguments = BTreeMap::from([(OFFSET.to_owned(), place)]);
-        let queue = short(name)?;
-        // Both at once, in this order: one way there and back less.
-        let begin = try_join(
-            channel.basic_qos(PREFETCH_RECORDS, BasicQosOptions { global: false }),
-            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), table(&arguments)),
-        );
-        let ((), stream) = line.within(begin).await.map_err(|refusal| refusal.about_queue(name))?;
+        let options = BasicConsumeOptions::default();
+        let stream = subscribe(&line, &channel, name, PREFETCH_RECORDS, options, &arguments).await?;
         let (taken, told) = watch::channel(0);
         let (over, closed) = (session_over.child_token(), CancellationToken::new());
         tasks.spawn(acknowledge(line, channel, told, over.clone(), closed.clone()));

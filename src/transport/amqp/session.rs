@@ -1,11 +1,14 @@
 //! One connection to RabbitMQ.
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use futures_util::{Stream, StreamExt};
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ConnectionStatus, Event, ExchangeKind};
+use lapin::{Channel, Connection, ConnectionStatus, Consumer as Consumed, Event, ExchangeKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,29 +138,27 @@ impl Session for AmqpSession {
                 channel = self.channel().await?;
             }
         }
+        // Whether it is declared; else the next attempt may help, on another channel.
+        let declare =
+            async |channel: &Channel, queue: &Queue, durable| match self.declare_queue(channel, queue, durable).await {
+                Ok(()) => Ok(true),
+                Err(Refusal::Unequal(text)) => {
+                    let unequal = fallback::Unequal::from_reply(&queue.name, &text);
+                    fallen.queue_refused(queue, topology, durable, unequal).map(|()| false)
+                }
+                Err(other) => Err(other.about_queue(&queue.name)),
+            };
         let (tried, sure): (Vec<&Queue>, Vec<&Queue>) =
             topology.queues.iter().partition(|queue| fallen.queue_attempts(queue, topology).len() > 1);
         for queue in tried {
             for durable in fallen.queue_attempts(queue, topology) {
-                match self.declare_queue(&channel, queue, durable).await {
-                    Ok(()) => break,
-                    Err(Refusal::Unequal(text)) => {
-                        let unequal = fallback::Unequal::from_reply(&queue.name, &text);
-                        fallen.queue_refused(queue, topology, durable, unequal)?;
-                    }
-                    Err(other) => return Err(other.about_queue(&queue.name)),
+                if declare(&channel, queue, durable).await? {
+                    break;
                 }
                 channel = self.channel().await?;
             }
         }
-        let declare = async |queue: &Queue| match self.declare_queue(&channel, queue, queue.durable).await {
-            Err(Refusal::Unequal(text)) => {
-                let unequal = fallback::Unequal::from_reply(&queue.name, &text);
-                fallen.queue_refused(queue, topology, queue.durable, unequal)
-            }
-            declared => declared.map_err(|refusal| refusal.about_queue(&queue.name)),
-        };
-        try_join_all(sure.into_iter().map(declare)).await?;
+        try_join_all(sure.into_iter().map(|queue| declare(&channel, queue, queue.durable))).await?;
         self.bind(&channel, &topology.bindings).await?;
         self.done_with(channel).await;
         Ok(())
@@ -276,6 +277,25 @@ async fn watch(
     }
     wire.cut();
     over.cancel();
+}
+
+/// Starts a consumer that holds so many deliveries at most.
+pub(super) async fn subscribe(
+    line: &Line,
+    channel: &Channel,
+    queue: &str,
+    prefetch: u16,
+    options: BasicConsumeOptions,
+    arguments: &BTreeMap<String, Argument>,
+) -> Result<Consumed, TransportError> {
+    // Both at once, in this order: one way there and back less. global: false, for this consumer alone: RabbitMQ 4 has no
+    // other.
+    let begin = try_join(
+        channel.basic_qos(prefetch, BasicQosOptions { global: false }),
+        channel.basic_consume(short(queue)?, "".into(), options, table(arguments)),
+    );
+    let begun = line.within(begin).await.map_err(|refusal| refusal.about_queue(queue));
+    begun.map(|((), consumed)| consumed)
 }
 
 /// A name on the wire: 255 bytes at most.
