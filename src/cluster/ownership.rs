@@ -80,8 +80,14 @@ enum Fate {
 
 #[derive(Debug, Clone, Copy)]
 struct Setback {
-    until: Duration,
+    since: Duration,
     pause: Duration,
+}
+
+impl Setback {
+    fn until(self) -> Duration {
+        self.since + self.pause
+    }
 }
 
 /// The machine. One per membership: after [`Order::Done`] it says nothing more, and a new membership needs a new one.
@@ -209,7 +215,7 @@ impl Ownership {
         if self.silent {
             return grace;
         }
-        let waiting = self.to_claim.iter().filter_map(|unit| self.setbacks.get(unit)).map(|s| s.until);
+        let waiting = self.to_claim.iter().filter_map(|unit| self.setbacks.get(unit)).map(|s| s.until());
         let again = self.unreleased.values().chain(self.occupied.values()).copied();
         grace.into_iter().chain(waiting).chain(again).min()
     }
@@ -380,7 +386,7 @@ impl Ownership {
             Some(Stage::Opening(e) | Stage::Open(e)) if *e == epoch => {
                 let pause = self.setbacks.get(&unit).map_or(self.options.setback_min, |s| s.pause * 2);
                 let pause = pause.min(self.options.setback_max);
-                self.setbacks.insert(unit.clone(), Setback { until: now + pause, pause });
+                self.setbacks.insert(unit.clone(), Setback { since: now, pause });
             }
             _ => return,
         }
@@ -432,6 +438,9 @@ impl Ownership {
             return;
         }
         self.session = Session::Lost { since: now };
+        // Units see the end of their session before it is told. Its link waits longer where sessions are short; were each unit
+        // to do so as well, one whose openings are cut off again and again would not be tried in a session that lasts.
+        self.setbacks.retain(|_, setback| now > setback.since + self.options.loss_shows_within);
         let held: Vec<(String, Stage)> = self.stages.iter().map(|(unit, stage)| (unit.clone(), *stage)).collect();
         for (unit, stage) in held {
             if let Stage::Opening(epoch) | Stage::Open(epoch) | Stage::Closing(epoch) = stage {
@@ -513,7 +522,7 @@ impl Ownership {
         }
         if self.session == Session::Up && !self.draining() && !self.silent {
             let room = self.options.claims_at_once.saturating_sub(self.claiming.len());
-            let held_back = |unit: &String| self.setbacks.get(unit).is_some_and(|s| s.until > now);
+            let held_back = |unit: &String| self.setbacks.get(unit).is_some_and(|s| s.until() > now);
             let next: Vec<String> = self.to_claim.iter().filter(|u| !held_back(u)).take(room).cloned().collect();
             for unit in next {
                 let held = match self.stages.get(&unit) {

@@ -145,7 +145,8 @@ async fn one(
     sending.await.unwrap();
     let minutes = watching.await.unwrap();
     if !minutes.is_empty() {
-        println!("    resident memory of the largest agent, MiB, minute by minute: {}", minutes.join(" "));
+        let told: Vec<String> = minutes.iter().map(ToString::to_string).collect();
+        println!("    resident memory of the largest agent, MiB, minute by minute, least to most: {}", told.join(" "));
     }
     let rate_reached = fates.lock().unwrap().len() as f64 / load_time.as_secs_f64();
 

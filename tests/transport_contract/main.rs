@@ -527,6 +527,38 @@ async fn headers_and_packed_bodies_come_through(#[values(Kind::Twin, Kind::Rabbi
 }
 
 #[rstest]
+#[tokio::test]
+async fn bodies_of_many_frames_come_whole(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+    let place = Place::new(kind);
+    let session = place.session().await;
+    let name = place.filled(&session, queue(place.name("q")), 0).await;
+    // About a frame, and more than lapin holds at once.
+    let lengths = [0, 1, 32 * 1024 - 8, 32 * 1024 - 7, 300_000, 5_000_000, 2];
+    let body = |length: usize| (0..length).map(|at| b'a' + u8::try_from(at * at % 23).unwrap()).collect::<Vec<_>>();
+    for length in lengths {
+        let large = Outgoing { body: body(length).into(), ..message(&name, "") };
+        answer(session.publish(large).await.unwrap()).await.unwrap();
+    }
+    let mut consumer = consume(&session, &name, 0).await;
+    for (length, delivery) in lengths.into_iter().zip(take(&mut consumer, lengths.len()).await) {
+        assert!(*delivery.body == *body(length), "{length} bytes came as {}", delivery.body.len());
+    }
+}
+
+/// lapin's buffers are 64 frames a connection.
+#[tokio::test]
+async fn a_connection_agrees_on_frames_of_32_kib() {
+    let rabbit = rig::rabbitmq();
+    let connection_name = uuid::Uuid::new_v4().to_string();
+    let options = AmqpOptions::to_host(AmqpHost::guest("127.0.0.1", rabbit.port), "/");
+    let session = AmqpBroker::new(AmqpOptions { connection_name: connection_name.clone(), ..options }).connect().await;
+    let shown = rabbit.ctl(&["list_connections", "--no-table-headers", "frame_max", "client_properties"]);
+    let ours = shown.lines().find(|line| line.contains(&connection_name)).expect(&shown);
+    assert!(ours.starts_with("32768\t"), "{ours}");
+    session.unwrap().close().await;
+}
+
+#[rstest]
 #[case(Login::AmqPlain)]
 #[case(Login::Plain)]
 #[tokio::test]

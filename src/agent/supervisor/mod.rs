@@ -243,11 +243,12 @@ impl Supervisor {
                         self.step(&mut term, Happening::Drain)
                     }
                 },
-                Some(happening) = happenings.recv() => self.step(&mut term, happening),
+                // Before what units say of it: they are all cut, and none is to blame.
                 () = over.cancelled(), if self.broker_up => {
                     self.broker_up = false;
                     self.step(&mut term, Happening::BrokerLost)
                 }
+                Some(happening) = happenings.recv() => self.step(&mut term, happening),
                 Ok(session) = link.session(), if !self.broker_up => {
                     over = session.over();
                     self.broker_up = true;

@@ -158,6 +158,8 @@ pub struct OwnershipOptions {
     pub setback_min: Duration,
     /// The longest such wait.
     pub setback_max: Duration,
+    /// A unit that did not open, or ended, so shortly before the loss of the session was told, did so because of it.
+    pub loss_shows_within: Duration,
 }
 
 impl Default for OwnershipOptions {
@@ -170,6 +172,7 @@ impl Default for OwnershipOptions {
             occupied_again: Duration::from_millis(100),
             setback_min: Duration::from_secs(1),
             setback_max: Duration::from_secs(30),
+            loss_shows_within: Duration::from_secs(1),
         }
     }
 }

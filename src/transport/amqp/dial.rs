@@ -18,6 +18,10 @@ use super::{reply, tls};
 /// The longest attempt at one host, handshakes included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The largest frame we ask for. lapin holds buffers of 64 frames for each connection, as long as it lives: at the broker's
+/// 128 KiB that is 8 MiB, more than all else an agent holds. A larger body is several frames.
+const FRAME_BYTES_MAX: u32 = 32 * 1024;
+
 /// A second handle on the socket, to cut it under lapin's feet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Wire {
@@ -124,6 +128,7 @@ fn uri(options: &AmqpOptions, host: &AmqpHost) -> AMQPUri {
         query: AMQPQueryString {
             heartbeat: Some(heartbeat),
             auth_mechanism: Some(mechanism),
+            frame_max: Some(FRAME_BYTES_MAX),
             ..AMQPQueryString::default()
         },
     }
