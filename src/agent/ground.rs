@@ -161,11 +161,12 @@ impl Ground {
 
     /// The parking queue and, with partitioning, the pipeline queues, which are noted as declared by this process.
     fn own_queues(&self, routes: &Routes) -> Vec<Queue> {
-        let mut own = vec![topology::parking_queue(&self.group, self.options.parked_messages_max)];
+        let (kind, parked_max) = (self.options.queue_kind, self.options.parked_messages_max);
+        let mut own = vec![topology::parking_queue(&self.group, kind, parked_max)];
         if let Some(shape) = self.shape.get() {
             for (queue, generation) in routes.sinks.iter().flat_map(|slot| shape.queues(slot)) {
                 self.declared().insert(queue.clone(), generation);
-                own.push(topology::pipeline_queue(queue, self.options.queue_kind));
+                own.push(topology::pipeline_queue(queue, kind));
             }
         }
         own

@@ -139,11 +139,16 @@ pub fn pipeline_queue_name(group: &str, pipeline: &str, generation: u64, n: u32)
 
 /// A pipeline queue: durable, with a single active consumer. It is fed over the default exchange.
 pub fn pipeline_queue(name: String, kind: QueueKind) -> Queue {
-    let mut arguments = BTreeMap::from([("x-single-active-consumer".to_owned(), Argument::Bool(true))]);
-    if kind == QueueKind::Quorum {
-        arguments.insert("x-queue-type".to_owned(), Argument::Text("quorum".to_owned()));
-        arguments.insert("x-delivery-limit".to_owned(), Argument::Integer(DELIVERY_LIMIT));
-    }
+    own_queue(name, kind, [("x-single-active-consumer", Argument::Bool(true))])
+}
+
+fn own_queue<const N: usize>(name: String, kind: QueueKind, arguments: [(&str, Argument); N]) -> Queue {
+    let quorum = [
+        ("x-queue-type", Argument::Text("quorum".to_owned())),
+        ("x-delivery-limit", Argument::Integer(DELIVERY_LIMIT)),
+    ];
+    let quorum = quorum.into_iter().filter(|_| kind == QueueKind::Quorum);
+    let arguments = arguments.into_iter().chain(quorum).map(|(name, value)| (name.to_owned(), value)).collect();
     Queue { name, durable: true, auto_delete: false, arguments, fallback_transient: false }
 }
 
@@ -152,13 +157,14 @@ pub fn parking_queue_name(group: &str) -> String {
     format!("nephoscope.{group}.parked")
 }
 
-/// The parking queue of a group: durable, and full at a bound, when it refuses instead of forgetting.
-pub fn parking_queue(group: &str, messages_max: i64) -> Queue {
-    let arguments = BTreeMap::from([
-        ("x-max-length".to_owned(), Argument::Integer(messages_max)),
-        ("x-overflow".to_owned(), Argument::Text("reject-publish".to_owned())),
-    ]);
-    Queue { name: parking_queue_name(group), durable: true, auto_delete: false, arguments, fallback_transient: false }
+/// The parking queue of a group: durable, and full at a bound, when it refuses instead of forgetting. Of the kind of the
+/// pipeline queues: a classic one is away with its node, and nothing is consumed while it cannot be declared.
+pub fn parking_queue(group: &str, kind: QueueKind, messages_max: i64) -> Queue {
+    let bound = [
+        ("x-max-length", Argument::Integer(messages_max)),
+        ("x-overflow", Argument::Text("reject-publish".to_owned())),
+    ];
+    own_queue(parking_queue_name(group), kind, bound)
 }
 
 /// `<queue>.state`: the log of what is held in memory for a queue.

@@ -436,14 +436,51 @@ async fn a_message_to_an_exchange_that_is_gone_ends_the_session(#[values(Kind::T
 
 #[rstest]
 #[tokio::test]
-async fn a_full_queue_refuses_and_forgets_nothing(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_full_queue_refuses_and_forgets_nothing(
+    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let parked = topology::parking_queue(&place.name("group"), 3);
+    let parked = topology::parking_queue(&place.name("group"), queue_kind, 3);
     let name = place.filled(&session, parked, 3).await;
-    let refused = session.publish(message(&name, "3")).await.unwrap();
-    assert_eq!(why(&answer(refused).await.unwrap_err()), "nacked");
-    assert_eq!(bodies(&take(&mut consume(&session, &name, 10).await, 3).await), [0, 1, 2]);
+    // A quorum queue may take a few more until it knows that it is full.
+    let mut taken = 3;
+    let refused = loop {
+        match answer(session.publish(message(&name, &taken.to_string())).await.unwrap()).await {
+            Ok(()) if queue_kind == QueueKind::Quorum && taken < 10 => taken += 1,
+            said => break said,
+        }
+    };
+    assert_eq!(why(&refused.unwrap_err()), "nacked");
+    let all: Vec<usize> = (0..taken).collect();
+    assert_eq!(bodies(&take(&mut consume(&session, &name, 10).await, taken).await), all);
+}
+
+/// RabbitMQ says of a classic queue that it is not there while its node is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ours_is_there_without_the_node_that_it_was_made_on() {
+    let cluster = tokio::task::block_in_place(rig::rabbitmq_cluster);
+    let queues = vec![
+        topology::parking_queue("group", QueueKind::Quorum, 3),
+        topology::pipeline_queue("pipeline".to_owned(), QueueKind::Quorum),
+        topology::state_log("pipeline.state".to_owned(), 1 << 20, 1 << 19),
+    ];
+    let ours = Topology { queues, ..Topology::default() };
+    let session = amqp(cluster.members[0].port, Login::AmqPlain).connect().await.unwrap();
+    session.declare(&ours).await.unwrap();
+    cluster.members[0].kill();
+    let session = amqp(cluster.members[1].port, Login::AmqPlain).connect().await.unwrap();
+    // The others choose new leaders first.
+    let mut said = session.declare(&ours).await;
+    for _ in 0..20 {
+        if said.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        said = session.declare(&ours).await;
+    }
+    said.unwrap();
 }
 
 #[rstest]
