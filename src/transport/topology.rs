@@ -139,17 +139,23 @@ pub fn pipeline_queue_name(group: &str, pipeline: &str, generation: u64, n: u32)
 
 /// A pipeline queue: durable, with a single active consumer. It is fed over the default exchange.
 pub fn pipeline_queue(name: String, kind: QueueKind) -> Queue {
-    own_queue(name, kind, [("x-single-active-consumer", Argument::Bool(true))])
+    let one_consumer = [("x-single-active-consumer", Argument::Bool(true))];
+    own_queue(name, one_consumer.into_iter().chain(replicated(kind)))
 }
 
-fn own_queue<const N: usize>(name: String, kind: QueueKind, arguments: [(&str, Argument); N]) -> Queue {
+/// A queue of ours.
+fn own_queue(name: String, arguments: impl IntoIterator<Item = (&'static str, Argument)>) -> Queue {
+    let arguments = arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Queue { name, durable: true, auto_delete: false, arguments, fallback_transient: false }
+}
+
+/// What makes a queue of ours one of this kind.
+fn replicated(kind: QueueKind) -> impl Iterator<Item = (&'static str, Argument)> {
     let quorum = [
         ("x-queue-type", Argument::Text("quorum".to_owned())),
         ("x-delivery-limit", Argument::Integer(DELIVERY_LIMIT)),
     ];
-    let quorum = quorum.into_iter().filter(|_| kind == QueueKind::Quorum);
-    let arguments = arguments.into_iter().chain(quorum).map(|(name, value)| (name.to_owned(), value)).collect();
-    Queue { name, durable: true, auto_delete: false, arguments, fallback_transient: false }
+    quorum.into_iter().filter(move |_| kind == QueueKind::Quorum)
 }
 
 /// `nephoscope.<group>.parked`
@@ -164,7 +170,7 @@ pub fn parking_queue(group: &str, kind: QueueKind, messages_max: i64) -> Queue {
         ("x-max-length", Argument::Integer(messages_max)),
         ("x-overflow", Argument::Text("reject-publish".to_owned())),
     ];
-    own_queue(parking_queue_name(group), kind, bound)
+    own_queue(parking_queue_name(group), bound.into_iter().chain(replicated(kind)))
 }
 
 /// `<queue>.state`: the log of what is held in memory for a queue.
@@ -175,12 +181,12 @@ pub fn state_log_name(queue: &str) -> String {
 /// A state log: a stream, which keeps its last `bytes_max` bytes and forgets whole segments of `segment_bytes`, the
 /// oldest first.
 pub fn state_log(name: String, bytes_max: i64, segment_bytes: i64) -> Queue {
-    let arguments = BTreeMap::from([
-        ("x-queue-type".to_owned(), Argument::Text("stream".to_owned())),
-        ("x-max-length-bytes".to_owned(), Argument::Integer(bytes_max)),
-        ("x-stream-max-segment-size-bytes".to_owned(), Argument::Integer(segment_bytes)),
-    ]);
-    Queue { name, durable: true, auto_delete: false, arguments, fallback_transient: false }
+    let stream = [
+        ("x-queue-type", Argument::Text("stream".to_owned())),
+        ("x-max-length-bytes", Argument::Integer(bytes_max)),
+        ("x-stream-max-segment-size-bytes", Argument::Integer(segment_bytes)),
+    ];
+    own_queue(name, stream)
 }
 
 #[cfg(test)]
