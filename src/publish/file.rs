@@ -6,6 +6,9 @@
 //! Several publishers and processes may write one file: each write is made under the file's advisory lock, appended
 //! in one call, and taken back whole if the disk did not take all of it. A file that was moved away (by another process's
 //! rotation, by `logrotate`) is opened anew.
+//!
+//! A process that is frozen while it has the lock (`docker pause`, a debugger) must not stop everybody else: after
+//! [`LOCK_WAIT`] the others append without the lock, which one call does whole on a local disk, and rotate when it is free again.
 
 use async_trait::async_trait;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -22,7 +25,7 @@ use super::schemes::{Built, Kind};
 use super::target::Target;
 use super::{Batch, Context, PublishError, Publisher};
 
-/// How long another process may keep the file locked before the batch is offered again later.
+/// How long another process may keep the file locked before it is taken for frozen.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Between two looks at a lock that another process has.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
@@ -100,9 +103,10 @@ impl Publisher for FilePublisher {
         let give_up = Instant::now() + LOCK_WAIT;
         loop {
             let mut log = self.log.clone().lock_owned().await;
+            let waited = Instant::now() >= give_up;
             // Owned by the task: it is carried through even if the caller has gone.
             let attempt = tokio::task::spawn_blocking(move || {
-                let outcome = log.write(&mut pending);
+                let outcome = log.write(&mut pending, waited);
                 let path = log.options.path.display().to_string();
                 (outcome, pending, path)
             });
@@ -110,10 +114,7 @@ impl Publisher for FilePublisher {
             pending = rest;
             match outcome {
                 Ok(Progress::Done) => return Ok(()),
-                Ok(Progress::Locked) if Instant::now() < give_up => tokio::time::sleep(LOCK_LOOK).await,
-                Ok(Progress::Locked) => {
-                    return Err(PublishError::retry(format!("{path} is locked by another process for {LOCK_WAIT:?}")));
-                }
+                Ok(Progress::Locked) => tokio::time::sleep(LOCK_LOOK).await,
                 Err(cause) => return Err(PublishError::retry(format!("cannot write {path}: {cause}"))),
             }
         }
@@ -155,25 +156,38 @@ enum Progress {
     Locked,
 }
 
+/// Under what a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// Its advisory lock.
+    Lock,
+    /// Nothing: the file system has no locks. Appending in one call must do.
+    Nothing,
+    /// Nothing: who has the lock is frozen, and may go on at any step of a write of his own.
+    Frozen,
+}
+
 /// The open file.
 struct Log {
     options: Options,
     file: File,
     /// Whether it is a file, not a pipe or a terminal: what is none is neither locked nor rotated.
     regular: bool,
+    /// Somebody has had the lock for [`LOCK_WAIT`], and has it still.
+    frozen: bool,
 }
 
 impl Log {
     fn open(options: Options) -> Result<Log, (PathBuf, io::Error)> {
         let opened = open(&options.path);
         match opened {
-            Ok((file, regular)) => Ok(Log { options, file, regular }),
+            Ok((file, regular)) => Ok(Log { options, file, regular, frozen: false }),
             Err(cause) => Err((options.path, cause)),
         }
     }
 
-    /// Appends what is pending: in one call, or one for each file that it fills.
-    fn write(&mut self, pending: &mut Pending) -> io::Result<Progress> {
+    /// Appends what is pending: in one call, or one for each file that it fills. `waited`: the lock was waited for long enough.
+    fn write(&mut self, pending: &mut Pending, waited: bool) -> io::Result<Progress> {
         while pending.written < pending.lines.len() {
             let rest = &pending.lines[pending.written..];
             if !self.regular {
@@ -181,14 +195,15 @@ impl Log {
                 pending.written = pending.lines.len();
                 break;
             }
-            let locked = match self.file.try_lock() {
-                Ok(()) => true,
+            let guard = match self.file.try_lock() {
+                Ok(()) => Guard::Lock,
+                Err(TryLockError::WouldBlock) if waited || self.frozen => Guard::Frozen,
                 Err(TryLockError::WouldBlock) => return Ok(Progress::Locked),
-                // A file system without locks: appending in one call must do.
-                Err(TryLockError::Error(_)) => false,
+                Err(TryLockError::Error(_)) => Guard::Nothing,
             };
-            let written = self.write_locked(rest, locked);
-            if locked {
+            self.is_frozen(guard == Guard::Frozen);
+            let written = self.write_under(guard, rest);
+            if guard == Guard::Lock {
                 self.file.unlock()?;
             }
             pending.written += written?;
@@ -196,8 +211,23 @@ impl Log {
         Ok(Progress::Done)
     }
 
-    /// With the lock: appends as many whole lines as belong into this file. 0 means: opened anew, take the lock again.
-    fn write_locked(&mut self, rest: &[u8], locked: bool) -> io::Result<usize> {
+    /// Says it once when the lock's owner is found frozen, and once when he has let go.
+    fn is_frozen(&mut self, frozen: bool) {
+        let path = self.options.path.display();
+        match (self.frozen, frozen) {
+            (false, true) => tracing::warn!(
+                event = "publish.file.locked",
+                %path,
+                "another process keeps this file locked: appending without the lock, not rotating until it is free; fuser -v shows who has it open"
+            ),
+            (true, false) => tracing::info!(event = "publish.file.free", %path, "the file's lock is free again"),
+            _ => {}
+        }
+        self.frozen = frozen;
+    }
+
+    /// Appends as many whole lines as belong into this file. 0 means: opened anew, take the lock again.
+    fn write_under(&mut self, guard: Guard, rest: &[u8]) -> io::Result<usize> {
         let here = self.file.metadata()?;
         let moved = match fs::metadata(&self.options.path) {
             Ok(there) => (there.dev(), there.ino()) != (here.dev(), here.ino()),
@@ -209,6 +239,8 @@ impl Log {
         }
         let size = here.len();
         let chunk = match self.options.rotation {
+            // Whom we cannot wait for may be in the midst of renaming.
+            _ if guard == Guard::Frozen => rest,
             None => rest,
             Some(rotation) => match fitting(rest, size, rotation.max_bytes) {
                 [] => {
@@ -218,15 +250,17 @@ impl Log {
                 chunk => chunk,
             },
         };
-        let appended = if size > 0 && self.is_torn() {
+        let mut appended = 0;
+        let outcome = if size > 0 && self.is_torn() {
             // Somebody died while writing: what he left must not spoil our first line.
-            self.append(&[b"\n", chunk].concat())
+            self.append(&[b"\n", chunk].concat(), &mut appended)
         } else {
-            self.append(chunk)
+            self.append(chunk, &mut appended)
         };
-        if let Err(cause) = appended {
-            if locked {
-                // Half a batch would be half a line. If this fails too, the next write sees the torn line.
+        if let Err(cause) = outcome {
+            // Half a batch would be half a line. Never what somebody appended without the lock meanwhile, taking us for frozen.
+            // If this fails too, the next write sees the torn line.
+            if guard == Guard::Lock && self.file.metadata()?.len() == size + appended {
                 let _ = self.file.set_len(size);
             }
             return Err(cause);
@@ -234,8 +268,20 @@ impl Log {
         Ok(chunk.len())
     }
 
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+    /// Counts into `appended` the bytes that the file took, also when it fails.
+    fn append(&mut self, bytes: &[u8], appended: &mut u64) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => {
+                    *appended += taken as u64;
+                    rest = &rest[taken..];
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
         if self.options.fsync { self.file.sync_data() } else { Ok(()) }
     }
 
@@ -410,17 +456,33 @@ mod tests {
         assert_eq!(all, expected);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_file_locked_by_another_process_is_tried_again_later() {
+    #[tokio::test]
+    async fn a_process_frozen_with_the_lock_stops_nobody() {
         let folder = tempfile::tempdir().unwrap();
-        let publisher = build(&url(&folder, "json"), Kind::Samples, &Context::default()).unwrap();
-        let other = File::open(folder.path().join("out")).unwrap();
-        other.lock().unwrap();
-        let error = publisher.publish(&batch([1])).await.unwrap_err();
-        assert!(matches!(&error, PublishError::Retry { cause, .. } if cause.contains("locked")), "{error}");
-        other.unlock().unwrap();
-        publisher.publish(&batch([1])).await.unwrap();
-        assert_eq!(ids(&read(&folder, "out")), [1]);
+        let line = lines(&batch([1]), Form::Json).len();
+        let options = format!("json&max_bytes={}&backup_count=9", 2 * line + 1);
+        let publisher = build(&url(&folder, &options), Kind::Samples, &Context::default()).unwrap();
+        let frozen = File::open(folder.path().join("out")).unwrap();
+        frozen.lock().unwrap();
+        tokio::time::pause();
+        let began = Instant::now();
+        let waited = async |id: usize| {
+            publisher.publish(&batch([id])).await.unwrap();
+            began.elapsed()
+        };
+        let first = waited(1).await;
+        assert!(first >= LOCK_WAIT && first < LOCK_WAIT * 2, "{first:?}: the lock is waited for, but not for ever");
+        assert_eq!(
+            (waited(2).await, waited(3).await),
+            (first, first),
+            "who is known to be frozen is not waited for again"
+        );
+        assert_eq!(ids(&read(&folder, "out")), [1, 2, 3], "and nothing is renamed while he may be renaming");
+        frozen.unlock().unwrap();
+        waited(4).await;
+        assert_eq!(["out.1", "out"].map(|name| ids(&read(&folder, name))), [vec![1, 2, 3], vec![4]]);
+        frozen.lock().unwrap();
+        assert_eq!(waited(5).await, first, "his lock went with the file that was rotated away");
     }
 
     #[tokio::test]
