@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 const NOTIFICATIONS: usize = 20_000;
 const RESOURCES: usize = 200;
+const MAIN: &str = "main:notifications.info";
 /// Past this the agents are stuck.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -30,7 +31,7 @@ async fn processes_one_of_three_is_killed_while_notifications_flow() {
         .await;
     group.send(&channel, 0..NOTIFICATIONS / 2).await;
     // The one with the main queue dies in the middle of its work, and a pipeline owner or two with it.
-    let busy = agents.iter().position(|agent| agent.owns("main:")).unwrap();
+    let busy = agents.iter().position(|agent| agent.owns(MAIN)).unwrap();
     let mut victim = agents.swap_remove(busy);
     group.send(&channel, NOTIFICATIONS / 2..NOTIFICATIONS / 2 + 2_000).await;
     victim.0.kill().unwrap();
@@ -54,7 +55,7 @@ async fn processes_one_of_three_is_stopped_in_order() {
         .wait_until("all three are there", || agents.iter().all(|agent| agent.log().contains("agent.queue.opened")))
         .await;
     group.send(&channel, 0..NOTIFICATIONS / 4).await;
-    let busy = agents.iter().position(|agent| agent.owns("main:")).unwrap();
+    let busy = agents.iter().position(|agent| agent.owns(MAIN)).unwrap();
     let mut leaver = agents.swap_remove(busy);
     let asked = Instant::now();
     assert!(Command::new("kill").arg(leaver.0.id().to_string()).status().unwrap().success());
@@ -72,12 +73,37 @@ async fn processes_one_of_three_is_stopped_in_order() {
 async fn processes_one_that_was_killed_and_is_started_again_does_not_wait_for_its_lease() {
     let group = Group { ttl: 60, ..Group::new("again") };
     let mut first = group.start("a");
-    group.wait_until("it has the main queue", || first.owns("main:")).await;
+    group.wait_until("it has the main queue", || first.owns(MAIN)).await;
     first.0.kill().unwrap();
     let started = Instant::now();
     let again = group.start("a");
-    group.wait_until("it has the main queue again", || again.owns("main:")).await;
+    group.wait_until("it has the main queue again", || again.owns(MAIN)).await;
     assert!(started.elapsed() < Duration::from_secs(30), "after {:?} of a lease of 60 s", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_work_on_without_the_node_that_holds_one_of_the_main_queues() {
+    let cluster = tokio::task::block_in_place(rig::rabbitmq_cluster);
+    let [first, second, _] = &cluster.members[..] else { panic!("a cluster of three") };
+    let group = Group { own: "queue_type = quorum\n", ..Group::on(second, "without-the-node") };
+    // A classic queue is on the node over which it was declared; the one that is sent to is on another.
+    let over_first = group.transport.replace(&second.port.to_string(), &first.port.to_string());
+    let held = connect(&over_first, "notifications.sample").await;
+    let (_connection, channel) = group.connect().await;
+    first.kill();
+    drop(held);
+    let agent = group.start("a");
+    group.send(&channel, 0..RESOURCES).await;
+    let ledger = group.settle_count(RESOURCES).await;
+    assert_eq!(
+        ledger.missing(),
+        Vec::<String>::new(),
+        "kept back by a queue that nothing was sent to: {}",
+        agent.log()
+    );
+    assert!(agent.log().contains("notifications.sample cannot be used now"), "{}", agent.log());
+    first.start();
+    group.wait_until("the other main queue is consumed too", || agent.owns("main:notifications.sample")).await;
 }
 
 /// One test's own topic, group and folder on the shared servers.
@@ -88,11 +114,17 @@ struct Group {
     folder: PathBuf,
     transport: String,
     backend: String,
+    /// More lines of `[nephoscope]`.
+    own: &'static str,
 }
 
 impl Group {
     fn new(name: &str) -> Self {
-        let (rabbit, etcd) = (rig::rabbitmq(), rig::etcd());
+        Group::on(&rig::rabbitmq(), name)
+    }
+
+    fn on(rabbit: &rig::Rabbit, name: &str) -> Self {
+        let etcd = rig::etcd();
         let name = format!("{name}-{}", std::process::id());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
         fs::create_dir_all(&folder).unwrap();
@@ -106,7 +138,7 @@ impl Group {
             fs::write(folder.join(format!("{file}.yaml")), text).unwrap();
         }
         let backend = format!("etcd3://{}", etcd.endpoint);
-        Group { transport: rabbit.vhost(&name), backend, name, ttl: 3, folder }
+        Group { transport: rabbit.vhost(&name), backend, name, ttl: 3, folder, own: "" }
     }
 
     fn start(&self, id: &str) -> Agent {
@@ -118,11 +150,12 @@ impl Group {
              [notification]\nworkload_partitioning = true\npipeline_processing_queues = 6\n\
              [coordination]\nbackend_url = {}\nheartbeat = {}\n\
              [oslo_messaging_rabbit]\namqp_durable_queues = true\n\
-             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten =\n",
+             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten =\n{}",
             self.transport.replacen("amqp://", "rabbit://", 1),
             self.backend,
             self.ttl,
             self.name,
+            self.own,
         );
         fs::write(&config, written).unwrap();
         let log = self.folder.join(format!("{id}.log"));
@@ -137,24 +170,7 @@ impl Group {
     }
 
     async fn connect(&self) -> (Connection, Channel) {
-        let connection = Connection::connect(&self.transport, ConnectionProperties::default()).await.unwrap();
-        let channel = connection.create_channel().await.unwrap();
-        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        // As a service declares it when it sends.
-        let (exchange, queue) = ("cinder", "notifications.info");
-        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
-        let bind = channel.queue_bind(
-            queue.into(),
-            exchange.into(),
-            queue.into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        );
-        bind.await.unwrap();
-        (connection, channel)
+        connect(&self.transport, "notifications.info").await
     }
 
     /// Sends numbered notifications and waits for the broker's confirms: from there on each is owed to the output.
@@ -209,6 +225,27 @@ impl Group {
     }
 }
 
+/// Connects, and declares a queue as a service does when it sends.
+async fn connect(transport: &str, queue: &str) -> (Connection, Channel) {
+    let connection = Connection::connect(transport, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let exchange = "cinder";
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
+    let bind = channel.queue_bind(
+        queue.into(),
+        exchange.into(),
+        queue.into(),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    );
+    bind.await.unwrap();
+    (connection, channel)
+}
+
 /// An agent's process and the file of its log; killed when dropped.
 struct Agent(Child, PathBuf);
 
@@ -217,11 +254,10 @@ impl Agent {
         fs::read_to_string(&self.1).unwrap_or_default()
     }
 
-    /// Whether it has opened a queue of that prefix (and nobody took it since: the test moves nothing before asking).
-    fn owns(&self, prefix: &str) -> bool {
-        self.log().lines().any(|line| {
-            line.contains("agent.queue.opened") && line.contains(&format!("queue={prefix}notifications.info"))
-        })
+    /// Whether it has opened a queue (and nobody took it since: the test moves nothing before asking).
+    fn owns(&self, unit: &str) -> bool {
+        let opened = format!("queue={unit} ");
+        self.log().lines().any(|line| line.contains("agent.queue.opened") && line.contains(&opened))
     }
 }
 

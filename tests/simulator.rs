@@ -66,6 +66,17 @@ fn every_promise_is_kept_in_every_run() {
     assert!(repeats > 0 && faults > seeds.len() as u64, "nothing went wrong in any run: this proves nothing");
 }
 
+/// Each broke a promise once; the sentence says what was wrong.
+#[rstest::rstest]
+#[case::an_agent_alone_took_later_messages_than_its_dead_connection_held(&[700_203, 705_122, 705_548])]
+#[case::an_old_queue_worked_on_what_came_behind_its_last_fence(&[713_964])]
+#[case::a_sink_went_on_behind_what_it_gave_back(&[702_832])]
+fn what_was_wrong_once_is_right(#[case] seeds: &[u64]) {
+    for seed in seeds {
+        assert_eq!(simulate::run(*seed, None).unwrap().violations, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn a_seed_played_twice_gives_the_same_run_byte_for_byte() {
     for seed in 0..20 {

@@ -1,5 +1,8 @@
 //! Without partitioning the middle hop is skipped: one worker per sink in this process, fed over a bounded channel, so
 //! that a slow publisher slows only its own sink until the prefetch is used up.
+//!
+//! What a worker cannot finish goes back to the queue, and comes again behind all that its listener had handed over meanwhile. So
+//! nothing of that listener is worked on any more: it ends, and all it took comes again in order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,9 +20,35 @@ const WAITING_BATCHES_MAX: usize = 4;
 /// Parcels handed to the publishers at once, at most.
 const PARCELS_AT_ONCE_MAX: usize = 1_000;
 
+/// One main listener's way to the sinks.
+pub(super) struct DirectWay {
+    sinks: Arc<DirectSinks>,
+    /// Something that it handed over goes back.
+    broken: CancellationToken,
+}
+
+impl DirectWay {
+    /// Of a listener that has handed over nothing yet.
+    pub(super) fn new(sinks: &Arc<DirectSinks>) -> Self {
+        DirectWay { sinks: Arc::clone(sinks), broken: CancellationToken::new() }
+    }
+
+    /// Hands parcels to a sink and waits for room; `false` when this listener is to hand over nothing more.
+    pub(super) async fn hand_over(&self, slot: &Arc<SinkSlot>, parcels: Vec<Parcel>) -> bool {
+        let handed = Handed { parcels, broken: self.broken.clone() };
+        !self.broken.is_cancelled() && self.sinks.worker(slot).send(handed).await.is_ok()
+    }
+}
+
+/// What a listener handed over at once.
+struct Handed {
+    parcels: Vec<Parcel>,
+    broken: CancellationToken,
+}
+
 /// The workers of the sinks, by name; made when something first comes for them.
 pub(super) struct DirectSinks {
-    workers: Mutex<BTreeMap<Arc<str>, mpsc::Sender<Vec<Parcel>>>>,
+    workers: Mutex<BTreeMap<Arc<str>, mpsc::Sender<Handed>>>,
     ground: Arc<Ground>,
     context: SinkContext,
 }
@@ -30,13 +59,7 @@ impl DirectSinks {
         DirectSinks { workers: Mutex::default(), context: ground.sink_context(give_up), ground }
     }
 
-    /// Hands parcels to a sink and waits for room; `false` when the sink can take no more.
-    pub(super) async fn hand_over(&self, slot: &Arc<SinkSlot>, parcels: Vec<Parcel>) -> bool {
-        let worker = self.worker(slot);
-        worker.send(parcels).await.is_ok()
-    }
-
-    fn worker(&self, slot: &Arc<SinkSlot>) -> mpsc::Sender<Vec<Parcel>> {
+    fn worker(&self, slot: &Arc<SinkSlot>) -> mpsc::Sender<Handed> {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers
             .entry(Arc::clone(&slot.name))
@@ -51,18 +74,20 @@ impl DirectSinks {
     }
 }
 
-async fn work(
-    ground: Arc<Ground>,
-    slot: Arc<SinkSlot>,
-    mut receiver: mpsc::Receiver<Vec<Parcel>>,
-    context: SinkContext,
-) {
+async fn work(ground: Arc<Ground>, slot: Arc<SinkSlot>, mut receiver: mpsc::Receiver<Handed>, context: SinkContext) {
     let mut keeper: Option<Keeper> = None;
-    while let Some(mut parcels) = receiver.recv().await {
-        while parcels.len() < PARCELS_AT_ONCE_MAX
-            && let Ok(more) = receiver.try_recv()
-        {
-            parcels.extend(more);
+    while let Some(first) = receiver.recv().await {
+        let (mut parcels, mut listeners) = (Vec::new(), Vec::new());
+        let mut handed = Some(first);
+        while let Some(Handed { parcels: more, broken }) = handed {
+            if !broken.is_cancelled() {
+                parcels.extend(more);
+                listeners.push(broken);
+            }
+            handed = if parcels.len() < PARCELS_AT_ONCE_MAX { receiver.try_recv().ok() } else { None };
+        }
+        if parcels.is_empty() {
+            continue;
         }
         let transformers = Arc::clone(&slot.current().transformers);
         let done = if transformers.is_stateful() {
@@ -79,12 +104,17 @@ async fn work(
         } else {
             keeper = None;
             match transform::stateless(&slot, parcels, &context).await {
-                None => continue,
-                Some(parcels) => slot.deliver(parcels, &context).await.map_or_else(Done::Dead, |_| Done::Published),
+                None => Done::Unpublished,
+                Some(parcels) => match slot.deliver(parcels, &context).await {
+                    Ok(true) => Done::Published,
+                    Ok(false) => Done::Unpublished,
+                    Err(dead) => Done::Dead(dead),
+                },
             }
         };
         match done {
-            Done::Published | Done::Unpublished => {}
+            Done::Published => {}
+            Done::Unpublished => listeners.iter().for_each(CancellationToken::cancel),
             Done::Lost(lost) => return ground.metrics.state_lost(&slot.name, &lost.to_string()),
             Done::Dead(dead) => return ground.died(dead),
         }

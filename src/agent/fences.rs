@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
-use super::packet::Fence;
+use super::packet::{Fence, Packet};
 use super::posted::Reader;
 use super::shape::{self, Shape};
 use crate::model::{Receipt, Verdict};
@@ -19,6 +19,8 @@ pub(super) struct Fences {
     shape: Reader<Option<Arc<Shape>>>,
     /// Fences that came to this listener, perhaps before the shape shows their marks.
     passed: BTreeSet<(u64, String)>,
+    /// What came behind the last of them.
+    behind: Vec<(Packet, Receipt)>,
     over: CancellationToken,
     stop: CancellationToken,
 }
@@ -32,7 +34,31 @@ impl Fences {
         (over, stop): (CancellationToken, CancellationToken),
     ) -> Self {
         let (ground, shape) = (Arc::clone(ground), ground.shape.reader());
-        Fences { ground, queue: queue.into(), generation, shape, passed: BTreeSet::new(), over, stop }
+        Fences {
+            ground,
+            queue: queue.into(),
+            generation,
+            shape,
+            passed: BTreeSet::new(),
+            behind: Vec::new(),
+            over,
+            stop,
+        }
+    }
+
+    /// Takes away what comes behind the last fence: it is not of this queue any more. It goes back when the listener ends, and
+    /// the next one sends it on. (A listener that was cut off from the group, and shared its main queue, may have sent it.)
+    pub(super) fn take_behind(&mut self, packets: &mut Vec<(Packet, Receipt)>) {
+        let Some((next, mut missing)) = self.missing() else { return };
+        let passed = packets.iter().take_while(|(packet, _)| {
+            let before = !missing.is_empty();
+            if let Some(fence) = packet.fence.as_ref().filter(|fence| fence.generation == next) {
+                missing.remove(&fence.unit);
+            }
+            before
+        });
+        let passed = passed.count();
+        self.behind.extend(packets.drain(passed..));
     }
 
     /// Fences behind which everything is published: noted for the whole group, then settled. `false` when there was no
@@ -51,13 +77,18 @@ impl Fences {
 
     /// The generation to seal this queue for: every main queue's fence has passed it.
     pub(super) fn due(&mut self) -> Option<u64> {
-        let shape = self.shape.read()?;
+        let (next, missing) = self.missing()?;
+        missing.is_empty().then_some(next)
+    }
+
+    /// The generation that this queue is to be sealed for, and the main queues whose fences have not passed it.
+    fn missing(&mut self) -> Option<(u64, BTreeSet<String>)> {
+        let shape = self.shape.read().filter(|shape| shape.spec.present.generation == self.generation)?;
         let next = shape.spec.next.as_ref()?.generation;
         let passed = |unit: &String| {
             self.passed.contains(&(next, unit.clone())) || shape.has(&shape::fence_mark(&self.queue, unit))
         };
-        let all = shape.spec.present.generation == self.generation && self.ground.main_units().iter().all(passed);
-        all.then_some(next)
+        Some((next, self.ground.main_units().into_iter().filter(|unit| !passed(unit)).collect()))
     }
 
     /// Waits until the shape is another: marks of a former owner may show only now.

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use super::packet::{Fence, PacketBounds, PacketBuilder};
 use super::route::Routes;
 use super::sabotage::{self, Sabotage};
-use super::shape;
 use super::written::Written;
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
@@ -110,10 +109,9 @@ impl Forwarder {
         self.tell(queues, |member, epoch, sequence| PacketBuilder::fence(member, epoch, sequence, fence)).await
     }
 
-    /// Tells all queues that another listener consumes the same main queue, and waits until they know: before the first
+    /// Tells queues that another listener consumes the same main queue, and waits until they know: before the first
     /// message of it is taken, or what the other one takes after that would be there first.
-    pub(super) async fn overlap(&mut self, routes: &Routes, layout: &Layout) -> Result<(), TransportError> {
-        let queues = routes.sinks.iter().flat_map(|slot| shape::queues(&self.group, &slot.name, layout)).collect();
+    pub(super) async fn overlap(&mut self, queues: Vec<String>) -> Result<(), TransportError> {
         self.tell(queues, PacketBuilder::overlap).await
     }
 

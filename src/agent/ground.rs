@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
+use super::former::Former;
 use super::intake::IntakeBounds;
 use super::nursery::Nursery;
 use super::packet::PacketBounds;
@@ -69,12 +70,22 @@ pub struct BrokerPlace {
     pub main_queues: Vec<String>,
     /// Arguments of consumers on it.
     pub consume_arguments: BTreeMap<String, Argument>,
+    /// After this time it has noticed the end of any connection.
+    pub notices_within: Duration,
     /// Where and what was declared.
     prepared: Mutex<Option<Prepared>>,
 }
 
-/// The session in which a broker's topology was declared, and the queues of ours that were declared in it.
-type Prepared = (Arc<dyn Session>, BTreeSet<String>);
+/// What was declared on a broker.
+struct Prepared {
+    /// In this session.
+    session: Arc<dyn Session>,
+    /// The main queues that could not be: a classic queue of a cluster is on one node, and that is down. They keep nobody from
+    /// the others.
+    away: BTreeSet<String>,
+    /// The queues of ours that were.
+    own: BTreeSet<String>,
+}
 
 impl BrokerPlace {
     /// A broker on which nothing is declared yet.
@@ -83,8 +94,28 @@ impl BrokerPlace {
         topology: Topology,
         main_queues: Vec<String>,
         consume_arguments: BTreeMap<String, Argument>,
+        notices_within: Duration,
     ) -> Self {
-        BrokerPlace { link, topology, main_queues, consume_arguments, prepared: Mutex::new(None) }
+        BrokerPlace { link, topology, main_queues, consume_arguments, notices_within, prepared: Mutex::new(None) }
+    }
+
+    /// Declares what is consumed from it; the main queues that are away.
+    async fn declare(&self, session: &dyn Session) -> Result<BTreeSet<String>, TransportError> {
+        let mut away = BTreeSet::new();
+        match session.declare(&self.topology).await {
+            Err(TransportError::QueueAway { .. }) => {}
+            declared => return declared.map(|()| away),
+        }
+        for queue in &self.main_queues {
+            match session.declare(&self.topology.of_queue(queue)).await {
+                Ok(()) => {}
+                Err(TransportError::QueueAway { .. }) => {
+                    away.insert(queue.clone());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(away)
     }
 }
 
@@ -106,6 +137,8 @@ pub(super) struct Ground {
     pub nursery: Nursery,
     /// What is known of state logs from earlier openings.
     pub recall: Recall,
+    /// What an agent alone knows of its main queues from earlier openings.
+    pub former: Former,
     /// The shape of the group's pipeline queues, once it is known.
     pub shape: Arc<Posted<Option<Arc<Shape>>>>,
     /// The pipeline queues that were declared, with their generations.
@@ -139,23 +172,39 @@ impl Ground {
             cause: "not connected".to_owned(),
         })?;
         let mut prepared = place.prepared.lock().await;
-        let mut declared = match prepared.take() {
-            Some((former, declared)) if Arc::ptr_eq(&former, &session) => declared,
+        let mut now = match prepared.take() {
+            Some(former) if Arc::ptr_eq(&former.session, &session) => former,
             _ => {
-                session.declare(&place.topology).await?;
-                BTreeSet::new()
+                let away = place.declare(&*session).await?;
+                Prepared { session: Arc::clone(&session), away, own: BTreeSet::new() }
             }
         };
         if std::ptr::eq(place, self.first_broker()) {
             let mut queues = self.own_queues(routes);
             let wanted = queues.iter().map(|queue| queue.name.clone()).collect();
-            queues.retain(|queue| !declared.contains(&queue.name));
+            queues.retain(|queue| !now.own.contains(&queue.name));
             if !queues.is_empty() {
                 session.declare(&Topology { queues, ..Topology::default() }).await?;
             }
-            declared = wanted;
+            now.own = wanted;
         }
-        *prepared = Some((Arc::clone(&session), declared));
+        *prepared = Some(now);
+        Ok(session)
+    }
+
+    /// The same for who consumes a main queue: that is declared too, or it is said why not.
+    pub(super) async fn prepared_for(
+        &self,
+        place: &BrokerPlace,
+        queue: &str,
+        routes: &Routes,
+    ) -> Result<Arc<dyn Session>, TransportError> {
+        let session = self.prepared(place, routes).await?;
+        let mut prepared = place.prepared.lock().await;
+        if let Some(now) = prepared.as_mut().filter(|now| now.away.contains(queue)) {
+            now.session.declare(&place.topology.of_queue(queue)).await?;
+            now.away.remove(queue);
+        }
         Ok(session)
     }
 

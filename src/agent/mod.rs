@@ -9,6 +9,7 @@
 //!    each batch to the queue's state log first (`state`).
 //! 5. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
 //!
+//! `former` has an agent alone wait for the end of its own dead connection.
 //! `overlap` puts things in order where two listeners consume one main queue for a moment.
 //! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for
 //! good, and `straggler` sends on what comes to it all the same.
@@ -23,6 +24,7 @@ mod clock;
 mod conversion;
 mod direct;
 mod fences;
+mod former;
 mod forward;
 mod ground;
 mod intake;
@@ -63,6 +65,7 @@ use crate::observe::{Board, Metrics};
 use crate::publish;
 use crate::transport::topology;
 use direct::DirectSinks;
+use former::Former;
 use nursery::Nursery;
 use parking::Parking;
 use posted::Posted;
@@ -146,6 +149,7 @@ impl Agent {
             metrics,
             nursery,
             recall: Recall::default(),
+            former: Former::default(),
             shape: Posted::new(None),
             declared: std::sync::Mutex::default(),
             membership: watch::Sender::new(None),

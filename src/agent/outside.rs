@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clock::Clock;
 use super::ground::{AgentOptions, BrokerPlace};
@@ -37,6 +38,10 @@ const TAKEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 const PIPELINE_PREFETCH: u16 = 20;
 /// The same where main queues are shared: what comes in the two seconds of an overlap, to be put in order together.
 const SHARED_PIPELINE_PREFETCH: u16 = 200;
+/// The heartbeat that RabbitMQ asks for where the client has no wish.
+const BROKERS_HEARTBEAT: Duration = Duration::from_mins(1);
+/// Heartbeats after which RabbitMQ has closed a connection that it hears nothing of (two missed, and the part of one before).
+const HEARTBEATS_NOTICED_WITHIN: u32 = 3;
 /// The format of [`MemberRecord`] that is written.
 const RECORD_FORMAT: u32 = 1;
 
@@ -197,7 +202,9 @@ fn place(
     let rabbit = &url.rabbit;
     let (first, longest) = (rabbit.retry_interval, rabbit.interval_max);
     let backoff = LinkBackoff { first, longest, seed, ..LinkBackoff::default() };
-    BrokerPlace::new(Link::start(broker, backoff, metrics.clone()), topology, main_queues, consume_arguments)
+    let link = Link::start(broker, backoff, metrics.clone());
+    let notices_within = rabbit.heartbeat.unwrap_or(BROKERS_HEARTBEAT) * HEARTBEATS_NOTICED_WITHIN;
+    BrokerPlace::new(link, topology, main_queues, consume_arguments, notices_within)
 }
 
 fn options(settings: &Settings) -> AgentOptions {

@@ -19,7 +19,7 @@ use crate::model::{Receipt, time};
 use crate::publish::Batch;
 
 /// How long all that comes is held after the packet that says so.
-const OVERLAP: Duration = Duration::from_secs(2);
+pub(super) const OVERLAP: Duration = Duration::from_secs(2);
 
 /// What a pipeline listener holds while two main listeners may send to it: nothing, nearly always. The prefetch of the
 /// queue bounds it.

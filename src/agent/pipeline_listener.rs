@@ -37,8 +37,9 @@ impl PipelineListener {
     /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let PipelineListener { intake, overlap, .. } = self;
-        drop(overlap);
+        let PipelineListener { intake, overlap, fences, .. } = self;
+        // What they hold goes back.
+        drop((overlap, fences));
         Ok(intake.end(ended).await)
     }
 
@@ -63,7 +64,8 @@ impl PipelineListener {
                 return Ok(Ended::Lost);
             }
             let Some(packets) = read(&self.context, batch).await else { return Ok(Ended::Lost) };
-            let Due { packets, overlapped } = self.overlap.take(packets);
+            let Due { mut packets, overlapped } = self.overlap.take(packets);
+            self.fences.take_behind(&mut packets);
             let (mut parcels, mut fences) = (Vec::new(), Vec::new());
             for (packet, receipt) in packets {
                 match packet.fence {

@@ -43,8 +43,9 @@ impl StatefulListener {
     /// Runs until stopped or lost, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let StatefulListener { intake, overlap, .. } = self;
-        drop(overlap);
+        let StatefulListener { intake, overlap, fences, .. } = self;
+        // What they hold goes back.
+        drop((overlap, fences));
         Ok(intake.end(ended).await)
     }
 
@@ -102,7 +103,8 @@ impl StatefulListener {
     /// first.
     async fn open(&mut self, batch: Vec<Delivery>) -> Option<(Vec<Parcel>, Vec<(Fence, Receipt)>)> {
         let (mut parcels, mut fences) = (Vec::new(), Vec::new());
-        let Due { packets, overlapped } = self.overlap.take(read(&self.context, batch).await?);
+        let Due { mut packets, overlapped } = self.overlap.take(read(&self.context, batch).await?);
+        self.fences.take_behind(&mut packets);
         for (packet, receipt) in packets {
             let last = self.keeper.sequence_of(&packet.member, packet.epoch);
             let source = Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence };

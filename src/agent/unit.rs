@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::conversion::Conversion;
-use super::direct::DirectSinks;
+use super::direct::{DirectSinks, DirectWay};
 use super::fences::Fences;
 use super::forward::{self, Forwarder, Sender};
 use super::ground::{BrokerPlace, Ground};
@@ -87,7 +87,7 @@ impl Ground {
 /// A listener that is open and ready to run.
 pub(super) enum Listener {
     /// On a main queue, for the sinks of this process.
-    Direct(Box<MainListener<Arc<DirectSinks>>>),
+    Direct(Box<MainListener<DirectWay>>),
     /// On a main queue, for the pipeline queues.
     Main(Box<MainListener<Queues>>),
     /// On a pipeline queue.
@@ -144,23 +144,24 @@ impl Opening {
 
     async fn main(self, broker: usize, queue: &str) -> Result<Listener, OpenError> {
         if !self.ground.options.partitioned {
-            let sinks = Arc::clone(&self.direct);
-            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, sinks).await?)));
+            let way = DirectWay::new(&self.direct);
+            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, way).await?)));
         }
         let (ground, now) = (&self.ground, Arc::clone(&self.routes.borrow()));
         // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
         // more comes, and what we send there would be overtaken.
-        let shape = ground.fresh_shape().await?;
+        let _shape = ground.fresh_shape().await?;
         // Everything declared and routable before the first message is taken.
-        let mut forwarder = forwarder(ground, &now, queue, self.epoch).await?;
+        let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
+        let (shape, unit) = (ground.shape.reader(), self.unit.clone());
+        let mut queues =
+            Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new(), beside_until: None };
         if !ground.options.main_queue_exclusive {
-            let session = ground.prepared(&ground.brokers[broker], &now).await?;
+            let session = ground.prepared_for(&ground.brokers[broker], queue, &now).await?;
             if session.inspect(queue).await?.consumers > 0 {
-                forwarder.overlap(&now, shape.routing()).await?;
+                queues.begin_beside_another(&now).await?;
             }
         }
-        let (shape, unit) = (ground.shape.reader(), self.unit.clone());
-        let queues = Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new() };
         Ok(Listener::Main(Box::new(self.listen(broker, queue, queues).await?)))
     }
 
@@ -168,7 +169,10 @@ impl Opening {
         let Opening { ground, routes, .. } = self;
         let (options, place) = (&ground.options, &ground.brokers[broker]);
         let now = Arc::clone(&routes.borrow());
-        let session = ground.prepared(place, &now).await?;
+        let session = ground.prepared_for(place, queue, &now).await?;
+        if !options.partitioned {
+            ground.former.ended(&*session, queue, place.notices_within).await?;
+        }
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let consumer = session.consume(queue, consume_options(place, options.main_prefetch, exclusive)).await?;
         let mut listener = MainListener {

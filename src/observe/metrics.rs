@@ -491,7 +491,7 @@ impl Metrics {
                 event = "agent.queue.occupied",
                 queue,
                 "the queue is ours, but another still consumes it: a former owner that cannot reach the group works on \
-                 until it can; trying again every second"
+                 until it can, a dead connection until the broker has noticed; trying again every second"
             );
             self.0.troubles.of(["occupied"]).inc();
         } else {

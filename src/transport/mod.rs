@@ -242,6 +242,18 @@ pub struct Topology {
     pub bindings: Vec<Binding>,
 }
 
+impl Topology {
+    /// What one of the queues needs of it.
+    #[must_use]
+    pub fn of_queue(&self, name: &str) -> Topology {
+        Topology {
+            exchanges: self.exchanges.clone(),
+            queues: self.queues.iter().filter(|queue| queue.name == name).cloned().collect(),
+            bindings: self.bindings.iter().filter(|binding| binding.queue == name).cloned().collect(),
+        }
+    }
+}
+
 /// A topic exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exchange {
@@ -301,6 +313,14 @@ pub enum TransportError {
     /// There is no such queue.
     #[error("there is no queue {0}")]
     NoQueue(String),
+    /// The queue is there, and what holds it is not: a node of the cluster that is down.
+    #[error("queue {queue} cannot be used now: {why}; start that node of the cluster")]
+    QueueAway {
+        /// The queue.
+        queue: String,
+        /// What the broker said.
+        why: String,
+    },
     /// The broker did not take a message: no route, or a full queue with `reject-publish`.
     #[error("the broker did not take a message for {to}: {why}")]
     NotTaken {

@@ -469,10 +469,20 @@ async fn what_is_ours_is_there_without_the_node_that_it_was_made_on() {
     let ours = Topology { queues, ..Topology::default() };
     let session = amqp(cluster.members[0].port, Login::AmqPlain).connect().await.unwrap();
     session.declare(&ours).await.unwrap();
+    let classic = vec![topology::pipeline_queue("classic".to_owned(), QueueKind::Classic)];
+    session.declare(&Topology { queues: classic, ..Topology::default() }).await.unwrap();
     cluster.members[0].kill();
     timeout(SOON, session.over().cancelled()).await.unwrap();
     let session = amqp(cluster.members[1].port, Login::AmqPlain).connect().await.unwrap();
     session.declare(&ours).await.unwrap();
+    // Gone is another thing than away: what is gone is done with.
+    let looked = session.inspect("classic").await;
+    assert!(
+        matches!(&looked, Err(TransportError::QueueAway { queue, why }) if queue == "classic" && why.contains("down")),
+        "{looked:?}"
+    );
+    assert!(session.delete_if_idle("classic").await.is_err());
+    assert!(matches!(session.inspect("none").await, Err(TransportError::NoQueue(_))));
 }
 
 #[rstest]

@@ -89,6 +89,10 @@ impl Refusal {
     /// For requests that may find no queue.
     pub(super) fn about_queue(self, queue: &str) -> TransportError {
         match self {
+            // RabbitMQ answers 404 to both; a queue taken for gone because its node is would be done with, with all that is in it.
+            Refusal::NotFound(text) if !text.contains("no queue") => {
+                TransportError::QueueAway { queue: queue.to_owned(), why: text }
+            }
             Refusal::NotFound(_) => TransportError::NoQueue(queue.to_owned()),
             Refusal::Exclusive => TransportError::Occupied(queue.to_owned()),
             Refusal::Unequal(text) => TransportError::Refused(text),
