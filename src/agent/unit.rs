@@ -150,7 +150,7 @@ impl Opening {
         let (ground, now) = (&self.ground, Arc::clone(&self.routes.borrow()));
         // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
         // more comes, and what we send there would be overtaken.
-        let _shape = ground.fresh_shape().await?;
+        ground.fresh_shape().await?;
         // Everything declared and routable before the first message is taken.
         let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
         let (shape, unit) = (ground.shape.reader(), self.unit.clone());
