@@ -151,27 +151,32 @@ impl Supervisor {
     /// Joins the group, trying until it is let in; `None` when told to drain meanwhile.
     async fn join(&mut self) -> Result<Option<Arc<dyn Membership>>, Fatal> {
         let metrics = self.ground.metrics.clone();
-        // Since when the group says so without having been silent meanwhile: while it is away no lease runs out.
-        let mut taken_since = None;
+        // When it was last asked, and for how long it has said so without having been silent meanwhile: while it is away no lease
+        // runs out. Of the time in which we did not ask, being frozen, we know nothing.
+        let mut taken_for: Option<(Instant, Duration)> = None;
         let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
         let (mut wait, longest) = JOIN_WAIT;
         let mut attempt = 0;
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
         loop {
             self.record.ready = false;
+            let asked = Instant::now();
             match self.coordinator.join(self.record.clone()).await {
                 Ok(membership) => {
                     metrics.member_joined(&self.record.id, self.coordinator.name());
                     return Ok(Some(membership));
                 }
                 Err(taken @ CoordinationError::IdTaken(_)) => {
-                    if taken_since.get_or_insert_with(Instant::now).elapsed() > patience {
+                    let since = |(last, before): (Instant, Duration)| before + (asked - last).min(wait);
+                    let so_long = taken_for.map_or(Duration::ZERO, since);
+                    if so_long > patience {
                         return Err(Fatal::Join(taken));
                     }
+                    taken_for = Some((asked, so_long));
                     metrics.join_failed(&taken.to_string(), wait);
                 }
                 Err(error) => {
-                    taken_since = None;
+                    taken_for = None;
                     metrics.join_failed(&error.to_string(), wait);
                 }
             }
