@@ -201,7 +201,7 @@ impl Log {
                 Err(TryLockError::WouldBlock) => return Ok(Progress::Locked),
                 Err(TryLockError::Error(_)) => Guard::Nothing,
             };
-            self.is_frozen(guard == Guard::Frozen);
+            self.found_frozen(guard == Guard::Frozen);
             let written = self.write_under(guard, rest);
             if guard == Guard::Lock {
                 self.file.unlock()?;
@@ -212,7 +212,7 @@ impl Log {
     }
 
     /// Says it once when the lock's owner is found frozen, and once when he has let go.
-    fn is_frozen(&mut self, frozen: bool) {
+    fn found_frozen(&mut self, frozen: bool) {
         let path = self.options.path.display();
         match (self.frozen, frozen) {
             (false, true) => tracing::warn!(
