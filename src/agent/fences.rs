@@ -19,8 +19,9 @@ pub(super) struct Fences {
     shape: Reader<Option<Arc<Shape>>>,
     /// Fences that came to this listener, perhaps before the shape shows their marks.
     passed: BTreeSet<(u64, String)>,
-    /// What came behind the last of them.
-    behind: Vec<(Packet, Receipt)>,
+    /// What goes back when the listener has ended, and never before: a receipt that is dropped ends the consumer, and a successor
+    /// would begin while the state is still being released.
+    returned: Vec<Receipt>,
     over: CancellationToken,
     stop: CancellationToken,
 }
@@ -40,7 +41,7 @@ impl Fences {
             generation,
             shape,
             passed: BTreeSet::new(),
-            behind: Vec::new(),
+            returned: Vec::new(),
             over,
             stop,
         }
@@ -58,15 +59,18 @@ impl Fences {
             before
         });
         let passed = passed.count();
-        self.behind.extend(packets.drain(passed..));
+        self.returned.extend(packets.drain(passed..).map(|(_, receipt)| receipt));
     }
 
     /// Fences behind which everything is published: noted for the whole group, then settled. `false` when there was no
     /// time for it: the next owner gets them again.
     pub(super) async fn pass(&mut self, fences: Vec<(Fence, Receipt)>) -> bool {
-        for (fence, receipt) in fences {
+        let mut fences = fences.into_iter();
+        while let Some((fence, receipt)) = fences.next() {
             let name = shape::fence_mark(&self.queue, &fence.unit);
             if !self.mark(fence.generation, &name).await {
+                self.returned.push(receipt);
+                self.returned.extend(fences.map(|(_, receipt)| receipt));
                 return false;
             }
             self.passed.insert((fence.generation, fence.unit));
