@@ -87,7 +87,7 @@ async fn processes_work_on_without_the_node_that_holds_one_of_the_main_queues() 
     let [first, second, _] = &cluster.members[..] else { panic!("a cluster of three") };
     let group = Group { own: "queue_type = quorum\n", ..Group::on(second, "without-the-node") };
     // A classic queue is on the node over which it was declared; the one that is sent to is on another.
-    let over_first = group.transport.replace(&second.port.to_string(), &first.port.to_string());
+    let over_first = group.transport.replace(&format!(":{}/", second.port), &format!(":{}/", first.port));
     let held = connect(&over_first, "notifications.sample").await;
     let (_connection, channel) = group.connect().await;
     first.kill();

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
 use super::intake::Intake;
+use super::rescue;
 use super::route::Routes;
 use super::shape::Shape;
 use super::straggler::Straggler;
@@ -109,7 +110,13 @@ impl Chore {
                 continue;
             }
             // Only the queue says whether it is done with: its log goes after it.
-            let gone = match session.delete_if_idle(queue).await {
+            // What was rescued from it is older than what is in it.
+            let rescued = session.delete_if_idle(&topology::rescue_queue_name(queue)).await;
+            let idle = match rescued {
+                Ok(true) => session.delete_if_idle(queue).await,
+                other => other,
+            };
+            let gone = match idle {
                 Ok(true) => session.delete(&topology::state_log_name(queue)).await.is_ok(),
                 Ok(false) => {
                     forward_rest(ground, shape, routes, &session, queue).await;
@@ -142,15 +149,17 @@ async fn forward_rest(
     let Ok(forwarder) = unit::forwarder(ground, routes, queue, shape.revision).await else { return };
     let place = ground.first_broker();
     let options = unit::consume_options(place, ground.options.pipeline_prefetch, false);
-    let Ok(consumer) = session.consume(queue, options).await else { return };
+    let Ok(rescued) = rescue::look(&**session, queue).await else { return };
+    let Ok(intake) = Intake::open(ground, session, queue, options, rescued).await else { return };
     let stop = CancellationToken::new();
     let straggler = Straggler {
-        intake: Intake::new(consumer, &ground.options, &ground.metrics, &ground.nursery),
+        context: ground.sink_context(intake.until(&stop), 0),
+        intake,
         sink: Arc::clone(&slot.name),
         routes: watch::channel(Arc::clone(routes)).1,
         shape: ground.shape.reader(),
         forwarder,
-        context: ground.sink_context(stop.clone()),
+        nursery: ground.nursery.clone(),
     };
     let stopping = async {
         tokio::time::sleep(REST_TIME).await;

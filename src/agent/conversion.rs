@@ -3,7 +3,6 @@
 //!
 //! Never here: where it goes, or settling a receipt.
 
-use bytes::Bytes;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::nursery::Nursery;
 use super::packet::Fragment;
-use super::parking::Reason;
+use super::parking::{Reason, Unfit};
 use super::route::Routes;
 use crate::model::Receipt;
 use crate::model::envelope::{self, Unreadable};
@@ -51,16 +50,7 @@ pub(super) enum Read<T> {
     /// A notification, with what it yields for the sinks.
     Yields(Vec<(usize, T)>, Receipt),
     /// To be parked.
-    Unfit {
-        /// Where it came from.
-        queue: Arc<str>,
-        /// All of it.
-        body: Bytes,
-        /// Why.
-        reason: Reason,
-        /// Its receipt.
-        receipt: Receipt,
-    },
+    Unfit(Unfit),
 }
 
 impl<T: From<Fragment> + Send + 'static> Conversion<T> {
@@ -117,7 +107,7 @@ fn read<T: From<Fragment>>(routes: &Routes, delivery: Delivery, metrics: &Metric
         Ok(yields) => Read::Yields(yields, delivery.receipt),
         Err(reason) => {
             let Delivery { queue, body, receipt, .. } = delivery;
-            Read::Unfit { queue, body, reason, receipt }
+            Read::Unfit(Unfit { origin: queue, body, reason, receipt })
         }
     }
 }

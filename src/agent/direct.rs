@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
-use super::sink::{Parcel, SinkContext, SinkSlot};
+use super::sink::{Parcel, SinkSlot};
 use super::state::{Done, Keeper, Lost, MemoryLog, Owner};
 use super::transform;
+use super::until::Until;
 use crate::pipeline::transform::Transformers;
 
 /// Batches that wait at a sink, at most; each is bounded by the intake.
@@ -23,19 +24,24 @@ const PARCELS_AT_ONCE_MAX: usize = 1_000;
 /// One main listener's way to the sinks.
 pub(super) struct DirectWay {
     sinks: Arc<DirectSinks>,
-    /// Something that it handed over goes back.
-    broken: CancellationToken,
+    /// Something that it handed over goes back, or all of it is back already.
+    broken: Arc<CancellationToken>,
 }
 
 impl DirectWay {
     /// Of a listener that has handed over nothing yet.
     pub(super) fn new(sinks: &Arc<DirectSinks>) -> Self {
-        DirectWay { sinks: Arc::clone(sinks), broken: CancellationToken::new() }
+        DirectWay { sinks: Arc::clone(sinks), broken: Arc::default() }
+    }
+
+    /// What was handed over and is not published yet is back in the queue: nobody publishes it from here.
+    pub(super) fn abandon(&self) {
+        self.broken.cancel();
     }
 
     /// Hands parcels to a sink and waits for room; `false` when this listener is to hand over nothing more.
     pub(super) async fn hand_over(&self, slot: &Arc<SinkSlot>, parcels: Vec<Parcel>) -> bool {
-        let handed = Handed { parcels, broken: self.broken.clone() };
+        let handed = Handed { parcels, broken: Arc::clone(&self.broken) };
         !self.broken.is_cancelled() && self.sinks.worker(slot).send(handed).await.is_ok()
     }
 }
@@ -43,20 +49,20 @@ impl DirectWay {
 /// What a listener handed over at once.
 struct Handed {
     parcels: Vec<Parcel>,
-    broken: CancellationToken,
+    broken: Arc<CancellationToken>,
 }
 
 /// The workers of the sinks, by name; made when something first comes for them.
 pub(super) struct DirectSinks {
     workers: Mutex<BTreeMap<Arc<str>, mpsc::Sender<Handed>>>,
     ground: Arc<Ground>,
-    context: SinkContext,
+    give_up: CancellationToken,
 }
 
 impl DirectSinks {
     /// No workers yet; `give_up` ends the waiting for publishers that are away.
     pub(super) fn new(ground: Arc<Ground>, give_up: CancellationToken) -> Self {
-        DirectSinks { workers: Mutex::default(), context: ground.sink_context(give_up), ground }
+        DirectSinks { workers: Mutex::default(), give_up, ground }
     }
 
     fn worker(&self, slot: &Arc<SinkSlot>) -> mpsc::Sender<Handed> {
@@ -66,7 +72,7 @@ impl DirectSinks {
             .or_insert_with(|| {
                 let (sender, receiver) = mpsc::channel(WAITING_BATCHES_MAX);
                 let name = format!("sink {}", slot.name);
-                let work = work(Arc::clone(&self.ground), Arc::clone(slot), receiver, self.context.clone());
+                let work = work(Arc::clone(&self.ground), Arc::clone(slot), receiver, self.give_up.clone());
                 self.ground.nursery.spawn(&name, work);
                 sender
             })
@@ -74,21 +80,35 @@ impl DirectSinks {
     }
 }
 
-async fn work(ground: Arc<Ground>, slot: Arc<SinkSlot>, mut receiver: mpsc::Receiver<Handed>, context: SinkContext) {
+async fn work(
+    ground: Arc<Ground>,
+    slot: Arc<SinkSlot>,
+    mut receiver: mpsc::Receiver<Handed>,
+    give_up: CancellationToken,
+) {
     let mut keeper: Option<Keeper> = None;
-    while let Some(first) = receiver.recv().await {
-        let (mut parcels, mut listeners) = (Vec::new(), Vec::new());
-        let mut handed = Some(first);
-        while let Some(Handed { parcels: more, broken }) = handed {
-            if !broken.is_cancelled() {
-                parcels.extend(more);
-                listeners.push(broken);
+    let mut next = None;
+    loop {
+        let handed = match next.take() {
+            Some(handed) => Some(handed),
+            None => receiver.recv().await,
+        };
+        let Some(Handed { mut parcels, broken }) = handed else { return };
+        // Of one listener only: what comes back of one must not keep back what another handed over.
+        while parcels.len() < PARCELS_AT_ONCE_MAX
+            && let Ok(more) = receiver.try_recv()
+        {
+            if !Arc::ptr_eq(&more.broken, &broken) {
+                next = Some(more);
+                break;
             }
-            handed = if parcels.len() < PARCELS_AT_ONCE_MAX { receiver.try_recv().ok() } else { None };
+            parcels.extend(more.parcels);
         }
-        if parcels.is_empty() {
+        if broken.is_cancelled() {
             continue;
         }
+        let until = Until { stop: give_up.clone(), over: CancellationToken::clone(&broken) };
+        let context = ground.sink_context(until, 0);
         let transformers = Arc::clone(&slot.current().transformers);
         let done = if transformers.is_stateful() {
             let keeper = match &mut keeper {
@@ -114,7 +134,7 @@ async fn work(ground: Arc<Ground>, slot: Arc<SinkSlot>, mut receiver: mpsc::Rece
         };
         match done {
             Done::Published => {}
-            Done::Unpublished => listeners.iter().for_each(CancellationToken::cancel),
+            Done::Unpublished => broken.cancel(),
             Done::Lost(lost) => return ground.metrics.state_lost(&slot.name, &lost.to_string()),
             Done::Dead(dead) => return ground.died(dead),
         }

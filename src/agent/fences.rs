@@ -47,19 +47,23 @@ impl Fences {
         }
     }
 
+    /// The queue.
+    pub(super) fn queue(&self) -> &str {
+        &self.queue
+    }
+
     /// Takes away what comes behind the last fence: it is not of this queue any more. It goes back when the listener ends, and
     /// the next one sends it on. (A listener that was cut off from the group, and shared its main queue, may have sent it.)
     pub(super) fn take_behind(&mut self, packets: &mut Vec<(Packet, Receipt)>) {
         let Some((next, mut missing)) = self.missing() else { return };
-        let passed = packets.iter().take_while(|(packet, _)| {
-            let before = !missing.is_empty();
+        let mut before = 0;
+        while let Some((packet, _)) = packets.get(before).filter(|_| !missing.is_empty()) {
             if let Some(fence) = packet.fence.as_ref().filter(|fence| fence.generation == next) {
                 missing.remove(&fence.unit);
             }
-            before
-        });
-        let passed = passed.count();
-        self.returned.extend(packets.drain(passed..).map(|(_, receipt)| receipt));
+            before += 1;
+        }
+        self.returned.extend(packets.drain(before..).map(|(_, receipt)| receipt));
     }
 
     /// Fences behind which everything is published: noted for the whole group, then settled. `false` when there was no

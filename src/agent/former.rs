@@ -15,13 +15,15 @@ use crate::transport::{Session, TransportError};
 #[derive(Default)]
 pub(super) struct Former(Mutex<BTreeMap<String, Last>>);
 
-/// The last opening of a queue.
+/// What was found at the last opening of a queue.
 #[derive(Clone, Copy)]
-struct Last {
-    /// Whether nobody else consumed the queue.
-    alone: bool,
-    /// Since when the consumer that is still there is waited for.
-    waiting: Option<Instant>,
+enum Last {
+    /// Nobody else consumed it.
+    Alone,
+    /// A consumer, which may be the own former one: waited for since then.
+    Waiting(Instant),
+    /// Another agent consumes it too.
+    Beside,
 }
 
 impl Former {
@@ -34,23 +36,23 @@ impl Former {
         patience: Duration,
     ) -> Result<(), TransportError> {
         let last = self.known().get(queue).copied();
-        let Some(last) = last else {
-            let alone = session.inspect(queue).await?.consumers == 0;
-            self.known().insert(queue.to_owned(), Last { alone, waiting: None });
-            return Ok(());
+        let found = match last {
+            None if session.inspect(queue).await?.consumers > 0 => Last::Beside,
+            None => Last::Alone,
+            Some(last) => match session.until_alone(queue).await {
+                Ok(()) => Last::Alone,
+                Err(TransportError::Occupied(_)) => match last {
+                    Last::Alone => Last::Waiting(Instant::now()),
+                    Last::Waiting(since) if since.elapsed() < patience => last,
+                    Last::Waiting(_) | Last::Beside => Last::Beside,
+                },
+                Err(error) => return Err(error),
+            },
         };
-        match session.until_alone(queue).await {
-            Ok(()) => {
-                self.known().insert(queue.to_owned(), Last { alone: true, waiting: None });
-                Ok(())
-            }
-            Err(TransportError::Occupied(_)) => {
-                let since = last.waiting.unwrap_or_else(Instant::now);
-                let waits = last.alone && since.elapsed() < patience;
-                self.known().insert(queue.to_owned(), Last { alone: waits, waiting: waits.then_some(since) });
-                if waits { Err(TransportError::Occupied(queue.to_owned())) } else { Ok(()) }
-            }
-            Err(error) => Err(error),
+        self.known().insert(queue.to_owned(), found);
+        match found {
+            Last::Alone | Last::Beside => Ok(()),
+            Last::Waiting(_) => Err(TransportError::Occupied(queue.to_owned())),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What every listener of an agent stands on: the brokers, the options, the parking queue, the counters.
 
+use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,8 @@ use super::sabotage::Sabotage;
 use super::shape::Shape;
 use super::sink::{Backoff, Dead, SinkContext};
 use super::state::{Recall, StateOptions};
+use super::troubles::Troubles;
+use super::until::Until;
 use crate::coordination::{CoordinationError, Membership, View};
 use crate::observe::Metrics;
 use crate::transport::link::Link;
@@ -26,6 +29,8 @@ use crate::transport::{Argument, Queue, Session, Topology, TransportError};
 
 /// How long to wait before something is noted in a silent group again.
 const MARK_AGAIN: Duration = Duration::from_millis(500);
+/// How often it is looked whether exchanges, bindings and queues are still there.
+const GUARD_PERIOD: Duration = Duration::from_secs(3);
 
 /// How an agent works. Every bound has its unit in its name or type.
 #[derive(Debug, Clone)]
@@ -74,6 +79,8 @@ pub struct BrokerPlace {
     pub notices_within: Duration,
     /// Where and what was declared.
     prepared: Mutex<Option<Prepared>>,
+    /// The main queues that are consumed now, with the listener's end.
+    consumed: StdMutex<BTreeMap<String, Until>>,
 }
 
 /// What was declared on a broker.
@@ -96,20 +103,56 @@ impl BrokerPlace {
         consume_arguments: BTreeMap<String, Argument>,
         notices_within: Duration,
     ) -> Self {
-        BrokerPlace { link, topology, main_queues, consume_arguments, notices_within, prepared: Mutex::new(None) }
+        BrokerPlace {
+            link,
+            topology,
+            main_queues,
+            consume_arguments,
+            notices_within,
+            prepared: Mutex::new(None),
+            consumed: StdMutex::default(),
+        }
+    }
+
+    /// Something that was declared is not there any more: everything is declared again before it is next used.
+    pub(super) async fn forget_declared(&self) {
+        *self.prepared.lock().await = None;
+    }
+
+    /// Sees to it that a main queue stays declared and bound while it is consumed.
+    pub(super) fn guard(&self, queue: &str, until: &Until) {
+        self.consumed().insert(queue.to_owned(), until.clone());
+    }
+
+    /// What must be there of the main queues that are consumed.
+    pub(super) fn guarded(&self) -> Topology {
+        let mut consumed = self.consumed();
+        consumed.retain(|_, until| !until.is_reached());
+        let (mut queues, mut bindings) = (self.topology.queues.clone(), self.topology.bindings.clone());
+        queues.retain(|queue| consumed.contains_key(&queue.name));
+        bindings.retain(|binding| consumed.contains_key(&binding.queue));
+        let exchanges = if queues.is_empty() { Vec::new() } else { self.topology.exchanges.clone() };
+        Topology { exchanges, queues, bindings }
+    }
+
+    fn consumed(&self) -> MutexGuard<'_, BTreeMap<String, Until>> {
+        self.consumed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Declares what is consumed from it; the main queues that are away.
     async fn declare(&self, session: &dyn Session) -> Result<BTreeSet<String>, TransportError> {
         let mut away = BTreeSet::new();
+        // RabbitMQ 4 says nothing for a minute where the node of a classic queue was killed.
+        let is_away = |error: &TransportError| matches!(error, TransportError::QueueAway { .. } | TransportError::Slow(_));
         match session.declare(&self.topology).await {
-            Err(TransportError::QueueAway { .. }) => {}
+            Err(error) if is_away(&error) => {}
             declared => return declared.map(|()| away),
         }
-        for queue in &self.main_queues {
-            match session.declare(&self.topology.of_queue(queue)).await {
+        let each = self.main_queues.iter().map(async |queue| (queue, session.declare(&self.topology.of_queue(queue)).await));
+        for (queue, declared) in join_all(each).await {
+            match declared {
                 Ok(()) => {}
-                Err(TransportError::QueueAway { .. }) => {
+                Err(error) if is_away(&error) => {
                     away.insert(queue.clone());
                 }
                 Err(error) => return Err(error),
@@ -131,6 +174,8 @@ pub(super) struct Ground {
     pub options: AgentOptions,
     /// Where to park.
     pub parking: Parking,
+    /// What stands still, and why.
+    pub troubles: Arc<Troubles>,
     /// Counters.
     pub metrics: Metrics,
     /// The agent's tasks.
@@ -228,6 +273,37 @@ impl Ground {
         self.declared().iter().filter(outlived).map(|(queue, _)| queue.clone()).collect()
     }
 
+    /// Makes a pipeline queue again that somebody has deleted. Of another generation than the present one it is deleted again
+    /// when it is empty.
+    pub(super) async fn declare_pipeline_queue(&self, session: &dyn Session, queue: &str) -> Result<(), TransportError> {
+        self.metrics.queue_gone(queue);
+        self.declared().entry(queue.to_owned()).or_default();
+        let queues = vec![topology::pipeline_queue(queue.to_owned(), self.options.queue_kind)];
+        session.declare(&Topology { queues, ..Topology::default() }).await
+    }
+
+    /// Looks every few seconds whether what is consumed from a broker is still declared and bound: an exchange or a binding
+    /// that an operator deletes says nothing. On the first broker that is the parking queue too.
+    pub(super) async fn guard(self: Arc<Self>, broker: usize) {
+        let place = &self.brokers[broker];
+        loop {
+            tokio::time::sleep(GUARD_PERIOD).await;
+            let Some(session) = place.link.current() else { continue };
+            let mut wanted = place.guarded();
+            if wanted.queues.is_empty() {
+                continue;
+            }
+            if broker == 0 {
+                let (kind, parked_max) = (self.options.queue_kind, self.options.parked_messages_max);
+                wanted.queues.push(topology::parking_queue(&self.group, kind, parked_max));
+            }
+            if let Err(error) = session.declare(&wanted).await {
+                // Said where it hinders: when a queue is opened.
+                self.metrics.not_guarded(place.link.name(), &error.to_string());
+            }
+        }
+    }
+
     /// A queue is gone.
     pub(super) fn forget_queue(&self, queue: &str) {
         self.declared().remove(queue);
@@ -276,8 +352,8 @@ impl Ground {
         noted.await.is_some()
     }
 
-    /// What a sink needs, with a token that ends its waiting.
-    pub(super) fn sink_context(&self, stop: CancellationToken) -> SinkContext {
+    /// What a sink needs: until when it may wait, and which listener of the sink waits.
+    pub(super) fn sink_context(&self, until: Until, listener: u64) -> SinkContext {
         SinkContext {
             member: Arc::clone(&self.member),
             parking: self.parking.clone(),
@@ -285,7 +361,9 @@ impl Ground {
             backoff: self.options.backoff,
             chain: self.options.state.chain.clone(),
             clock: self.options.clock,
-            stop,
+            troubles: Arc::clone(&self.troubles),
+            listener,
+            until,
         }
     }
 }

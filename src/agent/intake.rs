@@ -5,13 +5,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::ground::AgentOptions;
+use super::ground::Ground;
 use super::main_listener::Ended;
-use super::nursery::Nursery;
+use super::rescue::Rescue;
 use super::sabotage::{self, Sabotage};
+use super::until::Until;
 use crate::model::Receipt;
-use crate::observe::Metrics;
-use crate::transport::{Consumer, Delivery, TransportError};
+use crate::transport::{ConsumeOptions, Consumer, Delivery, Session, TransportError, Why};
 
 /// How much is taken at once.
 #[derive(Debug, Clone, Copy)]
@@ -35,29 +35,44 @@ pub(super) enum Taken {
 /// A consumer and the count of what it gave that is not settled yet.
 pub(super) struct Intake {
     consumer: Box<dyn Consumer>,
-    bounds: IntakeBounds,
+    rescue: Rescue,
     in_flight: TaskTracker,
-    metrics: Metrics,
-    nursery: Nursery,
-    sabotage: Option<Sabotage>,
+    /// Cancelled when it gives nothing more, also while nobody asks.
+    over: CancellationToken,
+    ground: Arc<Ground>,
 }
 
 impl Intake {
-    /// An intake from a consumer.
-    pub(super) fn new(
-        consumer: Box<dyn Consumer>,
-        options: &AgentOptions,
-        metrics: &Metrics,
-        nursery: &Nursery,
-    ) -> Self {
-        Intake {
-            consumer,
-            bounds: options.intake,
-            in_flight: TaskTracker::new(),
-            metrics: metrics.clone(),
-            nursery: nursery.clone(),
-            sabotage: options.sabotage,
-        }
+    /// Begins to consume a queue in whose rescue queue so many messages wait: those come first.
+    pub(super) async fn open(
+        ground: &Arc<Ground>,
+        session: &Arc<dyn Session>,
+        queue: &str,
+        options: ConsumeOptions,
+        rescued: u32,
+    ) -> Result<Intake, TransportError> {
+        let consumer = session.consume(queue, options.clone()).await?;
+        let over = consumer.over().child_token();
+        let queue: Arc<str> = queue.into();
+        let rescue = match Rescue::open(ground, session, &queue, &options, rescued, over.clone()).await {
+            Ok(rescue) => rescue,
+            Err(error) => {
+                // Whoever comes next must find the queue unused.
+                let _closed = consumer.close().await;
+                return Err(error);
+            }
+        };
+        Ok(Intake { consumer, rescue, in_flight: TaskTracker::new(), over, ground: Arc::clone(ground) })
+    }
+
+    /// Until when the listener may hold what it took.
+    pub(super) fn until(&self, stop: &CancellationToken) -> Until {
+        Until { stop: stop.clone(), over: self.over.clone() }
+    }
+
+    /// Why it gives nothing more, in the broker's words where it said something.
+    pub(super) fn why(&self) -> Why {
+        self.consumer.why()
     }
 
     /// Waits for a delivery and takes what else is already here.
@@ -65,42 +80,43 @@ impl Intake {
         let first = tokio::select! {
             biased;
             () = stop.cancelled() => return Taken::Stopped,
-            delivery = self.consumer.next() => match delivery {
+            () = self.over.cancelled() => return Taken::Lost,
+            delivery = self.rescue.next(&mut *self.consumer) => match delivery {
                 Some(delivery) => delivery,
                 None => return Taken::Lost,
             },
         };
+        let bounds = self.ground.options.intake;
         let mut bytes = first.body.len();
         let mut batch = vec![self.counted(first)];
-        while batch.len() < self.bounds.messages_max && bytes < self.bounds.bytes_max {
-            let Some(delivery) = self.consumer.ready() else { break };
+        while batch.len() < bounds.messages_max && bytes < bounds.bytes_max {
+            let Some(delivery) = self.rescue.ready(&mut *self.consumer) else { break };
             bytes += delivery.body.len();
             batch.push(self.counted(delivery));
         }
         Taken::Batch(batch)
     }
 
-    /// Waits until everything taken is settled, then closes the channel: what was delivered but not taken is back in
-    /// its queue, in order, when this returns.
-    async fn finish(self) -> Result<(), TransportError> {
-        self.in_flight.close();
-        self.in_flight.wait().await;
-        if self.sabotage == Some(Sabotage::CancelHandover) {
-            self.nursery.spawn("a cancelled consumer", sabotage::cancel(self.consumer));
-            return Ok(());
-        }
-        self.consumer.close().await
-    }
-
     /// Closes the channel, however the listener came to its end, and says how that is. What was not settled is back in
     /// its queue when this returns. The unit may be given up only then: its next owner would be given later messages first.
     pub(super) async fn end(self, ended: Ended) -> Ended {
-        if ended == Ended::Lost {
-            // Nothing in flight is waited for. Where the session is over, so is the channel.
-            let _over = self.consumer.close().await;
+        let Intake { consumer, rescue, in_flight, over, ground } = self;
+        if ended != Ended::Lost {
+            // Everything taken is settled, or it is known that it never will be.
+            in_flight.close();
+            tokio::select! {
+                biased;
+                () = in_flight.wait() => {}
+                () = over.cancelled() => {}
+            }
+        }
+        // The older messages first; where the session is over, so are the channels.
+        let rescued = rescue.close().await;
+        if ended != Ended::Lost && ground.options.sabotage == Some(Sabotage::CancelHandover) {
+            ground.nursery.spawn("a cancelled consumer", sabotage::cancel(consumer));
             return ended;
         }
-        match self.finish().await {
+        match consumer.close().await.and(rescued) {
             Ok(()) => ended,
             Err(_) => Ended::Lost,
         }
@@ -108,7 +124,8 @@ impl Intake {
 
     /// A receipt that counts as in flight until it is settled.
     fn counted(&self, mut delivery: Delivery) -> Delivery {
-        let (token, metrics, queue) = (self.in_flight.token(), self.metrics.clone(), Arc::clone(&delivery.queue));
+        let (token, metrics) = (self.in_flight.token(), self.ground.metrics.clone());
+        let queue = Arc::clone(&delivery.queue);
         let (inner, came) = (delivery.receipt, Instant::now());
         delivery.receipt = Receipt::new(move |verdict| {
             inner.settle(verdict);

@@ -11,6 +11,7 @@ use super::direct::DirectWay;
 use super::forward::Forwarder;
 use super::ground::Ground;
 use super::intake::{Intake, Taken};
+use super::nursery::Nursery;
 use super::overlap::OVERLAP;
 use super::packet::{Fence, Fragment};
 use super::parking::Parking;
@@ -18,6 +19,7 @@ use super::posted::Reader;
 use super::route::Routes;
 use super::shape::Shape;
 use super::sink::Parcel;
+use super::until::Until;
 use super::written::Written;
 use crate::model::{Receipt, Verdict};
 use crate::observe::Metrics;
@@ -32,6 +34,8 @@ pub(super) trait Way: Send {
     fn begin(&mut self, routes: &Routes) -> impl Future<Output = Result<(), TransportError>> + Send;
     /// Waits until the way is to be another.
     fn changed(&mut self) -> impl Future<Output = ()> + Send;
+    /// The listener is over, and what it took is back in its queue: nothing of it is sent or published from here.
+    fn abandon(&self);
     /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more.
     fn take(&mut self, routes: &Routes, yielded: Yielded<Self::Part>) -> impl Future<Output = bool> + Send;
 }
@@ -78,6 +82,8 @@ pub(super) struct MainListener<W: Way> {
     pub way: W,
     /// For what cannot be read.
     pub parking: Parking,
+    /// For what cannot be parked at once.
+    pub nursery: Nursery,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -91,19 +97,24 @@ impl<W: Way> MainListener<W> {
 
     /// Runs until stopped or lost.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
-        let ended = self.work(stop).await;
+        let until = self.intake.until(stop);
+        let worked = until.over.run_until_cancelled(self.work(stop, &until)).await;
+        let ended = worked.unwrap_or(Ended::Lost);
         let MainListener { way, intake, .. } = self;
+        if ended == Ended::Lost {
+            way.abandon();
+        }
         // The forwarder ends first: its confirms settle what is in flight.
         drop(way);
         intake.end(ended).await
     }
 
-    async fn work(&mut self, stop: &CancellationToken) -> Ended {
+    async fn work(&mut self, stop: &CancellationToken, until: &Until) -> Ended {
         loop {
             tokio::select! {
                 biased;
                 converted = self.conversion.next(), if !self.conversion.is_idle() => {
-                    if !self.go_on(converted).await {
+                    if !self.go_on(converted, until).await {
                         return Ended::Lost;
                     }
                 }
@@ -122,7 +133,7 @@ impl<W: Way> MainListener<W> {
         }
         while !self.conversion.is_idle() {
             let converted = self.conversion.next().await;
-            if !self.go_on(converted).await {
+            if !self.go_on(converted, until).await {
                 return Ended::Lost;
             }
         }
@@ -139,7 +150,7 @@ impl<W: Way> MainListener<W> {
     }
 
     /// Takes a batch as far as this listener takes it; `false` when the session is over.
-    async fn go_on(&mut self, converted: Option<Converted<W::Part>>) -> bool {
+    async fn go_on(&mut self, converted: Option<Converted<W::Part>>, until: &Until) -> bool {
         let Some(Converted { routes, messages }) = converted else { return false };
         let mut yielded = Vec::with_capacity(2 * messages.len());
         for message in messages {
@@ -149,13 +160,7 @@ impl<W: Way> MainListener<W> {
                     // The parts now carry the delivery; where there are none, it is done with.
                     receipt.settle(Verdict::Kept);
                 }
-                Read::Unfit { queue, body, reason, receipt } => {
-                    if let Err(error) = self.parking.park(&queue, body, &reason).await {
-                        self.metrics.parking_failed(&queue, &error.to_string());
-                        return false;
-                    }
-                    receipt.settle(Verdict::Parked);
-                }
+                Read::Unfit(unfit) => self.parking.set_aside(unfit, until, &self.nursery).await,
             }
         }
         self.way.take(&routes, yielded).await
@@ -173,9 +178,14 @@ impl Way for Queues {
         self.shape.changed().await;
     }
 
+    fn abandon(&self) {
+        self.forwarder.abandon();
+    }
+
     async fn take(&mut self, routes: &Routes, yielded: Yielded<Written>) -> bool {
         let Ok(shape) = self.fenced_shape(routes).await else { return false };
-        self.forwarder.forward(routes, shape.routing(), yielded).await.is_ok()
+        self.forwarder.forward(routes, shape.routing(), yielded);
+        true
     }
 }
 
@@ -189,6 +199,10 @@ impl Way for DirectWay {
 
     async fn changed(&mut self) {
         std::future::pending::<()>().await;
+    }
+
+    fn abandon(&self) {
+        DirectWay::abandon(self);
     }
 
     /// Groups by sink, in order, and waits for room at each.

@@ -19,6 +19,7 @@
 //!
 //! Never here: what a definition means, what a broker or a group does. Those are rooms below.
 
+mod arrivals;
 mod clearing;
 mod clock;
 mod conversion;
@@ -29,6 +30,7 @@ mod forward;
 mod ground;
 mod intake;
 mod jitter;
+mod lanes;
 mod main_listener;
 mod nursery;
 mod overlap;
@@ -37,6 +39,7 @@ mod parking;
 mod pipeline_listener;
 mod posted;
 mod readiness;
+mod rescue;
 mod route;
 mod sabotage;
 mod shape;
@@ -47,7 +50,9 @@ mod stateful_listener;
 mod straggler;
 mod supervisor;
 mod transform;
+mod troubles;
 mod unit;
+mod until;
 mod written;
 
 pub mod assembly;
@@ -63,14 +68,14 @@ use crate::coordination::{Coordinator, MemberRecord};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
 use crate::publish;
-use crate::transport::topology;
 use direct::DirectSinks;
 use former::Former;
 use nursery::Nursery;
-use parking::Parking;
+use parking::{Parking, ParkingQueue};
 use posted::Posted;
 use state::Recall;
 use supervisor::{Control, Supervisor};
+use troubles::Troubles;
 
 pub use assembly::Blueprint;
 pub use clock::Clock;
@@ -139,14 +144,22 @@ impl Agent {
         let (deaths, died) = mpsc::channel(1);
         let brokers: Vec<Arc<BrokerPlace>> = brokers.into_iter().map(Arc::new).collect();
         let link = brokers[0].link.clone();
-        let parking = Parking::new(link, &topology::parking_queue_name(&group), &member, metrics.clone());
+        let group: Arc<str> = group.into();
+        let troubles = Arc::new(Troubles::new(board.clone(), options.clock));
+        let parked = ParkingQueue {
+            group: Arc::clone(&group),
+            kind: options.queue_kind,
+            messages_max: options.parked_messages_max,
+        };
+        let parking = Parking::new(link, parked, &member, &metrics, &troubles);
         let ground = Arc::new(Ground {
-            group: group.into(),
+            group,
+            troubles,
             member,
             brokers,
             options,
             parking,
-            metrics,
+            metrics: metrics.clone(),
             nursery,
             recall: Recall::default(),
             former: Former::default(),
@@ -157,7 +170,11 @@ impl Agent {
         });
         // No tasks of the nursery: they end with their links, and hold nothing up.
         for place in &ground.brokers {
-            tokio::spawn(standing::follow(place.link.clone(), board.clone()));
+            tokio::spawn(standing::follow(place.link.clone(), board.clone(), metrics.clone()));
+        }
+        for broker in 0..ground.brokers.len() {
+            let guard = Arc::clone(&ground).guard(broker);
+            ground.nursery.spawn("what is declared", guard);
         }
         let give_up = tokio_util::sync::CancellationToken::new();
         let direct = Arc::new(DirectSinks::new(Arc::clone(&ground), give_up.clone()));

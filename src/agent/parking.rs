@@ -3,10 +3,20 @@
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::jitter;
+use super::nursery::Nursery;
+use super::troubles::{Trouble, Troubles};
+use super::until::Until;
+use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::link::Link;
-use crate::transport::{Outgoing, TransportError};
+use crate::transport::topology::QueueKind;
+use crate::transport::{Outgoing, Session, Topology, TransportError, UNROUTABLE, topology};
+
+/// Waits before a message is offered again that the parking queue did not take: the first, doubled up to the longest.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
 /// Why something is parked: a stable word for the counter and the header, and the sentence.
 #[derive(Debug, Clone)]
@@ -20,24 +30,125 @@ pub(super) struct Reason {
 /// Headers of a parked message are cut to this many bytes: RabbitMQ bounds a frame of headers.
 const REASON_BYTES_MAX: usize = 2_000;
 
+/// A message that is to be parked.
+pub(super) struct Unfit {
+    /// The queue that it came from.
+    pub origin: Arc<str>,
+    /// All of it.
+    pub body: Bytes,
+    /// Why.
+    pub reason: Reason,
+    /// Settled when it is parked.
+    pub receipt: Receipt,
+}
+
+/// The parking queue, as it is declared.
+#[derive(Clone)]
+pub(super) struct ParkingQueue {
+    /// The group.
+    pub group: Arc<str>,
+    /// Its kind.
+    pub kind: QueueKind,
+    /// Messages at most.
+    pub messages_max: i64,
+}
+
+impl ParkingQueue {
+    /// Declares it.
+    async fn declare(&self, session: &dyn Session) -> Result<(), TransportError> {
+        let queues = vec![topology::parking_queue(&self.group, self.kind, self.messages_max)];
+        session.declare(&Topology { queues, ..Topology::default() }).await
+    }
+}
+
 /// Puts messages into `nephoscope.<group>.parked`.
 #[derive(Clone)]
 pub(super) struct Parking {
     link: Link,
-    queue: Arc<str>,
+    queue: ParkingQueue,
+    name: Arc<str>,
     member: Arc<str>,
     metrics: Metrics,
+    troubles: Arc<Troubles>,
 }
 
 impl Parking {
     /// The parking queue of a group, used by a member.
-    pub(super) fn new(link: Link, queue: &str, member: &str, metrics: Metrics) -> Self {
-        Parking { link, queue: queue.into(), member: member.into(), metrics }
+    pub(super) fn new(
+        link: Link,
+        queue: ParkingQueue,
+        member: &Arc<str>,
+        metrics: &Metrics,
+        troubles: &Arc<Troubles>,
+    ) -> Self {
+        let name = topology::parking_queue_name(&queue.group).into();
+        Parking {
+            link,
+            queue,
+            name,
+            member: Arc::clone(member),
+            metrics: metrics.clone(),
+            troubles: Arc::clone(troubles),
+        }
     }
 
-    /// Parks one message that came from `origin` and waits for the broker's confirm. An error means that it is not
-    /// parked and must go back: the parking queue is full, or the broker is away.
-    pub(super) async fn park(&self, origin: &str, body: Bytes, reason: &Reason) -> Result<(), TransportError> {
+    /// Parks a message. Where that cannot be done now, a task of its own holds it and tries again, and its neighbours go on.
+    pub(super) async fn set_aside(&self, unfit: Unfit, until: &Until, nursery: &Nursery) {
+        match self.try_park(&unfit.origin, &unfit.body, &unfit.reason).await {
+            Ok(()) => unfit.receipt.settle(Verdict::Parked),
+            Err(error) => {
+                let (parking, until) = (self.clone(), until.clone());
+                nursery.spawn(&format!("a message of {} that cannot be parked", unfit.origin), async move {
+                    let Unfit { origin, body, reason, receipt } = unfit;
+                    if parking.try_again(&origin, &body, &reason, &until, error).await {
+                        receipt.settle(Verdict::Parked);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Parks a message that came from `origin`, as often as it takes; `false` when the listener cannot hold it any longer.
+    pub(super) async fn park(&self, origin: &str, body: Bytes, reason: &Reason, until: &Until) -> bool {
+        match self.try_park(origin, &body, reason).await {
+            Ok(()) => true,
+            Err(error) => self.try_again(origin, &body, reason, until, error).await,
+        }
+    }
+
+    async fn try_again(
+        &self,
+        origin: &str,
+        body: &Bytes,
+        reason: &Reason,
+        until: &Until,
+        mut error: TransportError,
+    ) -> bool {
+        let trouble = Trouble::Parking(origin.to_owned());
+        let (mut wait, longest) = AGAIN;
+        for attempt in 1.. {
+            let said = self.troubles.note(&trouble, &error.to_string(), 1);
+            self.metrics.parking_failed(origin, &error.to_string(), said);
+            tokio::select! {
+                biased;
+                () = until.reached() => break,
+                () = tokio::time::sleep(wait.mul_f64(jitter::factor(origin, attempt))) => {}
+            }
+            wait = (wait * 2).min(longest);
+            match self.try_park(origin, body, reason).await {
+                Ok(()) => {
+                    self.troubles.over(&trouble);
+                    return true;
+                }
+                Err(again) => error = again,
+            }
+        }
+        self.troubles.over(&trouble);
+        false
+    }
+
+    /// Parks one message and waits for the broker's confirm.
+    async fn try_park(&self, origin: &str, body: &Bytes, reason: &Reason) -> Result<(), TransportError> {
         let session = self.link.current().ok_or_else(|| TransportError::Away {
             broker: self.link.name().to_owned(),
             cause: "not connected".to_owned(),
@@ -53,8 +164,15 @@ impl Parking {
             ("x-nephoscope-origin".to_owned(), origin.to_owned()),
             ("x-nephoscope-member".to_owned(), self.member.to_string()),
         ]);
-        let message = Outgoing { headers, ..Outgoing::to_queue(&self.queue, body, "application/json") };
-        session.publish(message).await?.wait().await?;
+        let message = Outgoing { headers, ..Outgoing::to_queue(&self.name, body.clone(), "application/json") };
+        match session.publish(message.clone()).await?.wait().await {
+            // Somebody has deleted it.
+            Err(TransportError::NotTaken { why: UNROUTABLE, .. }) => {
+                self.queue.declare(&*session).await?;
+                session.publish(message).await?.wait().await?;
+            }
+            parked => parked?,
+        }
         self.metrics.message_parked(origin, reason.kind, &reason.text);
         Ok(())
     }

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::{Arrivals, Turn};
 use super::fences::Fences;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
+use super::nursery::Nursery;
 use super::overlap::{self, Due, Overlap};
 use super::packet::{self, Fragment, Packet};
-use super::parking::Reason;
+use super::parking::{Reason, Unfit};
 use super::sabotage::{self, Sabotage};
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use super::transform;
@@ -27,8 +29,12 @@ pub(super) struct PipelineListener {
     pub context: SinkContext,
     /// When the queue is sealed.
     pub fences: Fences,
+    /// What comes before its turn.
+    pub arrivals: Arrivals,
     /// What is held while two main listeners may send.
     pub overlap: Overlap,
+    /// For what cannot be parked at once.
+    pub nursery: Nursery,
     /// What is done wrong on purpose.
     pub sabotage: Option<Sabotage>,
 }
@@ -37,9 +43,9 @@ impl PipelineListener {
     /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let PipelineListener { intake, overlap, fences, .. } = self;
+        let PipelineListener { intake, arrivals, overlap, fences, .. } = self;
         // What they hold goes back.
-        drop((overlap, fences));
+        drop((arrivals, overlap, fences));
         Ok(intake.end(ended).await)
     }
 
@@ -51,6 +57,7 @@ impl PipelineListener {
             let taken = tokio::select! {
                 biased;
                 taken = self.intake.next(stop) => taken,
+                () = self.arrivals.late() => Taken::Batch(Vec::new()),
                 () = self.overlap.over() => Taken::Batch(Vec::new()),
                 () = self.fences.changed() => continue,
             };
@@ -63,7 +70,9 @@ impl PipelineListener {
                 // A reload gave the sink a state: another kind of listener opens the queue.
                 return Ok(Ended::Lost);
             }
-            let Some(packets) = read(&self.context, batch).await else { return Ok(Ended::Lost) };
+            let read = read(&self.context, &self.nursery, batch).await;
+            let turn = if read.is_empty() { self.arrivals.give_up_late() } else { self.arrivals.take(read, |_, _| None) };
+            let packets = in_turn(turn, self.fences.queue(), &self.context);
             let Due { mut packets, overlapped } = self.overlap.take(packets);
             self.fences.take_behind(&mut packets);
             let (mut parcels, mut fences) = (Vec::new(), Vec::new());
@@ -92,8 +101,17 @@ impl PipelineListener {
     }
 }
 
-/// The packets, in order; what is no packet is parked. `None` when that failed.
-pub(super) async fn read(context: &SinkContext, batch: Vec<Delivery>) -> Option<Vec<(Packet, Receipt)>> {
+/// What is due of what came, with a word about what is missing.
+pub(super) fn in_turn(turn: Turn, queue: &str, context: &SinkContext) -> Vec<(Packet, Receipt)> {
+    for missing in &turn.missing {
+        context.metrics.packets_missing(queue, &missing.member, missing.packets);
+    }
+    context.metrics.packets_repeated(queue, turn.repeated);
+    turn.packets
+}
+
+/// The packets, as they came; what is no packet is parked.
+pub(super) async fn read(context: &SinkContext, nursery: &Nursery, batch: Vec<Delivery>) -> Vec<(Packet, Receipt)> {
     let mut packets = Vec::with_capacity(batch.len());
     for delivery in batch {
         let Delivery { queue, body, receipt, redelivered, .. } = delivery;
@@ -104,15 +122,12 @@ pub(super) async fn read(context: &SinkContext, batch: Vec<Delivery>) -> Option<
             }
             Err(error) => {
                 let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
-                if let Err(error) = context.parking.park(&queue, body, &reason).await {
-                    context.metrics.parking_failed(&queue, &error.to_string());
-                    return None;
-                }
-                receipt.settle(Verdict::Parked);
+                let unfit = Unfit { origin: queue, body, reason, receipt };
+                context.parking.set_aside(unfit, &context.until, nursery).await;
             }
         }
     }
-    Some(packets)
+    packets
 }
 
 /// Every fragment with its part of the packet's receipt. An empty packet is settled at once.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::jitter;
 use super::packet::Fragment;
 use super::parking::{Parking, Reason};
+use super::troubles::{Trouble, Troubles};
+use super::until::Until;
 use crate::model::{Receipt, Verdict, json};
 use crate::observe::{Metrics, ParkReason};
 use crate::pipeline::transform::{ChainOptions, Transformers};
@@ -65,8 +66,12 @@ pub(super) struct SinkContext {
     pub chain: ChainOptions,
     /// The time that transformers are told.
     pub clock: Clock,
+    /// What stands still.
+    pub troubles: Arc<Troubles>,
+    /// Tells the listeners of one sink apart.
+    pub listener: u64,
     /// Ends waiting: what is not accepted by then goes back.
-    pub stop: CancellationToken,
+    pub until: Until,
 }
 
 /// A publisher says that nothing can be published any more: the agent must stop.
@@ -102,6 +107,10 @@ impl SinkSlot {
     /// refused it for good, returned when the wait was ended. Whether nothing is returned.
     pub(super) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<bool, Dead> {
         let sink = self.current();
+        if context.until.over.is_cancelled() {
+            // The deliveries are back in their queue, and another may have published them.
+            return Ok(false);
+        }
         let mut parcels = parcels.into_iter().peekable();
         // One batch holds samples or events; a sink of one file is given one kind only, so this runs once.
         while let Some(first) = parcels.next() {
@@ -140,8 +149,8 @@ impl Sink {
                         let text = format!("{url} refused it: {cause}");
                         let reason = Reason { kind: ParkReason::Refused, text };
                         let Some(body) = record_json(&batch, record) else { continue };
-                        if context.parking.park(name, body.into(), &reason).await.is_err() {
-                            // Not parked: dropping the receipts gives the deliveries back.
+                        if !context.parking.park(name, body.into(), &reason, &context.until).await {
+                            // Held as long as it can be: dropping the receipts gives the deliveries back.
                             return Ok(false);
                         }
                         refused[ends.partition_point(|end| *end <= record)] = true;
@@ -174,17 +183,32 @@ async fn offer(
     batch: &Batch,
     context: &SinkContext,
 ) -> Outcome {
+    let trouble =
+        Trouble::Publisher { sink: sink.to_owned(), publisher: url.to_string(), listener: context.listener };
+    let outcome = offer_on(sink, url, publisher, batch, context, &trouble).await;
+    if let Some(lasted) = context.troubles.over(&trouble)
+        && matches!(outcome, Outcome::Accepted)
+    {
+        context.metrics.publish_resumed(sink, url, lasted);
+    }
+    outcome
+}
+
+async fn offer_on(
+    sink: &str,
+    url: &Arc<str>,
+    publisher: &Arc<dyn Publisher>,
+    batch: &Batch,
+    context: &SinkContext,
+    trouble: &Trouble,
+) -> Outcome {
     let metrics = &context.metrics;
-    let began = Instant::now();
     let mut wait = context.backoff.first;
     let who = format!("{} {sink} {url}", context.member);
     for attempt in 1.. {
         let offered = Instant::now();
         let (cause, after) = match publisher.publish(batch).await {
             Ok(()) => {
-                if attempt > 1 {
-                    metrics.publish_resumed(sink, url, began.elapsed());
-                }
                 metrics.published(sink, url, batch.len(), offered.elapsed());
                 return Outcome::Accepted;
             }
@@ -196,11 +220,12 @@ async fn offer(
             Err(PublishError::Retry { cause, after }) => (cause, after),
         };
         let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(jitter::factor(&who, attempt));
-        metrics.publish_held(sink, url, attempt, pause, &cause);
+        let said = context.troubles.note(trouble, &cause, batch.len());
+        metrics.publish_held(sink, url, pause, &cause, said);
         wait = (wait * 2).min(context.backoff.longest);
         tokio::select! {
             biased;
-            () = context.stop.cancelled() => return Outcome::Ended,
+            () = context.until.reached() => return Outcome::Ended,
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -1,30 +1,54 @@
 //! Where the links to the brokers stand, written down for `/status`. Nothing is decided by it.
 
-use crate::observe::{Board, status};
+use tokio::sync::watch;
+
+use crate::observe::{Board, Metrics, status};
 use crate::transport::link::{Link, LinkState};
 
 /// Follows one link until it is stopped.
-pub(super) async fn follow(link: Link, board: Board) {
+pub(super) async fn follow(link: Link, board: Board, metrics: Metrics) {
     let mut states = link.state();
     loop {
         let now = states.borrow_and_update().clone();
+        let mut blocks = match &now {
+            LinkState::Up(session) => Some(session.blocked()),
+            _ => None,
+        };
+        let blocked = blocks.as_mut().and_then(|blocks| blocks.borrow_and_update().clone());
+        metrics.link_blocked(link.name(), blocked.is_some());
         let detail = match &now {
             LinkState::Waiting { cause, .. } | LinkState::Refused { cause, .. } => cause.clone(),
             LinkState::Connecting { failures } if *failures > 0 => format!("after {failures} failures"),
             LinkState::Connecting { .. } | LinkState::Up(_) | LinkState::Stopped => String::new(),
         };
-        let standing = status::Link { state: now.name(), detail };
+        let standing = status::Link { state: now.name(), detail, blocked };
         board.change(|status| drop(status.links.insert(link.name().to_owned(), standing)));
-        if matches!(now, LinkState::Stopped) || states.changed().await.is_err() {
+        if matches!(now, LinkState::Stopped) {
             return;
         }
+        tokio::select! {
+            biased;
+            changed = states.changed() => if changed.is_err() {
+                return;
+            },
+            () = changed(blocks) => {}
+        }
     }
+}
+
+/// Waits until the broker blocks the connection, or lets it go again; for ever where it cannot.
+async fn changed(blocks: Option<watch::Receiver<Option<String>>>) {
+    if let Some(mut blocks) = blocks
+        && blocks.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::Metrics;
     use crate::transport::{Backoff, MemoryBroker};
     use std::sync::Arc;
     use std::time::Duration;
@@ -34,7 +58,7 @@ mod tests {
         let (broker, board) = (MemoryBroker::default(), Board::new());
         let link = Link::start(Arc::new(broker.clone()), Backoff::default(), Metrics::new());
         let name = link.name().to_owned();
-        let followed = tokio::spawn(follow(link.clone(), board.clone()));
+        let followed = tokio::spawn(follow(link.clone(), board.clone(), Metrics::new()));
         let a_while = || tokio::time::sleep(Duration::from_secs(60));
         let shown = || (board.read().links[&name].state, board.read().links[&name].detail.is_empty());
         a_while().await;

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::Arrivals;
 use super::fences::Fences;
 use super::ground::Ground;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::overlap::{self, Due, Overlap};
 use super::packet::Fence;
-use super::pipeline_listener::{read, split};
+use super::pipeline_listener::{in_turn, read, split};
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use super::state::{Done, Keeper, Lost};
 use crate::model::Receipt;
@@ -33,6 +34,8 @@ pub(super) struct StatefulListener {
     pub context: SinkContext,
     /// When the queue is sealed.
     pub fences: Fences,
+    /// What comes before its turn.
+    pub arrivals: Arrivals,
     /// What is held while two main listeners may send.
     pub overlap: Overlap,
     /// What listeners stand on.
@@ -43,9 +46,9 @@ impl StatefulListener {
     /// Runs until stopped or lost, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let StatefulListener { intake, overlap, fences, .. } = self;
+        let StatefulListener { intake, arrivals, overlap, fences, .. } = self;
         // What they hold goes back.
-        drop((overlap, fences));
+        drop((arrivals, overlap, fences));
         Ok(intake.end(ended).await)
     }
 
@@ -62,6 +65,7 @@ impl StatefulListener {
                 biased;
                 lost = self.keeper.fenced() => return Ok(self.lost(lost)),
                 taken = self.intake.next(stop) => taken,
+                () = self.arrivals.late() => Taken::Batch(Vec::new()),
                 () = self.overlap.over() => Taken::Batch(Vec::new()),
                 () = self.fences.changed() => continue,
             };
@@ -76,7 +80,7 @@ impl StatefulListener {
                 return Ok(Ended::Lost);
             }
             self.keeper.use_transformers(&sink.transformers);
-            let Some((parcels, fences)) = self.open(batch).await else { return Ok(Ended::Lost) };
+            let (parcels, fences) = self.open(batch).await;
             let now = self.ground.options.clock.now();
             let done = self.keeper.handle(parcels, now, &self.slot, &self.context).await;
             self.ground.recall.committed(&self.queue, self.keeper.number());
@@ -99,21 +103,21 @@ impl StatefulListener {
         if self.fences.sealed(generation).await { Ended::Sealed } else { Ended::Lost }
     }
 
-    /// The parcels of the packets, in order, and the fences among them. `None` when something has to be delivered again
-    /// first.
-    async fn open(&mut self, batch: Vec<Delivery>) -> Option<(Vec<Parcel>, Vec<(Fence, Receipt)>)> {
+    /// The parcels of the packets whose turn it is, in order, and the fences among them.
+    async fn open(&mut self, batch: Vec<Delivery>) -> (Vec<Parcel>, Vec<(Fence, Receipt)>) {
         let (mut parcels, mut fences) = (Vec::new(), Vec::new());
-        let Due { mut packets, overlapped } = self.overlap.take(read(&self.context, batch).await?);
+        let read = read(&self.context, &self.ground.nursery, batch).await;
+        let turn = if read.is_empty() {
+            self.arrivals.give_up_late()
+        } else {
+            self.arrivals.take(read, |member, epoch| self.keeper.sequence_of(member, epoch))
+        };
+        let packets = in_turn(turn, &self.queue, &self.context);
+        let Due { mut packets, overlapped } = self.overlap.take(packets);
         self.fences.take_behind(&mut packets);
         for (packet, receipt) in packets {
             let last = self.keeper.sequence_of(&packet.member, packet.epoch);
             let source = Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence };
-            if let Some(last) = last.filter(|last| source.sequence > last.saturating_add(1)) {
-                if self.ground.recall.looks_again(&self.queue, &source) {
-                    return None;
-                }
-                self.context.metrics.packets_missing(&self.queue, &source.member, source.sequence - last - 1);
-            }
             if last.is_none_or(|last| source.sequence > last) {
                 self.keeper.came(&source);
             }
@@ -125,7 +129,7 @@ impl StatefulListener {
         if overlapped {
             overlap::in_order(&mut parcels);
         }
-        Some((parcels, fences))
+        (parcels, fences)
     }
 
     /// Ends in the order that the successor needs: the log says what is published, then the channel is closed.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::forward::Forwarder;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
+use super::nursery::Nursery;
 use super::pipeline_listener::read;
 use super::posted::Reader;
 use super::route::Routes;
@@ -30,6 +31,8 @@ pub(super) struct Straggler {
     pub forwarder: Forwarder,
     /// For what is no packet.
     pub context: SinkContext,
+    /// For what cannot be parked at once.
+    pub nursery: Nursery,
 }
 
 impl Straggler {
@@ -37,6 +40,9 @@ impl Straggler {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
         let ended = self.work(stop).await;
         let Straggler { forwarder, intake, .. } = self;
+        if ended == Ended::Lost {
+            forwarder.abandon();
+        }
         drop(forwarder);
         intake.end(ended).await
     }
@@ -48,7 +54,7 @@ impl Straggler {
                 Taken::Stopped => return Ended::Stopped,
                 Taken::Lost => return Ended::Lost,
             };
-            let Some(packets) = read(&self.context, batch).await else { return Ended::Lost };
+            let packets = read(&self.context, &self.nursery, batch).await;
             let routes = Arc::clone(&self.routes.borrow());
             let Some(shape) = self.shape.read() else { return Ended::Lost };
             let sink = routes.sinks.iter().position(|slot| slot.name == self.sink);
@@ -62,9 +68,7 @@ impl Straggler {
                 }
                 receipt.settle(Verdict::Kept);
             }
-            if self.forwarder.forward(&routes, shape.routing(), yielded).await.is_err() {
-                return Ended::Lost;
-            }
+            self.forwarder.forward(&routes, shape.routing(), yielded);
         }
     }
 }

@@ -51,8 +51,7 @@ pub(super) async fn park(samples: &[Sample], receipt: Receipt, origin: &str, con
     for sample in samples {
         let mut body = Vec::new();
         json::write_dict(&sample.as_dict(), &mut body);
-        if let Err(error) = context.parking.park(origin, body.into(), &reason).await {
-            context.metrics.parking_failed(origin, &error.to_string());
+        if !context.parking.park(origin, body.into(), &reason, &context.until).await {
             return false;
         }
     }

@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::conversion::Conversion;
 use super::direct::{DirectSinks, DirectWay};
 use super::fences::Fences;
-use super::forward::{self, Forwarder, Sender};
+use super::arrivals::Arrivals;
+use super::forward::Forwarder;
 use super::ground::{BrokerPlace, Ground};
 use super::intake::Intake;
 use super::main_listener::{Ended, MainListener, Queues, Way};
 use super::overlap::Overlap;
 use super::pipeline_listener::PipelineListener;
+use super::rescue;
 use super::route::Routes;
 use super::shape::{self, Shape};
 use super::sink::{Dead, SinkSlot};
@@ -22,7 +24,8 @@ use super::stateful_listener::StatefulListener;
 use super::straggler::Straggler;
 use crate::cluster::hash;
 use crate::coordination::CoordinationError;
-use crate::transport::{ConsumeOptions, Session, TransportError};
+use crate::transport::topology::QueueKind;
+use crate::transport::{ConsumeOptions, Session, TransportError, Why};
 
 /// What a unit's name stands for.
 #[derive(Clone)]
@@ -116,6 +119,7 @@ pub(super) enum OpenError {
 }
 
 /// What a unit is opened with.
+#[derive(Clone)]
 pub(super) struct Opening {
     /// What listeners stand on.
     pub ground: Arc<Ground>,
@@ -134,8 +138,25 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Opens the channel of a unit and begins to consume.
+    /// Opens the channel of a unit and begins to consume. A queue that somebody has deleted is declared again.
     pub(super) async fn open(self) -> Result<Listener, OpenError> {
+        let broker = match &self.kind {
+            Kind::Main { broker, .. } => *broker,
+            Kind::Pipeline { .. } => 0,
+        };
+        let ground = Arc::clone(&self.ground);
+        match self.clone().open_declared().await {
+            Err(OpenError::Transport(TransportError::NoQueue(queue)))
+            | Err(OpenError::State(Lost::Transport(TransportError::NoQueue(queue)))) => {
+                ground.metrics.queue_gone(&queue);
+                ground.brokers[broker].forget_declared().await;
+                self.open_declared().await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_declared(self) -> Result<Listener, OpenError> {
         match self.kind.clone() {
             Kind::Main { broker, queue } => self.main(broker, &queue).await,
             Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
@@ -166,7 +187,7 @@ impl Opening {
     }
 
     async fn listen<W: Way>(self, broker: usize, queue: &str, way: W) -> Result<MainListener<W>, OpenError> {
-        let Opening { ground, routes, .. } = self;
+        let Opening { ground, routes, stop, .. } = self;
         let (options, place) = (&ground.options, &ground.brokers[broker]);
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared_for(place, queue, &now).await?;
@@ -174,19 +195,23 @@ impl Opening {
             ground.former.ended(&*session, queue, place.notices_within).await?;
         }
         let exclusive = options.partitioned && options.main_queue_exclusive;
-        let consumer = session.consume(queue, consume_options(place, options.main_prefetch, exclusive)).await?;
+        let rescued = rescue::look(&*session, queue).await?;
+        let consume = consume_options(place, options.main_prefetch, exclusive);
+        let intake = Intake::open(&ground, &session, queue, consume, rescued).await?;
         let mut listener = MainListener {
-            intake: Intake::new(consumer, options, &ground.metrics, &ground.nursery),
+            intake,
             routes,
             conversion: Conversion::new(&ground.metrics, &ground.nursery),
             way,
             parking: ground.parking.clone(),
+            nursery: ground.nursery.clone(),
             metrics: ground.metrics.clone(),
         };
         if let Err(error) = listener.begin().await {
             listener.intake.end(Ended::Lost).await;
             return Err(error.into());
         }
+        place.guard(queue, &listener.intake.until(&stop));
         Ok(listener)
     }
 
@@ -195,15 +220,23 @@ impl Opening {
         let (options, place) = (&ground.options, ground.first_broker());
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(place, &now).await?;
-        let (context, over) = (ground.sink_context(stop), session.over());
+        let over = session.over();
         let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
         let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
         let stateful = slot.is_stateful() && !sealed;
         let log = async { if stateful { open_log(&ground, queue, &session).await.map(Some) } else { Ok(None) } };
         // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
         // too, but in the middle of a batch; it is for those whom the broker does not show.
-        let (alone, log) = tokio::join!(session.until_alone(queue), log);
+        // Only a quorum queue counts what comes back, and only what it counted is ever rescued.
+        let rescued = async {
+            if options.queue_kind == QueueKind::Classic {
+                return Ok(0);
+            }
+            rescue::look(&*session, queue).await
+        };
+        let (alone, log, rescued) = tokio::join!(session.until_alone(queue), log, rescued);
         alone?;
+        let rescued = rescued?;
         let mut kept = None;
         if let Some(log) = log? {
             let mut keeper = restore(&ground, &slot, queue, epoch, log).await?;
@@ -221,8 +254,9 @@ impl Opening {
             }
         }
         // Only now: nothing is delivered to an owner that does not know its state.
-        let consumer = session.consume(queue, consume_options(place, options.pipeline_prefetch, false)).await?;
-        let intake = Intake::new(consumer, options, &ground.metrics, &ground.nursery);
+        let consume = consume_options(place, options.pipeline_prefetch, false);
+        let intake = Intake::open(&ground, &session, queue, consume, rescued).await?;
+        let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()));
         if sealed {
             let forwarder = match forwarder(&ground, &now, queue, epoch).await {
                 Ok(forwarder) => forwarder,
@@ -231,17 +265,23 @@ impl Opening {
                     return Err(error.into());
                 }
             };
-            let (sink, shape) = (Arc::clone(&slot.name), ground.shape.reader());
-            return Ok(Listener::Straggler(Box::new(Straggler { intake, sink, routes, shape, forwarder, context })));
+            let (sink, shape, nursery) = (Arc::clone(&slot.name), ground.shape.reader(), ground.nursery.clone());
+            let straggler = Straggler { intake, sink, routes, shape, forwarder, context, nursery };
+            return Ok(Listener::Straggler(Box::new(straggler)));
         }
-        let fences = Fences::new(&ground, queue, generation, (over, context.stop.clone()));
-        let (overlap, sabotage) = (Overlap::new(options.sabotage), options.sabotage);
+        let fences = Fences::new(&ground, queue, generation, (over, stop));
+        let (arrivals, overlap) = (Arrivals::default(), Overlap::new(options.sabotage));
         Ok(match kept {
-            None => Listener::Pipeline(Box::new(PipelineListener { intake, slot, context, fences, overlap, sabotage })),
+            None => {
+                let (nursery, sabotage) = (ground.nursery.clone(), options.sabotage);
+                let listener =
+                    PipelineListener { intake, slot, context, fences, arrivals, overlap, nursery, sabotage };
+                Listener::Pipeline(Box::new(listener))
+            }
             Some(keeper) => {
                 let queue = queue.into();
                 let listener =
-                    StatefulListener { queue, intake, keeper, session, slot, context, fences, overlap, ground };
+                    StatefulListener { queue, intake, keeper, session, slot, context, fences, arrivals, overlap, ground };
                 Listener::Stateful(Box::new(listener))
             }
         })
@@ -250,18 +290,13 @@ impl Opening {
 
 /// The way to the pipeline queues for what comes from a queue.
 pub(super) async fn forwarder(
-    ground: &Ground,
+    ground: &Arc<Ground>,
     routes: &Routes,
     queue: &str,
     epoch: i64,
 ) -> Result<Forwarder, TransportError> {
     let session = ground.prepared(ground.first_broker(), routes).await?;
-    let (group, member) = (Arc::clone(&ground.group), Arc::clone(&ground.member));
-    let sender = Sender { group, member, epoch, sabotage: ground.options.sabotage };
-    let (forwarder, confirms) = Forwarder::new(session, sender, ground.options.packet);
-    let name = format!("confirms of {queue}");
-    ground.nursery.spawn(&name, forward::settle_confirmed(confirms, ground.metrics.clone()));
-    Ok(forwarder)
+    Ok(Forwarder::new(ground, session, queue, epoch))
 }
 
 /// What a new queue that was never begun has of the old ones' state, and that it is known in the group that it has it.
@@ -285,6 +320,17 @@ async fn inherit(
 }
 
 impl Listener {
+    /// Why its consumer is over, once it is, in the broker's words where it said something.
+    pub(super) fn why(&self) -> Why {
+        match self {
+            Listener::Direct(listener) => listener.intake.why(),
+            Listener::Main(listener) => listener.intake.why(),
+            Listener::Pipeline(listener) => listener.intake.why(),
+            Listener::Stateful(listener) => listener.intake.why(),
+            Listener::Straggler(listener) => listener.intake.why(),
+        }
+    }
+
     /// Runs until stopped or lost.
     pub(super) async fn run(self, stop: &CancellationToken) -> Result<Ended, Dead> {
         match self {

@@ -113,8 +113,8 @@ type Owned = BTreeMap<String, BTreeSet<String>>;
 
 fn owned(agents: &Agents) -> Owned {
     let running = |board: &Board| {
-        let units = board.read().units;
-        units.into_iter().filter(|(_, unit)| unit.state == "running").map(|(name, _)| name).collect()
+        let queues = board.read().queues.into_iter();
+        queues.filter(|(_, q)| q.kind == "pipeline" && q.state == "running").map(|(name, _)| name).collect()
     };
     agents.iter().map(|(id, (_, board))| ((*id).to_owned(), running(board))).collect()
 }

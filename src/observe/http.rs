@@ -95,7 +95,7 @@ struct Readiness {
 }
 
 fn ready(board: &Board) -> Response {
-    let waiting_for = board.read().waiting_for;
+    let waiting_for = board.read().not_ready();
     let ready = waiting_for.is_empty();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(code, &Readiness { ready, waiting_for })

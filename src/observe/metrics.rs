@@ -55,6 +55,7 @@ struct Families {
     redelivered: Series<1, Counter>,
     unwanted: Series<1, Counter>,
     parked: Series<2, Counter>,
+    rescued: Series<1, Counter>,
     settled: Series<1, Counter>,
     handling: Series<1, Histogram>,
 
@@ -87,6 +88,8 @@ struct Families {
 
     link_up: Series<1, Gauge>,
     link_losses: Series<1, Counter>,
+    link_blocked: Series<1, Gauge>,
+    queue_up: Series<1, Gauge>,
 
     reloads: Series<1, Counter>,
     troubles: Series<1, Counter>,
@@ -114,6 +117,11 @@ impl Metrics {
             redelivered: r.counters("redelivered", ["queue"], "Messages that the broker delivered again"),
             unwanted: r.counters("notifications_unwanted", ["priority"], "Notifications that no endpoint looks at"),
             parked: r.counters("parked", ["queue", "reason"], "Messages put aside with their reason"),
+            rescued: r.counters(
+                "rescued",
+                ["queue"],
+                "Messages moved out of reach of the delivery limit because they came back often",
+            ),
             settled: r.counters("settled", ["verdict"], "Deliveries settled: kept, parked, or returned to the broker"),
             handling: r.histograms("handling_seconds", ["queue"], "From delivery to settlement, in seconds", seconds),
             samples: r.tally("samples", "meter", "Samples made of notifications"),
@@ -148,6 +156,8 @@ impl Metrics {
             lease_margin: r.gauge("lease_margin_seconds", "Time left in which the lease is surely ours, in seconds"),
             link_up: r.gauges("link_up", ["link"], "1 while the link to a server is up"),
             link_losses: r.counters("link_losses", ["link"], "Times a link that was up went down"),
+            link_blocked: r.gauges("link_blocked", ["link"], "1 while the broker takes no messages over a link (an alarm)"),
+            queue_up: r.gauges("queue_up", ["queue"], "1 while a queue that this member should consume is consumed"),
             troubles: r.counters("troubles", ["what"], "Steps of the agent that failed and are tried again"),
             reloads: r.counters("reloads", ["outcome"], "Reloads of the configuration: taken, unchanged or refused"),
             registry: Registry::default(),
@@ -250,9 +260,15 @@ impl Metrics {
         self.0.publishing.of([publisher]).observe(took.as_secs_f64());
     }
 
-    /// A publisher is away or busy: its pipeline holds for `wait` and offers the same batch again.
-    pub fn publish_held(&self, pipeline: &str, publisher: &str, attempt: u32, wait: Duration, cause: &str) {
-        warn!(event = "publish.held", pipeline, publisher, attempt, ?wait, cause, "cannot publish now, holding");
+    /// A publisher is away or busy: its pipeline holds for `wait` and offers the same batch again. `said` is how often that
+    /// happened, where it is news.
+    pub fn publish_held(&self, pipeline: &str, publisher: &str, wait: Duration, cause: &str, said: Option<u64>) {
+        match said {
+            Some(times) => {
+                warn!(event = "publish.held", pipeline, publisher, times, ?wait, cause, "cannot publish now, holding");
+            }
+            None => debug!(event = "publish.held", pipeline, publisher, ?wait, cause, "still holding"),
+        }
         self.0.retries.of([pipeline, publisher]).inc();
     }
 
@@ -358,7 +374,14 @@ impl Metrics {
 
     /// So many packets of a sender never came.
     pub fn packets_missing(&self, queue: &str, member: &str, packets: u64) {
-        error!(event = "packet.missing", queue, member, packets, "packets are missing; the broker lost them");
+        error!(
+            event = "packet.missing",
+            queue,
+            member,
+            packets,
+            "packets are missing: the broker lost them, or a purge, a time to live or a length limit took them; look at the \
+             queue's policies"
+        );
         self.0.missing.of([queue]).inc_by(packets);
     }
 
@@ -425,6 +448,19 @@ impl Metrics {
             "up" | "stopped" => info!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
             "connecting" => debug!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
             _ => warn!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
+        }
+    }
+
+    /// Whether the broker takes no messages over a link, because of an alarm.
+    pub fn link_blocked(&self, link: &str, blocked: bool) {
+        self.0.link_blocked.of([link]).set(i64::from(blocked));
+    }
+
+    /// Whether a queue that this member should consume is consumed; `None` when it is another's.
+    pub fn queue_up(&self, queue: &str, up: Option<bool>) {
+        match up {
+            Some(up) => drop(self.0.queue_up.of([queue]).set(i64::from(up))),
+            None => self.0.queue_up.forget([queue]),
         }
     }
 
@@ -507,25 +543,103 @@ impl Metrics {
         );
     }
 
-    /// A queue could not be opened; it is given back and claimed again later.
-    pub fn queue_not_opened(&self, queue: &str, cause: &str) {
-        warn!(event = "agent.queue.not_opened", queue, cause, "cannot open the queue yet");
+    /// A queue could not be opened; it is released and claimed again later. `said` is how often, where it is news.
+    pub fn queue_not_opened(&self, queue: &str, cause: &str, said: Option<u64>) {
+        match said {
+            Some(times) => {
+                warn!(event = "agent.queue.not_opened", queue, times, cause, "cannot open the queue yet, trying again");
+            }
+            None => debug!(event = "agent.queue.not_opened", queue, cause, "cannot open the queue yet"),
+        }
         self.0.troubles.of(["open"]).inc();
     }
 
-    /// A pipeline queue did not take a packet: its notifications go back to the main queue.
-    pub fn packet_not_taken(&self, queue: &str, cause: &str) {
-        warn!(event = "packet.not_taken", queue, cause, "a packet was not taken, its notifications go back");
+    /// A queue that was declared is not there: somebody has deleted it, and it is declared again.
+    pub fn queue_gone(&self, queue: &str) {
+        warn!(event = "agent.queue.gone", queue, "the queue was deleted; declaring it again with its bindings");
+        self.0.troubles.of(["gone"]).inc();
+    }
+
+    /// The broker ended the consumer of a queue, with these words. The queue is opened again.
+    pub fn queue_lost(&self, queue: &str, cause: &str) {
+        warn!(event = "agent.queue.closed", queue, why = "lost", cause, "the broker ended the consumer; opening the queue again");
+        self.0.closed.of(["lost"]).inc();
+    }
+
+    /// What is consumed from a broker could not be declared again.
+    pub fn not_guarded(&self, broker: &str, cause: &str) {
+        debug!(event = "agent.declare.failed", broker, cause, "cannot declare what is consumed once more");
+        self.0.troubles.of(["declare"]).inc();
+    }
+
+    /// A pipeline queue that was deleted could not be made again.
+    pub fn queue_not_declared(&self, queue: &str, cause: &str) {
+        warn!(event = "agent.queue.not_declared", queue, cause, "cannot declare the queue again yet");
+        self.0.troubles.of(["declare"]).inc();
+    }
+
+    /// A pipeline queue did not take a packet: it is held, and offered again before anything younger. `said` is how often,
+    /// where it is news.
+    pub fn packet_held(&self, queue: &str, cause: &str, said: Option<u64>) {
+        match said {
+            Some(times) => warn!(
+                event = "packet.held",
+                queue, times, cause, "the queue did not take a packet; holding it and offering it again"
+            ),
+            None => debug!(event = "packet.held", queue, cause, "the queue still takes no packet"),
+        }
         self.0.troubles.of(["packet"]).inc();
     }
 
-    /// A message could not be put aside: it goes back, and nothing more is taken from its queue for a while.
-    pub fn parking_failed(&self, queue: &str, cause: &str) {
-        error!(
-            event = "message.not_parked",
-            queue, cause, "cannot put a message aside; drain or enlarge the parking queue"
-        );
+    /// A pipeline queue that refused takes packets again.
+    pub fn packet_taken_again(&self, queue: &str) {
+        info!(event = "packet.taken_again", queue, "the queue takes packets again");
+    }
+
+    /// A message could not be parked: it is held, and offered again. `said` is how often that happened, where it is news.
+    pub fn parking_failed(&self, queue: &str, cause: &str, said: Option<u64>) {
+        match said {
+            Some(times) => error!(
+                event = "message.not_parked",
+                queue,
+                times,
+                cause,
+                "cannot park a message, holding it: empty the parking queue, or raise [nephoscope] parked_messages_max"
+            ),
+            None => debug!(event = "message.not_parked", queue, cause, "still cannot park a message"),
+        }
         self.0.troubles.of(["park"]).inc();
+    }
+
+    /// Messages that came back often were moved into the rescue queue, out of reach of the broker's delivery limit.
+    pub fn rescued(&self, queue: &str, messages: u64) {
+        if messages > 0 {
+            info!(
+                event = "message.rescued",
+                queue, messages, "messages that came back often are moved into the rescue queue and taken from there first"
+            );
+            self.0.rescued.of([queue]).inc_by(messages);
+        }
+    }
+
+    /// A message that came back often could not be moved: it is worked on where it is.
+    pub fn not_rescued(&self, queue: &str, cause: &str) {
+        warn!(
+            event = "message.not_rescued",
+            queue,
+            cause,
+            "cannot move messages that came back often into the rescue queue; a quorum queue drops them when its delivery limit \
+             is reached"
+        );
+        self.0.troubles.of(["rescue"]).inc();
+    }
+
+    /// Packets came twice to the same listener and were not worked on again.
+    pub fn packets_repeated(&self, queue: &str, packets: u64) {
+        if packets > 0 {
+            debug!(event = "packet.repeated", queue, packets);
+            self.0.redelivered.of([queue]).inc_by(packets);
+        }
     }
 
     /// A drain goes on; these are still busy.

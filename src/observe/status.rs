@@ -13,18 +13,30 @@ pub struct Status {
     pub started: String,
     /// `starting`, `running`, `silent` (the group does not answer: it works on and takes nothing over), `draining`.
     pub phase: &'static str,
-    /// What it waits for before it can work, in words; ready when there is nothing.
+    /// What it waits for before it can work, in words; ready when there is nothing, and nothing stands still.
     pub waiting_for: Vec<String>,
+    /// What stands still until somebody acts, in words.
+    pub standstill: Vec<String>,
     /// Its place in the group; nothing without coordination.
     pub member: Option<Member>,
-    /// Main queues that it listens to.
-    pub main_queues: Vec<String>,
-    /// Pipeline queues that it owns, by name.
-    pub units: BTreeMap<String, Unit>,
+    /// The main and pipeline queues that it should consume or still has, by unit.
+    pub queues: BTreeMap<String, Queue>,
     /// Connections to servers, by name without secrets.
     pub links: BTreeMap<String, Link>,
     /// Pipelines, by name.
     pub pipelines: BTreeMap<String, Pipeline>,
+}
+
+impl Status {
+    /// Why the agent is not ready, one sentence a reason; nothing when it is.
+    pub fn not_ready(&self) -> Vec<String> {
+        let blocked = |(name, link): (&String, &Link)| {
+            let why = link.blocked.as_ref()?;
+            Some(format!("the broker at {name} to take messages again: it has blocked this connection ({why})"))
+        };
+        let links = self.links.iter().filter_map(blocked);
+        self.waiting_for.iter().chain(&self.standstill).cloned().chain(links).collect()
+    }
 }
 
 /// A place in the group.
@@ -40,13 +52,19 @@ pub struct Member {
     pub paused: bool,
 }
 
-/// An owned pipeline queue.
+/// A main or pipeline queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unit {
-    /// Since which change of owner.
-    pub epoch: i64,
-    /// `opening`, `running`, `closing`.
+pub struct Queue {
+    /// `main` or `pipeline`.
+    pub kind: &'static str,
+    /// `waiting` (for the group or the broker), `opening`, `running`, `closing`.
     pub state: &'static str,
+    /// Since when it is in that state, RFC 3339, UTC.
+    pub since: String,
+    /// The epoch of its ownership, once it has one.
+    pub epoch: Option<i64>,
+    /// Why it is not open, in the broker's words; nothing where it is, or where nothing went wrong.
+    pub error: Option<String>,
 }
 
 /// A connection to a server.
@@ -56,6 +74,8 @@ pub struct Link {
     pub state: &'static str,
     /// What was last said about it, e.g. why it is down.
     pub detail: String,
+    /// Why the broker takes no messages now (an alarm of memory or disk), if it does not.
+    pub blocked: Option<String>,
 }
 
 /// A pipeline.
@@ -63,8 +83,21 @@ pub struct Link {
 pub struct Pipeline {
     /// Its publishers, as URLs without secrets.
     pub publishers: Vec<String>,
-    /// Why it holds, if it does: the publisher that is away, and what it said.
-    pub held_by: Option<String>,
+    /// The publisher that holds it, if one does.
+    pub held_by: Option<Held>,
+}
+
+/// What holds a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// The publisher, as a URL without secrets.
+    pub publisher: String,
+    /// Since when, RFC 3339, UTC.
+    pub since: String,
+    /// What it said last.
+    pub why: String,
+    /// Samples or events that were offered to it and wait.
+    pub waiting: usize,
 }
 
 /// Where the agent writes its [`Status`]. Clones write to the same.

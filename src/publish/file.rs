@@ -260,7 +260,8 @@ impl Log {
         if let Err(cause) = outcome {
             // Half a batch would be half a line. Never what somebody appended without the lock meanwhile, taking us for frozen.
             // If this fails too, the next write sees the torn line.
-            if guard == Guard::Lock && self.file.metadata()?.len() == size + appended {
+            let only_ours = self.file.metadata().is_ok_and(|now| now.len() == size + appended);
+            if guard == Guard::Lock && only_ours {
                 let _ = self.file.set_len(size);
             }
             return Err(cause);

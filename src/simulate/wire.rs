@@ -13,7 +13,7 @@ use super::network::{Answer, Lane, Network};
 use crate::model::{Receipt, Verdict};
 use crate::transport::{
     Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, QueueState, Session, StreamRecord,
-    StreamStart, Topology, TransportError,
+    StreamStart, Topology, TransportError, Why,
 };
 
 /// What travels from the agent to the broker.
@@ -433,9 +433,15 @@ struct Inbox {
     closed: AtomicBool,
     ended: AtomicBool,
     came: Notify,
+    /// Over, as far as the agent knows; with its session too.
+    over: CancellationToken,
 }
 
 impl Inbox {
+    fn of(wire: &Wire) -> Arc<Self> {
+        Arc::new(Inbox { over: wire.over.child_token(), ..Inbox::default() })
+    }
+
     fn put(&self, delivery: Delivery, wire: &Wire) {
         if self.closed.load(Ordering::Relaxed) {
             return wire.limbo().push(delivery.receipt);
@@ -446,11 +452,13 @@ impl Inbox {
 
     fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+        self.over.cancel();
         self.came.notify_one();
     }
 
     fn close(&self, wire: &Wire) {
         self.closed.store(true, Ordering::Relaxed);
+        self.over.cancel();
         let left: Vec<Receipt> = self.items().drain(..).map(|delivery| delivery.receipt).collect();
         wire.limbo().extend(left);
         self.came.notify_one();
@@ -492,7 +500,7 @@ struct WireConsumer {
 impl WireConsumer {
     /// Begins to carry what a consumer at the broker is given.
     fn start(wire: Arc<Wire>, queue: Arc<str>, consumer: Box<dyn Consumer>) -> Self {
-        let (inbox, channel): (Arc<Inbox>, Channel) = (Arc::default(), Channel::default());
+        let (inbox, channel) = (Inbox::of(&wire), Channel::default());
         tokio::spawn(deliver(Arc::clone(&wire), queue, consumer, Arc::clone(&inbox), channel.clone()));
         WireConsumer { wire, inbox, channel }
     }
@@ -548,6 +556,14 @@ impl Consumer for WireConsumer {
     fn ready(&mut self) -> Option<Delivery> {
         let delivery = if self.is_over() { None } else { self.inbox.items().pop_front() };
         delivery.map(|delivery| self.taken(delivery))
+    }
+
+    fn over(&self) -> CancellationToken {
+        self.inbox.over.clone()
+    }
+
+    fn why(&self) -> Why {
+        Why::default()
     }
 
     async fn close(self: Box<Self>) -> Result<(), TransportError> {

@@ -1,7 +1,9 @@
 //! Which deliveries of one consumer are settled, and up to which tag they may be acknowledged.
 //!
-//! An acknowledgement covers the longest settled run from the oldest open delivery on, never a gap: what is settled
-//! behind an open delivery waits for it. One ledger belongs to one channel; its tags mean nothing elsewhere.
+//! An acknowledgement covers the longest settled run from the oldest open delivery on. What is settled behind an open delivery
+//! waits for it, because one acknowledgement for many is cheap; where that takes long it is acknowledged tag by tag
+//! ([`Ledger::take_scattered`]), so that a delivery that is held keeps no other one in the prefetch. One ledger belongs to one
+//! channel; its tags mean nothing elsewhere.
 
 use std::collections::VecDeque;
 
@@ -10,6 +12,8 @@ use std::collections::VecDeque;
 pub(super) struct Ledger {
     open: VecDeque<(u64, bool)>,
     run: Option<Run>,
+    /// How many of the open ones are settled, behind one that is not.
+    scattered: usize,
 }
 
 /// A settled run that is not acknowledged yet.
@@ -30,11 +34,14 @@ impl Ledger {
 
     /// Notes a settled delivery; the run that may be acknowledged now. A tag that is not open changes nothing.
     pub(super) fn settled(&mut self, tag: u64) -> Option<Run> {
-        if let Ok(at) = self.open.binary_search_by_key(&tag, |(tag, _)| *tag) {
-            self.open[at].1 = true;
+        if let Ok(at) = self.open.binary_search_by_key(&tag, |(tag, _)| *tag)
+            && !std::mem::replace(&mut self.open[at].1, true)
+        {
+            self.scattered += 1;
         }
         while let Some((last_tag, true)) = self.open.front().copied() {
             self.open.pop_front();
+            self.scattered -= 1;
             let messages = self.run.map_or(0, |run| run.messages) + 1;
             self.run = Some(Run { last_tag, messages });
         }
@@ -44,6 +51,22 @@ impl Ledger {
     /// Takes what may be acknowledged; the caller sends it.
     pub(super) fn take_run(&mut self) -> Option<Run> {
         self.run.take()
+    }
+
+    /// How many deliveries are settled behind one that is open.
+    pub(super) fn scattered(&self) -> usize {
+        self.scattered
+    }
+
+    /// Takes the tags that are settled behind an open delivery; the caller acknowledges each of them alone, after the run.
+    pub(super) fn take_scattered(&mut self) -> Vec<u64> {
+        if self.scattered == 0 {
+            return Vec::new();
+        }
+        self.scattered = 0;
+        let scattered = self.open.iter().filter(|(_, settled)| *settled).map(|(tag, _)| *tag).collect();
+        self.open.retain(|(_, settled)| !settled);
+        scattered
     }
 }
 
@@ -65,25 +88,38 @@ mod tests {
     }
 
     proptest! {
-        /// In any order of settling, with acknowledgements taken at any time: every tag is covered once, none early.
+        /// In any order of settling, with acknowledgements of runs and of single tags taken at any time: every tag is
+        /// acknowledged once, none before it is settled.
         #[test]
-        fn runs_cover_every_settled_tag_once(order in Just((1u64..=40).collect::<Vec<_>>()).prop_shuffle(), takes in any::<u64>()) {
+        fn every_settled_tag_is_acknowledged_once(
+            order in Just((1u64..=40).collect::<Vec<_>>()).prop_shuffle(),
+            takes in any::<u64>(),
+            scattered in any::<u64>(),
+        ) {
             let mut ledger = Ledger::default();
             (1..=40).for_each(|tag| ledger.delivered(tag));
-            let mut done = std::collections::BTreeSet::new();
-            let (mut acked, mut covered) = (0, 0);
+            let mut settled = std::collections::BTreeSet::new();
+            let mut acknowledged = std::collections::BTreeSet::new();
+            let mut take = |ledger: &mut Ledger, settled: &std::collections::BTreeSet<u64>, single: bool| {
+                if let Some(run) = ledger.take_run() {
+                    let covered: Vec<u64> = (1..=run.last_tag).filter(|tag| acknowledged.insert(*tag)).collect();
+                    prop_assert_eq!(covered.len(), run.messages);
+                    prop_assert!(covered.iter().all(|tag| settled.contains(tag)));
+                }
+                for tag in if single { ledger.take_scattered() } else { Vec::new() } {
+                    prop_assert!(settled.contains(&tag) && acknowledged.insert(tag));
+                }
+                Ok(())
+            };
             for (n, tag) in order.iter().enumerate() {
-                done.insert(*tag);
+                settled.insert(*tag);
                 ledger.settled(*tag);
-                if takes >> n & 1 == 1 && let Some(run) = ledger.take_run() {
-                    prop_assert!((acked + 1..=run.last_tag).all(|t| done.contains(&t)));
-                    prop_assert_eq!(run.last_tag - acked, run.messages as u64);
-                    acked = run.last_tag;
-                    covered += run.messages;
+                if takes >> n & 1 == 1 {
+                    take(&mut ledger, &settled, scattered >> n & 1 == 1)?;
                 }
             }
-            covered += ledger.take_run().map_or(0, |run| run.messages);
-            prop_assert_eq!(covered, 40);
+            take(&mut ledger, &settled, true)?;
+            prop_assert_eq!(acknowledged.len(), 40);
         }
     }
 }

@@ -23,8 +23,9 @@ pub use memory::MemoryBroker;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::Receipt;
@@ -73,6 +74,10 @@ pub trait Session: Send + Sync + 'static {
     async fn delete_if_idle(&self, queue: &str) -> Result<bool, TransportError>;
     /// Deletes a queue or stream whatever is in it; no error if it is not there.
     async fn delete(&self, queue: &str) -> Result<(), TransportError>;
+    /// Why the broker takes no messages for now (an alarm of memory or disk), and the changes of that; nothing while it does.
+    fn blocked(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
+    }
     /// Cancelled when the session is over, for whatever reason. Nothing of it may be settled or published after that.
     fn over(&self) -> CancellationToken;
     /// Closes in order: channels first, so that what is unsettled goes back, then the connection.
@@ -88,6 +93,11 @@ pub trait Consumer: Send + 'static {
     async fn next(&mut self) -> Option<Delivery>;
     /// A further delivery that is already here, without waiting.
     fn ready(&mut self) -> Option<Delivery>;
+    /// Cancelled when the consumer is over, also while nobody waits for its next delivery: what was delivered is back in the
+    /// queue then, and another consumer may have it.
+    fn over(&self) -> CancellationToken;
+    /// Why it is over, once it is, in the broker's words where it said something.
+    fn why(&self) -> Why;
     /// Closes the *channel* and waits for the broker's answer: everything unsettled is then back in its queue, in
     /// order. (`basic.cancel` would let a successor start on later messages first.)
     async fn close(self: Box<Self>) -> Result<(), TransportError>;
@@ -95,6 +105,9 @@ pub trait Consumer: Send + 'static {
     /// said at [`close`](Consumer::close); the simulator shows that it is noticed. Elsewhere it does nothing.
     async fn cancel(&mut self) {}
 }
+
+/// What a broker says when it ends a consumer; nothing before that, or where it says nothing.
+pub type Why = Arc<OnceLock<String>>;
 
 /// Where to begin in a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +156,9 @@ pub struct Delivery {
     pub headers: BTreeMap<String, String>,
     /// Whether the broker delivered it before.
     pub redelivered: bool,
+    /// How often it came back to its queue: `x-delivery-count` of a quorum queue, which drops a message that came back more
+    /// often than its limit; 0 where the broker does not count.
+    pub returns: u32,
     /// Settles it: `Kept` and `Parked` acknowledge (coalesced, `multiple`), `Returned` ends the consumer: what is
     /// unsettled goes back by closing the channel, never by `basic.nack` (which reorders).
     pub receipt: Receipt,
@@ -293,6 +309,18 @@ pub struct Binding {
     pub routing_key: String,
 }
 
+/// Why a message was not taken: there is no queue that it could go to.
+pub const UNROUTABLE: &str = "unroutable";
+/// Why a message was not taken: its queue refuses it, because it is full or cannot keep it now.
+pub const NACKED: &str = "nacked";
+
+impl TransportError {
+    /// What is said to who waits for something in a session that is over.
+    pub(crate) fn over() -> Self {
+        TransportError::Away { broker: "of this session".to_owned(), cause: "the session is over".to_owned() }
+    }
+}
+
 /// What the broker or the way to it would not do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum TransportError {
@@ -326,7 +354,7 @@ pub enum TransportError {
     NotTaken {
         /// The routing key.
         to: String,
-        /// `unroutable`, `nacked`.
+        /// [`UNROUTABLE`] or [`NACKED`].
         why: &'static str,
     },
     /// No answer within the limit.

@@ -149,13 +149,13 @@ fn own_queue(name: String, arguments: impl IntoIterator<Item = (&'static str, Ar
     Queue { name, durable: true, auto_delete: false, arguments, fallback_transient: false }
 }
 
-/// What makes a queue of ours one of this kind.
+/// What makes a queue of ours one of this kind, whatever the virtual host's default is.
 fn replicated(kind: QueueKind) -> impl Iterator<Item = (&'static str, Argument)> {
-    let quorum = [
-        ("x-queue-type", Argument::Text("quorum".to_owned())),
-        ("x-delivery-limit", Argument::Integer(DELIVERY_LIMIT)),
-    ];
-    quorum.into_iter().filter(move |_| kind == QueueKind::Quorum)
+    let (kind, limit) = match kind {
+        QueueKind::Classic => ("classic", None),
+        QueueKind::Quorum => ("quorum", Some(("x-delivery-limit", Argument::Integer(DELIVERY_LIMIT)))),
+    };
+    [("x-queue-type", Argument::Text(kind.to_owned()))].into_iter().chain(limit)
 }
 
 /// `nephoscope.<group>.parked`
@@ -171,6 +171,16 @@ pub fn parking_queue(group: &str, kind: QueueKind, messages_max: i64) -> Queue {
         ("x-overflow", Argument::Text("reject-publish".to_owned())),
     ];
     own_queue(parking_queue_name(group), bound.into_iter().chain(replicated(kind)))
+}
+
+/// `nephoscope.rescued.<queue>`: what came back from the queue so often that the broker would drop it.
+pub fn rescue_queue_name(queue: &str) -> String {
+    format!("nephoscope.rescued.{queue}")
+}
+
+/// A rescue queue: classic on every broker, because only classic queues have no delivery limit, whatever policies say.
+pub fn rescue_queue(queue: &str) -> Queue {
+    own_queue(rescue_queue_name(queue), replicated(QueueKind::Classic))
 }
 
 /// `<queue>.state`: the log of what is held in memory for a queue.

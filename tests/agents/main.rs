@@ -200,11 +200,22 @@ fn notification(n: usize) -> Vec<u8> {
 
 /// Main queues and pipeline queues.
 fn held(board: &Board) -> usize {
-    owned(board) + board.read().main_queues.len()
+    board.read().queues.values().filter(|queue| queue.state == "running").count()
 }
 
 fn owned(board: &Board) -> usize {
-    board.read().units.values().filter(|unit| unit.state == "running").count()
+    pipeline_queues(board).len()
+}
+
+/// Whether the main queue with the load is consumed here.
+fn consumes_main(board: &Board) -> bool {
+    board.read().queues.get("main:notifications.info").is_some_and(|queue| queue.state == "running")
+}
+
+/// The pipeline queues that are open, with their epochs.
+fn pipeline_queues(board: &Board) -> BTreeMap<String, Option<i64>> {
+    let queues = board.read().queues.into_iter();
+    queues.filter(|(_, q)| q.kind == "pipeline" && q.state == "running").map(|(name, q)| (name, q.epoch)).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,13 +247,13 @@ async fn members_share_the_queues_evenly_and_a_join_moves_no_more_than_it_must()
     lab.until("the first owns all", || owned(&first.1) == 8).await;
     let second = lab.start("b");
     lab.until("both own half", || owned(&first.1) == 4 && owned(&second.1) == 4).await;
-    let before: BTreeSet<String> = second.1.read().units.into_keys().collect();
+    let before: BTreeSet<String> = pipeline_queues(&second.1).into_keys().collect();
     let third = lab.start("c");
     lab.until("all three have some", || {
         owned(&third.1) >= 2 && owned(&first.1) + owned(&second.1) + owned(&third.1) == 8
     })
     .await;
-    let after: BTreeSet<String> = second.1.read().units.into_keys().collect();
+    let after: BTreeSet<String> = pipeline_queues(&second.1).into_keys().collect();
     assert!(after.is_subset(&before), "the second gave, and took nothing");
 }
 
@@ -256,7 +267,7 @@ async fn one_of_three_is_killed_under_load() {
         if round == 4 {
             let main = agents
                 .iter()
-                .find(|(_, (_, board))| board.read().main_queues.iter().any(|q| q == "notifications.info"));
+                .find(|(_, (_, board))| consumes_main(board));
             let victim = *main.unwrap().0;
             agents.remove(victim).unwrap().0.kill();
             lab.group.kill(victim);
@@ -418,7 +429,7 @@ async fn the_group_is_away_for_an_hour_and_owners_go_on() {
     let mut lab = Lab::new(true).await;
     let (_agent, board) = lab.start("a");
     lab.until("it owns all", || owned(&board) == 8).await;
-    let epochs = board.read().units;
+    let epochs = pipeline_queues(&board);
     lab.group.set_away(true);
     for _ in 0..60 {
         tokio::time::sleep(Duration::from_mins(1)).await;
@@ -433,7 +444,7 @@ async fn the_group_is_away_for_an_hour_and_owners_go_on() {
     lab.send(50).await;
     lab.settle().await;
     assert_eq!(lab.check(), 0);
-    assert_eq!(board.read().units, epochs, "every queue is still open under its epoch");
+    assert_eq!(pipeline_queues(&board), epochs, "every queue is still open under its epoch");
 }
 
 #[tokio::test(start_paused = true)]
@@ -461,8 +472,8 @@ async fn an_operator_moves_a_queue_and_drains_a_member_under_load() {
     let agents = BTreeMap::from(["a", "b", "c"].map(|id| (id, lab.start(id))));
     lab.until("all have their share", || agents.values().all(|(_, board)| held(board) == 5)).await;
     lab.send(100).await;
-    let has = |id: &str, unit: &str| agents[id].1.read().units.get(unit).is_some_and(|u| u.state == "running");
-    let unit = agents["a"].1.read().units.into_keys().next().unwrap();
+    let has = |id: &str, unit: &str| pipeline_queues(&agents[id].1).contains_key(unit);
+    let unit = pipeline_queues(&agents["a"].1).into_keys().next().unwrap();
     let pin = Operation::Pin { unit: unit.clone(), member: "b".to_owned() };
     lab.group.operate(&pin).await.unwrap();
     lab.send(100).await;
@@ -472,7 +483,7 @@ async fn an_operator_moves_a_queue_and_drains_a_member_under_load() {
     lab.send(100).await;
     lab.until("the drained one has nothing, and stays", || {
         let status = agents["c"].1.read();
-        status.units.is_empty() && status.main_queues.is_empty()
+        status.queues.is_empty()
     })
     .await;
     lab.until("the others have all", || owned(&agents["a"].1) + owned(&agents["b"].1) == 8).await;
@@ -492,7 +503,7 @@ async fn one_of_two_is_cut_from_the_group_and_works_on_until_it_hears_that_it_wa
         lab.more = more;
         let agents = BTreeMap::from(["a", "b"].map(|id| (id, lab.start(id))));
         lab.until("both own half", || agents.values().all(|(_, board)| owned(board) == 4)).await;
-        let listens = |id: &str| agents[id].1.read().main_queues.iter().any(|q| q == "notifications.info");
+        let listens = |id: &str| consumes_main(&agents[id].1);
         lab.until("one listens", || listens("a") || listens("b")).await;
         let (cut, other) = if listens("a") { ("a", "b") } else { ("b", "a") };
         lab.group.cut(cut);
@@ -558,7 +569,7 @@ async fn a_reload_changes_one_sink_and_touches_no_listener() {
     lab.until("it owns all", || owned(&board) == 8).await;
     lab.send(50).await;
     lab.settle().await;
-    let epochs = board.read().units;
+    let epochs = pipeline_queues(&board);
     lab.write_pipeline("pipeline.yaml", "meters", &["test://others"]);
     let (next, complaints) = agent.prepare(&lab.settings(), &lab.context).await;
     assert_eq!(agent.reload(next.unwrap_or_else(|| panic!("{complaints:?}"))).await, 1);
@@ -566,7 +577,7 @@ async fn a_reload_changes_one_sink_and_touches_no_listener() {
     lab.settle().await;
     assert_eq!(lab.volumes().len(), 50);
     assert_eq!(lab.context.shelf.batches("others").iter().map(Batch::len).sum::<usize>(), 50);
-    assert_eq!(board.read().units, epochs, "every queue is still open under its epoch");
+    assert_eq!(pipeline_queues(&board), epochs, "every queue is still open under its epoch");
 }
 
 #[tokio::test(start_paused = true)]

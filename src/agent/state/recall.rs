@@ -3,11 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::state::Source;
-
-/// So often a queue is opened anew because a packet seems to be missing, before the gap is taken as it is.
-const GAP_TRIES: u32 = 2;
-
 /// By queue.
 #[derive(Default)]
 pub(in crate::agent) struct Recall(Mutex<BTreeMap<String, Known>>);
@@ -18,8 +13,6 @@ struct Known {
     fenced_by: i64,
     /// The last batch we saw committed.
     committed: u64,
-    /// The packet before which some are missing, and how often we have looked.
-    gap: Option<(Source, u32)>,
 }
 
 impl Recall {
@@ -47,15 +40,6 @@ impl Recall {
     /// Whether nothing is known of a queue yet.
     pub(in crate::agent) fn is_new(&self, queue: &str) -> bool {
         !self.known().contains_key(queue)
-    }
-
-    /// Whether to look again for what is missing before this packet.
-    pub(in crate::agent) fn looks_again(&self, queue: &str, packet: &Source) -> bool {
-        let mut known = self.known();
-        let gap = &mut known.entry(queue.to_owned()).or_default().gap;
-        let tries = gap.as_ref().filter(|(known, _)| known == packet).map_or(0, |(_, tries)| *tries);
-        *gap = Some((packet.clone(), tries + 1));
-        tries < GAP_TRIES
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {

@@ -8,6 +8,7 @@ mod look;
 mod silence;
 mod work;
 
+use chrono::SecondsFormat;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::jitter;
 use super::route::Routes;
+use super::sink::SinkSlot;
 use super::unit::{self, Kind, Opening};
 use crate::cluster::ownership::Stage;
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
@@ -133,6 +135,7 @@ impl Supervisor {
             reached: Arc::new(AtomicBool::new(false)),
             told_apart: None,
         };
+        supervisor.show_pipelines();
         // Alone, nobody waits for this member to count.
         supervisor.reached.store(!supervisor.ground.options.partitioned, Ordering::Relaxed);
         supervisor.record.config_digest = supervisor.digest();
@@ -416,8 +419,19 @@ impl Supervisor {
     fn reload(&mut self, routes: Arc<Routes>, done: oneshot::Sender<()>) {
         self.units = unit::all(&self.ground, &routes).into_iter().collect();
         self.routes.send_replace(routes);
+        self.show_pipelines();
         self.record.config_digest = self.digest();
         let _nobody_waits = done.send(());
+    }
+
+    /// Writes down which pipelines there are. What holds one shows with the next failure.
+    fn show_pipelines(&self) {
+        let pipeline = |slot: &Arc<SinkSlot>| {
+            let publishers = slot.current().publishers.iter().map(|(url, _)| url.to_string()).collect();
+            (slot.name.to_string(), status::Pipeline { publishers, held_by: None })
+        };
+        let pipelines = self.routes.borrow().sinks.iter().map(pipeline).collect();
+        self.board.change(|status| status.pipelines = pipelines);
     }
 
     /// Writes down what an operator may ask for.
@@ -432,17 +446,11 @@ impl Supervisor {
         if self.broker_up && !self.reached.load(Ordering::Relaxed) {
             waiting.push("the publishers, for a few seconds at most".to_owned());
         }
-        let (mut main_queues, mut units) = (Vec::new(), BTreeMap::new());
-        for (unit, stage) in term.machine.stages() {
-            let (epoch, state) = match stage {
-                Stage::Opening(epoch) => (epoch, "opening"),
-                Stage::Open(epoch) => (epoch, "running"),
-                Stage::Closing(epoch) => (epoch, "closing"),
-                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => continue,
-            };
-            match self.units.get(unit) {
-                Some(Kind::Main { queue, .. }) => main_queues.push(queue.clone()),
-                _ => drop(units.insert(unit.to_owned(), status::Unit { epoch, state })),
+        let queues = self.queues(term);
+        if self.broker_up {
+            for (unit, (state, _)) in queues.iter().filter(|(_, (state, _))| *state != "running" && *state != "closing") {
+                let why = self.ground.troubles.of_queue(unit).unwrap_or_else(|| (*state).to_owned());
+                waiting.push(format!("queue {unit} to be consumed: {why}"));
             }
         }
         self.board.change(|status| {
@@ -452,8 +460,41 @@ impl Supervisor {
                 (false, false) => "running",
             };
             status.waiting_for = waiting;
-            status.main_queues = main_queues;
-            status.units = units;
+            let now = self.ground.options.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true);
+            let former = std::mem::take(&mut status.queues);
+            for unit in former.keys().filter(|unit| !queues.contains_key(*unit)) {
+                self.ground.metrics.queue_up(unit, None);
+            }
+            for (unit, (state, epoch)) in queues {
+                let since = former.get(&unit).filter(|queue| queue.state == state).map(|queue| queue.since.clone());
+                let error = self.ground.troubles.of_queue(&unit);
+                self.ground.metrics.queue_up(&unit, Some(state == "running"));
+                let kind = match self.units.get(&unit) {
+                    Some(Kind::Main { .. }) => "main",
+                    _ => "pipeline",
+                };
+                let since = since.unwrap_or_else(|| now.clone());
+                status.queues.insert(unit, status::Queue { kind, state, since, epoch, error });
+            }
         });
+    }
+
+    /// The queues that this member should consume or has a hand in, with what it does with them.
+    fn queues(&self, term: &Term) -> BTreeMap<String, (&'static str, Option<i64>)> {
+        let mut queues = BTreeMap::new();
+        if !self.draining {
+            let mine = term.machine.placed().iter().filter(|(_, member)| **member == self.record.id);
+            queues.extend(mine.map(|(unit, _)| (unit.clone(), ("waiting", None))));
+        }
+        for (unit, stage) in term.machine.stages() {
+            let standing = match stage {
+                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => continue,
+                Stage::Opening(epoch) => ("opening", Some(epoch)),
+                Stage::Open(epoch) => ("running", Some(epoch)),
+                Stage::Closing(epoch) => ("closing", Some(epoch)),
+            };
+            queues.insert(unit.to_owned(), standing);
+        }
+        queues
     }
 }

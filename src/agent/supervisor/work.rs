@@ -9,6 +9,7 @@ use crate::agent::ground::Ground;
 use crate::agent::main_listener::Ended;
 use crate::agent::readiness;
 use crate::agent::route::Routes;
+use crate::agent::troubles::Trouble;
 use crate::agent::unit::{OpenError, Opening};
 use crate::cluster::Happening;
 use crate::coordination::{MemberRecord, Membership};
@@ -68,15 +69,22 @@ impl Work {
                 return;
             }
             Err(error) => {
-                metrics.queue_not_opened(&unit, &error.to_string());
+                let why = error.to_string();
+                let said = ground.troubles.note(&Trouble::Queue(unit.clone()), &why, 0);
+                metrics.queue_not_opened(&unit, &why, said);
                 let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
                 return;
             }
         };
+        ground.troubles.over(&Trouble::Queue(unit.clone()));
         let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
+        let why = listener.why();
         match listener.run(&stop).await {
             Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over"),
-            Ok(Ended::Lost) => metrics.queue_closed(&unit, "lost"),
+            Ok(Ended::Lost) => match why.get() {
+                Some(why) => metrics.queue_lost(&unit, why),
+                None => metrics.queue_closed(&unit, "lost"),
+            },
             Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed"),
             Err(dead) => ground.died(dead),
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Confirmation, Outgoing, TransportError};
+use super::super::{Confirmation, NACKED, Outgoing, TransportError, UNROUTABLE};
 use super::reply::{self, Line};
 use super::session::short;
 
@@ -124,8 +124,8 @@ async fn confirm(line: Line, unconfirmed: Unconfirmed) -> bool {
     let Unconfirmed { confirm, to, known, _places } = unconfirmed;
     let (answer, lost) = match confirm.await {
         Ok(lapin::Confirmation::Ack(None)) => (Ok(()), false),
-        Ok(lapin::Confirmation::Ack(Some(_))) => (Err(TransportError::NotTaken { to, why: "unroutable" }), false),
-        Ok(_) => (Err(TransportError::NotTaken { to, why: "nacked" }), false),
+        Ok(lapin::Confirmation::Ack(Some(_))) => (Err(TransportError::NotTaken { to, why: UNROUTABLE }), false),
+        Ok(_) => (Err(TransportError::NotTaken { to, why: NACKED }), false),
         Err(error) => (Err(line.away(&error)), true),
     };
     // Nobody may be waiting.

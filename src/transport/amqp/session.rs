@@ -12,7 +12,7 @@ use lapin::{Channel, Connection, ConnectionStatus, Consumer as Consumed, Event, 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +32,7 @@ pub(super) struct AmqpSession {
     connection: Arc<Connection>,
     wire: Wire,
     over: CancellationToken,
+    blocked: watch::Receiver<Option<String>>,
     producer: Producer,
     consumers: TaskTracker,
     /// For looking at queues, one look after the other, as long as no answer closes it.
@@ -43,12 +44,14 @@ impl AmqpSession {
         let over = CancellationToken::new();
         let connection = Arc::new(connection);
         let name = broker.name_text().to_owned();
-        tokio::spawn(watch(
+        let (block, blocked) = watch::channel(None);
+        tokio::spawn(watch_connection(
             connection.events_listener(),
             connection.status().clone(),
             over.clone(),
             wire.clone(),
             name,
+            block,
         ));
         let line = Line { broker: broker.shared_name(), gone: wire.gone() };
         let channel = line.within(connection.create_channel()).await;
@@ -59,6 +62,7 @@ impl AmqpSession {
             connection,
             wire,
             over,
+            blocked,
             producer,
             consumers: TaskTracker::new(),
             looks: Mutex::default(),
@@ -219,6 +223,10 @@ impl Session for AmqpSession {
         Ok(())
     }
 
+    fn blocked(&self) -> watch::Receiver<Option<String>> {
+        self.blocked.clone()
+    }
+
     fn over(&self) -> CancellationToken {
         self.over.clone()
     }
@@ -250,12 +258,13 @@ impl Drop for AmqpSession {
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Watches the connection: its end ends the session. (Errors of single channels come by here too, and mean nothing.)
-async fn watch(
+async fn watch_connection(
     events: impl Stream<Item = Event> + Send,
     status: ConnectionStatus,
     over: CancellationToken,
     wire: Wire,
     broker: String,
+    block: watch::Sender<Option<String>>,
 ) {
     tokio::pin!(events);
     while status.connected() {
@@ -266,10 +275,15 @@ async fn watch(
         };
         match event {
             Some(Event::ConnectionBlocked(reason)) => {
-                tracing::warn!(event = "transport.blocked", broker, reason, "the broker takes no messages for now");
+                tracing::warn!(
+                    event = "transport.blocked",
+                    broker, reason, "the broker takes no messages for now: free its memory or disk"
+                );
+                block.send_replace(Some(reason));
             }
             Some(Event::ConnectionUnblocked) => {
                 tracing::info!(event = "transport.unblocked", broker, "the broker takes messages again");
+                block.send_replace(None);
             }
             Some(_) => {}
             None => break,

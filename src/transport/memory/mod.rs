@@ -76,6 +76,42 @@ impl MemoryBroker {
         self.state().delete_queue(queue)
     }
 
+    /// Deletes an exchange with its bindings, as an operator might. Whether it was there.
+    pub fn delete_exchange(&self, exchange: &str) -> bool {
+        self.state().delete_exchange(exchange)
+    }
+
+    /// Takes the bindings of a queue to an exchange away, as an operator might.
+    pub fn unbind(&self, exchange: &str, queue: &str) {
+        self.state().unbind(exchange, queue);
+    }
+
+    /// Takes away what waits in a queue, as an operator might; how many messages.
+    pub fn purge(&self, queue: &str) -> usize {
+        self.state().purge(queue)
+    }
+
+    /// Quorum queues drop what came back more often than this, unless their arguments say otherwise: 20 on RabbitMQ 4. Without
+    /// it they drop nothing, as on RabbitMQ 3.
+    pub fn limit_deliveries(&self, limit: Option<u32>) {
+        self.state().delivery_limit = limit;
+    }
+
+    /// How many messages of a queue were dropped because they came back too often.
+    pub fn dropped(&self, queue: &str) -> u64 {
+        self.state().dropped.get(queue).copied().unwrap_or_default()
+    }
+
+    /// A queue takes nothing more, or takes again: as with a policy of `max-length` and `overflow=reject-publish`.
+    pub fn refuse(&self, queue: &str, refuses: bool) {
+        let mut state = self.state();
+        if refuses {
+            state.refusing.insert(queue.to_owned());
+        } else {
+            state.refusing.remove(queue);
+        }
+    }
+
     /// The records of a stream that are still there.
     pub fn stream_records(&self, stream: &str) -> Vec<StreamRecord> {
         self.stream_records_from(stream, 0)

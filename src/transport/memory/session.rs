@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::{
     Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, QueueState, Session, StreamRecord,
-    StreamStart, Topology, TransportError, fallback,
+    StreamStart, Topology, TransportError, Why, fallback,
 };
 use super::state::{Message, Read, Taken};
 use super::{MemoryBroker, Shared};
@@ -63,9 +63,9 @@ impl Session for MemorySession {
 
     async fn consume(&self, queue: &str, options: ConsumeOptions) -> Result<Box<dyn Consumer>, TransportError> {
         self.check()?;
-        let (id, wake) = self.broker.state().consume(self.id, queue, &options)?;
+        let (id, wake, over) = self.broker.state().consume(self.id, queue, &options)?;
         let shared = Arc::downgrade(&self.broker.shared);
-        Ok(Box::new(MemoryConsumer { shared, id, queue: queue.into(), wake }))
+        Ok(Box::new(MemoryConsumer { shared, id, queue: queue.into(), wake, over }))
     }
 
     async fn follow(&self, stream: &str, start: StreamStart) -> Result<Box<dyn Follower>, TransportError> {
@@ -161,6 +161,7 @@ struct MemoryConsumer {
     id: u64,
     queue: Arc<str>,
     wake: Arc<Notify>,
+    over: CancellationToken,
 }
 
 impl MemoryConsumer {
@@ -186,6 +187,7 @@ impl MemoryConsumer {
             content_type: Some(message.content_type.to_owned()),
             headers: message.headers,
             redelivered: message.redelivered,
+            returns: message.returns,
             receipt,
         }
     }
@@ -216,6 +218,14 @@ impl Consumer for MemoryConsumer {
             Taken::Message(tag, message) => Some(self.delivery(tag, message)),
             Taken::Over | Taken::Nothing => None,
         }
+    }
+
+    fn over(&self) -> CancellationToken {
+        self.over.clone()
+    }
+
+    fn why(&self) -> Why {
+        Why::default()
     }
 
     async fn close(self: Box<Self>) -> Result<(), TransportError> {

@@ -1,15 +1,15 @@
 //! What the broker knows, and every change of it as a plain function: no await, no clock, the same order every time.
 
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::super::ledger::Ledger;
 use super::super::{
-    Argument, Binding, ConsumeOptions, Exchange, Outgoing, Queue, QueueState, StreamRecord, StreamStart,
-    TransportError, fallback, prefetch_bound,
+    Argument, Binding, ConsumeOptions, Exchange, NACKED, Outgoing, Queue, QueueState, StreamRecord, StreamStart,
+    TransportError, UNROUTABLE, fallback, prefetch_bound,
 };
 use super::stream::Log;
 use super::{QueueView, topic};
@@ -26,6 +26,12 @@ pub(super) struct State {
     sessions: BTreeMap<u64, CancellationToken>,
     consumers: BTreeMap<u64, ConsumerEntry>,
     followers: BTreeMap<u64, FollowerEntry>,
+    /// How often a message of a quorum queue may come back, where the queue's own arguments do not say: RabbitMQ 4's default.
+    pub(super) delivery_limit: Option<u32>,
+    /// Messages that were dropped because they came back too often, by queue.
+    pub(super) dropped: BTreeMap<String, u64>,
+    /// Queues that take nothing more, as by a policy of an operator.
+    pub(super) refusing: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -76,6 +82,8 @@ struct ConsumerEntry {
     wake: Arc<Notify>,
     /// Its queue takes it for gone: see [`State::overlook`].
     overlooked: bool,
+    /// Cancelled when it is over.
+    over: CancellationToken,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +92,8 @@ pub(super) struct Message {
     pub(super) content_type: &'static str,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) redelivered: bool,
+    /// How often it came back; only quorum queues count.
+    pub(super) returns: u32,
 }
 
 /// What [`State::take`] found.
@@ -111,6 +121,27 @@ impl QueueEntry {
 
     fn is_quorum(&self) -> bool {
         self.arguments.get("x-queue-type") == Some(&Argument::Text("quorum".to_owned()))
+    }
+
+    /// How often a message may come back; classic queues do not count.
+    fn delivery_limit(&self, default: Option<u32>) -> Option<u32> {
+        if !self.is_quorum() {
+            return None;
+        }
+        match self.arguments.get("x-delivery-limit") {
+            Some(Argument::Integer(limit)) => u32::try_from(*limit).ok(),
+            _ => default,
+        }
+    }
+
+    /// Puts a message back where it was; `false` where it has come back too often and is dropped.
+    fn put_back(&mut self, position: Position, message: Message, default_limit: Option<u32>) -> bool {
+        let returns = if self.is_quorum() { message.returns + 1 } else { 0 };
+        if self.delivery_limit(default_limit).is_some_and(|limit| returns > limit) {
+            return false;
+        }
+        self.ready.insert(position, Message { redelivered: true, returns, ..message });
+        true
     }
 }
 
@@ -216,10 +247,28 @@ impl State {
         Ok(())
     }
 
+    /// Deletes an exchange with its bindings; whether it was there.
+    pub(super) fn delete_exchange(&mut self, exchange: &str) -> bool {
+        self.exchanges.remove(exchange).is_some()
+    }
+
+    /// Takes away what an exchange feeds to a queue.
+    pub(super) fn unbind(&mut self, exchange: &str, queue: &str) {
+        if let Some(exchange) = self.exchanges.get_mut(exchange) {
+            exchange.bindings.retain(|(_, to)| to != queue);
+        }
+    }
+
+    /// Takes everything that waits away; how many messages.
+    pub(super) fn purge(&mut self, queue: &str) -> usize {
+        self.queues.get_mut(queue).map_or(0, |entry| std::mem::take(&mut entry.ready).len())
+    }
+
     pub(super) fn delete_queue(&mut self, queue: &str) -> bool {
         let Some(entry) = self.queues.remove(queue) else { return false };
         for id in entry.consumers {
             if let Some(consumer) = self.consumers.remove(&id) {
+                consumer.over.cancel();
                 consumer.wake.notify_one();
             }
         }
@@ -276,14 +325,14 @@ impl State {
             targets
         };
         if targets.is_empty() {
-            return Err(TransportError::NotTaken { to: message.routing_key, why: "unroutable" });
+            return Err(TransportError::NotTaken { to: message.routing_key, why: UNROUTABLE });
         }
         let mut taken = true;
         for target in targets {
             taken &= self.enqueue(&target, &message);
             self.dispatch(&target);
         }
-        if taken { Ok(()) } else { Err(TransportError::NotTaken { to: message.routing_key, why: "nacked" }) }
+        if taken { Ok(()) } else { Err(TransportError::NotTaken { to: message.routing_key, why: NACKED }) }
     }
 
     pub(super) fn has_exchange(&self, exchange: &str) -> bool {
@@ -291,6 +340,9 @@ impl State {
     }
 
     fn enqueue(&mut self, queue: &str, message: &Outgoing) -> bool {
+        if self.refusing.contains(queue) {
+            return false;
+        }
         let Some(entry) = self.queues.get_mut(queue) else { return true };
         if let Some(log) = &mut entry.log {
             log.append(message.body.clone());
@@ -309,6 +361,7 @@ impl State {
             content_type: message.content_type,
             headers: message.headers.clone(),
             redelivered: false,
+            returns: 0,
         };
         entry.ready.insert(entry.last_position, kept);
         true
@@ -376,7 +429,7 @@ impl State {
         session: u64,
         queue: &str,
         options: &ConsumeOptions,
-    ) -> Result<(u64, Arc<Notify>), TransportError> {
+    ) -> Result<(u64, Arc<Notify>, CancellationToken), TransportError> {
         let id = self.fresh_id();
         let Some(entry) = self.queues.get_mut(queue) else { return Err(TransportError::NoQueue(queue.to_owned())) };
         let taken = entry.consumers.iter().any(|id| self.consumers.get(id).is_some_and(|c| c.exclusive));
@@ -386,7 +439,7 @@ impl State {
         entry.consumers.push_back(id);
         // A quorum queue lets further consumers in all the same.
         let quorum = entry.is_quorum();
-        let wake = Arc::new(Notify::new());
+        let (wake, over) = (Arc::new(Notify::new()), CancellationToken::new());
         let consumer = ConsumerEntry {
             session,
             queue: queue.to_owned(),
@@ -398,10 +451,11 @@ impl State {
             inbox: VecDeque::new(),
             wake: wake.clone(),
             overlooked: false,
+            over: over.clone(),
         };
         self.consumers.insert(id, consumer);
         self.dispatch(queue);
-        Ok((id, wake))
+        Ok((id, wake, over))
     }
 
     /// Hands ready messages to consumers with room: in turn, or to the first where only one may be active.
@@ -440,8 +494,13 @@ impl State {
     pub(super) fn settled(&mut self, consumer: u64, tag: u64) {
         let Some(entry) = self.consumers.get_mut(&consumer) else { return };
         entry.ledger.settled(tag);
-        let Some(run) = entry.ledger.take_run() else { return };
-        entry.unacked = entry.unacked.split_off(&(run.last_tag + 1));
+        if let Some(run) = entry.ledger.take_run() {
+            entry.unacked = entry.unacked.split_off(&(run.last_tag + 1));
+        }
+        // At once, where RabbitMQ is told after a second: what is acknowledged too early shows sooner.
+        for tag in entry.ledger.take_scattered() {
+            entry.unacked.remove(&tag);
+        }
         let queue = entry.queue.clone();
         self.dispatch(&queue);
     }
@@ -471,7 +530,9 @@ impl State {
             consumer.overlooked = true;
             queue.consumers.retain(|other| other != id);
             for (position, message) in consumer.unacked.values() {
-                queue.ready.insert(*position, Message { redelivered: true, ..message.clone() });
+                if !queue.put_back(*position, message.clone(), self.delivery_limit) {
+                    *self.dropped.entry(consumer.queue.clone()).or_default() += 1;
+                }
             }
             queues.push(consumer.queue.clone());
         }
@@ -480,6 +541,7 @@ impl State {
 
     fn detach(&mut self, id: u64) -> Option<String> {
         let consumer = self.consumers.remove(&id)?;
+        consumer.over.cancel();
         consumer.wake.notify_one();
         if consumer.overlooked {
             return None;
@@ -487,7 +549,9 @@ impl State {
         if let Some(queue) = self.queues.get_mut(&consumer.queue) {
             queue.consumers.retain(|other| *other != id);
             for (position, message) in consumer.unacked.into_values() {
-                queue.ready.insert(position, Message { redelivered: true, ..message });
+                if !queue.put_back(position, message, self.delivery_limit) {
+                    *self.dropped.entry(consumer.queue.clone()).or_default() += 1;
+                }
             }
         }
         Some(consumer.queue)

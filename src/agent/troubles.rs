@@ -1,0 +1,193 @@
+//! What stands still, since when and why: said once and again after minutes, not at every attempt, and shown in `/status` and
+//! `/readyz` for as long as it lasts.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use super::clock::Clock;
+use crate::observe::{Board, status};
+
+/// A trouble that lasts is said again after this.
+const SAY_AGAIN: Duration = Duration::from_mins(5);
+/// A pipeline queue that refused so many times in a row does not merely have a full moment.
+const REFUSALS_PASSING: u64 = 6;
+
+/// What may stand still.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    /// A main or pipeline queue cannot be opened.
+    Queue(String),
+    /// A pipeline queue does not take packets.
+    Packets(String),
+    /// What comes from this queue or sink cannot be parked.
+    Parking(String),
+    /// A publisher of a sink does not take a batch.
+    Publisher {
+        /// The sink.
+        sink: String,
+        /// The publisher, without secrets.
+        publisher: String,
+        /// Which listener waits.
+        listener: u64,
+    },
+}
+
+/// All troubles of an agent.
+pub(super) struct Troubles {
+    board: Board,
+    clock: Clock,
+    known: Mutex<BTreeMap<Trouble, Known>>,
+}
+
+struct Known {
+    why: String,
+    since: DateTime<Utc>,
+    began: Instant,
+    said: Instant,
+    times: u64,
+    waiting: usize,
+}
+
+impl Troubles {
+    /// None yet; shown on this board.
+    pub(super) fn new(board: Board, clock: Clock) -> Self {
+        Troubles { board, clock, known: Mutex::default() }
+    }
+
+    /// Something failed (again), and so many records or messages wait for it. Where it is to be said: how often it failed.
+    pub(super) fn note(&self, trouble: &Trouble, why: &str, waiting: usize) -> Option<u64> {
+        let now = Instant::now();
+        let mut known = self.known();
+        let (times, say) = match known.get_mut(trouble) {
+            Some(before) => {
+                let say = before.why != why || now - before.said >= SAY_AGAIN;
+                before.times += 1;
+                before.waiting = waiting;
+                if say {
+                    why.clone_into(&mut before.why);
+                    before.said = now;
+                }
+                (before.times, say)
+            }
+            None => {
+                let since = self.clock.now();
+                let first = Known { why: why.to_owned(), since, began: now, said: now, times: 1, waiting };
+                known.insert(trouble.clone(), first);
+                (1, true)
+            }
+        };
+        if say || times == REFUSALS_PASSING {
+            self.show(&known);
+        }
+        say.then_some(times)
+    }
+
+    /// It is over, if there was one: how long it lasted.
+    pub(super) fn over(&self, trouble: &Trouble) -> Option<Duration> {
+        let mut known = self.known();
+        let lasted = known.remove(trouble)?.began.elapsed();
+        self.show(&known);
+        Some(lasted)
+    }
+
+    /// Why a queue is not open: what was said last.
+    pub(super) fn of_queue(&self, unit: &str) -> Option<String> {
+        self.known().get(&Trouble::Queue(unit.to_owned())).map(|known| known.why.clone())
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Trouble, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, known: &BTreeMap<Trouble, Known>) {
+        let mut standstill = Vec::new();
+        let mut held: BTreeMap<String, status::Held> = BTreeMap::new();
+        for (trouble, Known { why, since, times, waiting, .. }) in known {
+            let since = since.to_rfc3339_opts(SecondsFormat::Millis, true);
+            match trouble {
+                // The supervisor tells which queues are not open.
+                Trouble::Queue(_) => {}
+                Trouble::Packets(_) if *times < REFUSALS_PASSING => {}
+                Trouble::Packets(queue) => standstill.push(format!(
+                    "pipeline queue {queue} to take packets: it refuses them since {since} ({why}); look at its policies and limits"
+                )),
+                Trouble::Parking(origin) => standstill.push(format!(
+                    "the parking queue to take a message of {origin}: {why} since {since}; empty it, or raise [nephoscope] \
+                     parked_messages_max"
+                )),
+                Trouble::Publisher { sink, publisher, .. } => {
+                    let new = || status::Held { publisher: publisher.clone(), since, why: why.clone(), waiting: 0 };
+                    held.entry(sink.clone()).or_insert_with(new).waiting += waiting;
+                }
+            }
+        }
+        self.board.change(|status| {
+            for (name, pipeline) in &mut status.pipelines {
+                pipeline.held_by = held.remove(name);
+            }
+            status.standstill = standstill;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn troubles() -> (Troubles, Board) {
+        let board = Board::new();
+        board.change(|status| drop(status.pipelines.insert("cpu_sink".to_owned(), status::Pipeline::default())));
+        (Troubles::new(board.clone(), Clock::Machine), board)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trouble_that_lasts_is_said_once_and_again_after_minutes() {
+        let (troubles, board) = troubles();
+        let full = Trouble::Parking("notifications.info".to_owned());
+        assert_eq!(troubles.note(&full, "nacked", 1), Some(1));
+        for _ in 0..50 {
+            assert_eq!(troubles.note(&full, "nacked", 1), None);
+        }
+        assert_eq!(troubles.note(&full, "unroutable", 1), Some(52), "another reason is news");
+        tokio::time::advance(SAY_AGAIN).await;
+        assert_eq!(troubles.note(&full, "unroutable", 1), Some(53));
+        assert_eq!(board.read().standstill.len(), 1);
+        assert!(board.read().standstill[0].contains("parked_messages_max"), "{:?}", board.read().standstill);
+        assert_eq!(troubles.over(&full), Some(SAY_AGAIN));
+        assert_eq!(troubles.over(&full), None);
+        assert!(board.read().standstill.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pipeline_shows_the_publisher_that_holds_it_and_how_much_waits() {
+        let (troubles, board) = troubles();
+        let away = |listener| Trouble::Publisher {
+            sink: "cpu_sink".to_owned(),
+            publisher: "http://collector/in".to_owned(),
+            listener,
+        };
+        troubles.note(&away(1), "connection refused", 30);
+        troubles.note(&away(2), "connection refused", 12);
+        let held = board.read().pipelines["cpu_sink"].held_by.clone().unwrap();
+        assert_eq!((&*held.publisher, &*held.why, held.waiting), ("http://collector/in", "connection refused", 42));
+        troubles.over(&away(1));
+        assert_eq!(board.read().pipelines["cpu_sink"].held_by.clone().unwrap().waiting, 12);
+        troubles.over(&away(2));
+        assert_eq!(board.read().pipelines["cpu_sink"].held_by, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_moment_of_a_pipeline_queue_is_no_standstill() {
+        let (troubles, board) = troubles();
+        let refuses = Trouble::Packets("nephoscope.g.cpu_sink.g1.3".to_owned());
+        for _ in 1..REFUSALS_PASSING {
+            troubles.note(&refuses, "nacked", 1);
+        }
+        assert!(board.read().standstill.is_empty());
+        troubles.note(&refuses, "nacked", 1);
+        assert!(board.read().standstill[0].contains("nephoscope.g.cpu_sink.g1.3"));
+    }
+}
