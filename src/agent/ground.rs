@@ -87,8 +87,8 @@ pub struct BrokerPlace {
 struct Prepared {
     /// In this session.
     session: Arc<dyn Session>,
-    /// The main queues that could not be: a classic queue of a cluster is on one node, and that is down. They keep nobody from
-    /// the others.
+    /// The main queues that could not be: one that is there already and differs, or a classic queue of a cluster, which is on
+    /// one node, and that is down. They keep nobody from the others.
     away: BTreeSet<String>,
     /// The queues of ours that were.
     own: BTreeSet<String>,
@@ -142,8 +142,12 @@ impl BrokerPlace {
     /// Declares what is consumed from it; the main queues that are away.
     async fn declare(&self, session: &dyn Session) -> Result<BTreeSet<String>, TransportError> {
         let mut away = BTreeSet::new();
-        // RabbitMQ 4 says nothing for a minute where the node of a classic queue was killed.
-        let is_away = |error: &TransportError| matches!(error, TransportError::QueueAway { .. } | TransportError::Slow(_));
+        let is_away = |error: &TransportError| match error {
+            TransportError::QueueAway { .. } | TransportError::Refused(_) => true,
+            // RabbitMQ 4 says nothing for a minute where the node of a classic queue was killed.
+            TransportError::Slow(_) => true,
+            _ => false,
+        };
         match session.declare(&self.topology).await {
             Err(error) if is_away(&error) => {}
             declared => return declared.map(|()| away),

@@ -22,6 +22,7 @@ struct Tray {
     taken: VecDeque<Batch>,
     answers: VecDeque<PublishError>,
     unreachable: bool,
+    away: bool,
 }
 
 impl Shelf {
@@ -41,9 +42,17 @@ impl Shelf {
         self.lock().entry(name.to_owned()).or_default().unreachable = !reachable;
     }
 
+    /// Whether `test://name` answers every call with "away", as long as nobody says otherwise: it does not.
+    pub fn set_away(&self, name: &str, away: bool) {
+        self.lock().entry(name.to_owned()).or_default().away = away;
+    }
+
     fn take(&self, name: &str, batch: &Batch, records_max: usize) -> Result<(), PublishError> {
         let mut trays = self.lock();
         let tray = trays.entry(name.to_owned()).or_default();
+        if tray.away {
+            return Err(PublishError::retry("away"));
+        }
         match tray.answers.pop_front() {
             None => tray.keep(batch.clone(), records_max),
             Some(PublishError::Refuse { which, cause }) => {

@@ -3,6 +3,7 @@
 //! Publishers are `test://`: what they took, in order, is on the shelf, and their failures are scripted.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod held;
 mod state;
 
 use nephoscope::agent::{Agent, Blueprint, Outcome, outside};
@@ -11,7 +12,7 @@ use nephoscope::coordination::{Coordinator, Drained, MemoryGroup, Operation};
 use nephoscope::model::{Priority, Severity, Value};
 use nephoscope::observe::{Board, Metrics};
 use nephoscope::publish::{Batch, Context, PublishError};
-use nephoscope::transport::topology::{self, OsloQueues};
+use nephoscope::transport::topology::{self, OsloQueues, QuorumLimits};
 use nephoscope::transport::{Broker, ConsumeOptions, MemoryBroker, Outgoing, Session};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ struct Lab {
     context: Context,
     session: Arc<dyn Session>,
     partitioned: bool,
+    /// Whether OpenStack's queues and ours are quorum queues, on a broker that drops what came back 20 times.
+    quorum: bool,
     /// Further lines of `[nephoscope]`.
     more: &'static str,
     sent: usize,
@@ -51,6 +54,7 @@ impl Lab {
             broker,
             session,
             partitioned,
+            quorum: false,
             more: "",
             sent: 0,
         };
@@ -73,8 +77,9 @@ impl Lab {
         } else {
             ""
         };
+        let quorum = if self.quorum { "[oslo_messaging_rabbit]\nrabbit_quorum_queue = true\n" } else { "" };
         let text = format!(
-            "[DEFAULT]\npipeline_cfg_file = {folder}/pipeline.yaml\nevent_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
+            "{quorum}[DEFAULT]\npipeline_cfg_file = {folder}/pipeline.yaml\nevent_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
              [notification]\n{sharing}[nephoscope]\nparked_messages_max = 100\n{}",
             self.more
         );
@@ -102,7 +107,9 @@ impl Lab {
     /// A new session, with the main queue that it sends to.
     async fn reconnect(&mut self) {
         self.session = self.broker.connect().await.unwrap();
-        let target = topology::notify_target("cinder", "notifications", Priority::Info, &OsloQueues::default());
+        let quorum = self.quorum.then(QuorumLimits::default);
+        let oslo = OsloQueues { quorum, ..OsloQueues::default() };
+        let target = topology::notify_target("cinder", "notifications", Priority::Info, &oslo);
         self.session.declare(&target.topology).await.unwrap();
     }
 

@@ -97,6 +97,11 @@ impl MemoryBroker {
         self.state().delivery_limit = limit;
     }
 
+    /// Ends the consumers of a queue, as RabbitMQ does with one that keeps a delivery for longer than `consumer_timeout`.
+    pub fn end_consumers(&self, queue: &str) {
+        self.state().end_consumers(queue);
+    }
+
     /// How many messages of a queue were dropped because they came back too often.
     pub fn dropped(&self, queue: &str) -> u64 {
         self.state().dropped.get(queue).copied().unwrap_or_default()

@@ -512,6 +512,12 @@ impl State {
         }
     }
 
+    /// Ends all consumers of a queue.
+    pub(super) fn end_consumers(&mut self, queue: &str) {
+        let all: Vec<u64> = self.queues.get(queue).iter().flat_map(|entry| entry.consumers.iter().copied()).collect();
+        all.into_iter().for_each(|consumer| self.end_consumer(consumer));
+    }
+
     /// A consumer gets nothing more and keeps what it has.
     pub(super) fn cancel_consumer(&mut self, consumer: u64) {
         let visible = self.consumers.get(&consumer).filter(|entry| !entry.overlooked);
