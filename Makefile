@@ -99,4 +99,5 @@ stop:
 	@FAST=1 WIPE=1 tests/rig/stop-all.sh
 
 clean: stop
+	tests/rig/debian13.sh remove
 	cargo clean
