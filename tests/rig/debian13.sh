@@ -37,6 +37,8 @@ make_it() {
     as_root rm -rf "$new"/var/cache/apt/archives/*.deb "$new"/var/lib/apt/lists/* "$new"/usr/share/{doc,man,locale}
     # The nodes are called rabbit…@localhost, and nothing else here says where that is.
     printf '127.0.0.1 localhost\n::1 localhost\n' | as_root tee "$new/etc/hosts" > /dev/null
+    # Where inside.sh mounts the state, so that nothing in here changes any more.
+    as_root mkdir -p "$new$rig_root/4"
     as_root mv "$new" "$rig_tree"
 }
 
