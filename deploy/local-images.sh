@@ -7,14 +7,13 @@
 #   NEPHOSCOPE_BINARY   program to put into the build image (default: target/release, else target/debug, made if missing)
 #   IMAGES              prefix of the tags (default nephoscope-test)
 #
-# Needs root, apt and debootstrap (`make deps`). The first run takes about two minutes, later ones a second.
+# Needs root, apt and debootstrap (`make deps`). All of them are one Debian 13: the folder in which the test rig runs RabbitMQ 4 and
+# etcd 3.5 (tests/rig/debian13.sh), made if it is not there. The first run takes half a minute with that folder, later ones a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 prefix=${IMAGES:-nephoscope-test}
-# The same Debian as here, so that the program finds the libraries it was linked with.
-suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-[ -n "$suite" ] || { echo "cannot make Debian images here: /etc/os-release names no release of Debian" >&2; exit 1; }
-base=$prefix/debian:$suite
+# Debian 13 or newer on this machine links with libraries that older images do not have; newer images have what older ones need.
+base=$prefix/debian:13
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p target
@@ -27,30 +26,22 @@ exec 8> target/local-images.lock
 flock 8
 
 if ! has_image "$base"; then
-    command -v debootstrap > /dev/null || { echo "debootstrap is missing: run \`make deps\` (apt-get install debootstrap)" >&2; exit 1; }
-    echo "making $base with debootstrap"
-    mirror=$(apt-cache policy | awk -v want="$suite/main" '$3 == want && !found++ { print $2 }')
-    quietly debootstrap --variant=minbase --include=ca-certificates "$suite" "$work/root" ${mirror:+"$mirror"}
-    rm -rf "$work/root/var/cache/apt/archives"/*.deb "$work/root/var/lib/apt/lists"/*
-    tar -C "$work/root" -c . | docker import - "$base" > /dev/null
-    rm -rf "$work/root"
+    tree=$(tests/rig/debian13.sh make)
+    echo "making $base of $tree"
+    # What the rig's servers have mounted in there is theirs alone: it is not seen here.
+    tar -C "$tree" --exclude="./${PWD#/}" -c . | docker import - "$base" > /dev/null
 fi
 
-# One Debian package set as an image: tag, packages, program to run.
-from_packages() {
-    local tag=$1 packages=$2 program=$3
-    if has_image "$tag"; then return; fi
-    echo "making $tag from $packages"
-    mkdir -p "$work/$program"
-    cat > "$work/$program/Dockerfile" << END
-FROM $base
-RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages && rm -rf /var/lib/apt/lists/*
-CMD ["$program"]
-END
-    DOCKER_BUILDKIT=0 quietly docker build -q -t "$tag" "$work/$program"
+# One program of it as an image.
+program_image() {
+    if has_image "$1"; then return; fi
+    echo "making $1"
+    mkdir -p "$work/$2"
+    printf 'FROM %s\nCMD ["%s"]\n' "$base" "$2" > "$work/$2/Dockerfile"
+    DOCKER_BUILDKIT=0 quietly docker build -q -t "$1" "$work/$2"
 }
-from_packages "$prefix/rabbitmq:$suite" rabbitmq-server rabbitmq-server
-from_packages "$prefix/etcd:$suite" "etcd-server etcd-client" etcd
+program_image "$prefix/rabbitmq:4" rabbitmq-server
+program_image "$prefix/etcd:3.5" etcd
 
 # The build image carries the program; the Dockerfile's build stage then copies instead of compiling.
 binary=${NEPHOSCOPE_BINARY:-}
@@ -67,8 +58,8 @@ printf 'FROM %s\nCOPY prebuilt /prebuilt\n' "$base" > "$work/build/Dockerfile"
 DOCKER_BUILDKIT=0 quietly docker build -q -t "$prefix/build:latest" "$work/build"
 
 cat > target/compose.env << END
-RABBITMQ_IMAGE=$prefix/rabbitmq:$suite
-ETCD_IMAGE=$prefix/etcd:$suite
+RABBITMQ_IMAGE=$prefix/rabbitmq:4
+ETCD_IMAGE=$prefix/etcd:3.5
 BASE_IMAGE=$base
 BUILD_IMAGE=$prefix/build:latest
 NEPHOSCOPE_IMAGE=$prefix/nephoscope:latest

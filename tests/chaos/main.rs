@@ -29,13 +29,22 @@ mod rig;
 #[path = "../compose/project.rs"]
 mod project;
 
+use rig::Generation;
+use rstest::rstest;
+use stage::Kind;
+
+#[rstest]
+#[case::three_classic(Generation::Three, Kind::Classic)]
+#[case::three_quorum(Generation::Three, Kind::Quorum)]
+#[case::four_classic(Generation::Four, Kind::Classic)]
+#[case::four_quorum(Generation::Four, Kind::Quorum)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_faults_and_everything_owed_comes_out_right() {
-    run::all(run::Form::Short).await;
+async fn six_faults_and_everything_owed_comes_out_right(#[case] generation: Generation, #[case] kind: Kind) {
+    run::all(run::Form::Short(generation, kind)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "an hour of faults: make chaos"]
+#[ignore = "two hours of faults: make chaos"]
 async fn every_fault_and_everything_owed_comes_out_right() {
     run::all(run::Form::Full).await;
 }

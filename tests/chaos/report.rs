@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use super::faults::{Repeats, Scenario};
 use super::ledger::Verdict;
-use super::stage::Kind;
 
 /// One row.
 pub struct Row {
     /// What was done.
     pub scenario: Scenario,
-    /// On which servers.
-    pub kind: Kind,
+    /// On which servers and queues.
+    pub on: String,
     /// What came of it.
     pub verdict: Verdict,
     /// Notifications a second that the sender reached.
@@ -104,7 +103,7 @@ pub fn line(row: &Row) -> String {
         line,
         "| {} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} of {} | {:.1} | {}, {} ({}) | {}, {} | {} | {} | {:.1} | {} | {} to {} | {} |",
         row.scenario.title,
-        row.kind.name(),
+        row.on,
         row.rate,
         verdict.owed,
         verdict.lost,

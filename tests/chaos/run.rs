@@ -16,6 +16,7 @@ use super::journal::{Journal, p99};
 use super::ledger;
 use super::memory;
 use super::report::{self, Row};
+use super::rig::Generation;
 use super::sender::{self, Fates, Load};
 use super::stage::{Kind, Servers};
 
@@ -25,9 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How much is run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
-    /// Six faults in three minutes, on classic queues.
-    Short,
-    /// All of them, on all kinds of queues.
+    /// Six faults in two minutes, on one kind of servers and queues.
+    Short(Generation, Kind),
+    /// All of them, on all kinds.
     Full,
 }
 
@@ -41,6 +42,8 @@ struct Wishes {
     seconds: Option<u64>,
     /// `NEPHOSCOPE_CHAOS_QUEUES`: classic, quorum, cluster, compose, separated by commas.
     kinds: Option<String>,
+    /// `NEPHOSCOPE_CHAOS_GENERATION`: 3, 4, separated by a comma.
+    generations: Option<String>,
 }
 
 impl Wishes {
@@ -52,6 +55,7 @@ impl Wishes {
             rate: number("RATE"),
             seconds: number("SECONDS").map(u64::from),
             kinds: text("QUEUES"),
+            generations: text("GENERATION"),
         }
     }
 
@@ -63,64 +67,68 @@ impl Wishes {
 /// Runs what is wished, prints the table, and fails if a promise was broken.
 pub async fn all(form: Form) {
     let wishes = Wishes::read();
-    let kinds = match form {
-        Form::Short => &[(Kind::Classic, "classic")][..],
-        Form::Full => &[
-            (Kind::Classic, "classic"),
-            (Kind::Quorum, "quorum"),
-            (Kind::Cluster, "cluster"),
-            (Kind::Compose, "compose"),
-        ][..],
+    let kinds =
+        [(Kind::Classic, "classic"), (Kind::Quorum, "quorum"), (Kind::Cluster, "cluster"), (Kind::Compose, "compose")];
+    let wished = |generation: Generation, kind: Kind, name: &str| {
+        kind.is_of(generation)
+            && Wishes::wants(wishes.generations.as_ref(), generation.number())
+            && Wishes::wants(wishes.kinds.as_ref(), name)
+    };
+    let places: Vec<(Generation, Kind)> = match form {
+        Form::Short(generation, kind) => vec![(generation, kind)],
+        Form::Full => Generation::ALL
+            .into_iter()
+            .flat_map(|generation| kinds.iter().map(move |(kind, name)| (generation, *kind, *name)))
+            .filter(|(generation, kind, name)| wished(*generation, *kind, name))
+            .map(|(generation, kind, _)| (generation, kind))
+            .collect(),
     };
     let (mut lines, mut failed) = (vec![report::head().to_owned()], Vec::new());
     println!("{}", report::head());
-    for (kind, _) in kinds.iter().filter(|(_, name)| Wishes::wants(wishes.kinds.as_ref(), name)) {
-        let wanted = |row: &&Scenario| row.runs_on(*kind) && Wishes::wants(wishes.scenarios.as_ref(), row.name);
+    for (generation, kind) in places {
+        let on = kind.name_on(generation);
+        let wanted = |row: &&Scenario| row.runs_on(kind) && Wishes::wants(wishes.scenarios.as_ref(), row.name);
         let rows: Vec<&Scenario> = SCENARIOS.iter().filter(wanted).collect();
         if rows.is_empty() {
             continue;
         }
-        let servers = match tokio::task::block_in_place(|| Servers::start(*kind)) {
+        let servers = match tokio::task::block_in_place(|| Servers::start(generation, kind)) {
             Ok(servers) => servers,
             Err(reason) => {
-                println!("SKIPPED: {}: {reason}", kind.name());
+                println!("SKIPPED: {on}: {reason}");
                 continue;
             }
         };
         for scenario in rows {
             let (fault, seconds) = match (form, scenario.short) {
                 (Form::Full, _) => (scenario.full, scenario.seconds),
-                (Form::Short, Some(fault)) => (fault, scenario.short_seconds),
-                (Form::Short, None) => continue,
+                (Form::Short(..), Some(fault)) => (fault, scenario.short_seconds),
+                (Form::Short(..), None) => continue,
             };
-            let row =
-                one(form, *scenario, fault, wishes.seconds.unwrap_or(seconds), wishes.rate, &servers, *kind).await;
+            let row = one(form, *scenario, fault, wishes.seconds.unwrap_or(seconds), wishes.rate, &servers).await;
             println!("{}", report::line(&row));
             if !row.troubles.is_empty() {
                 println!("    in the logs of {}: {}", scenario.name, row.troubles);
             }
-            failed.extend(row.complaints().iter().map(|what| format!("{} ({}): {what}", scenario.name, kind.name())));
+            failed.extend(row.complaints().iter().map(|what| format!("{} ({on}): {what}", scenario.name)));
             lines.push(report::line(&row));
         }
     }
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{form:?}.md").to_lowercase());
+    let name = match form {
+        Form::Short(generation, kind) => format!("chaos-short-{}-{}.md", generation.number(), kind.queue_type()),
+        Form::Full => "chaos-full.md".to_owned(),
+    };
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&kept, lines.join("\n") + "\n").unwrap();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-async fn one(
-    form: Form,
-    scenario: Scenario,
-    fault: Fault,
-    seconds: u64,
-    rate: Option<u32>,
-    servers: &Servers,
-    kind: Kind,
-) -> Row {
-    let (ttl, default_rate) = if form == Form::Short { (3, 500) } else { (10, 2_000) };
+async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: Option<u32>, servers: &Servers) -> Row {
+    let short = form != Form::Full;
+    let (ttl, default_rate) = if short { (3, 500) } else { (10, 2_000) };
     let rate = rate.unwrap_or(default_rate);
     let load = Load { rate, resources: (rate / 10).max(20), poison_percent: scenario.poison_percent };
-    let queues = if form == Form::Short { 4 } else { scenario.queues };
+    let queues = if short { 4 } else { scenario.queues };
     let stage = tokio::task::block_in_place(|| {
         servers.stage(scenario.name, Duration::from_secs(ttl), queues, scenario.proxies)
     });
@@ -164,7 +172,7 @@ async fn one(
         parked: (parked, verdict.poison),
         verdict,
         scenario,
-        kind,
+        on: servers.kind.name_on(servers.generation),
         rate: rate_reached,
         take_overs: take_overs.len(),
         take_over_p99: p99(&take_overs),

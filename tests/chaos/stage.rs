@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::project::{Project, until};
-use super::rig::{self, Cluster, Etcd, Own, Rabbit};
+use super::rig::{self, Cluster, Etcd, Generation, Own, Rabbit};
 
-/// Which RabbitMQ, and which kind of queues.
+/// How many nodes, and which kind of queues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// One node, classic pipeline queues.
     Classic,
-    /// One node, quorum pipeline queues.
+    /// One node, quorum queues, main queues too.
     Quorum,
     /// Three nodes each of RabbitMQ and etcd, quorum queues.
     Cluster,
@@ -23,8 +23,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As the report calls it.
-    pub fn name(self) -> &'static str {
+    /// What the report calls it, with RabbitMQ's release.
+    pub fn name_on(self, generation: Generation) -> String {
+        format!("RabbitMQ {}, {}", generation.number(), self.name())
+    }
+
+    fn name(self) -> &'static str {
         match self {
             Kind::Classic => "classic",
             Kind::Quorum => "quorum",
@@ -41,15 +45,23 @@ impl Kind {
         }
     }
 
-    /// Whether main queues are quorum queues: a classic one would be gone with its node.
+    /// Whether main queues are quorum queues: in a cluster a classic one would be gone with its node.
     pub fn main_is_quorum(self) -> bool {
-        self == Kind::Cluster
+        self.queue_type() == "quorum"
+    }
+
+    /// Whether there are such servers: the images of the compose project are of Debian 13.
+    pub fn is_of(self, generation: Generation) -> bool {
+        self != Kind::Compose || generation == Generation::Four
     }
 }
 
 /// Servers that belong to this run alone.
 pub struct Servers {
-    kind: Kind,
+    /// Of which release.
+    pub generation: Generation,
+    /// How many, and which queues are on them.
+    pub kind: Kind,
     given: Given,
 }
 
@@ -69,13 +81,13 @@ pub enum Place {
 
 impl Servers {
     /// Starts them; about ten seconds, half a minute for a cluster or containers. The error is why there can be none here.
-    pub fn start(kind: Kind) -> Result<Self, String> {
+    pub fn start(generation: Generation, kind: Kind) -> Result<Self, String> {
         let given = match kind {
-            Kind::Cluster => Given::Three(rig::rabbitmq_cluster(), rig::etcd_cluster()),
-            Kind::Classic | Kind::Quorum => Given::One(rig::own_rabbitmq(), rig::own_etcd()),
+            Kind::Cluster => Given::Three(rig::rabbitmq_cluster_of(generation), rig::etcd_cluster_of(generation)),
+            Kind::Classic | Kind::Quorum => Given::One(rig::own_rabbitmq_of(generation), rig::own_etcd_of(generation)),
             Kind::Compose => Given::Compose(Rc::new(compose()?)),
         };
-        Ok(Servers { kind, given })
+        Ok(Servers { generation, kind, given })
     }
 
     /// The node that faults happen to: in a cluster one of three. Panics where it is a container.
@@ -98,7 +110,8 @@ impl Servers {
 
     /// A place for one scenario.
     pub fn stage(&self, name: &str, ttl: Duration, queues: usize, proxies: bool) -> Stage {
-        let group = format!("chaos-{name}-{}-{}", self.kind.queue_type(), std::process::id());
+        let on = format!("{}-{}", self.generation.number(), self.kind.queue_type());
+        let group = format!("chaos-{name}-{on}-{}", std::process::id());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&group);
         let _there = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();

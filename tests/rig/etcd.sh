@@ -1,5 +1,5 @@
 #!/bin/bash
-# One etcd on loopback, with its own ports and state folder (see rig.sh).
+# One etcd on loopback, of the generation NEPHOSCOPE_GENERATION, with its own ports and state folder (see rig.sh).
 #
 #   etcd.sh start [SLOT]       start it, or find it running; prints "READY etcd port=… …"
 #   etcd.sh stop [SLOT]        stop what start started; FAST=1 by SIGKILL, WIPE=1 removes its state
@@ -33,13 +33,17 @@ start() {
     if is_ours "$(pid)" "$mark"; then
         kill -CONT "$(pid)" # a test that died may have left it frozen
     else
-        command -v etcd > /dev/null || fail "etcd is not installed: run \`make deps\` (apt-get install etcd-server)"
-        if serves; then fail "cannot start etcd: port $port is taken; remove $rig_state/ports, or set NEPHOSCOPE_RIG_PORTS"; fi
+        if [ "$rig_generation" = 4 ]; then
+            "$rig_here/debian13.sh" make > /dev/null
+        else
+            command -v etcd > /dev/null || fail "etcd is not installed: run \`make deps\` (apt-get install etcd-server)"
+        fi
+        if serves; then fail "cannot start etcd: port $port is taken; remove $rig_root/ports, or set NEPHOSCOPE_RIG_PORTS"; fi
         mkdir -p "$dir"
         chmod 700 "$dir"
         # An empty environment: every ETCD_… variable would be a setting.
         env -i PATH="$PATH" ETCD_UNSUPPORTED_ARCH="${ETCD_UNSUPPORTED_ARCH:-}" "$mark" \
-            nohup setsid etcd --name "slot$slot" --data-dir "$dir/data" \
+            nohup setsid "${inside[@]}" etcd --name "slot$slot" --data-dir "$dir/data" \
             --listen-client-urls "http://127.0.0.1:$port" --advertise-client-urls "http://127.0.0.1:$port" \
             --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
             --initial-cluster "${ETCD_MEMBERS:-slot$slot=http://127.0.0.1:$peer}" --initial-cluster-token rig \

@@ -4,8 +4,7 @@
 #
 #   rabbitmq-cluster.sh start   prints three READY lines, then "READY rabbitmq-cluster ports=…"
 #   rabbitmq-cluster.sh stop    FAST=1, WIPE=1 as for one node
-# One node is killed, frozen or started again by `rabbitmq.sh … 7`, with RABBITMQ_CONF_EXTRA as it was: its
-# rabbitmq.conf is written at each start, so go through this script to start it again.
+# One node is killed, frozen or started again by `rabbitmq.sh … 7`: it remembers its configuration.
 # shellcheck source=tests/rig/rig.sh
 . "$(dirname "$0")/rig.sh"
 base=$(block) pids=()

@@ -1,5 +1,6 @@
 #!/bin/bash
-# One RabbitMQ node on loopback, with its own ports, cookie, epmd and state folder (see rig.sh).
+# One RabbitMQ node on loopback, of the generation NEPHOSCOPE_GENERATION, with its own ports, cookie, epmd and state folder
+# (see rig.sh). Where it knows of deprecated features (generation 4) it denies all of them, but for slot 9.
 #
 #   rabbitmq.sh start [SLOT]       start it, or find it running; prints "READY rabbitmq port=… …"
 #   rabbitmq.sh stop [SLOT]        stop what start started; FAST=1 by SIGKILL, WIPE=1 removes its state
@@ -7,17 +8,19 @@
 #   rabbitmq.sh ctl SLOT ARGUMENT…        rabbitmqctl against it
 #
 #   MANAGEMENT=1          with the management plugin (a second slower to start)
-#   RABBITMQ_CONF_EXTRA   further lines of rabbitmq.conf
+#   RABBITMQ_CONF_EXTRA   further lines of rabbitmq.conf; kept for later starts, until WIPE=1
 #   RABBITMQ_WAIT         seconds to wait for readiness (default 90)
 # shellcheck source=tests/rig/rig.sh
 . "$(dirname "$0")/rig.sh"
 verb=${1:-start} slot=${2:-0}
-case $slot in [0-8]) ;; *) fail "rabbitmq.sh: slot '$slot' is not one of 0 to 8" ;; esac
+case $slot in [0-9]) ;; *) fail "rabbitmq.sh: slot '$slot' is not one of 0 to 9" ;; esac
 base=$(block)
 port=$((base + slot)) management=$((base + 10 + slot))
 node=rabbit$port@localhost
 dir=$rig_state/rabbitmq-$slot
 mark=RABBITMQ_MNESIA_BASE=$dir/mnesia
+deprecated=(amqp_address_v1 classic_queue_mirroring global_qos management_metrics_collection queue_master_locator ram_node_type
+    transient_nonexcl_queues)
 
 pid() { cat "$dir/pid" 2> /dev/null || true; }
 
@@ -33,18 +36,20 @@ serves() {
 }
 
 server_programs() {
-    local found
-    for found in /usr/lib/rabbitmq/bin /usr/lib/rabbitmq/lib/*/sbin; do
-        if [ -x "$found/rabbitmq-server" ]; then echo "$found"; return; fi
+    local found tree=
+    if [ "$rig_generation" = 4 ]; then tree=$("$rig_here/debian13.sh" make); fi
+    for found in "$tree"/usr/lib/rabbitmq/bin "$tree"/usr/lib/rabbitmq/lib/*/sbin; do
+        if [ -x "$found/rabbitmq-server" ]; then echo "${found#"$tree"}"; return; fi
     done
     fail "RabbitMQ is not installed: run \`make deps\` (apt-get install rabbitmq-server)"
 }
 
 # Everything that the server and rabbitmqctl must know, in one file that both read.
 write_state() {
-    local programs plugins='[].'
+    local programs plugins='[].' feature
     programs=$(server_programs)
     mkdir -p "$dir"/{mnesia,log,home}
+    if [ -n "${RABBITMQ_CONF_EXTRA+set}" ]; then echo "$RABBITMQ_CONF_EXTRA" > "$dir/extra.conf"; fi
     printf nephoscope-rig > "$dir/home/cookie.new"
     chmod 400 "$dir/home/cookie.new" # Erlang refuses a cookie that others can read
     mv -f "$dir/home/cookie.new" "$dir/home/.erlang.cookie"
@@ -60,7 +65,11 @@ write_state() {
             echo "management.tcp.ip = 127.0.0.1"
             echo "management.tcp.port = $management"
         fi
-        echo "${RABBITMQ_CONF_EXTRA:-}"
+        # What a broker may refuse from its next release on. `rabbitmqctl list_deprecated_features` names them.
+        if [ "$rig_generation" = 4 ] && [ "$slot" != 9 ]; then
+            for feature in "${deprecated[@]}"; do echo "deprecated_features.permit.$feature = false"; done
+        fi
+        cat "$dir/extra.conf" 2> /dev/null || true
     } > "$dir/rabbitmq.conf"
     echo "$plugins" > "$dir/enabled_plugins"
     : > "$dir/rabbitmq-env.conf" # else the machine's own is read
@@ -83,14 +92,14 @@ start() {
     if is_ours "$(pid)" "$mark"; then
         kill -CONT "$(pid)" # a test that died may have left it frozen
     else
-        if serves; then fail "cannot start RabbitMQ: port $port is taken; remove $rig_state/ports, or set NEPHOSCOPE_RIG_PORTS"; fi
+        if serves; then fail "cannot start RabbitMQ: port $port is taken; remove $rig_root/ports, or set NEPHOSCOPE_RIG_PORTS"; fi
         write_state
         rm -f "$dir/pid" "$dir/pid.erl"
         # shellcheck source=/dev/null
         . "$dir/env.sh"
         ulimit -n 65536 2> /dev/null || ulimit -n "$(ulimit -Hn)" || true
         cd "$dir"
-        nohup setsid rabbitmq-server > "$dir/log/console" 2>&1 < /dev/null 8>&- &
+        nohup setsid "${inside[@]}" rabbitmq-server > "$dir/log/console" 2>&1 < /dev/null 8>&- &
         launcher=$!
     fi
     until=$((SECONDS + ${RABBITMQ_WAIT:-90}))
@@ -133,7 +142,7 @@ case $verb in
         # shellcheck source=/dev/null
         . "$dir/env.sh"
         shift 2
-        exec rabbitmqctl --quiet "$@"
+        exec "${inside[@]}" rabbitmqctl --quiet "$@"
         ;;
     *) fail "rabbitmq.sh: '$verb' is not one of start, stop, kill, freeze, thaw, ctl" ;;
 esac

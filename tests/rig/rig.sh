@@ -1,26 +1,40 @@
 # shellcheck shell=bash
 # Sourced by the other scripts here, never run: where the rig keeps its state, and which ports are its own.
 #
+#   NEPHOSCOPE_GENERATION 3 (the default): RabbitMQ 3.10 and etcd 3.4, installed here from Debian 12
+#                         4: RabbitMQ 4.0 and etcd 3.5, in a folder that is Debian 13 (see debian13.sh)
 #   NEPHOSCOPE_RIG        folder of all state      (default <repository>/target/rig)
-#   NEPHOSCOPE_RIG_PORTS  first port of its block  (default: chosen once per checkout, kept in <state>/ports)
+#   NEPHOSCOPE_RIG_PORTS  first of its 100 ports   (default: chosen once per checkout, kept in <state>/ports)
+#   NEPHOSCOPE_DEBIAN13   folder of Debian 13      (default <repository>/target/debian13)
 #
-# A server is named by its slot. Slot 0 is the one that the whole test run shares, 1 to 5 belong to tests that kill or
-# freeze theirs, 6 to 8 are the three nodes of the clusters. A block is 50 ports on 127.0.0.1:
-#   +0..8 AMQP   +10..18 management   +20..28 Erlang distribution   +30,32..46 etcd clients   +31,33..47 etcd peers   +49 epmd
-# so that two checkouts on one machine, or a RabbitMQ that was there before, never meet.
+# A server is named by its generation and its slot. Slot 0 is the one that the whole test run shares, 1 to 5 belong to tests
+# that kill or freeze theirs, 6 to 8 are the three nodes of the clusters, 9 is shared too, a RabbitMQ that allows what is deprecated.
+# Each generation has 50 ports on 127.0.0.1, the first 50 are those of generation 3:
+#   +0..9 AMQP   +10..19 management   +20..29 Erlang distribution   +30,32..46 etcd clients   +31,33..47 etcd peers   +49 epmd
+# so that two generations, two checkouts on one machine, or a RabbitMQ that was there before, never meet.
 set -euo pipefail
 # A login shell may turn this on; the server's output is not ours to translate.
 export LC_ALL=C.UTF-8
 rig_here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-rig_state=${NEPHOSCOPE_RIG:-$(cd "$rig_here/../.." && pwd)/target/rig}
+rig_target=$(cd "$rig_here/../.." && pwd)/target
+rig_root=${NEPHOSCOPE_RIG:-$rig_target/rig}
+rig_tree=${NEPHOSCOPE_DEBIAN13:-$rig_target/debian13}
+rig_generation=${NEPHOSCOPE_GENERATION:-3}
+# inside: what a command of this generation's servers begins with, in the scripts that source this.
+# shellcheck disable=SC2034
+case $rig_generation in
+    3) rig_state=$rig_root inside=() ;;
+    4) rig_state=$rig_root/4 inside=("$rig_here/inside.sh" "$rig_tree" "$rig_state") ;;
+    *) echo "NEPHOSCOPE_GENERATION is '$rig_generation', not one of 3, 4" >&2; exit 1 ;;
+esac
 mkdir -p "$rig_state"
 rig_started=$(date +%s%N)
 
 say_secs() { awk -v a="$rig_started" -v b="$(date +%s%N)" 'BEGIN { printf "%.2f", (b - a) / 1e9 }'; }
 fail() { echo "$*" >&2; exit 1; }
 
-# Wait for the lock named $1; a server must not inherit it: start servers with 8>&-.
-hold() { exec 8> "$rig_state/$1.lock"; flock 8; }
+# Wait for the lock named $1 (in folder $2); a server must not inherit it: start servers with 8>&-.
+hold() { exec 8> "${2:-$rig_state}/$1.lock"; flock 8; }
 
 # True when something listens on a port of the block that begins at $1.
 block_is_busy() {
@@ -28,27 +42,34 @@ block_is_busy() {
     while read -r _ line _ state _; do
         [ "$state" = 0A ] || continue
         port=$((16#${line##*:}))
-        if [ "$port" -ge "$1" ] && [ "$port" -lt $(($1 + 50)) ]; then return 0; fi
+        if [ "$port" -ge "$1" ] && [ "$port" -lt $(($1 + 100)) ]; then return 0; fi
     done < <(cat /proc/net/tcp /proc/net/tcp6 2> /dev/null)
     return 1
 }
 
-# Print the first port of our block, chosen once: from the checkout's path, then the next free one.
-# 16000 to 24999 lies below the ports that the kernel hands to outgoing connections.
-block() {
+# Print the first port of all, chosen once: from the checkout's path, then the next free block.
+# 16000 to 31999 lies below the ports that the kernel hands to outgoing connections.
+first_port() {
     if [ -n "${NEPHOSCOPE_RIG_PORTS:-}" ]; then echo "$NEPHOSCOPE_RIG_PORTS"; return; fi
     (
-        hold ports
-        if [ ! -s "$rig_state/ports" ]; then
-            n=$(($(printf %s "$rig_state" | cksum | cut -d' ' -f1) % 180))
-            for _ in $(seq 180); do
-                block_is_busy $((16000 + 50 * n)) || break
-                n=$(((n + 1) % 180))
+        hold ports "$rig_root"
+        if [ ! -s "$rig_root/ports" ]; then
+            n=$(($(printf %s "$rig_root" | cksum | cut -d' ' -f1) % 160))
+            for _ in $(seq 160); do
+                block_is_busy $((16000 + 100 * n)) || break
+                n=$(((n + 1) % 160))
             done
-            echo $((16000 + 50 * n)) > "$rig_state/ports"
+            echo $((16000 + 100 * n)) > "$rig_root/ports"
         fi
-        cat "$rig_state/ports"
+        cat "$rig_root/ports"
     )
+}
+
+# Print the first port of this generation.
+block() {
+    local first
+    first=$(first_port)
+    echo $((first + 50 * (rig_generation - 3)))
 }
 
 # True when process $1 lives and has the line $2 in its environment: only such a process is ever signalled.

@@ -5,6 +5,8 @@
 mod rig;
 mod streams;
 
+use rig::Generation;
+
 use nephoscope::model::Verdict;
 use nephoscope::transport::topology::{self, OsloQueues, QueueKind};
 use nephoscope::transport::{
@@ -25,7 +27,21 @@ const A_WHILE: Duration = Duration::from_millis(150);
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Twin,
-    RabbitMq,
+    /// RabbitMQ 3.
+    Three,
+    /// RabbitMQ 4.
+    Four,
+}
+
+impl Kind {
+    /// None is the twin.
+    fn generation(self) -> Option<Generation> {
+        match self {
+            Kind::Twin => None,
+            Kind::Three => Some(Generation::Three),
+            Kind::Four => Some(Generation::Four),
+        }
+    }
 }
 
 /// One test's broker and names.
@@ -38,14 +54,24 @@ struct Place {
 
 impl Place {
     fn new(kind: Kind) -> Place {
+        Place::on(kind.generation().map(rig::rabbitmq_of))
+    }
+
+    /// Where transient queues are allowed.
+    fn with_deprecated(kind: Kind) -> Place {
+        Place::on(kind.generation().map(rig::rabbitmq_with_deprecated))
+    }
+
+    /// None is the twin.
+    fn on(rabbit: Option<rig::Rabbit>) -> Place {
         let tag = uuid::Uuid::new_v4().simple().to_string();
-        match kind {
-            Kind::Twin => {
+        match rabbit {
+            None => {
                 let twin = MemoryBroker::default();
                 Place { broker: Arc::new(twin.clone()), twin: Some(twin), port: 0, tag }
             }
-            Kind::RabbitMq => {
-                let port = rig::rabbitmq().port;
+            Some(rabbit) => {
+                let port = rabbit.port;
                 Place { broker: Arc::new(amqp(port, Login::AmqPlain)), twin: None, port, tag }
             }
         }
@@ -86,6 +112,13 @@ fn amqp(port: u16, login: Login) -> AmqpBroker {
 
 fn queue(name: String) -> Queue {
     Queue { name, durable: true, auto_delete: false, arguments: BTreeMap::new(), fallback_transient: false }
+}
+
+/// Of either kind, as a main queue: more than one consumer may be active.
+fn queue_of(name: String, kind: QueueKind) -> Queue {
+    let arguments = topology::pipeline_queue(name.clone(), kind).arguments;
+    let shared = arguments.into_iter().filter(|(name, _)| name != "x-single-active-consumer").collect();
+    Queue { arguments: shared, ..queue(name) }
 }
 
 fn exchange(name: String, durable: bool) -> Exchange {
@@ -183,8 +216,8 @@ async fn answer(confirmation: Confirmation) -> Answer {
 
 #[rstest]
 #[tokio::test]
-async fn what_is_declared_twice_stays(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
-    let place = Place::new(kind);
+async fn what_is_declared_twice_stays(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
+    let place = Place::with_deprecated(kind);
     let session = place.session().await;
     let exchanges = [place.name("nova"), place.name("glance")];
     let topics = [place.name("notifications")];
@@ -200,8 +233,8 @@ async fn what_is_declared_twice_stays(#[values(Kind::Twin, Kind::RabbitMq)] kind
 
 #[rstest]
 #[tokio::test]
-async fn a_transient_exchange_where_a_durable_one_is_wanted(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
-    let place = Place::new(kind);
+async fn a_transient_exchange_where_a_durable_one_is_wanted(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
+    let place = Place::with_deprecated(kind);
     let session = place.session().await;
     let (nova, topic) = (place.name("nova"), place.name("notifications"));
     let there = Topology { exchanges: vec![exchange(nova.clone(), false)], ..Topology::default() };
@@ -218,12 +251,15 @@ async fn a_transient_exchange_where_a_durable_one_is_wanted(#[values(Kind::Twin,
 
 #[rstest]
 #[tokio::test]
-async fn a_queue_that_differs_in_more_than_durable_is_refused(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_queue_that_differs_in_more_than_durable_is_refused(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 1).await;
-    let arguments = BTreeMap::from([("x-max-length".to_owned(), Argument::Integer(3))]);
-    let other = Queue { arguments, fallback_transient: true, ..queue(name.clone()) };
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 1).await;
+    let mut other = Queue { fallback_transient: true, ..queue_of(name.clone(), queue_kind) };
+    other.arguments.insert("x-max-length".to_owned(), Argument::Integer(3));
     let error = session.declare(&Topology { queues: vec![other], ..Topology::default() }).await.unwrap_err();
     assert!(matches!(&error, TransportError::Refused(text) if text.contains("x-max-length")), "{error}");
     assert!(!session.over().is_cancelled(), "a refused declaration costs a channel, not the session");
@@ -232,10 +268,13 @@ async fn a_queue_that_differs_in_more_than_durable_is_refused(#[values(Kind::Twi
 
 #[rstest]
 #[tokio::test]
-async fn a_consumer_holds_no_more_than_its_prefetch(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_consumer_holds_no_more_than_its_prefetch(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 10).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 10).await;
     let mut consumer = consume(&session, &name, 3).await;
     let mut held = take(&mut consumer, 3).await;
     assert!(comes_nothing(&mut consumer).await && consumer.ready().is_none());
@@ -247,10 +286,13 @@ async fn a_consumer_holds_no_more_than_its_prefetch(#[values(Kind::Twin, Kind::R
 
 #[rstest]
 #[tokio::test]
-async fn a_closed_consumer_gives_back_in_order(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_closed_consumer_gives_back_in_order(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 8).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 8).await;
     let mut first = consume(&session, &name, 5).await;
     let mut held = take(&mut first, 5).await;
     assert!(held.iter().all(|d| !d.redelivered));
@@ -267,11 +309,12 @@ async fn a_closed_consumer_gives_back_in_order(#[values(Kind::Twin, Kind::Rabbit
 #[rstest]
 #[tokio::test]
 async fn a_cut_session_gives_back_in_order_and_its_receipts_mean_nothing(
-    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
 ) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 6).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 6).await;
     let fenced = place.session().await;
     let mut consumer = consume(&fenced, &name, 4).await;
     let held = take(&mut consumer, 4).await;
@@ -287,11 +330,12 @@ async fn a_cut_session_gives_back_in_order_and_its_receipts_mean_nothing(
 #[rstest]
 #[tokio::test]
 async fn a_returned_delivery_ends_the_consumer_and_all_unsettled_come_back_in_order(
-    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
 ) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 6).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 6).await;
     let mut consumer = consume(&session, &name, 4).await;
     let mut held = take(&mut consumer, 4).await;
     held.remove(2).receipt.settle(Verdict::Returned);
@@ -305,10 +349,13 @@ async fn a_returned_delivery_ends_the_consumer_and_all_unsettled_come_back_in_or
 
 #[rstest]
 #[tokio::test]
-async fn a_forgotten_delivery_comes_back(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_forgotten_delivery_comes_back(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 1).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 1).await;
     let mut consumer = consume(&session, &name, 4).await;
     drop(next(&mut consumer).await);
     assert!(is_over(&mut consumer).await);
@@ -317,10 +364,13 @@ async fn a_forgotten_delivery_comes_back(#[values(Kind::Twin, Kind::RabbitMq)] k
 
 #[rstest]
 #[tokio::test]
-async fn settled_in_any_order_nothing_stays_unacknowledged(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn settled_in_any_order_nothing_stays_unacknowledged(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 500).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 500).await;
     let mut consumer = consume(&session, &name, 200).await;
     let mut taken = 0;
     while taken < 500 {
@@ -342,10 +392,13 @@ async fn settled_in_any_order_nothing_stays_unacknowledged(#[values(Kind::Twin, 
 
 #[rstest]
 #[tokio::test]
-async fn a_session_closed_in_order_keeps_what_is_settled(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_session_closed_in_order_keeps_what_is_settled(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 5).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 5).await;
     let leaving = place.session().await;
     let mut consumer = consume(&leaving, &name, 5).await;
     let mut held = take(&mut consumer, 5).await;
@@ -359,15 +412,12 @@ async fn a_session_closed_in_order_keeps_what_is_settled(#[values(Kind::Twin, Ki
 #[rstest]
 #[tokio::test]
 async fn a_queue_consumed_exclusively_is_occupied(
-    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
     #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
 ) {
     let place = Place::new(kind);
     let (session, other) = (place.session().await, place.session().await);
-    let arguments = topology::pipeline_queue(place.name("q"), queue_kind).arguments;
-    // As a main queue: more than one consumer may be active.
-    let shared = arguments.into_iter().filter(|(name, _)| name != "x-single-active-consumer").collect();
-    let name = place.filled(&session, Queue { arguments: shared, ..queue(place.name("q")) }, 1).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 1).await;
     let owner = try_consume(&session, &name, 5, true).await.unwrap();
     // A quorum queue knows no exclusive consumer: who does not ask is let in.
     let asks: &[bool] = if queue_kind == QueueKind::Classic { &[true, false] } else { &[true] };
@@ -382,12 +432,13 @@ async fn a_queue_consumed_exclusively_is_occupied(
 #[rstest]
 #[tokio::test]
 async fn a_single_active_consumer_hands_over_when_its_channel_closes(
-    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
     #[values(true, false)] cut: bool,
 ) {
     let place = Place::new(kind);
     let (session, other) = (place.session().await, place.session().await);
-    let single = topology::pipeline_queue(place.name("q"), QueueKind::Classic);
+    let single = topology::pipeline_queue(place.name("q"), queue_kind);
     let name = place.filled(&session, single, 6).await;
     let mut active = consume(&session, &name, 3).await;
     let mut waiting = consume(&other, &name, 3).await;
@@ -407,7 +458,7 @@ async fn a_single_active_consumer_hands_over_when_its_channel_closes(
 
 #[rstest]
 #[tokio::test]
-async fn a_message_nobody_would_get_is_a_failure(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_message_nobody_would_get_is_a_failure(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
     let place = Place::new(kind);
     let session = place.session().await;
     let nova = place.name("nova");
@@ -422,7 +473,9 @@ async fn a_message_nobody_would_get_is_a_failure(#[values(Kind::Twin, Kind::Rabb
 
 #[rstest]
 #[tokio::test]
-async fn a_message_to_an_exchange_that_is_gone_ends_the_session(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_message_to_an_exchange_that_is_gone_ends_the_session(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
     let gone = Outgoing { exchange: place.name("gone"), ..message("notifications.info", "1") };
@@ -437,7 +490,7 @@ async fn a_message_to_an_exchange_that_is_gone_ends_the_session(#[values(Kind::T
 #[rstest]
 #[tokio::test]
 async fn a_full_queue_refuses_and_forgets_nothing(
-    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
     #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
 ) {
     let place = Place::new(kind);
@@ -458,9 +511,12 @@ async fn a_full_queue_refuses_and_forgets_nothing(
 }
 
 /// RabbitMQ says of a classic queue that it is not there while its node is not.
+#[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_ours_is_there_without_the_node_that_it_was_made_on() {
-    let cluster = tokio::task::block_in_place(rig::rabbitmq_cluster);
+async fn what_is_ours_is_there_without_the_node_that_it_was_made_on(
+    #[values(Generation::Three, Generation::Four)] generation: Generation,
+) {
+    let cluster = tokio::task::block_in_place(|| rig::rabbitmq_cluster_of(generation));
     let queues = vec![
         topology::parking_queue("group", QueueKind::Quorum, 3),
         topology::pipeline_queue("pipeline".to_owned(), QueueKind::Quorum),
@@ -475,24 +531,27 @@ async fn what_is_ours_is_there_without_the_node_that_it_was_made_on() {
     timeout(SOON, session.over().cancelled()).await.unwrap();
     let session = amqp(cluster.members[1].port, Login::AmqPlain).connect().await.unwrap();
     session.declare(&ours).await.unwrap();
-    // Gone is another thing than away: what is gone is done with.
-    let looked = session.inspect("classic").await;
-    assert!(
-        matches!(&looked, Err(TransportError::QueueAway { queue, why }) if queue == "classic" && why.contains("down")),
-        "{looked:?}"
-    );
-    assert!(session.delete_if_idle("classic").await.is_err());
     assert!(matches!(session.inspect("none").await, Err(TransportError::NoQueue(_))));
+    // Gone is another thing than away: what is gone is done with. RabbitMQ 4 looks for it for 64 s, longer than we wait.
+    let looked = session.inspect("classic").await;
+    let away = match &looked {
+        Err(TransportError::QueueAway { queue, why }) => queue == "classic" && why.contains("down"),
+        Err(TransportError::Slow(_)) => generation == Generation::Four,
+        _ => false,
+    };
+    assert!(away, "{looked:?}");
+    assert!(session.delete_if_idle("classic").await.is_err());
 }
 
 #[rstest]
 #[tokio::test]
 async fn messages_of_one_session_arrive_in_order_and_are_confirmed_though_nobody_waits(
-    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
 ) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 0).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 0).await;
     // More than the window has places, every second confirmation thrown away, the others held to the end.
     let mut held = Vec::new();
     for n in 0..3_000 {
@@ -510,10 +569,13 @@ async fn messages_of_one_session_arrive_in_order_and_are_confirmed_though_nobody
 
 #[rstest]
 #[tokio::test]
-async fn a_deleted_queue_ends_its_consumer(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_deleted_queue_ends_its_consumer(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 2).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 2).await;
     let mut consumer = consume(&session, &name, 1).await;
     let held = next(&mut consumer).await;
     place.delete(&name).await;
@@ -527,7 +589,7 @@ async fn a_deleted_queue_ends_its_consumer(#[values(Kind::Twin, Kind::RabbitMq)]
 #[rstest]
 #[tokio::test]
 async fn only_an_idle_queue_is_deleted(
-    #[values(Kind::Twin, Kind::RabbitMq)] kind: Kind,
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
     #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
 ) {
     let place = Place::new(kind);
@@ -547,10 +609,13 @@ async fn only_an_idle_queue_is_deleted(
 
 #[rstest]
 #[tokio::test]
-async fn headers_and_packed_bodies_come_through(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn headers_and_packed_bodies_come_through(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 0).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 0).await;
     let headers = |method: &str| BTreeMap::from([("compression".to_owned(), method.to_owned())]);
     // zlib.compress(b"123")
     let zlib: &[u8] = b"x\x9c342\x06\x00\x01-\x00\x97";
@@ -567,10 +632,13 @@ async fn headers_and_packed_bodies_come_through(#[values(Kind::Twin, Kind::Rabbi
 
 #[rstest]
 #[tokio::test]
-async fn bodies_of_many_frames_come_whole(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn bodies_of_many_frames_come_whole(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
     let place = Place::new(kind);
     let session = place.session().await;
-    let name = place.filled(&session, queue(place.name("q")), 0).await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 0).await;
     // About a frame, and more than lapin holds at once.
     let lengths = [0, 1, 32 * 1024 - 8, 32 * 1024 - 7, 300_000, 5_000_000, 2];
     let body = |length: usize| (0..length).map(|at| b'a' + u8::try_from(at * at % 23).unwrap()).collect::<Vec<_>>();
@@ -585,9 +653,12 @@ async fn bodies_of_many_frames_come_whole(#[values(Kind::Twin, Kind::RabbitMq)] 
 }
 
 /// lapin's buffers are 64 frames a connection.
+#[rstest]
 #[tokio::test]
-async fn a_connection_agrees_on_frames_of_32_kib() {
-    let rabbit = rig::rabbitmq();
+async fn a_connection_agrees_on_frames_of_32_kib(
+    #[values(Generation::Three, Generation::Four)] generation: Generation,
+) {
+    let rabbit = rig::rabbitmq_of(generation);
     let connection_name = uuid::Uuid::new_v4().to_string();
     let options = AmqpOptions::to_host(AmqpHost::guest("127.0.0.1", rabbit.port), "/");
     let session = AmqpBroker::new(AmqpOptions { connection_name: connection_name.clone(), ..options }).connect().await;
@@ -601,8 +672,11 @@ async fn a_connection_agrees_on_frames_of_32_kib() {
 #[case(Login::AmqPlain)]
 #[case(Login::Plain)]
 #[tokio::test]
-async fn a_rabbitmq_lets_us_in_or_says_why_not(#[case] login: Login) {
-    let port = rig::rabbitmq().port;
+async fn a_rabbitmq_lets_us_in_or_says_why_not(
+    #[case] login: Login,
+    #[values(Generation::Three, Generation::Four)] generation: Generation,
+) {
+    let port = rig::rabbitmq_of(generation).port;
     amqp(port, login).connect().await.unwrap().close().await;
     let wrong = AmqpHost { password: "wrong".to_owned(), ..AmqpHost::guest("127.0.0.1", port) };
     let options = AmqpOptions { login, ..AmqpOptions::to_host(wrong, "/") };
@@ -628,7 +702,7 @@ async fn hosts_are_tried_in_rotation() {
 
 #[rstest]
 #[tokio::test]
-async fn a_binding_that_is_bound_to_patterns(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_binding_that_is_bound_to_patterns(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
     let place = Place::new(kind);
     let session = place.session().await;
     let (nova, name) = (place.name("nova"), place.name("q"));

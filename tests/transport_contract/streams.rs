@@ -49,7 +49,7 @@ fn numbered(offsets: std::ops::Range<usize>) -> Vec<(u64, String)> {
 
 #[rstest]
 #[tokio::test]
-async fn records_are_read_in_order_as_often_as_one_likes(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn records_are_read_in_order_as_often_as_one_likes(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
     let place = Place::new(kind);
     let session = place.session().await;
     let name = stream(&place, &session, 0..500).await;
@@ -71,7 +71,7 @@ async fn records_are_read_in_order_as_often_as_one_likes(#[values(Kind::Twin, Ki
 
 #[rstest]
 #[tokio::test]
-async fn a_follower_begins_where_it_is_told(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_follower_begins_where_it_is_told(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
     let place = Place::new(kind);
     let session = place.session().await;
     let name = stream(&place, &session, 0..40).await;
@@ -91,7 +91,7 @@ async fn a_follower_begins_where_it_is_told(#[values(Kind::Twin, Kind::RabbitMq)
 /// A future that is dropped while it waits must not take a record with it.
 #[rstest]
 #[tokio::test]
-async fn waiting_may_be_given_up(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn waiting_may_be_given_up(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
     let place = Place::new(kind);
     let session = place.session().await;
     let name = stream(&place, &session, 0..0).await;
@@ -105,7 +105,7 @@ async fn waiting_may_be_given_up(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kin
 
 #[rstest]
 #[tokio::test]
-async fn a_deleted_stream_ends_its_followers(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_deleted_stream_ends_its_followers(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
     let place = Place::new(kind);
     let session = place.session().await;
     let name = stream(&place, &session, 0..3).await;
@@ -123,7 +123,7 @@ async fn a_deleted_stream_ends_its_followers(#[values(Kind::Twin, Kind::RabbitMq
 
 #[rstest]
 #[tokio::test]
-async fn a_stream_is_declared_again_only_as_it_is(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_stream_is_declared_again_only_as_it_is(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
     let place = Place::new(kind);
     let session = place.session().await;
     let name = stream(&place, &session, 0..1).await;
@@ -135,7 +135,7 @@ async fn a_stream_is_declared_again_only_as_it_is(#[values(Kind::Twin, Kind::Rab
 /// The oldest segments go; who reads from the first record begins with a later offset and misses none after it.
 #[rstest]
 #[tokio::test]
-async fn a_full_stream_is_cut_at_its_front(#[values(Kind::Twin, Kind::RabbitMq)] kind: Kind) {
+async fn a_full_stream_is_cut_at_its_front(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
     let place = Place::new(kind);
     let session = place.session().await;
     let name = place.name("state");
