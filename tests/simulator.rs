@@ -16,7 +16,7 @@ const SEEDS: u64 = 2_000;
 /// Failing seeds that are shown.
 const SHOWN_MAX: usize = 5;
 /// A mistake must be found within so many seeds.
-const SEEDS_TO_FIND: u64 = 1_000;
+const SEEDS_TO_FIND: u64 = 2_000;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap_or_else(|e| panic!("{variable}: {e}")))

@@ -11,7 +11,7 @@ use super::rescue::Rescue;
 use super::sabotage::{self, Sabotage};
 use super::until::Until;
 use crate::model::Receipt;
-use crate::transport::{ConsumeOptions, Consumer, Delivery, Session, TransportError, Why};
+use crate::transport::{ConsumeOptions, Delivery, Session, TransportError, Why};
 
 /// How much is taken at once.
 #[derive(Debug, Clone, Copy)]
@@ -34,11 +34,11 @@ pub(super) enum Taken {
 
 /// A consumer and the count of what it gave that is not settled yet.
 pub(super) struct Intake {
-    consumer: Box<dyn Consumer>,
-    rescue: Rescue,
+    deliveries: Rescue,
     in_flight: TaskTracker,
     /// Cancelled when it gives nothing more, also while nobody asks.
     over: CancellationToken,
+    why: Why,
     ground: Arc<Ground>,
 }
 
@@ -52,17 +52,10 @@ impl Intake {
         rescued: u32,
     ) -> Result<Intake, TransportError> {
         let consumer = session.consume(queue, options.clone()).await?;
-        let over = consumer.over().child_token();
+        let (over, why) = (consumer.over().child_token(), consumer.why());
         let queue: Arc<str> = queue.into();
-        let rescue = match Rescue::open(ground, session, &queue, &options, rescued, over.clone()).await {
-            Ok(rescue) => rescue,
-            Err(error) => {
-                // Whoever comes next must find the queue unused.
-                let _closed = consumer.close().await;
-                return Err(error);
-            }
-        };
-        Ok(Intake { consumer, rescue, in_flight: TaskTracker::new(), over, ground: Arc::clone(ground) })
+        let deliveries = Rescue::open(ground, session, &queue, (consumer, options), rescued, over.clone()).await?;
+        Ok(Intake { deliveries, in_flight: TaskTracker::new(), over, why, ground: Arc::clone(ground) })
     }
 
     /// Until when the listener may hold what it took.
@@ -72,7 +65,7 @@ impl Intake {
 
     /// Why it gives nothing more, in the broker's words where it said something.
     pub(super) fn why(&self) -> Why {
-        self.consumer.why()
+        Arc::clone(&self.why)
     }
 
     /// Waits for a delivery and takes what else is already here.
@@ -81,7 +74,7 @@ impl Intake {
             biased;
             () = stop.cancelled() => return Taken::Stopped,
             () = self.over.cancelled() => return Taken::Lost,
-            delivery = self.rescue.next(&mut *self.consumer) => match delivery {
+            delivery = self.deliveries.next() => match delivery {
                 Some(delivery) => delivery,
                 None => return Taken::Lost,
             },
@@ -90,7 +83,7 @@ impl Intake {
         let mut bytes = first.body.len();
         let mut batch = vec![self.counted(first)];
         while batch.len() < bounds.messages_max && bytes < bounds.bytes_max {
-            let Some(delivery) = self.rescue.ready(&mut *self.consumer) else { break };
+            let Some(delivery) = self.deliveries.ready() else { break };
             bytes += delivery.body.len();
             batch.push(self.counted(delivery));
         }
@@ -100,7 +93,7 @@ impl Intake {
     /// Closes the channel, however the listener came to its end, and says how that is. What was not settled is back in
     /// its queue when this returns. The unit may be given up only then: its next owner would be given later messages first.
     pub(super) async fn end(self, ended: Ended) -> Ended {
-        let Intake { consumer, rescue, in_flight, over, ground } = self;
+        let Intake { deliveries, in_flight, over, ground, .. } = self;
         if ended != Ended::Lost {
             // Everything taken is settled, or it is known that it never will be.
             in_flight.close();
@@ -110,13 +103,13 @@ impl Intake {
                 () = over.cancelled() => {}
             }
         }
-        // The older messages first; where the session is over, so are the channels.
-        let rescued = rescue.close().await;
+        // Where the session is over, so are the channels.
+        let Some(consumer) = deliveries.close().await else { return Ended::Lost };
         if ended != Ended::Lost && ground.options.sabotage == Some(Sabotage::CancelHandover) {
             ground.nursery.spawn("a cancelled consumer", sabotage::cancel(consumer));
             return ended;
         }
-        match consumer.close().await.and(rescued) {
+        match consumer.close().await {
             Ok(()) => ended,
             Err(_) => Ended::Lost,
         }

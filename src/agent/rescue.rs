@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
@@ -22,35 +22,37 @@ use crate::transport::{
 const RETURNS_MAX: u32 = 3;
 /// If nothing comes of what should be in the rescue queue for so long, the broker is asked what is there.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// Deliveries and marks between the task that sorts and the listener; the prefetch bounds the deliveries.
+const SORTED_MAX: usize = 128;
 /// What a moved message says it is, where it did not say.
 const CONTENT_TYPE: &str = "application/json";
 
-/// What one consumer has beside its queue.
+/// A queue and its rescue queue as one: the deliveries of both, the oldest first.
 pub(super) struct Rescue {
     ground: Arc<Ground>,
     session: Arc<dyn Session>,
     queue: Arc<str>,
-    options: ConsumeOptions,
-    /// Messages that came back so often are moved.
-    returns_max: u32,
+    /// What the queue itself gives, in order, with marks where something was moved.
+    sorted: mpsc::Receiver<Sorted>,
+    /// Ends the sorting, which then gives the consumer back.
+    closing: CancellationToken,
+    consumer: oneshot::Receiver<Box<dyn Consumer>>,
     /// Of the rescue queue.
-    consumer: Option<Box<dyn Consumer>>,
+    rescued: Option<Box<dyn Consumer>>,
     /// Messages in the rescue queue that were not taken yet, as far as is known.
     left: u32,
     /// Deliveries of the queue itself that are younger than what is in the rescue queue.
     younger: VecDeque<Delivery>,
-    /// Messages on their way into the rescue queue.
-    moving: Option<oneshot::Receiver<Moved>>,
-    /// Cancelled when the consumer of the rescue queue is over, so that the one of the queue ends with it.
+    /// Cancelled when the consumer of the rescue queue is over, so that the listener ends.
     over: CancellationToken,
 }
 
-/// What became of messages that were to be moved.
-struct Moved {
-    count: u32,
-    /// Those that the rescue queue did not take, in order.
-    rest: VecDeque<Delivery>,
-    consumer: Option<Box<dyn Consumer>>,
+/// What the sorting task passes on.
+enum Sorted {
+    /// A delivery to be worked on.
+    Delivery(Delivery),
+    /// So many messages were moved; everything behind this is younger. With the consumer of the rescue queue, if it is new.
+    Moved(u32, Option<Box<dyn Consumer>>),
 }
 
 /// Messages in the rescue queue of a queue: what former consumers moved there.
@@ -63,104 +65,131 @@ pub(super) async fn look(session: &dyn Session, queue: &str) -> Result<u32, Tran
 }
 
 impl Rescue {
-    /// Of a queue in whose rescue queue so many messages wait. `over` is cancelled when no more can be taken.
+    /// Of a consumer of a queue in whose rescue queue so many messages wait. `over` is cancelled when nothing more can be taken.
     pub(super) async fn open(
         ground: &Arc<Ground>,
         session: &Arc<dyn Session>,
         queue: &Arc<str>,
-        options: &ConsumeOptions,
+        (consumer, options): (Box<dyn Consumer>, ConsumeOptions),
         left: u32,
         over: CancellationToken,
     ) -> Result<Rescue, TransportError> {
-        let mut rescue = Rescue {
+        let options = ConsumeOptions { exclusive: false, ..options };
+        let rescued = match left {
+            0 => None,
+            _ => match session.consume(&topology::rescue_queue_name(queue), options.clone()).await {
+                Ok(rescued) => Some(rescued),
+                Err(error) => {
+                    // Whoever comes next must find the queue unused.
+                    let _closed = consumer.close().await;
+                    return Err(error);
+                }
+            },
+        };
+        let (sorter, sorted) = mpsc::channel(SORTED_MAX);
+        let (back, consumer_back) = oneshot::channel();
+        let closing = CancellationToken::new();
+        let sorting = Sorting {
             ground: Arc::clone(ground),
             session: Arc::clone(session),
             queue: Arc::clone(queue),
-            options: ConsumeOptions { exclusive: false, ..options.clone() },
-            returns_max: RETURNS_MAX,
-            consumer: None,
-            left,
-            younger: VecDeque::new(),
-            moving: None,
-            over,
+            options,
+            rescues: rescued.is_some(),
+            sorter,
+            closing: closing.clone(),
         };
-        if left > 0 {
-            let consumer = rescue.session.consume(&topology::rescue_queue_name(queue), rescue.options.clone()).await?;
-            rescue.consume(consumer);
+        ground.nursery.spawn(&format!("deliveries of {queue}"), async move {
+            let consumer = sorting.run(consumer).await;
+            // An intake that is gone needs it no more: dropping it closes its channel.
+            let _unheard = back.send(consumer);
+        });
+        let (ground, session, queue) = (Arc::clone(ground), Arc::clone(session), Arc::clone(queue));
+        let younger = VecDeque::new();
+        let consumer = consumer_back;
+        let mut rescue =
+            Rescue { ground, session, queue, sorted, closing, consumer, rescued: None, left, younger, over };
+        if let Some(rescued) = rescued {
+            rescue.consume(rescued);
         }
         Ok(rescue)
     }
 
     /// The next delivery, the oldest first; `None` when there is none any more. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self, main: &mut dyn Consumer) -> Option<Delivery> {
+    pub(super) async fn next(&mut self) -> Option<Delivery> {
         loop {
-            if let Some(moving) = &mut self.moving {
-                // The task ends with the agent, and then so do we.
-                let moved = moving.await.ok()?;
-                self.moved(moved);
-            } else if self.left > 0 {
-                let consumer = self.consumer.as_mut()?;
-                let taken = tokio::select! {
-                    biased;
-                    delivery = consumer.next() => Some(delivery?),
-                    () = tokio::time::sleep(SILENCE_MAX) => None,
-                };
-                match taken {
-                    Some(delivery) => return Some(self.taken(delivery)),
-                    // Another agent may have taken it, or an operator.
-                    None => self.left = look(&*self.session, &self.queue).await.ok()?,
+            if self.left == 0 {
+                match self.younger.pop_front() {
+                    Some(delivery) => return Some(delivery),
+                    None => {
+                        let sorted = self.sorted.recv().await?;
+                        self.take_in(sorted);
+                        continue;
+                    }
                 }
-            } else {
-                let delivery = match self.younger.pop_front() {
-                    Some(delivery) => delivery,
-                    None => main.next().await?,
-                };
-                if delivery.returns < self.returns_max {
-                    return Some(delivery);
+            }
+            let rescued = self.rescued.as_mut()?;
+            tokio::select! {
+                biased;
+                sorted = self.sorted.recv() => {
+                    let sorted = sorted?;
+                    self.take_in(sorted);
                 }
-                self.begin_to_move(delivery, main);
+                delivery = rescued.next() => {
+                    let delivery = delivery?;
+                    return Some(self.taken(delivery));
+                }
+                // Another agent may have taken it, or an operator.
+                () = tokio::time::sleep(SILENCE_MAX) => self.left = look(&*self.session, &self.queue).await.ok()?,
             }
         }
     }
 
     /// A further delivery that is here and whose turn it is.
-    pub(super) fn ready(&mut self, main: &mut dyn Consumer) -> Option<Delivery> {
-        if self.moving.is_some() {
-            return None;
+    pub(super) fn ready(&mut self) -> Option<Delivery> {
+        while let Ok(sorted) = self.sorted.try_recv() {
+            self.take_in(sorted);
+            if self.left == 0 {
+                break;
+            }
         }
         if self.left > 0 {
-            let delivery = self.consumer.as_mut()?.ready()?;
+            let delivery = self.rescued.as_mut()?.ready()?;
             return Some(self.taken(delivery));
         }
-        let delivery = self.younger.pop_front().or_else(|| main.ready())?;
-        if delivery.returns < self.returns_max {
-            return Some(delivery);
-        }
-        self.younger.push_front(delivery);
-        None
+        self.younger.pop_front()
     }
 
-    /// Ends: what is on its way is waited for, what was not taken goes back.
-    pub(super) async fn close(mut self) -> Result<(), TransportError> {
-        if let Some(moving) = self.moving.take()
-            && let Ok(moved) = moving.await
-        {
-            self.moved(moved);
+    /// Ends: what is being moved is waited for, what was not taken goes back when the consumer is closed, which is given back.
+    pub(super) async fn close(mut self) -> Option<Box<dyn Consumer>> {
+        self.closing.cancel();
+        // The task must not wait for room.
+        self.sorted.close();
+        let consumer = (&mut self.consumer).await.ok();
+        if let Some(rescued) = self.rescued.take() {
+            let _closed = rescued.close().await;
         }
-        self.younger.clear();
-        match self.consumer.take() {
-            Some(consumer) => consumer.close().await,
-            None => Ok(()),
+        consumer
+    }
+
+    fn take_in(&mut self, sorted: Sorted) {
+        match sorted {
+            Sorted::Delivery(delivery) => self.younger.push_back(delivery),
+            Sorted::Moved(count, consumer) => {
+                self.left += count;
+                if let Some(consumer) = consumer {
+                    self.consume(consumer);
+                }
+            }
         }
     }
 
-    fn consume(&mut self, consumer: Box<dyn Consumer>) {
-        let (rescued, over) = (consumer.over(), self.over.clone());
+    fn consume(&mut self, rescued: Box<dyn Consumer>) {
+        let (ended, over) = (rescued.over(), self.over.clone());
         self.ground.nursery.spawn(&format!("the rescue queue of {}", self.queue), async move {
-            rescued.cancelled().await;
+            ended.cancelled().await;
             over.cancel();
         });
-        self.consumer = Some(consumer);
+        self.rescued = Some(rescued);
     }
 
     fn taken(&mut self, delivery: Delivery) -> Delivery {
@@ -168,90 +197,98 @@ impl Rescue {
         // For counters and reasons it is one of the queue that it was sent to.
         Delivery { queue: Arc::clone(&self.queue), ..delivery }
     }
-
-    fn moved(&mut self, Moved { count, mut rest, consumer }: Moved) {
-        self.moving = None;
-        self.left += count;
-        // They had their chance: given on as they are, behind what was moved.
-        rest.iter_mut().for_each(|delivery| delivery.returns = 0);
-        rest.append(&mut self.younger);
-        self.younger = rest;
-        if let Some(consumer) = consumer {
-            self.consume(consumer);
-        }
-    }
-
-    /// Begins to move a message and all that is here and came back as often.
-    fn begin_to_move(&mut self, first: Delivery, main: &mut dyn Consumer) {
-        let mut batch = VecDeque::from([first]);
-        while let Some(delivery) = self.younger.pop_front().or_else(|| main.ready()) {
-            if delivery.returns < self.returns_max {
-                self.younger.push_front(delivery);
-                break;
-            }
-            batch.push_back(delivery);
-        }
-        let (done, moving) = oneshot::channel();
-        self.moving = Some(moving);
-        let (session, queue, ground) = (Arc::clone(&self.session), Arc::clone(&self.queue), Arc::clone(&self.ground));
-        let options = self.consumer.is_none().then(|| self.options.clone());
-        self.ground.nursery.spawn(&format!("messages of {queue} to its rescue queue"), async move {
-            let moved = move_all(&ground, &*session, &queue, batch, options).await;
-            // A listener that is gone needs nothing: the receipts go back by being dropped.
-            let _unheard = done.send(moved);
-        });
-    }
 }
 
-/// Moves messages one after the other: one that is not taken must not be overtaken.
-async fn move_all(
-    ground: &Ground,
-    session: &dyn Session,
-    queue: &str,
-    mut batch: VecDeque<Delivery>,
-    options: Option<ConsumeOptions>,
-) -> Moved {
-    let name = topology::rescue_queue_name(queue);
-    let mut count = 0;
-    let moved = async {
-        let queues = vec![topology::rescue_queue(queue)];
-        session.declare(&Topology { queues, ..Topology::default() }).await?;
-        let consumer = match options {
-            Some(options) => Some(session.consume(&name, options).await?),
-            None => None,
-        };
-        Ok::<_, TransportError>(consumer)
-    };
-    let consumer = match moved.await {
-        Ok(consumer) => consumer,
-        Err(error) => {
-            ground.metrics.not_rescued(queue, &error.to_string());
-            return Moved { count, rest: batch, consumer: None };
+/// The task that looks at every delivery of a queue as soon as it comes, also while the listener is busy or holds: a message
+/// that waits for its turn in an agent that is killed has come back once more.
+struct Sorting {
+    ground: Arc<Ground>,
+    session: Arc<dyn Session>,
+    queue: Arc<str>,
+    options: ConsumeOptions,
+    /// Whether the rescue queue has a consumer.
+    rescues: bool,
+    sorter: mpsc::Sender<Sorted>,
+    closing: CancellationToken,
+}
+
+impl Sorting {
+    /// Sorts until asked to end or the consumer is over; gives the consumer back.
+    async fn run(mut self, mut consumer: Box<dyn Consumer>) -> Box<dyn Consumer> {
+        let closing = self.closing.clone();
+        while let Some(Some(delivery)) = closing.run_until_cancelled(consumer.next()).await {
+            if delivery.returns < RETURNS_MAX {
+                if self.sorter.send(Sorted::Delivery(delivery)).await.is_err() {
+                    break;
+                }
+                continue;
+            }
+            let (mut batch, mut behind) = (VecDeque::from([delivery]), None);
+            while let Some(delivery) = consumer.ready() {
+                if delivery.returns < RETURNS_MAX {
+                    behind = Some(delivery);
+                    break;
+                }
+                batch.push_back(delivery);
+            }
+            self.move_all(&mut batch).await;
+            // What could not be moved had its chance: worked on where it is, behind what was moved.
+            for delivery in batch.into_iter().chain(behind) {
+                if self.sorter.send(Sorted::Delivery(delivery)).await.is_err() {
+                    return consumer;
+                }
+            }
         }
-    };
-    while let Some(delivery) = batch.pop_front() {
-        let headers = match &delivery.packed {
-            Some(_) => delivery.headers.clone(),
-            None => delivery.headers.iter().filter(|(name, _)| *name != COMPRESSION_HEADER).map(own).collect(),
+        consumer
+    }
+
+    /// Moves messages one after the other, and leaves what the rescue queue does not take: one that is not taken must not be
+    /// overtaken.
+    async fn move_all(&mut self, batch: &mut VecDeque<Delivery>) {
+        let (queue, metrics) = (&self.queue, &self.ground.metrics);
+        let rescued = match self.prepare().await {
+            Ok(rescued) => rescued,
+            Err(error) => return metrics.not_rescued(queue, &error.to_string()),
         };
+        let mut count = 0;
+        while let Some(delivery) = batch.pop_front() {
+            match self.move_one(&delivery).await {
+                Ok(()) => {
+                    count += 1;
+                    delivery.receipt.settle(Verdict::Kept);
+                }
+                Err(error) => {
+                    metrics.not_rescued(queue, &error.to_string());
+                    batch.push_front(delivery);
+                    break;
+                }
+            }
+        }
+        metrics.rescued(queue, u64::from(count));
+        self.rescues |= rescued.is_some();
+        // An intake that is gone has no use for it.
+        let _gone = self.sorter.send(Sorted::Moved(count, rescued)).await;
+    }
+
+    /// Declares the rescue queue, and consumes it where nobody does.
+    async fn prepare(&self) -> Result<Option<Box<dyn Consumer>>, TransportError> {
+        let queues = vec![topology::rescue_queue(&self.queue)];
+        self.session.declare(&Topology { queues, ..Topology::default() }).await?;
+        if self.rescues {
+            return Ok(None);
+        }
+        let name = topology::rescue_queue_name(&self.queue);
+        Ok(Some(self.session.consume(&name, self.options.clone()).await?))
+    }
+
+    async fn move_one(&self, delivery: &Delivery) -> Result<(), TransportError> {
+        let mut headers = delivery.headers.clone();
+        if delivery.packed.is_none() {
+            // It is unpacked by now.
+            headers.remove(COMPRESSION_HEADER);
+        }
+        let name = topology::rescue_queue_name(&self.queue);
         let message = Outgoing { headers, ..Outgoing::to_queue(&name, delivery.body.clone(), CONTENT_TYPE) };
-        let taken = async { session.publish(message).await?.wait().await };
-        match taken.await {
-            Ok(()) => {
-                count += 1;
-                delivery.receipt.settle(Verdict::Kept);
-            }
-            Err(error) => {
-                ground.metrics.not_rescued(queue, &error.to_string());
-                batch.push_front(delivery);
-                break;
-            }
-        }
+        self.session.publish(message).await?.wait().await
     }
-    ground.metrics.rescued(queue, u64::from(count));
-    Moved { count, rest: batch, consumer }
-}
-
-fn own((name, value): (&String, &String)) -> (String, String) {
-    (name.clone(), value.clone())
 }

@@ -33,7 +33,31 @@ impl Unequal {
     }
 
     fn refused(self) -> TransportError {
-        TransportError::Refused(format!("{} is there and differs from what is configured: {}", self.name, self.text))
+        let Unequal { name, text, .. } = &self;
+        TransportError::Refused(format!("{name} is there and differs from what is configured: {text}; {}", self.advice()))
+    }
+
+    /// What to do about it: the option that would make the declaration fit, where there is one.
+    fn advice(&self) -> String {
+        let argument = self.text.split_once("arg '").and_then(|(_, rest)| rest.split('\'').next()).unwrap_or_default();
+        let own = self.name.starts_with("nephoscope.");
+        let option = match argument {
+            "x-queue-type" | "type" if own => Some("[nephoscope] queue_type"),
+            "x-max-length" if own => Some("[nephoscope] parked_messages_max"),
+            _ if own => None,
+            "durable" => Some("[oslo_messaging_rabbit] amqp_durable_queues"),
+            "auto_delete" => Some("[oslo_messaging_rabbit] amqp_auto_delete"),
+            "x-queue-type" => Some("[oslo_messaging_rabbit] rabbit_quorum_queue"),
+            "x-delivery-limit" => Some("[oslo_messaging_rabbit] rabbit_quorum_delivery_limit"),
+            "x-max-in-memory-length" => Some("[oslo_messaging_rabbit] rabbit_quorum_max_memory_length"),
+            "x-max-in-memory-bytes" => Some("[oslo_messaging_rabbit] rabbit_quorum_max_memory_bytes"),
+            "x-ha-policy" => Some("[oslo_messaging_rabbit] rabbit_ha_queues"),
+            _ => None,
+        };
+        match option {
+            Some(option) => format!("set {option} as the services that declared it have it, or delete it"),
+            None => "delete it; it is declared again as configured".to_owned(),
+        }
     }
 }
 
@@ -49,6 +73,11 @@ impl Fallen {
         if exchange.durable && exchange.fallback_transient { vec![true, false] } else { vec![exchange.durable] }
     }
 
+    /// It is there as a transient one.
+    pub(super) fn exchange_is_transient(&mut self, exchange: &Exchange) {
+        self.exchanges.insert(exchange.name.clone());
+    }
+
     /// Notes a refused attempt: `Ok` where the next one may help.
     pub(super) fn exchange_refused(
         &mut self,
@@ -56,8 +85,10 @@ impl Fallen {
         durable: bool,
         unequal: Unequal,
     ) -> Result<(), TransportError> {
-        if durable && exchange.fallback_transient && unequal.on_durable {
-            self.exchanges.insert(exchange.name.clone());
+        if exchange.fallback_transient && unequal.on_durable {
+            if durable {
+                self.exchanges.insert(exchange.name.clone());
+            }
             return Ok(());
         }
         Err(unequal.refused())
@@ -82,5 +113,25 @@ impl Fallen {
     ) -> Result<(), TransportError> {
         let last = self.queue_attempts(queue, topology).last() == Some(&durable);
         if last || !unequal.on_durable { Err(unequal.refused()) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("notifications.info", "x-queue-type", "set [oslo_messaging_rabbit] rabbit_quorum_queue as")]
+    #[case("notifications.info", "durable", "set [oslo_messaging_rabbit] amqp_durable_queues as")]
+    #[case("notifications.info", "x-max-length", "; delete it; it is declared again")]
+    #[case("nephoscope.ceilometer.parked", "x-max-length", "set [nephoscope] parked_messages_max as")]
+    #[case("nephoscope.ceilometer.sink.g1.0", "x-queue-type", "set [nephoscope] queue_type as")]
+    fn who_is_refused_is_told_which_option_would_fit(#[case] name: &str, #[case] argument: &str, #[case] advice: &str) {
+        let text = format!(
+            "PRECONDITION_FAILED - inequivalent arg '{argument}' for queue '{name}' in vhost '/': received none but current is x"
+        );
+        let told = Unequal::from_reply(name, &text).refused().to_string();
+        assert!(told.contains(advice), "{told}");
     }
 }

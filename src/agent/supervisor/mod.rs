@@ -447,9 +447,12 @@ impl Supervisor {
             waiting.push("the publishers, for a few seconds at most".to_owned());
         }
         let queues = self.queues(term);
+        // Never asked for inside the board: whoever notes a trouble writes on the board.
+        let errors: BTreeMap<String, String> =
+            queues.keys().filter_map(|unit| Some((unit.clone(), self.ground.troubles.of_queue(unit)?))).collect();
         if self.broker_up {
             for (unit, (state, _)) in queues.iter().filter(|(_, (state, _))| *state != "running" && *state != "closing") {
-                let why = self.ground.troubles.of_queue(unit).unwrap_or_else(|| (*state).to_owned());
+                let why = errors.get(unit).map_or(*state, |error| error);
                 waiting.push(format!("queue {unit} to be consumed: {why}"));
             }
         }
@@ -467,7 +470,7 @@ impl Supervisor {
             }
             for (unit, (state, epoch)) in queues {
                 let since = former.get(&unit).filter(|queue| queue.state == state).map(|queue| queue.since.clone());
-                let error = self.ground.troubles.of_queue(&unit);
+                let error = errors.get(&unit).cloned();
                 self.ground.metrics.queue_up(&unit, Some(state == "running"));
                 let kind = match self.units.get(&unit) {
                     Some(Kind::Main { .. }) => "main",

@@ -40,10 +40,11 @@ pub(super) async fn describe(
         }
         let record = told.borrow_and_update().clone();
         if let Err(error) = membership.describe(record).await {
-            metrics.group_silent(&error.to_string());
             if membership.lost().is_cancelled() {
+                // Left, or lost, which is said elsewhere.
                 return;
             }
+            metrics.group_silent(&error.to_string());
             // Said again at the next tick of patience: the newest record is what counts.
             tokio::time::sleep(TICK).await;
             told.mark_changed();

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::ledger::Ledger;
 use super::super::{ConsumeOptions, Consumer, Delivery, TransportError, Why, prefetch_bound};
-use super::reply::{ANSWER_TIMEOUT, Line};
+use super::reply::{self, ANSWER_TIMEOUT, Line};
 use super::session::subscribe;
 use crate::model::{Receipt, Verdict};
 
@@ -192,7 +192,11 @@ async fn receive(
         match item {
             // There is room: the broker delivers no more than the prefetch. The receiver goes only when the consumer ends.
             Some(Ok(delivery)) => drop(deliveries.send(delivery).await),
-            Some(Err(error)) => accounts.end(error.to_string()),
+            Some(Err(error)) => match reply::about_channel(&error) {
+                Some(why) => accounts.end(why),
+                // The connection is over, and the link says so once for all.
+                None => accounts.ending.cancel(),
+            },
             None => accounts.end(
                 "the broker cancelled the consumer: its queue was deleted, or the node that holds it is down".to_owned(),
             ),

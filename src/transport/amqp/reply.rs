@@ -1,6 +1,7 @@
 //! What lapin and the broker say when they do not do something, in our words.
 
 use lapin::ErrorKind;
+use lapin::protocol::AMQPErrorKind;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,16 @@ pub(super) fn plain(broker: &str, error: &lapin::Error) -> TransportError {
         Refusal::Other(error) => error,
         Refusal::NotFound(text) | Refusal::Unequal(text) => TransportError::Refused(text),
         Refusal::Exclusive => TransportError::Refused("it is in exclusive use".to_owned()),
+    }
+}
+
+/// What the broker says when it closes one channel, and not the connection.
+pub(super) fn about_channel(error: &lapin::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::ProtocolError(reply) if matches!(reply.kind(), AMQPErrorKind::Soft(_)) => {
+            Some(reply.get_message().to_string())
+        }
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionStatus, Consumer as Consumed, Event, ExchangeKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -35,6 +35,8 @@ pub(super) struct AmqpSession {
     blocked: watch::Receiver<Option<String>>,
     producer: Producer,
     consumers: TaskTracker,
+    /// Which exchanges and queues are there as transient ones: what is declared again is asked for so at once.
+    transient: Mutex<BTreeSet<String>>,
     /// For looking at queues, one look after the other, as long as no answer closes it.
     looks: Mutex<Option<Channel>>,
 }
@@ -65,6 +67,7 @@ impl AmqpSession {
             blocked,
             producer,
             consumers: TaskTracker::new(),
+            transient: Mutex::default(),
             looks: Mutex::default(),
         })
     }
@@ -129,10 +132,25 @@ impl Session for AmqpSession {
     async fn declare(&self, topology: &Topology) -> Result<(), TransportError> {
         let mut channel = self.channel().await?;
         let mut fallen = fallback::Fallen::default();
+        let mut transient = self.transient.lock().await;
+        let in_order = |name: &str, mut attempts: Vec<bool>, transient: &BTreeSet<String>| {
+            if attempts.len() > 1 && transient.contains(name) {
+                attempts.sort_unstable();
+            }
+            attempts
+        };
         for exchange in &topology.exchanges {
-            for durable in fallback::Fallen::exchange_attempts(exchange) {
+            for durable in in_order(&exchange.name, fallback::Fallen::exchange_attempts(exchange), &transient) {
                 match self.declare_exchange(&channel, exchange, durable).await {
-                    Ok(()) => break,
+                    Ok(()) => {
+                        if exchange.durable && !durable {
+                            fallen.exchange_is_transient(exchange);
+                            transient.insert(exchange.name.clone());
+                        } else {
+                            transient.remove(&exchange.name);
+                        }
+                        break;
+                    }
                     Err(Refusal::Unequal(text)) => {
                         let unequal = fallback::Unequal::from_reply(&exchange.name, &text);
                         fallen.exchange_refused(exchange, durable, unequal)?;
@@ -155,13 +173,19 @@ impl Session for AmqpSession {
         let (tried, sure): (Vec<&Queue>, Vec<&Queue>) =
             topology.queues.iter().partition(|queue| fallen.queue_attempts(queue, topology).len() > 1);
         for queue in tried {
-            for durable in fallen.queue_attempts(queue, topology) {
+            for durable in in_order(&queue.name, fallen.queue_attempts(queue, topology), &transient) {
                 if declare(&channel, queue, durable).await? {
+                    if durable {
+                        transient.remove(&queue.name);
+                    } else {
+                        transient.insert(queue.name.clone());
+                    }
                     break;
                 }
                 channel = self.channel().await?;
             }
         }
+        drop(transient);
         try_join_all(sure.into_iter().map(|queue| declare(&channel, queue, queue.durable))).await?;
         self.bind(&channel, &topology.bindings).await?;
         self.done_with(channel).await;

@@ -1,0 +1,287 @@
+//! On real brokers of both generations: what can be held is held, what disappears is made again, and it is said what stands
+//! still. One agent as a process; its publisher is an HTTP server that is away or there.
+
+mod field;
+mod rig;
+
+use lapin::options::{
+    BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, ExchangeKind};
+use rig::Generation::{self, Four, Three};
+use rstest::rstest;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::time::Duration;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use field::{Agent, Folder, Wire, ask, free_port, notification, until};
+
+const INFO: &str = "notifications.info";
+
+/// A virtual host with one main queue of a kind, an agent's folder, and the place of its collector.
+struct Stage {
+    rabbit: rig::Own<rig::Rabbit>,
+    folder: Folder,
+    wire: Wire,
+    quorum: bool,
+    /// Where the collector listens, when it is there.
+    port: u16,
+    /// Where the agent tells how it is.
+    health: u16,
+}
+
+impl Stage {
+    async fn new(name: &str, generation: Generation, queues: &str, configuration: &str) -> Self {
+        let name = format!("{name}-{}-{queues}", generation.number());
+        let rabbit = tokio::task::block_in_place(|| rig::own_rabbitmq_with(generation, configuration));
+        let (port, health) = (free_port(), free_port());
+        let folder = Folder::new(&name);
+        folder.pipelines(&[&format!("http://127.0.0.1:{port}/samples?max_retries=0")], &["file://{folder}/events.jsonl?json"]);
+        let quorum = queues == "quorum";
+        let more = format!(
+            "queue_type = {queues}\nlisten = 127.0.0.1:{health}\nparked_messages_max = 2\npublish_retry_max = 1\n\
+             [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {quorum}\n"
+        );
+        folder.configure(&rabbit.url, &more);
+        let wire = Wire::connect(&rabbit.url).await;
+        let stage = Stage { rabbit, folder, wire, quorum, port, health };
+        stage.declare().await;
+        stage
+    }
+
+    /// As a service does when it sends.
+    async fn declare(&self) {
+        let channel = &self.wire.channel;
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare("glance".into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
+        let mut arguments = FieldTable::default();
+        if self.quorum {
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        }
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(INFO.into(), durable, arguments).await.unwrap();
+        let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
+        channel.queue_bind(INFO.into(), "glance".into(), INFO.into(), bind, none).await.unwrap();
+    }
+
+    async fn send(&self, numbers: std::ops::Range<usize>) {
+        for n in numbers {
+            let persistent = BasicProperties::default().with_delivery_mode(2);
+            assert!(self.wire.put(INFO, &notification(n), persistent).await);
+        }
+    }
+
+    /// Puts notifications on the exchange, as a sender that declares nothing.
+    async fn publish(&self, numbers: std::ops::Range<usize>) {
+        for n in numbers {
+            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+            let (body, properties) = (notification(n), BasicProperties::default());
+            let sent = self.wire.channel.basic_publish("glance".into(), INFO.into(), options, &body, properties);
+            let confirm = sent.await.unwrap().await.unwrap();
+            assert!(matches!(confirm, lapin::Confirmation::Ack(None)), "{n} found no queue: {confirm:?}");
+        }
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> String {
+        tokio::task::block_in_place(|| self.rabbit.ctl(arguments))
+    }
+
+    /// The collector comes up: it takes everything.
+    async fn collector(&self) -> MockServer {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        let server = MockServer::builder().listener(listener).start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+        server
+    }
+
+    /// Waits until the sizes of all numbers are with the collector; checks their order by resource, and says how many came
+    /// more than once.
+    async fn all_collected(&self, collector: &MockServer, count: usize, agent: &Agent) -> usize {
+        let (mut collected, began) = (Vec::new(), std::time::Instant::now());
+        loop {
+            collected.clear();
+            for request in collector.received_requests().await.unwrap() {
+                let samples: Vec<serde_json::Value> = serde_json::from_slice(&request.body).unwrap();
+                collected.extend(samples.into_iter().filter(|sample| sample["name"] == "image.size"));
+            }
+            let distinct: BTreeSet<i64> = collected.iter().filter_map(|sample| sample["volume"].as_i64()).collect();
+            if distinct.len() == count {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{} of {count} came: {}", distinct.len(), agent.log());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let (mut seen, mut last, mut repeats) = (BTreeSet::new(), BTreeMap::new(), 0);
+        for sample in &collected {
+            let size = sample["volume"].as_i64().unwrap();
+            if !seen.insert(size) {
+                repeats += 1;
+                continue;
+            }
+            let before = last.insert(sample["resource_id"].as_str().unwrap(), size);
+            assert!(before.is_none_or(|before| before < size), "{sample} after {before:?}");
+        }
+        repeats
+    }
+
+    fn ready(&self) -> bool {
+        ask(self.health, "/readyz").starts_with("HTTP/1.1 200")
+    }
+}
+
+#[rstest]
+#[case(Three, "classic")]
+#[case(Four, "classic")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_over_25_restarts_with_the_publisher_away(#[case] generation: Generation, #[case] queues: &str) {
+    let stage = Stage::new("restarts", generation, queues, "").await;
+    stage.send(0..400).await;
+    for n in 0..25 {
+        let mut agent = stage.folder.start();
+        agent.until_it_works().await;
+        agent.until_it_says("publish.held").await;
+        if n % 2 == 0 {
+            agent.signal("KILL");
+            agent.ended().await;
+        } else {
+            agent.stop().await;
+        }
+    }
+    let agent = stage.folder.start();
+    let collector = stage.collector().await;
+    stage.all_collected(&collector, 400, &agent).await;
+}
+
+#[rstest]
+#[case(Three, "quorum")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_over_25_cut_connections_and_a_low_delivery_limit(#[case] generation: Generation, #[case] queues: &str) {
+    let stage = Stage::new("cuts", generation, queues, "").await;
+    stage.ctl(&["set_policy", "limit", "^notifications", r#"{"delivery-limit": 20}"#, "--apply-to", "queues"]);
+    stage.send(0..400).await;
+    let agent = stage.folder.start();
+    for n in 0..25 {
+        until("it consumes", || agent.said("queue opened queue=main:notifications.info") > n, || agent.log()).await;
+        stage.ctl(&["close_all_user_connections", "guest", "test"]);
+    }
+    let collector = stage.collector().await;
+    stage.all_collected(&collector, 400, &agent).await;
+}
+
+#[rstest]
+#[case(Three, "classic")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_while_the_parking_queue_is_full(#[case] generation: Generation, #[case] queues: &str) {
+    let stage = Stage::new("full", generation, queues, "").await;
+    let (agent, collector) = (stage.folder.start(), stage.collector().await);
+    agent.until_it_works().await;
+    for n in 0..5 {
+        assert!(stage.wire.put(INFO, b"no notification", BasicProperties::default()).await);
+        stage.send(10 * n..10 * (n + 1)).await;
+    }
+    assert_eq!(stage.all_collected(&collector, 50, &agent).await, 0, "neighbours go on, and nothing comes twice");
+    agent.until_it_says("message.not_parked").await;
+    let answer = ask(stage.health, "/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("parked_messages_max"), "{answer}");
+    let parked = format!("nephoscope.{}.parked", stage.folder.name);
+    let mut found = 0;
+    let began = std::time::Instant::now();
+    while found < 5 {
+        if stage.wire.get(&parked).await.is_some() {
+            found += 1;
+        } else {
+            assert!(began.elapsed() < Duration::from_secs(40), "{found} of 5 were parked: {}", agent.log());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    until("it is ready again", || stage.ready(), || agent.log()).await;
+    assert!(agent.said("message.not_parked") <= 3, "said once each time that it is full: {}", agent.log());
+}
+
+#[rstest]
+#[case(Three, "classic")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_is_declared_and_consumed_again(#[case] generation: Generation, #[case] queues: &str) {
+    let stage = Stage::new("deleted", generation, queues, "").await;
+    let (agent, collector) = (stage.folder.start(), stage.collector().await);
+    agent.until_it_works().await;
+    stage.send(0..10).await;
+    stage.all_collected(&collector, 10, &agent).await;
+    let parked = format!("nephoscope.{}.parked", stage.folder.name);
+    let channel = &stage.wire.channel;
+    channel.queue_delete(INFO.into(), QueueDeleteOptions::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    stage.publish(10..20).await;
+    stage.all_collected(&collector, 20, &agent).await;
+    channel.exchange_delete("glance".into(), ExchangeDeleteOptions::default()).await.unwrap();
+    channel.queue_delete(parked.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(stage.wire.depth(&parked).await, 0);
+    stage.publish(20..30).await;
+    stage.all_collected(&collector, 30, &agent).await;
+    assert!(stage.ready());
+    assert_eq!(agent.said("the queue was deleted"), 1, "{}", agent.log());
+}
+
+#[rstest]
+#[case(Three, "classic")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_is_away_past_the_consumer_timeout(#[case] generation: Generation, #[case] queues: &str) {
+    let stage = Stage::new("timeout", generation, queues, "consumer_timeout = 8000\n").await;
+    stage.ctl(&["eval", "application:set_env(rabbit, channel_tick_interval, 2000)."]);
+    let agent = stage.folder.start();
+    agent.until_it_works().await;
+    stage.send(0..5).await;
+    until("the broker has taken them back twice", || agent.said("timed out") >= 2, || agent.log()).await;
+    let held = "\"held_by\":{\"publisher\":\"http://127.0.0.1:";
+    until("it says who holds", || ask(stage.health, "/status").contains(held), || agent.log()).await;
+    let collector = stage.collector().await;
+    let repeats = stage.all_collected(&collector, 5, &agent).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(stage.all_collected(&collector, 5, &agent).await.max(repeats) <= 5, "once, or twice at most");
+}
+
+#[rstest]
+#[case(Three)]
+#[case(Four)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_main_queue_is_there_with_other_arguments(#[case] generation: Generation) {
+    let stage = Stage::new("otherwise", generation, "quorum", "").await;
+    let text = std::fs::read_to_string(stage.folder.file("ceilometer.conf")).unwrap();
+    stage.folder.write("ceilometer.conf", &text.replace("rabbit_quorum_queue = true", "rabbit_quorum_queue = false"));
+    let agent = stage.folder.start();
+    agent.until_it_says("main:notifications.error").await;
+    until("it says why", || ask(stage.health, "/readyz").contains("rabbit_quorum_queue"), || agent.log()).await;
+    let answer = ask(stage.health, "/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(INFO), "{answer}");
+    assert!(ask(stage.health, "/status").contains("rabbit_quorum_queue"));
+    let metrics = ask(stage.health, "/metrics");
+    assert!(metrics.contains(r#"nephoscope_queue_up{queue="main:notifications.info"} 0"#), "{metrics}");
+    assert!(metrics.contains(r#"nephoscope_queue_up{queue="main:notifications.audit"} 1"#), "the others are consumed");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(agent.said("agent.queue.not_opened"), 1, "said once: {}", agent.log());
+    stage.ctl(&["delete_queue", INFO]);
+    agent.until_it_works().await;
+    until("it is ready", || stage.ready(), || agent.log()).await;
+}
+
+#[tokio::test]
+async fn a_clean_stop_of_an_agent_that_never_reached_its_broker_warns_of_nothing_else() {
+    let folder = Folder::new("clean-stop");
+    folder.configure("rabbit://guest:guest@127.0.0.1:1/", "");
+    folder.pipelines(&["file://{folder}/samples.jsonl?json"], &["file://{folder}/events.jsonl?json"]);
+    let mut agent = folder.start();
+    until("it tries", || agent.said("=> waiting") >= 1, || agent.log()).await;
+    agent.stop().await;
+    assert_eq!(agent.said("cluster.silent"), 0, "{}", agent.log());
+    assert!(agent.log().lines().last().is_some_and(|line| line.contains("drained")), "{}", agent.log());
+}
