@@ -82,7 +82,8 @@ impl Stage {
             let (body, properties) = (notification(n), BasicProperties::default());
             let sent = self.wire.channel.basic_publish("glance".into(), INFO.into(), options, &body, properties);
             let confirm = sent.await.unwrap().await.unwrap();
-            assert!(matches!(confirm, lapin::Confirmation::Ack(None)), "{n} found no queue: {confirm:?}");
+            let taken = matches!(confirm, lapin::Confirmation::Ack(None));
+            assert!(taken, "{n} found no queue: {}", ask(self.health, "/status"));
         }
     }
 

@@ -168,7 +168,7 @@ impl Ownership {
             Happening::OpenFailed { unit, epoch } | Happening::Closed { unit, epoch } => {
                 self.closed(unit, epoch, now, &mut orders);
             }
-            Happening::Released { unit, epoch } => self.released(unit, epoch),
+            Happening::Released { unit, epoch } => self.released(unit, epoch, &mut orders),
             Happening::ReleaseFailed { unit, epoch } => {
                 if self.stages.get(&unit) == Some(&Stage::Releasing(epoch)) {
                     self.unreleased.insert(unit, now + self.options.release_again);
@@ -393,11 +393,17 @@ impl Ownership {
         self.release(unit, epoch, orders);
     }
 
-    fn released(&mut self, unit: String, epoch: Epoch) {
-        if self.stages.get(&unit) == Some(&Stage::Releasing(epoch)) {
-            self.set(unit.clone(), None);
-            self.unreleased.remove(&unit);
-            self.given_up.insert(unit, epoch);
+    fn released(&mut self, unit: String, epoch: Epoch, orders: &mut Vec<Order>) {
+        if self.stages.get(&unit) != Some(&Stage::Releasing(epoch)) {
+            return;
+        }
+        self.set(unit.clone(), None);
+        self.unreleased.remove(&unit);
+        // A view may have come before this answer, and no other one comes by itself for a while.
+        let seen = self.group.as_ref().is_some_and(|group| !group.owners.contains_key(&unit));
+        self.given_up.insert(unit, epoch);
+        if seen {
+            self.place(orders);
         }
     }
 
