@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::target::Target;
 use super::{Context, Publisher, file, http, notifier, test};
+use crate::config::shown;
 
 /// What a sink publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,11 +97,6 @@ pub fn check(url: &str, kind: Kind) -> Result<(), BuildError> {
     check(&target).map_err(|complaints| BuildError { url: target.shown(), complaints })
 }
 
-/// A publisher's URL for logs and labels: without passwords and options.
-pub fn shown(url: &str) -> String {
-    Target::parse(url).map_or_else(|_| url.to_owned(), |target| target.shown())
-}
-
 type Check = fn(&Target) -> Result<(), Vec<String>>;
 type Build = fn(&Target, Kind, &Context) -> Built;
 
@@ -108,7 +104,7 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
     let refuse = |url: String, complaint: String| Err(BuildError { url, complaints: vec![complaint] });
     let target = match Target::parse(url) {
         Ok(target) => target,
-        Err(complaint) => return refuse(url.to_owned(), complaint),
+        Err(complaint) => return refuse(shown(url), complaint),
     };
     let name = target.scheme.as_str();
     let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name == name) else {
