@@ -65,8 +65,7 @@ fn transport(v: &mut Values<'_>, plain: &Rabbit) -> TransportUrl {
     if is_written && !url::names_no_host(&text) {
         older::complain_of_all(v);
     } else if let Some((hosts, vhost)) = older::broker(v) {
-        let complaint = older::as_url(v, &hosts, &vhost);
-        v.complain(complaint);
+        older::complain_as_url(v, &hosts, &vhost);
     } else if let Some(kind) = v.text(DEFAULT, "rpc_backend").filter(|_| !is_written)
         && !["rabbit", "kombu"].iter().any(|known| kind.contains(known))
     {
@@ -116,27 +115,23 @@ fn brokers(v: &mut Values<'_>, plain: &Rabbit) -> Vec<TransportUrl> {
     let Some(row) = options::find(NOTIFICATION, "messaging_urls") else { return Vec::new() };
     let mut brokers: Vec<(TransportUrl, Entry)> = Vec::new();
     for entry in v.many(NOTIFICATION, "messaging_urls").unwrap_or_default() {
-        match TransportUrl::parse(&entry.text, v.written(), plain) {
-            Ok(url) => match brokers.iter().find(|(known, _)| known.is_same_broker(&url)) {
-                Some((known, first)) => {
-                    let text = format!(
-                        "[notification] messaging_urls names a broker again: {url} is {known} of {}; its queues are \
-                         consumed once, as that line says; remove one of the two",
-                        first.place
-                    );
-                    v.complain(Complaint::warning(&entry.place, text));
-                }
-                None => {
-                    if url.has_hosts_without_user() {
-                        let text = "some hosts of messaging_urls have no user and log in as guest; write \
-                                    user:password@ before each";
-                        v.complain(Complaint::warning(&entry.place, text));
-                    }
-                    brokers.push((url, entry));
-                }
-            },
-            Err(why) => v.wrong(row, &entry, &why),
+        let url = match TransportUrl::parse(&entry.text, v.written(), plain) {
+            Ok(url) => url,
+            Err(why) => {
+                v.wrong(row, &entry, &why);
+                continue;
+            }
+        };
+        if let Some((known, first)) = brokers.iter().find(|(known, _)| known.is_same_broker(&url)) {
+            let text = format!(
+                "[notification] messaging_urls names a broker again: {url} is {known} of {}; its queues are consumed \
+                 once, as that line says; remove one of the two",
+                first.place
+            );
+            v.complain(Complaint::warning(&entry.place, text));
+            continue;
         }
+        brokers.push((url, entry));
     }
     brokers.into_iter().map(|(url, _)| url).collect()
 }

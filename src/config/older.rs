@@ -1,6 +1,6 @@
 //! The broker as releases before `transport_url` name it: `rabbit_hosts` and its family (oslo.messaging up to 8).
 
-use super::secret::Secret;
+use super::secret::{Secret, shown};
 use super::transport_url::{Host, PORT, host_name};
 use super::values::Values;
 use crate::model::Complaint;
@@ -12,7 +12,7 @@ pub(super) const NAMES: [&str; 6] =
     ["rabbit_hosts", "rabbit_host", "rabbit_port", "rabbit_userid", "rabbit_password", "rabbit_virtual_host"];
 
 /// Hosts and virtual host, if any of the options has a value. Those that have none mean what they meant then:
-/// `guest:guest@localhost:5672`.
+/// `guest:guest@localhost:5672`. No hosts where one of them, or the virtual host, is wrong.
 pub(super) fn broker(v: &mut Values<'_>) -> Option<(Vec<Host>, String)> {
     if written(v).is_empty() {
         return None;
@@ -24,21 +24,28 @@ pub(super) fn broker(v: &mut Values<'_>) -> Option<(Vec<Host>, String)> {
     let text = |v: &mut Values<'_>, name, default: &str| v.text(SECTION, name).unwrap_or_else(|| default.to_owned());
     let user = (text(v, "rabbit_userid", "guest"), Secret::new(text(v, "rabbit_password", "guest")));
     let hosts: Vec<String> = v.list(SECTION, "rabbit_hosts").into_iter().filter(|host| !host.is_empty()).collect();
-    let (name, hosts) = match hosts.is_empty() {
-        true => ("rabbit_host", vec![text(v, "rabbit_host", "localhost")]),
-        false => ("rabbit_hosts", hosts),
+    let (name, hosts) = if hosts.is_empty() {
+        ("rabbit_host", vec![text(v, "rabbit_host", "localhost")])
+    } else {
+        ("rabbit_hosts", hosts)
     };
     let mut read = Vec::new();
-    for host in hosts {
-        match place(&host, port) {
+    for host in &hosts {
+        match place(host, port) {
             Ok((name, port)) => read.push(Host { name, port, user: Some(user.clone()) }),
             Err(why) => v.expected(SECTION, name, &why),
         }
     }
-    if read.is_empty() {
-        read.push(Host::local());
+    let vhost = text(v, "rabbit_virtual_host", "/");
+    // A name that looks like a URL would be shown, password and all.
+    let is_name = !vhost.contains("://") && !(vhost.contains('@') && vhost.contains(':'));
+    if !is_name {
+        v.expected(SECTION, "rabbit_virtual_host", "the name of a virtual host");
     }
-    Some((read, text(v, "rabbit_virtual_host", "/")))
+    if read.len() < hosts.len() || !is_name {
+        read.clear();
+    }
+    Some((read, vhost))
 }
 
 /// Which of the options have a value.
@@ -66,13 +73,16 @@ fn place(text: &str, port: u16) -> Result<(String, u16), String> {
     Ok((host_name(name)?, port))
 }
 
-/// Where the first of them is written, and the URL that means the same, without its passwords.
-pub(super) fn as_url(v: &mut Values<'_>, hosts: &[Host], vhost: &str) -> Complaint {
-    let shown = |host: &Host| match &host.user {
-        Some((user, _)) => format!("{user}:***@{host}"),
+/// Says what URL they are taken for, without its password.
+pub(super) fn complain_as_url(v: &mut Values<'_>, hosts: &[Host], vhost: &str) {
+    if hosts.is_empty() {
+        return;
+    }
+    let of = |host: &Host| match &host.user {
+        Some((user, _)) => format!("{}:***@{host}", shown(user)),
         None => host.to_string(),
     };
-    let hosts: Vec<String> = hosts.iter().map(shown).collect();
+    let hosts: Vec<String> = hosts.iter().map(of).collect();
     let vhost = if vhost == "/" { "" } else { vhost };
     let first = written(v).first().copied().unwrap_or(NAMES[0]);
     let text = format!(
@@ -80,5 +90,5 @@ pub(super) fn as_url(v: &mut Values<'_>, hosts: &[Host], vhost: &str) -> Complai
          transport_url = rabbit://{}/{vhost}",
         hosts.join(",")
     );
-    Complaint::warning(&v.place(SECTION, first), text)
+    v.complain(Complaint::warning(&v.place(SECTION, first), text));
 }

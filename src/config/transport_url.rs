@@ -84,7 +84,9 @@ impl TransportUrl {
         }
         let path = decoded(parts.path.strip_prefix('/').unwrap_or(parts.path));
         let (hosts, named_vhost) = match parts.authority {
-            "" => older::broker(&mut Values::new(written)).unwrap_or_else(|| (vec![Host::local()], String::new())),
+            "" => older::broker(&mut Values::new(written))
+                .filter(|(hosts, _)| !hosts.is_empty())
+                .unwrap_or_else(|| (vec![Host::local()], String::new())),
             hosts => (hosts.split(',').map(host).collect::<Result<_, _>>()?, String::new()),
         };
         one_login(&hosts)?;
@@ -170,7 +172,9 @@ fn host_port(port: &str) -> Result<u16, String> {
 fn one_login(hosts: &[Host]) -> Result<(), String> {
     let users: Vec<&str> = hosts.iter().filter_map(|host| Some(host.user.as_ref()?.0.as_str())).collect();
     let last = hosts.iter().rposition(|host| host.user.is_some()).map_or(0, |last| last + 1);
-    if users.iter().any(|user| Some(user) != users.first()) || (!users.is_empty() && users.len() != last) {
+    let differ = users.iter().any(|user| Some(user) != users.first());
+    let nameless = hosts.len() > 1 && users.contains(&"");
+    if differ || nameless || (!users.is_empty() && users.len() != last) {
         return Err(format!("the same user before each host: user:password@h1,user:password@h2; {}", url::ESCAPES));
     }
     Ok(())
@@ -270,6 +274,7 @@ mod tests {
     #[case::commas("rabbit://u:1,SESAME,3@h/")]
     #[case::a_comma_and_a_colon("rabbit://u:1,a:b@h/")]
     #[case::an_at_and_a_comma("rabbit://u:SESAME@SESAME,a:b@h/")]
+    #[case::no_user("rabbit://:SESAME@SESAME,:b@h/")]
     #[case::a_slash("rabbit://u:12/SESAME@h/")]
     #[case::a_mark("rabbit://u:12?SESAME@h/")]
     #[case::a_hash("rabbit://u:12#SESAME@h/")]

@@ -146,6 +146,8 @@ mod tests {
     #[case("udp://h:1", Kind::Events, "udp does not take events")]
     #[case("meter_publisher://", Kind::Samples, "use notifier://")]
     #[case("notifier", Kind::Samples, "scheme://")]
+    #[case("notifier://,file:///x", Kind::Samples, "several URLs in one")]
+    #[case("https://u:1/2@h/x", Kind::Samples, "an `@` stands behind the host")]
     #[case("file:///x?max_bytes=ten", Kind::Events, "expected a number of at least 0")]
     fn a_url_that_cannot_be_loaded_says_what_to_do(#[case] url: &str, #[case] kind: Kind, #[case] what: &str) {
         let checked = check(url, kind).unwrap_err();

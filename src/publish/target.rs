@@ -93,7 +93,7 @@ impl Options {
         match text.parse() {
             Ok(number) if number >= least => Some(number),
             _ => {
-                self.complain(format!("{name}={text}: expected a number of at least {least}"));
+                self.complain(format!("{name}={}: expected a number of at least {least}", shown(&text)));
                 None
             }
         }
@@ -106,7 +106,7 @@ impl Options {
             "" | "1" | "true" | "t" | "yes" | "y" | "on" => Some(true),
             "0" | "false" | "f" | "no" | "n" | "off" => Some(false),
             _ => {
-                self.complain(format!("{name}={text}: expected true or false"));
+                self.complain(format!("{name}={}: expected true or false", shown(&text)));
                 None
             }
         }
@@ -125,7 +125,8 @@ impl Options {
     /// The options, if nothing is wrong. What nobody has taken is a mistake: a misspelt option would be silence.
     pub(super) fn finish<T>(mut self, options: T) -> Result<T, Vec<String>> {
         for (key, _) in &self.pairs {
-            self.complaints.push(format!("unknown option {key}; known here are: {}", self.known.join(", ")));
+            let known = self.known.join(", ");
+            self.complaints.push(format!("unknown option {}; known here are: {known}", shown(key)));
         }
         if self.complaints.is_empty() { Ok(options) } else { Err(self.complaints) }
     }
