@@ -255,6 +255,7 @@ fn sections_are_misspelt() {
     "[rabbitmq]\nrabbit_quorum_queue = true",
     "? c:1: [rabbitmq] is not known, and has no effect; did you mean [oslo_messaging_rabbit]?"
 )]
+#[case("[ event ]\nstore_raw = info", "? c:1: [ event ] is not known, and has no effect; did you mean [event]?")]
 #[case(
     "[DEFAULT]\nworkload_partitioning = true",
     "? c:2: [DEFAULT] workload_partitioning is not known in this section; did you mean [notification] workload_partitioning?"

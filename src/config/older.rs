@@ -12,7 +12,7 @@ pub(super) const NAMES: [&str; 6] =
     ["rabbit_hosts", "rabbit_host", "rabbit_port", "rabbit_userid", "rabbit_password", "rabbit_virtual_host"];
 
 /// Hosts and virtual host, if any of the options has a value. Those that have none mean what they meant then:
-/// `guest:guest@localhost:5672`. No hosts where one of them, or the virtual host, is wrong.
+/// `guest:guest@localhost:5672`. No hosts where any of it is wrong.
 pub(super) fn broker(v: &mut Values<'_>) -> Option<(Vec<Host>, String)> {
     if written(v).is_empty() {
         return None;
@@ -38,11 +38,15 @@ pub(super) fn broker(v: &mut Values<'_>) -> Option<(Vec<Host>, String)> {
     }
     let vhost = text(v, "rabbit_virtual_host", "/");
     // A name that looks like a URL would be shown, password and all.
-    let is_name = !vhost.contains("://") && !(vhost.contains('@') && vhost.contains(':'));
-    if !is_name {
+    let is_url = |text: &str| text.contains("://") || text.contains('@') && text.contains(':');
+    let (no_user, no_vhost) = (is_url(&user.0), is_url(&vhost));
+    if no_user {
+        v.expected(SECTION, "rabbit_userid", "the name of a user");
+    }
+    if no_vhost {
         v.expected(SECTION, "rabbit_virtual_host", "the name of a virtual host");
     }
-    if read.len() < hosts.len() || !is_name {
+    if read.len() < hosts.len() || no_user || no_vhost {
         read.clear();
     }
     Some((read, vhost))

@@ -179,7 +179,9 @@ impl<'w> Values<'w> {
         let written = self.written;
         for (section, place, options) in written.sections() {
             if let Some(meant) = options::meant_section(section, &options) {
-                let section = secret::shown(section);
+                let shown = secret::shown(section);
+                // Blanks are part of a name, and may be all that is wrong with it.
+                let section = if shown == section.trim() { section } else { &shown };
                 let text = format!("[{section}] is not known, and has no effect; did you mean [{meant}]?");
                 self.complain(Complaint::warning(place, text));
             }
