@@ -15,8 +15,7 @@ pub(super) const ROWS: &[Opt] = &[
         "rabbit://",
         "The broker: rabbit://user:password@host:5672,user:password@host:5672/vhost",
     ),
-    text(DEFAULT, "rpc_backend", "", "Kind of the broker")
-        .without_effect("transport_url has its place since Newton, and its scheme says the kind of the broker"),
+    text(DEFAULT, "rpc_backend", "", "Kind of the broker, looked at where no transport_url is written: rabbit"),
     text(DEFAULT, "control_exchange", "ceilometer", "Exchange of what the agent publishes over AMQP"),
     flag(DEFAULT, "debug", "false", "Whether debug messages are logged"),
     flag(DEFAULT, "use_json", "false", "Whether log lines are JSON"),
