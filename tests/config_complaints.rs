@@ -76,8 +76,7 @@ whatever = 1
 #[test]
 fn everything_in_ceilometer_conf_is_wrong() {
     let dir = folder(&[("ceilometer.conf", AWFUL)]);
-    let (settings, complaints) = load(dir.path());
-    assert!(settings.is_none());
+    let (_, complaints) = load(dir.path());
     insta::assert_snapshot!(printed(&complaints, dir.path()));
 }
 

@@ -12,11 +12,11 @@ mod run;
 mod simulate;
 mod watch;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{self, Settings};
+use crate::config::{self, Named, Settings};
 use crate::model::{Complaint, Severity};
 
 /// Everything went as asked.
@@ -65,22 +65,55 @@ enum Command {
     Partitions(partitions::Arguments),
 }
 
-/// Where the configuration is.
-#[derive(Args, Debug, Clone)]
-struct ConfigArguments {
-    /// A configuration file; may be given several times, later files win. Without any: the usual places
+/// Where the configuration is, as it is written.
+#[derive(Args)]
+struct WrittenArguments {
+    /// A configuration file; may be given several times, later ones win. Without any: the usual places
     /// (~/.ceilometer, ~, /etc/ceilometer, /etc), and the defaults where there is none
     #[arg(long = "config-file", value_name = "FILE", global = true)]
     config_files: Vec<PathBuf>,
-    /// A folder whose *.conf files are read after the files, in the order of their names; may be given several times
+    /// A folder whose *.conf files are read in the order of their names, after what stands before it; may be given
+    /// several times. Without any: ceilometer.conf.d and ceilometer-agent-notification.conf.d in the usual places,
+    /// before the files that are named
     #[arg(long = "config-dir", value_name = "DIR", global = true)]
     config_dirs: Vec<PathBuf>,
+}
+
+/// Where the configuration is: files and folders in the order of the command line, as oslo.config reads them.
+#[derive(Debug, Clone)]
+struct ConfigArguments(Vec<Named>);
+
+impl Args for ConfigArguments {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        WrittenArguments::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        WrittenArguments::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for ConfigArguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let WrittenArguments { config_files, config_dirs } = WrittenArguments::from_arg_matches(matches)?;
+        let places = |id| matches.indices_of(id).into_iter().flatten();
+        let files = places("config_files").zip(config_files.into_iter().map(Named::File));
+        let folders = places("config_dirs").zip(config_dirs.into_iter().map(Named::Folder));
+        let mut all: Vec<(usize, Named)> = files.chain(folders).collect();
+        all.sort_by_key(|(place, _)| *place);
+        Ok(ConfigArguments(all.into_iter().map(|(_, named)| named).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl ConfigArguments {
     /// The settings, and whatever there is to complain about.
     fn load(&self) -> (Option<Settings>, Vec<Complaint>) {
-        config::load(&self.config_files, &self.config_dirs)
+        config::load_named(&self.0)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::rabbit::Tls;
 use super::secret::Secret;
+use super::transport_url::host_name;
+use super::url::{self, Unclear};
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::time::Duration;
@@ -28,24 +30,38 @@ impl fmt::Display for CoordinationUrl {
 
 /// The port of etcd's clients.
 const PORT: u16 = 2379;
+const SEVERAL: &str = "one URL; several endpoints of one etcd are etcd3+http://user:password@h1:2379,h2:2379";
 
 impl CoordinationUrl {
-    /// Reads a URL in tooz's form; several endpoints are separated by commas. The error completes "expected …".
+    /// Reads a URL in tooz's form; several endpoints are separated by commas. The error completes "expected …", and
+    /// shows nothing of the URL.
     pub(super) fn parse(text: &str) -> Result<CoordinationUrl, String> {
-        let (scheme, rest) = text.split_once("://").ok_or("a URL: etcd3+http://host:2379")?;
-        let secure = match scheme {
+        let parts = url::apart(text).map_err(|unclear| match unclear {
+            Unclear::NoUrl => "a URL: etcd3+http://host:2379".to_owned(),
+            Unclear::Several => SEVERAL.to_owned(),
+            Unclear::Password => format!("an `@` only before the host; {}", url::ESCAPES),
+        })?;
+        let secure = match parts.scheme {
             "etcd3" | "etcd3+http" => false,
             "etcd3+https" => true,
-            other => return Err(format!("etcd3+http:// or etcd3+https://; members cannot meet in {other}:// here")),
+            other => {
+                return Err(format!(
+                    "etcd3+http:// or etcd3+https://: a group of agents meets in an etcd, not in {other}://"
+                ));
+            }
         };
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let hosts = rest.split('/').next().unwrap_or_default();
-        let (user, hosts) = match hosts.rsplit_once('@') {
+        if text.trim().contains(char::is_whitespace) || text.matches("://").count() > 1 {
+            return Err(SEVERAL.to_owned());
+        }
+        let (user, hosts) = match parts.authority.rsplit_once('@') {
             Some((user, hosts)) => {
                 let (user, password) = user.split_once(':').unwrap_or((user, ""));
+                if password.contains('@') && password.contains(',') {
+                    return Err(format!("one user for all endpoints: user:password@h1,h2; {}", url::ESCAPES));
+                }
                 (Some((decoded(user), Secret::new(decoded(password)))), hosts)
             }
-            None => (None, hosts),
+            None => (None, parts.authority),
         };
         let endpoints = match hosts {
             "" => vec![format!("localhost:{PORT}")],
@@ -53,7 +69,7 @@ impl CoordinationUrl {
         };
         let mut url = CoordinationUrl { endpoints, user, tls: None, timeout: None };
         let mut tls = Tls { verify_hostname: true, ..Tls::default() };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        for pair in parts.query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = decoded(value);
             match name {
@@ -65,7 +81,7 @@ impl CoordinationUrl {
                     url.timeout = Some(Duration::from_secs_f64(seconds.ok_or("a timeout from 0.1 to 3600 seconds")?));
                 }
                 "api_version" => {}
-                other => return Err(format!("ca_cert, cert_cert, cert_key or timeout in the query, not {other}")),
+                _ => return Err("nothing but ca_cert, cert_cert, cert_key and timeout in the query".to_owned()),
             }
         }
         if tls.cert_file.is_some() != tls.key_file.is_some() {
@@ -79,15 +95,47 @@ impl CoordinationUrl {
 /// `host:port`, with the port of etcd where none is written.
 fn endpoint(text: &str) -> Result<String, String> {
     let (name, port) = match text.rsplit_once(':') {
-        Some((name, port)) if !text.ends_with(']') => (name, port.parse().map_err(|_| "a port after the host")?),
+        Some((name, port)) if !text.ends_with(']') => {
+            let port = port.parse::<u16>();
+            (name, port.map_err(|_| format!("a port from 1 to 65535 after the host; {}", url::ESCAPES))?)
+        }
         _ => (text, PORT),
     };
-    if name.is_empty() {
-        return Err("a host name before the port".to_owned());
-    }
+    match name.strip_prefix('[') {
+        Some(v6) => host_name(v6.strip_suffix(']').ok_or("a `]` after the IPv6 address")?)?,
+        None if name.contains(':') => return Err("`[` and `]` around an IPv6 address".to_owned()),
+        None => host_name(name)?,
+    };
     Ok(format!("{name}:{port}"))
 }
 
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("etcd3://", "etcd3+http://localhost:2379")]
+    #[case("etcd3+https://u:p%40@h1,h2:1/?timeout=2", "etcd3+https://h1:2379,h2:1")]
+    #[case("etcd3+http://u:p@ss@[::1]:5", "etcd3+http://[::1]:5")]
+    fn a_url_is_read(#[case] text: &str, #[case] shown: &str) {
+        assert_eq!(CoordinationUrl::parse(text).unwrap().to_string(), shown);
+    }
+
+    #[rstest]
+    #[case::a_store_that_is_none("redis://:SESAME@h:6379/", "not in redis://")]
+    #[case::two("etcd3://h1:2379,etcd3://h2:2379", "one URL")]
+    #[case::two_users("etcd3://u:SESAME@h1,u:SESAME@h2", "one user")]
+    #[case::a_slash("etcd3://u:12/SESAME@h1", "only before the host")]
+    #[case::no_host("etcd3://u:SESAME", "a port")]
+    #[case::a_strange_option("etcd3://h/?SESAME=1", "nothing but")]
+    #[case::no_scheme("u:SESAME@h", "a URL")]
+    fn a_url_is_refused(#[case] text: &str, #[case] expected: &str) {
+        let why = CoordinationUrl::parse(text).unwrap_err();
+        assert!(why.contains(expected) && !why.contains("SESAME"), "{why}");
+    }
 }

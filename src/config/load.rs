@@ -4,51 +4,71 @@ use super::meaning;
 use super::oslo::Written;
 use super::settings::{Settings, Sources};
 use crate::model::{Complaint, Place};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The largest configuration file read, in bytes.
 pub(super) const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The names under which configuration is looked for when none is named on the command line.
+/// The names under which configuration is looked for: oslo.config's project and program.
 const NAMES: [&str; 2] = ["ceilometer", "ceilometer-agent-notification"];
 
-/// Reads configuration: the files in order, then `*.conf` of each folder by name; later ones win. With neither files
-/// nor folders, those of oslo.config's search: `~/.ceilometer`, `~`, `/etc/ceilometer`, `/etc`; and where there are
-/// none, every option has its default.
+/// What the command line names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// `--config-file`
+    File(PathBuf),
+    /// `--config-dir`: its `*.conf`, by name.
+    Folder(PathBuf),
+}
+
+/// Reads the files, then the folders. See [`load_named`].
+pub fn load(files: &[PathBuf], dirs: &[PathBuf]) -> (Option<Settings>, Vec<Complaint>) {
+    let files = files.iter().cloned().map(Named::File);
+    load_named(&files.chain(dirs.iter().cloned().map(Named::Folder)).collect::<Vec<_>>())
+}
+
+/// Reads configuration; whatever comes later wins.
+///
+/// As oslo.config has it, files and folders are looked for apart: where no file is named, those of the standard places
+/// (`~/.ceilometer`, `~`, `/etc/ceilometer`, `/etc`) come first; where no folder is named, `ceilometer.conf.d` and
+/// `ceilometer-agent-notification.conf.d` of these places come next; whatever is named comes last, in its own order.
+/// Where there is nothing at all, every option has its default.
 ///
 /// All complaints at once, in the order of places. If one of them is an error, settings are there only so that what
 /// they lead to can be complained about too: they must not be worked by.
-pub fn load(files: &[PathBuf], dirs: &[PathBuf]) -> (Option<Settings>, Vec<Complaint>) {
-    let standard = standard_folders(std::env::var_os("HOME").map(PathBuf::from).as_deref());
-    let (files, dirs) = if files.is_empty() && dirs.is_empty() {
-        (found(&standard, ".conf"), found(&standard, ".conf.d"))
-    } else {
-        (files.to_vec(), dirs.to_vec())
-    };
-    let mut complaints = Vec::new();
-    let mut all = files.clone();
-    for dir in &dirs {
-        match conf_files(dir) {
-            Ok(more) => all.extend(more),
-            Err(complaint) => complaints.push(complaint),
+pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
+    let variable = |name: &str| std::env::var_os(name);
+    let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    let standard = standard_folders(home.as_deref(), variable);
+    let mut reading = Reading::default();
+    let files: Vec<PathBuf> = named.iter().filter_map(|n| Some(expanded(n.file()?, home.as_deref()))).collect();
+    let dirs: Vec<PathBuf> = named.iter().filter_map(|n| Some(expanded(n.folder()?, home.as_deref()))).collect();
+    let mut beside = files.clone();
+    if files.is_empty() {
+        beside = found(&standard, ".conf");
+        beside.iter().for_each(|file| reading.file(file));
+    }
+    if dirs.is_empty() {
+        found(&standard, ".conf.d").iter().for_each(|folder| reading.folder(folder, true));
+    }
+    let (mut next_file, mut next_dir) = (files.iter(), dirs.iter());
+    for name in named {
+        match name {
+            Named::File(_) => next_file.next().into_iter().for_each(|file| reading.file(file)),
+            Named::Folder(_) => next_dir.next().into_iter().for_each(|folder| reading.folder(folder, false)),
         }
     }
-    let mut written = Written::default();
-    for file in &all {
-        match read_text(file) {
-            Ok(text) => complaints.extend(written.add(&file.to_string_lossy(), &text)),
-            Err(complaint) => complaints.push(complaint),
-        }
-    }
-    // oslo.config's find_file: folders first, then where the files are (the last first), then the standard ones.
-    let beside = files.iter().rev().filter_map(|file| file.parent()).map(Path::to_path_buf);
+    // oslo.config's find_file: folders that are named, then where the files are (the last first), then the standard ones.
+    let beside = beside.iter().rev().filter_map(|file| file.parent()).map(Path::to_path_buf);
     let search = dirs.iter().cloned().chain(beside).chain(standard).collect();
-    let (settings, more) = meaning::of(&written, Sources { files: all, search, written: Arc::new(written.clone()) });
+    let Reading { written, files, mut complaints } = reading;
+    let (settings, more) = meaning::of(&written, Sources { files, search, written: Arc::new(written.clone()) });
     complaints.extend(more);
     complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
     complaints.dedup();
-    (settings, complaints)
+    (Some(settings), complaints)
 }
 
 /// Configuration from a text that is in no file; definition files are looked for in no folder.
@@ -58,17 +78,68 @@ pub fn load_text(name: &str, text: &str) -> (Option<Settings>, Vec<Complaint>) {
     let sources = Sources { files: Vec::new(), search: Vec::new(), written: Arc::new(written.clone()) };
     let (settings, more) = meaning::of(&written, sources);
     complaints.extend(more);
-    (settings, complaints)
+    (Some(settings), complaints)
+}
+
+impl Named {
+    fn file(&self) -> Option<&Path> {
+        if let Named::File(file) = self { Some(file) } else { None }
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        if let Named::Folder(folder) = self { Some(folder) } else { None }
+    }
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Reading {
+    written: Written,
+    files: Vec<PathBuf>,
+    complaints: Vec<Complaint>,
+}
+
+impl Reading {
+    fn file(&mut self, file: &Path) {
+        self.files.push(file.to_path_buf());
+        match read_text(file) {
+            Ok(text) => self.complaints.extend(self.written.add(&file.to_string_lossy(), &text)),
+            Err(complaint) => self.complaints.push(complaint),
+        }
+    }
+
+    /// `*.conf` of a folder, by name. oslo.config says nothing of a standard folder that it cannot list.
+    fn folder(&mut self, folder: &Path, standard: bool) {
+        match conf_files(folder) {
+            Ok(files) => files.iter().for_each(|file| self.file(file)),
+            Err(complaint) if standard => {
+                let text = format!("{}: its files are left out, as Ceilometer leaves them out", complaint.text);
+                self.complaints.push(Complaint::warning(&complaint.place, text));
+            }
+            Err(complaint) => self.complaints.push(complaint),
+        }
+    }
 }
 
 /// The folders that oslo.config searches for the project `ceilometer`.
-fn standard_folders(home: Option<&Path>) -> Vec<PathBuf> {
+fn standard_folders(home: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(home) = home {
         folders.extend([home.join(".ceilometer"), home.to_path_buf()]);
     }
     folders.extend([PathBuf::from("/etc/ceilometer"), PathBuf::from("/etc")]);
+    // Of a snap package.
+    let snaps = ["SNAP_COMMON", "SNAP"].into_iter().filter_map(variable).filter(|snap| !snap.is_empty());
+    folders.extend(snaps.map(|snap| PathBuf::from(snap).join("etc/ceilometer")));
     folders
+}
+
+/// A path whose `~` no shell has replaced: `--config-file=~/x`.
+fn expanded(path: &Path, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_path_buf(),
+    }
 }
 
 /// At most one of each name, from the first folder that has it.
@@ -77,11 +148,12 @@ fn found(folders: &[PathBuf], extension: &str) -> Vec<PathBuf> {
     NAMES.iter().filter_map(first).collect()
 }
 
-/// `*.conf` of a folder, by name.
+/// `*.conf` of a folder, by name; as in a shell, not those that begin with a dot.
 fn conf_files(dir: &Path) -> Result<Vec<PathBuf>, Complaint> {
     let entries = std::fs::read_dir(dir).map_err(|e| cannot_read(dir, &e.to_string()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|e| e == "conf"));
+    let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    files.retain(|path| path.extension().is_some_and(|e| e == "conf") && !hidden(path));
     files.sort();
     Ok(files)
 }

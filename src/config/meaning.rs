@@ -1,16 +1,16 @@
 //! From written options to [`Settings`].
 
 use super::coordination_url::CoordinationUrl;
-use super::options;
-use super::oslo::Written;
+use super::oslo::{Entry, Written};
 use super::rabbit::{self, Rabbit};
-use super::secret::Secret;
+use super::secret::{Secret, shown};
 use super::settings::{
     Cluster, Conversion, Envelope, Intake, Lifecycle, LogFormat, Observing, Pipelines, Publishing, QueueType, Settings,
     Sources,
 };
 use super::transport_url::TransportUrl;
 use super::values::Values;
+use super::{older, options, url};
 use crate::convert::Repairs;
 use crate::model::Complaint;
 use crate::pipeline::{ChainOptions, TransformerRepairs};
@@ -20,92 +20,120 @@ use std::time::Duration;
 const NOTIFICATION: &str = "notification";
 const DEFAULT: &str = "DEFAULT";
 const OWN: &str = "nephoscope";
+/// A URL that names no host.
+const NO_HOST: &str = "rabbit://";
 /// The lease where neither `lease_ttl` nor `heartbeat` is written.
 const LEASE_TTL: Duration = Duration::from_secs(10);
 /// The shortest lease: etcd grants 2 seconds where 1 is asked, and a keepalive needs a third of it.
 const LEASE_TTL_MIN: Duration = Duration::from_secs(3);
 
-/// What was written means these settings; or the complaints say why it means none.
-pub(super) fn of(written: &Written, sources: Sources) -> (Option<Settings>, Vec<Complaint>) {
+/// What was written means these settings. Where a complaint is an error they are nobody's wish: what is wrong has its
+/// default in them, so that whatever they lead to can be complained about too.
+pub(super) fn of(written: &Written, sources: Sources) -> (Settings, Vec<Complaint>) {
     let mut values = Values::new(written);
     let v = &mut values;
     v.check_all();
     let host = v.text(DEFAULT, "host").unwrap_or_else(host_name);
     let plain = rabbit::read(v);
     let transport = transport(v, &plain);
-    let intake = intake(v, transport.as_ref(), &plain);
-    let cluster = cluster(v, &host);
-    let rest = (conversion(v), pipelines(v), transformers(v), publishing(v), observing(v), lifecycle(v));
-    let (conversion, pipelines, transformers, publishing, observing, lifecycle) = rest;
-    let settings = transport.zip(intake).map(|(transport, intake)| Settings {
+    let settings = Settings {
+        intake: intake(v, &transport, &plain),
+        cluster: cluster(v, &host),
+        conversion: conversion(v),
+        pipelines: pipelines(v),
+        transformers: transformers(v),
+        publishing: publishing(v),
+        observing: observing(v),
+        lifecycle: lifecycle(v),
         host,
         transport,
-        intake,
-        conversion,
-        pipelines,
-        transformers,
-        cluster,
-        publishing,
-        observing,
-        lifecycle,
         sources,
-    });
+    };
     (settings, values.into_complaints())
 }
 
-/// The one broker of `transport_url`: that of notifications, if it is another one (Ceilometer reference §2.5).
-fn transport(v: &mut Values<'_>, plain: &Rabbit) -> Option<TransportUrl> {
-    let own = v.is_written("oslo_messaging_notifications", "transport_url");
+/// The one broker of `transport_url`: that of notifications, if it is another one (Ceilometer reference §2.5); where
+/// no URL names a host, the one that the options of before do.
+fn transport(v: &mut Values<'_>, plain: &Rabbit) -> TransportUrl {
+    let is_filled = |v: &mut Values<'_>, section| {
+        v.is_written(section, "transport_url") && v.text(section, "transport_url").is_some()
+    };
+    let own = is_filled(v, "oslo_messaging_notifications");
     let section = if own { "oslo_messaging_notifications" } else { DEFAULT };
-    let text = v.text(section, "transport_url").or_else(|| v.text(DEFAULT, "transport_url"))?;
+    let is_written = own || is_filled(v, DEFAULT);
+    let text = v.text(section, "transport_url").unwrap_or_else(|| NO_HOST.to_owned());
+    if is_written && !url::names_no_host(&text) {
+        older::complain_of_all(v);
+    } else if let Some((hosts, vhost)) = older::broker(v) {
+        older::complain_as_url(v, &hosts, &vhost);
+    } else if let Some(kind) = v.text(DEFAULT, "rpc_backend").filter(|_| !is_written)
+        && !["rabbit", "kombu"].iter().any(|known| kind.contains(known))
+    {
+        let text = format!(
+            "[DEFAULT] rpc_backend = {:?} names a broker that is not spoken to; give the agent a RabbitMQ: [DEFAULT] \
+             transport_url = rabbit://user:password@host:5672/",
+            shown(&kind)
+        );
+        v.complain(Complaint::error(&v.place(DEFAULT, "rpc_backend"), text));
+    }
     match TransportUrl::parse(&text, v.written(), plain) {
         Ok(url) => {
-            let with_user = url.hosts.iter().filter(|host| host.user.is_some()).count();
-            if with_user > 0 && with_user < url.hosts.len() {
+            if url.has_hosts_without_user() {
                 let text =
                     "some hosts of transport_url have no user and log in as guest; write user:password@ before each";
                 v.complain(Complaint::warning(&v.place(section, "transport_url"), text));
             }
-            Some(url)
+            url
         }
         Err(why) => {
             v.expected(section, "transport_url", &why);
-            None
+            TransportUrl::local(plain)
         }
     }
 }
 
-fn intake(v: &mut Values<'_>, transport: Option<&TransportUrl>, plain: &Rabbit) -> Option<Intake> {
-    let mut urls = Vec::new();
-    let mut failed = false;
-    for entry in v.many(NOTIFICATION, "messaging_urls").unwrap_or_default() {
-        match TransportUrl::parse(&entry.text, v.written(), plain) {
-            Ok(url) => urls.push(url),
-            Err(why) => {
-                failed = true;
-                if let Some(row) = options::find(NOTIFICATION, "messaging_urls") {
-                    v.wrong(row, &entry, &why);
-                }
-            }
-        }
-    }
+fn intake(v: &mut Values<'_>, transport: &TransportUrl, plain: &Rabbit) -> Intake {
+    let mut urls = brokers(v, plain);
     if urls.is_empty() {
-        urls.extend(transport.cloned());
+        urls.push(transport.clone());
     }
     let topics = v.list("oslo_messaging_notifications", "topics");
     if topics.iter().all(String::is_empty) {
         v.expected("oslo_messaging_notifications", "topics", "at least one topic");
-        failed = true;
     }
-    failed |= urls.is_empty();
-    let intake = Intake {
+    Intake {
         urls,
         topics,
         exchanges: exchanges(v),
         main_queue_exclusive: v.flag(OWN, "main_queue_exclusive"),
         accept_notifications: v.texts(OWN, "accept_notifications"),
-    };
-    (!failed).then_some(intake)
+    }
+}
+
+/// The brokers of `messaging_urls`, each once: of two consumers of one agent, one would overtake the other.
+fn brokers(v: &mut Values<'_>, plain: &Rabbit) -> Vec<TransportUrl> {
+    let Some(row) = options::find(NOTIFICATION, "messaging_urls") else { return Vec::new() };
+    let mut brokers: Vec<(TransportUrl, Entry)> = Vec::new();
+    for entry in v.many(NOTIFICATION, "messaging_urls").unwrap_or_default() {
+        let url = match TransportUrl::parse(&entry.text, v.written(), plain) {
+            Ok(url) => url,
+            Err(why) => {
+                v.wrong(row, &entry, &why);
+                continue;
+            }
+        };
+        if let Some((known, first)) = brokers.iter().find(|(known, _)| known.is_same_broker(&url)) {
+            let text = format!(
+                "[notification] messaging_urls names a broker again: {url} is {known} of {}; its queues are consumed \
+                 once, as that line says; remove one of the two",
+                first.place
+            );
+            v.complain(Complaint::warning(&entry.place, text));
+            continue;
+        }
+        brokers.push((url, entry));
+    }
+    brokers.into_iter().map(|(url, _)| url).collect()
 }
 
 /// The exchanges, each under the name that a per-service option of old gives it (Ceilometer reference §2.1). A service
@@ -130,10 +158,7 @@ fn exchanges(v: &mut Values<'_>) -> Vec<String> {
 
 fn conversion(v: &mut Values<'_>) -> Conversion {
     let dirs = v.many("meter", "meter_definitions_dirs");
-    let store_raw: Vec<String> = v.texts("event", "store_raw").iter().map(|p| p.to_ascii_lowercase()).collect();
-    if !store_raw.iter().all(|p| matches!(p.as_str(), "info" | "error")) {
-        v.expected("event", "store_raw", "info or error: only these make events");
-    }
+    let store_raw = store_raw(v);
     Conversion {
         sample_source: v.text(DEFAULT, "sample_source").unwrap_or_default(),
         reserved_metadata_namespace: v.list(DEFAULT, "reserved_metadata_namespace"),
@@ -148,6 +173,18 @@ fn conversion(v: &mut Values<'_>) -> Conversion {
         verify_signatures: verify_signatures(v),
         repairs: repairs(v),
     }
+}
+
+/// Priorities in lower case. Ceilometer passes over what makes no events, and so does this.
+fn store_raw(v: &mut Values<'_>) -> Vec<String> {
+    let mut priorities = Vec::new();
+    for entry in v.many("event", "store_raw").unwrap_or_default() {
+        match entry.text.to_ascii_lowercase() {
+            priority if matches!(priority.as_str(), "info" | "error") => priorities.push(priority),
+            _ => v.passed_over("event", "store_raw", &entry, "only info and error make events, one a line"),
+        }
+    }
+    priorities
 }
 
 fn verify_signatures(v: &mut Values<'_>) -> bool {
@@ -198,20 +235,8 @@ fn pipelines(v: &mut Values<'_>) -> Pipelines {
 }
 
 fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
-    let backend = v.text("coordination", "backend_url").and_then(|text| match CoordinationUrl::parse(&text) {
-        Ok(url) => Some(url),
-        Err(why) => {
-            v.expected("coordination", "backend_url", &why);
-            None
-        }
-    });
     let workload_partitioning = v.flag(NOTIFICATION, "workload_partitioning");
-    if workload_partitioning && !v.is_written("coordination", "backend_url") {
-        let place = v.place(NOTIFICATION, "workload_partitioning");
-        let text = "[notification] workload_partitioning needs a place where members meet; write [coordination] \
-                    backend_url = etcd3+http://host:2379, or workload_partitioning = false for a single agent";
-        v.complain(Complaint::error(&place, text));
-    }
+    let backend = backend(v, workload_partitioning);
     let group = v.text(OWN, "group").unwrap_or_default();
     if !is_name(&group) {
         v.expected(OWN, "group", "1 to 100 letters, digits, `_` and `-`");
@@ -227,7 +252,7 @@ fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
         group,
         member_id,
         weight: u32::try_from(v.whole(OWN, "weight")).unwrap_or(1),
-        lease_ttl: lease_ttl(v),
+        lease_ttl: lease_ttl(v, workload_partitioning),
         silence_limit: v.some_seconds("coordination", "silence_limit").filter(|limit| !limit.is_zero()),
         check_interval: v.seconds("coordination", "check_watchers").max(Duration::from_secs(1)),
         queue_type: match v.one_of(OWN, "queue_type") {
@@ -243,12 +268,35 @@ fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
     }
 }
 
-fn lease_ttl(v: &mut Values<'_>) -> Duration {
+/// Where members meet. The polling agents meet there too, by the same file: in whatever store, as long as this agent is
+/// alone.
+fn backend(v: &mut Values<'_>, workload_partitioning: bool) -> Option<CoordinationUrl> {
+    let Some(text) = v.text("coordination", "backend_url") else {
+        if workload_partitioning {
+            let place = v.place(NOTIFICATION, "workload_partitioning");
+            let text = "[notification] workload_partitioning needs a place where members meet; write [coordination] \
+                        backend_url = etcd3+http://host:2379, or workload_partitioning = false for a single agent";
+            v.complain(Complaint::error(&place, text));
+        }
+        return None;
+    };
+    match CoordinationUrl::parse(&text) {
+        Ok(url) => Some(url),
+        Err(why) => {
+            let instead = "; without a group, write [notification] workload_partitioning = false";
+            let why = if workload_partitioning { why + instead } else { why };
+            v.expected("coordination", "backend_url", &why);
+            None
+        }
+    }
+}
+
+fn lease_ttl(v: &mut Values<'_>, workload_partitioning: bool) -> Duration {
     let own = v.some_seconds(OWN, "lease_ttl").map(|ttl| (ttl, OWN, "lease_ttl"));
     let asked =
         own.or_else(|| v.some_seconds("coordination", "heartbeat").map(|ttl| (ttl, "coordination", "heartbeat")));
     let Some((ttl, section, name)) = asked else { return LEASE_TTL };
-    if ttl < LEASE_TTL_MIN {
+    if ttl < LEASE_TTL_MIN && workload_partitioning {
         let seconds = LEASE_TTL_MIN.as_secs();
         let text = format!("[{section}] {name} is a lease here; the shortest is {seconds} seconds, which are taken");
         v.complain(Complaint::warning(&v.place(section, name), text));

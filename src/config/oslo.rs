@@ -26,8 +26,17 @@ pub struct Entry {
     pub place: Place,
 }
 
-/// One file: section, lower case → option → its values in order.
-type Sections = BTreeMap<String, BTreeMap<String, Vec<Entry>>>;
+/// One file: section, lower case → what stands in it.
+type Sections = BTreeMap<String, Section>;
+
+/// A section of one file.
+#[derive(Debug, Clone)]
+struct Section {
+    /// Where it first begins.
+    place: Place,
+    /// Option → its values in order.
+    options: BTreeMap<String, Vec<Entry>>,
+}
 
 /// Everything written, file by file. There are passwords in it, so `Debug` shows no values.
 #[derive(Clone, Default)]
@@ -64,7 +73,8 @@ impl Written {
             on_top.entry(name).or_default().push(entry);
         }
         let mut more = self.clone();
-        more.files.push(Sections::from([(section.to_ascii_lowercase(), on_top)]));
+        let place = Place { file: "query".into(), line: 0 };
+        more.files.push(Sections::from([(section.to_ascii_lowercase(), Section { place, options: on_top })]));
         more
     }
 
@@ -82,8 +92,15 @@ impl Written {
 
     /// Every section, option and its values, in the order of names, file by file.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &[Entry])> {
-        self.files.iter().flatten().flat_map(|(section, options)| {
-            options.iter().map(|(option, entries)| (section.as_str(), option.as_str(), entries.as_slice()))
+        self.files.iter().flatten().flat_map(|(name, section)| {
+            section.options.iter().map(|(option, entries)| (name.as_str(), option.as_str(), entries.as_slice()))
+        })
+    }
+
+    /// Every section of every file, where it first begins there, and its options.
+    pub fn sections(&self) -> impl Iterator<Item = (&str, &Place, Vec<&str>)> {
+        self.files.iter().flatten().map(|(name, section)| {
+            (name.as_str(), &section.place, section.options.keys().map(String::as_str).collect())
         })
     }
 
@@ -140,7 +157,7 @@ impl Written {
 }
 
 fn values<'f>(file: &'f Sections, (section, option): (&str, &str)) -> Option<&'f Vec<Entry>> {
-    file.get(&section.to_ascii_lowercase())?.get(option)
+    file.get(&section.to_ascii_lowercase())?.options.get(option)
 }
 
 /// What a `$` begins: the name (`$` itself for an escaped one) and how many bytes it takes.
@@ -213,7 +230,8 @@ impl Reading {
             Some("") => self.wrong(place, "a section needs a name: [name]"),
             Some(name) => {
                 let name = name.to_ascii_lowercase();
-                self.sections.entry(name.clone()).or_default();
+                let new = || Section { place: place.clone(), options: BTreeMap::new() };
+                self.sections.entry(name.clone()).or_insert_with(new);
                 self.section = Some(name);
             }
             None => self.wrong(place, "a section ends with `]`: [name]"),
@@ -239,7 +257,7 @@ impl Reading {
 
     fn assign(&mut self, pending: Option<Pending>) {
         let Some(pending) = pending else { return };
-        let Some(section) = &self.section else {
+        let Some(section) = self.section.as_ref().and_then(|name| self.sections.get_mut(name)) else {
             if self.skipping {
                 return;
             }
@@ -247,7 +265,7 @@ impl Reading {
             return;
         };
         let entry = Entry { text: pending.lines.join("\n"), place: pending.place };
-        self.sections.entry(section.clone()).or_default().entry(pending.key).or_default().push(entry);
+        section.options.entry(pending.key).or_default().push(entry);
     }
 }
 

@@ -1,14 +1,16 @@
 //! `transport_url`: which brokers, as whom, how (Ceilometer reference §2.8).
 
-use super::options;
 use super::oslo::{Entry, Written};
 use super::rabbit::{self, Rabbit};
 use super::secret::Secret;
+use super::url::{self, Unclear};
 use super::values::Values;
+use super::{older, options};
 use crate::model::{Place, Severity};
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 /// A broker cluster. `Display` shows no secrets.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +43,8 @@ impl fmt::Display for TransportUrl {
             }
             write!(f, "{host}")?;
         }
-        write!(f, "/{}", self.vhost.strip_prefix('/').unwrap_or(&self.vhost))
+        // The virtual host `/` is the one of a URL that names none; `/openstack` is written `//openstack`.
+        write!(f, "/{}", if self.vhost == "/" { "" } else { &self.vhost })
     }
 }
 
@@ -56,32 +59,75 @@ impl fmt::Display for Host {
 }
 
 /// The port of AMQP.
-const PORT: u16 = 5672;
+pub(super) const PORT: u16 = 5672;
 const SECTION: &str = "oslo_messaging_rabbit";
+const FORM: &str = "a URL: rabbit://user:password@host:5672/vhost";
+const SEVERAL: &str = "one URL; several hosts of one broker are rabbit://user:password@h1,user:password@h2/vhost, further \
+                       brokers are further lines with [notification] messaging_urls, which may be repeated";
 
 impl TransportUrl {
     /// Reads a URL. `written` is the whole configuration and `plain` its `[oslo_messaging_rabbit]`, over which the
-    /// query of the URL is laid. The error completes the sentence "expected …".
+    /// query of the URL is laid. A URL without a host means the broker that the options of before `transport_url` name,
+    /// or the one of this machine. The error completes the sentence "expected …", and shows nothing of the URL.
     pub(super) fn parse(text: &str, written: &Written, plain: &Rabbit) -> Result<TransportUrl, String> {
-        let (driver, rest) = text.split_once("://").ok_or("a URL: rabbit://user:password@host:5672/vhost")?;
-        match driver.split('+').next().unwrap_or_default() {
+        let parts = url::apart(text).map_err(|unclear| match unclear {
+            Unclear::NoUrl => FORM.to_owned(),
+            Unclear::Several => SEVERAL.to_owned(),
+            Unclear::Password => format!("an `@` only before the host; {}", url::ESCAPES),
+        })?;
+        match parts.scheme.split('+').next().unwrap_or_default() {
             "rabbit" | "kombu" => {}
-            "" => return Err("rabbit:// in front of the host".to_owned()),
             other => return Err(format!("rabbit://; {other}:// is not spoken here, give the agent a RabbitMQ")),
         }
-        let rest = rest.split('#').next().unwrap_or_default();
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let hosts = match hosts {
-            "" => vec![Host { name: "localhost".to_owned(), port: PORT, user: None }],
-            hosts => hosts.split(',').map(host).collect::<Result<_, _>>()?,
+        if text.trim().contains(char::is_whitespace) || text.matches("://").count() > 1 {
+            return Err(SEVERAL.to_owned());
+        }
+        let path = decoded(parts.path.strip_prefix('/').unwrap_or(parts.path));
+        let (hosts, named_vhost) = match parts.authority {
+            "" => older::broker(&mut Values::new(written))
+                .filter(|(hosts, _)| !hosts.is_empty())
+                .unwrap_or_else(|| (vec![Host::local()], String::new())),
+            hosts => (hosts.split(',').map(host).collect::<Result<_, _>>()?, String::new()),
         };
-        let vhost = match decoded(path) {
-            vhost if vhost.is_empty() => "/".to_owned(),
-            vhost => vhost,
-        };
-        let rabbit = if query.is_empty() { plain.clone() } else { overridden(query, written)? };
+        one_login(&hosts)?;
+        let vhost = [path, named_vhost].into_iter().find(|vhost| !vhost.is_empty()).unwrap_or_else(|| "/".to_owned());
+        let rabbit = if parts.query.is_empty() { plain.clone() } else { overridden(parts.query, written)? };
         Ok(TransportUrl { hosts, vhost, rabbit })
+    }
+
+    /// The broker of this machine.
+    pub(super) fn local(plain: &Rabbit) -> TransportUrl {
+        TransportUrl { hosts: vec![Host::local()], vhost: "/".to_owned(), rabbit: plain.clone() }
+    }
+
+    /// Whether some hosts log in as guest although others have a user.
+    pub(super) fn has_hosts_without_user(&self) -> bool {
+        let with_user = self.hosts.iter().filter(|host| host.user.is_some()).count();
+        with_user > 0 && with_user < self.hosts.len()
+    }
+
+    /// Whether this is the same virtual host of the same broker, as far as names can tell: one host in common.
+    pub(super) fn is_same_broker(&self, other: &TransportUrl) -> bool {
+        let places: Vec<_> = other.hosts.iter().map(Host::place).collect();
+        self.vhost == other.vhost && self.hosts.iter().any(|host| places.contains(&host.place()))
+    }
+}
+
+impl Host {
+    /// This machine's broker.
+    pub(super) fn local() -> Host {
+        Host { name: "localhost".to_owned(), port: PORT, user: None }
+    }
+
+    /// Where it is, whoever logs in and however the name is written.
+    fn place(&self) -> (String, u16) {
+        let name = self.name.trim_end_matches('.').to_lowercase();
+        let name = match name.parse::<IpAddr>() {
+            Ok(address) if address.to_canonical().is_loopback() => "localhost".to_owned(),
+            Ok(address) => address.to_canonical().to_string(),
+            Err(_) => name,
+        };
+        (name, self.port)
     }
 }
 
@@ -101,16 +147,37 @@ fn host(text: &str) -> Result<Host, String> {
         }
         None => place.split_once(':').unwrap_or((place, "")),
     };
-    let port = match port {
-        "" => PORT,
-        port => port.parse().map_err(|_| {
-            "a port from 1 to 65535 after the host; write `%23`, `%3F`, `%2F`, `%2C`, `%40` for `#?/,@` in a password"
-        })?,
-    };
+    Ok(Host { name: host_name(name)?, port: host_port(port)?, user })
+}
+
+/// The name of a host, or its address without brackets.
+pub(super) fn host_name(name: &str) -> Result<String, String> {
     if name.is_empty() {
         return Err("a host name before the port".to_owned());
     }
-    Ok(Host { name: name.to_owned(), port, user })
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '%');
+    if !name.chars().all(fits) {
+        return Err(format!("a host name of letters, digits, `-` and `.`; {}", url::ESCAPES));
+    }
+    Ok(name.to_owned())
+}
+
+/// A port, 5672 where none is written.
+fn host_port(port: &str) -> Result<u16, String> {
+    let wrong = |_| format!("a port from 1 to 65535 after the host; {}", url::ESCAPES);
+    if port.is_empty() { Ok(PORT) } else { port.parse().map_err(wrong) }
+}
+
+/// Refuses what is rather a password with a `,` in it than several hosts.
+fn one_login(hosts: &[Host]) -> Result<(), String> {
+    let users: Vec<&str> = hosts.iter().filter_map(|host| Some(host.user.as_ref()?.0.as_str())).collect();
+    let last = hosts.iter().rposition(|host| host.user.is_some()).map_or(0, |last| last + 1);
+    let differ = users.iter().any(|user| Some(user) != users.first());
+    let nameless = hosts.len() > 1 && users.contains(&"");
+    if differ || nameless || (!users.is_empty() && users.len() != last) {
+        return Err(format!("the same user before each host: user:password@h1,user:password@h2; {}", url::ESCAPES));
+    }
+    Ok(())
 }
 
 /// `[oslo_messaging_rabbit]` with the options of a query on top; repeated ones are joined by commas.
@@ -120,9 +187,13 @@ fn overridden(query: &str, written: &Written) -> Result<Rabbit, String> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decoded(&name.replace('+', " "));
         let value = decoded(&value.replace('+', " "));
+        if older::NAMES.contains(&name.as_str()) {
+            return Err(format!("user, password, host and virtual host in their places, not {name} in the query"));
+        }
         let Some(row) = options::find_written(SECTION, &name) else {
             let near = options::nearest(SECTION, &name).map(|near| format!("; did you mean {near}?"));
-            return Err(format!("an option of [{SECTION}] in the query, {name} is none{}", near.unwrap_or_default()));
+            let (name, near) = (option_name(&name), near.unwrap_or_default());
+            return Err(format!("an option of [{SECTION}] in the query, {name} is none{near}"));
         };
         let joined = options.entry(row.name.to_owned()).or_default();
         if !joined.is_empty() {
@@ -139,6 +210,12 @@ fn overridden(query: &str, written: &Written) -> Result<Rabbit, String> {
         Some(complaint) => Err(format!("other options in its query: {}", complaint.text)),
         None => Ok(rabbit),
     }
+}
+
+/// What a query calls an option, if it looks like the name of one.
+fn option_name(name: &str) -> &str {
+    let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if plain { name } else { "what stands there" }
 }
 
 fn decoded(text: &str) -> String {
@@ -168,7 +245,7 @@ mod tests {
     #[case("rabbit://u:p:q@h/", "u:p:q@h:5672 /")]
     #[case("rabbit://a@b:c@h:1/", "a@b:c@h:1 /")]
     #[case("rabbit://h:/", "h:5672 /")]
-    #[case("rabbit://h1:1,u:p@[fe80::1]/x/y", "h1:1 u:p@[fe80::1]:5672 x/y")]
+    #[case("rabbit://u:p@[fe80::1],h1:1/x/y", "u:p@[fe80::1]:5672 h1:1 x/y")]
     #[case("rabbit://u+x:p+y@h/?ssl=1#f", "u+x:p+y@h:5672 /")]
     fn a_url_is_read(#[case] text: &str, #[case] expected: &str) {
         let url = parsed(text).unwrap();
@@ -183,8 +260,42 @@ mod tests {
     #[case("kafka://h", "rabbit://; kafka:// is not spoken here, give the agent a RabbitMQ")]
     #[case("rabbit://:1/", "a host name before the port")]
     #[case("rabbit://[::1/", "a `]` after the IPv6 address")]
+    #[case(
+        "rabbit://h/?rabbit_password=x",
+        "user, password, host and virtual host in their places, not rabbit_password in the query"
+    )]
     fn a_url_is_refused(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(parsed(text).unwrap_err(), expected);
+    }
+
+    /// What oslo.messaging would take for hosts and ports.
+    #[rstest]
+    #[case::a_comma("rabbit://u:12,34@h/")]
+    #[case::commas("rabbit://u:1,SESAME,3@h/")]
+    #[case::a_comma_and_a_colon("rabbit://u:1,a:b@h/")]
+    #[case::an_at_and_a_comma("rabbit://u:SESAME@SESAME,a:b@h/")]
+    #[case::no_user("rabbit://:SESAME@SESAME,:b@h/")]
+    #[case::a_slash("rabbit://u:12/SESAME@h/")]
+    #[case::a_mark("rabbit://u:12?SESAME@h/")]
+    #[case::a_hash("rabbit://u:12#SESAME@h/")]
+    #[case::two_urls("rabbit://u:SESAME@h/,rabbit://u:SESAME@h/")]
+    #[case::two_urls_after_a_query("rabbit://h/?ssl=1,rabbit://u:SESAME@h/")]
+    #[case::no_host("rabbit://u:SESAME")]
+    fn a_password_is_not_taken_for_a_host(#[case] text: &str) {
+        let why = parsed(text).unwrap_err();
+        assert!(!why.contains("SESAME"), "{why}");
+    }
+
+    #[rstest]
+    #[case("rabbit://h1,h2/", "rabbit://u:p@H2:5672//", true)]
+    #[case("rabbit://127.0.0.1/", "rabbit://localhost./%2F", true)]
+    #[case("rabbit://[::1]/", "rabbit://localhost/?ssl=true", true)]
+    #[case("rabbit://[fe80::0:1]/", "rabbit://[FE80::1]/", true)]
+    #[case("rabbit://h/a", "rabbit://h/A", false)]
+    #[case("rabbit://h:1/", "rabbit://h:2/", false)]
+    #[case("rabbit://h/", "rabbit://h//openstack", false)]
+    fn one_broker_is_named_in_two_ways(#[case] one: &str, #[case] other: &str, #[case] same: bool) {
+        assert_eq!(parsed(one).unwrap().is_same_broker(&parsed(other).unwrap()), same);
     }
 
     #[test]

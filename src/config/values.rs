@@ -2,6 +2,7 @@
 
 use super::options::{self, Effect, Kind, Opt};
 use super::oslo::{Entry, Written};
+use super::secret;
 use crate::model::{Complaint, Place};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -118,11 +119,12 @@ impl<'w> Values<'w> {
         }
     }
 
-    /// Complains about a written value: `[section] name = "value": expected …`.
+    /// Complains about a written value: `[section] name = "value": expected …`; a warning where the option does nothing
+    /// anyhow.
     pub(super) fn expected(&mut self, section: &str, name: &str, what: &str) {
         let Some(row) = row(section, name) else { return };
         if let Some(entry) = self.written.last(row.names()) {
-            self.wrong(row, &entry.clone(), what);
+            self.wrong(row, entry, what);
         } else {
             let text = format!("[{section}] {name}: expected {what}");
             self.complain(Complaint::error(&self.place(section, name), text));
@@ -131,29 +133,71 @@ impl<'w> Values<'w> {
 
     /// The same for one value of a repeatable option.
     pub(super) fn wrong(&mut self, row: &Opt, entry: &Entry, what: &str) {
-        let value = match row.kind {
-            Kind::Secret | Kind::MultiSecret => "***".to_owned(),
-            _ => format!("{:?}", self.resolved(row, entry)),
+        let value = self.shown(row, entry);
+        let option = format!("[{}] {}", row.section, row.name);
+        let complaint = match self.idle(row) {
+            None => Complaint::error(&entry.place, format!("{option} = {value}: expected {what}")),
+            Some(flags) => {
+                let text = format!("{option} has no effect: {flags} is off; with it on, expected {what}");
+                Complaint::warning(&entry.place, text)
+            }
         };
-        let text = format!("[{}] {} = {value}: expected {what}", row.section, row.name);
-        self.complain(Complaint::error(&entry.place, text));
+        self.complain(complaint);
     }
 
-    /// Checks the type of every written option, those without effect too, and names what is unknown or does nothing.
+    /// Complains about a value that Ceilometer passes over: `[section] name = "value" has no effect: …`.
+    pub(super) fn passed_over(&mut self, section: &str, name: &str, entry: &Entry, why: &str) {
+        let Some(row) = row(section, name) else { return };
+        let text = format!("[{section}] {name} = {} has no effect: {why}", self.shown(row, entry));
+        self.complain(Complaint::warning(&entry.place, text));
+    }
+
+    /// The flags that are all off, so that the option does nothing. One that is no flag at all is not off.
+    fn idle(&self, row: &Opt) -> Option<String> {
+        let is_off = |(section, name): &(&str, &str)| {
+            let Some(flag) = options::find(section, name) else { return false };
+            let text = self.written.last(flag.names()).map(|entry| self.resolved(flag, entry));
+            parse_flag(&text.filter(|t| !t.trim().is_empty()).unwrap_or_else(|| self.default(flag))) == Some(false)
+        };
+        if row.only_with.is_empty() || !row.only_with.iter().all(is_off) {
+            return None;
+        }
+        let flags = row.only_with.iter().map(|(section, name)| format!("[{section}] {name}"));
+        Some(flags.collect::<Vec<_>>().join(" and "))
+    }
+
+    /// A written value as it may be shown.
+    fn shown(&self, row: &Opt, entry: &Entry) -> String {
+        match row.kind {
+            Kind::Secret | Kind::MultiSecret => "***".to_owned(),
+            _ => format!("{:?}", secret::shown(&self.resolved(row, entry))),
+        }
+    }
+
+    /// Names what is unknown, misplaced or does nothing.
     pub(super) fn check_all(&mut self) {
         let written = self.written;
+        for (section, place, options) in written.sections() {
+            if let Some(meant) = options::meant_section(section, &options) {
+                let shown = secret::shown(section);
+                // Blanks are part of a name, and may be all that is wrong with it.
+                let section = if shown == section.trim() { section } else { &shown };
+                let text = format!("[{section}] is not known, and has no effect; did you mean [{meant}]?");
+                self.complain(Complaint::warning(place, text));
+            }
+        }
         let mut named_sections: Vec<&str> = Vec::new();
         for (section, name, entries) in written.iter() {
             let Some(entry) = entries.last() else { continue };
+            let option = format!("[{}] {}", in_capitals(section), secret::shown(name));
             if let Some(row) = options::find_written(section, name) {
                 if let Effect::None(why) = row.effect {
-                    let text = format!("[{}] {name} has no effect: {why}", shown(section));
+                    let text = format!("{option} has no effect: {why}{}", self.misfit(row, entry));
                     self.complain(Complaint::warning(&entry.place, text));
-                    self.check_type(row);
                 }
             } else if let Some(foreign) = options::find_foreign(section, name) {
                 if foreign.names != ["*"] {
-                    let text = format!("[{}] {name} has no effect: {}", shown(section), foreign.why);
+                    let text = format!("{option} has no effect: {}", foreign.why);
                     self.complain(Complaint::warning(&entry.place, text));
                 } else if !named_sections.contains(&section) {
                     named_sections.push(section);
@@ -161,22 +205,27 @@ impl<'w> Values<'w> {
                     self.complain(Complaint::warning(&entry.place, text));
                 }
             } else if options::knows_section(section) {
-                let near = options::nearest(section, name).map(|near| format!("; did you mean {near}?"));
-                let text = format!("[{}] {name} is not known{}", shown(section), near.unwrap_or_default());
+                let text = format!("{option} is not known{}", hint(section, name));
                 self.complain(Complaint::warning(&entry.place, text));
             }
         }
     }
 
-    /// Reads an option that nobody asks for, for its complaint alone.
-    fn check_type(&mut self, row: &Opt) {
-        match row.kind {
-            Kind::Flag => drop(self.flag(row.section, row.name)),
-            Kind::Whole { .. } => drop(self.whole(row.section, row.name)),
-            Kind::Number { .. } => drop(self.some_seconds(row.section, row.name)),
-            Kind::OneOf(_) => drop(self.one_of(row.section, row.name)),
-            Kind::Text | Kind::Secret | Kind::List | Kind::Multi | Kind::MultiSecret => {}
+    /// What an option without effect would have to be for Ceilometer, if it is not.
+    fn misfit(&self, row: &Opt, entry: &Entry) -> String {
+        let text = self.resolved(row, entry);
+        let trimmed = text.trim();
+        let fits = match row.kind {
+            Kind::Flag => parse_flag(&text).is_some(),
+            Kind::Whole { min, max } => trimmed.parse().is_ok_and(|n: i64| (min..=max).contains(&n)),
+            Kind::Number { min, max } => trimmed.parse().is_ok_and(|n: f64| (min..=max).contains(&n)),
+            Kind::OneOf(words) => words.contains(&text.as_str()),
+            Kind::Text | Kind::Secret | Kind::List | Kind::Multi | Kind::MultiSecret => true,
+        };
+        if fits || trimmed.is_empty() {
+            return String::new();
         }
+        format!("; {} would be wrong: expected {}", self.shown(row, entry), expectation(row.kind))
     }
 
     /// A value of its type; the default's, with a complaint, where what is written is not of its type. An empty value
@@ -188,7 +237,7 @@ impl<'w> Values<'w> {
             match parse(&text) {
                 Some(value) => return Some(value),
                 None if text.trim().is_empty() => {}
-                None => self.wrong(row, &entry.clone(), &expectation(row.kind)),
+                None => self.wrong(row, entry, &expectation(row.kind)),
             }
         }
         parse(&self.default(row))
@@ -219,8 +268,28 @@ fn default_of(section: &str, name: &str) -> Option<String> {
     options::find(section, name).map(|row| row.default.to_owned())
 }
 
-fn shown(section: &str) -> &str {
+fn in_capitals(section: &str) -> &str {
     if section == "default" { "DEFAULT" } else { section }
+}
+
+/// What may be meant by an option that its section does not know: one of another section, or one with a name near to
+/// it.
+fn hint(section: &str, name: &str) -> String {
+    let told = |places: Vec<(&str, &str)>| {
+        let places: Vec<String> = places.iter().map(|(section, name)| format!("[{section}] {name}")).collect();
+        places.join(" or ")
+    };
+    let exact = options::elsewhere(section, name, false);
+    if !exact.is_empty() {
+        return format!(" in this section; did you mean {}?", told(exact));
+    }
+    if let Some(near) = options::nearest(section, name) {
+        return format!("; did you mean {near}?");
+    }
+    match options::elsewhere(section, name, true) {
+        places if places.is_empty() => String::new(),
+        places => format!("; did you mean {}?", told(places)),
+    }
 }
 
 fn parse_flag(text: &str) -> Option<bool> {

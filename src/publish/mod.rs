@@ -23,8 +23,9 @@ pub mod signature;
 mod target;
 pub mod test;
 
+pub use crate::config::shown;
 pub use context::{Amqp, Context};
-pub use schemes::{BuildError, Kind, build, check, shown};
+pub use schemes::{BuildError, Kind, build, check};
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.

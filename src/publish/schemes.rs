@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::target::Target;
 use super::{Context, Publisher, file, http, notifier, test};
+use crate::config::shown;
 
 /// What a sink publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,11 +97,6 @@ pub fn check(url: &str, kind: Kind) -> Result<(), BuildError> {
     check(&target).map_err(|complaints| BuildError { url: target.shown(), complaints })
 }
 
-/// A publisher's URL for logs and labels: without passwords and options.
-pub fn shown(url: &str) -> String {
-    Target::parse(url).map_or_else(|_| url.to_owned(), |target| target.shown())
-}
-
 type Check = fn(&Target) -> Result<(), Vec<String>>;
 type Build = fn(&Target, Kind, &Context) -> Built;
 
@@ -108,7 +104,7 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
     let refuse = |url: String, complaint: String| Err(BuildError { url, complaints: vec![complaint] });
     let target = match Target::parse(url) {
         Ok(target) => target,
-        Err(complaint) => return refuse(url.to_owned(), complaint),
+        Err(complaint) => return refuse(shown(url), complaint),
     };
     let name = target.scheme.as_str();
     let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name == name) else {
@@ -150,6 +146,8 @@ mod tests {
     #[case("udp://h:1", Kind::Events, "udp does not take events")]
     #[case("meter_publisher://", Kind::Samples, "use notifier://")]
     #[case("notifier", Kind::Samples, "scheme://")]
+    #[case("notifier://,file:///x", Kind::Samples, "several URLs in one")]
+    #[case("https://u:1/2@h/x", Kind::Samples, "an `@` stands behind the host")]
     #[case("file:///x?max_bytes=ten", Kind::Events, "expected a number of at least 0")]
     fn a_url_that_cannot_be_loaded_says_what_to_do(#[case] url: &str, #[case] kind: Kind, #[case] what: &str) {
         let checked = check(url, kind).unwrap_err();

@@ -1,12 +1,17 @@
 //! A publisher's URL taken apart, and its options read with every complaint at once.
 
 use percent_encoding::percent_decode_str;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
-/// One URL of a sink, split as Python's `urlsplit` splits it; nothing is normalised.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use crate::config::shown;
+use crate::config::url::{self, Unclear};
+
+/// One URL of a sink, split as Python's `urlsplit` splits it; nothing is normalised. `Debug` shows no passwords.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target {
+    /// As it is written, without passwords and options.
+    shown: String,
     /// In lower case.
     pub scheme: String,
     /// `[user[:password]@]host[:port]`, as written.
@@ -17,30 +22,34 @@ pub(super) struct Target {
     pub query: Vec<(String, String)>,
 }
 
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Target").field(&self.shown).finish()
+    }
+}
+
 impl Target {
     /// Takes a URL apart; what is missing if it is none.
     pub(super) fn parse(url: &str) -> Result<Target, String> {
-        let Some((scheme, rest)) = url.trim().split_once("://").filter(|(scheme, _)| !scheme.is_empty()) else {
-            return Err(format!("{url:?} is no publisher URL; write scheme://…, for example file:///var/log/samples"));
-        };
-        let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
-        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (netloc, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+        let parts = url::apart(url).map_err(|unclear| match unclear {
+            Unclear::NoUrl => {
+                "this is no publisher URL; write scheme://…, for example file:///var/log/samples".to_owned()
+            }
+            Unclear::Several => "there are several URLs in one; write one an item of publishers:".to_owned(),
+            Unclear::Password => format!("an `@` stands behind the host; {}", url::ESCAPES),
+        })?;
         Ok(Target {
-            scheme: scheme.to_ascii_lowercase(),
-            netloc: netloc.to_owned(),
-            path: path.to_owned(),
-            query: query.split('&').filter(|pair| !pair.is_empty()).map(read_pair).collect(),
+            shown: shown(url),
+            scheme: parts.scheme.to_ascii_lowercase(),
+            netloc: parts.authority.to_owned(),
+            path: parts.path.to_owned(),
+            query: parts.query.split('&').filter(|pair| !pair.is_empty()).map(read_pair).collect(),
         })
     }
 
     /// The URL for logs and labels: without passwords, and without the options.
     pub(super) fn shown(&self) -> String {
-        let host = match self.netloc.rsplit_once('@') {
-            Some((user, host)) => format!("{}:***@{host}", user.split(':').next().unwrap_or_default()),
-            None => self.netloc.clone(),
-        };
-        format!("{}://{host}{}", self.scheme, self.path)
+        self.shown.clone()
     }
 
     /// Begins to read the options.
@@ -84,7 +93,7 @@ impl Options {
         match text.parse() {
             Ok(number) if number >= least => Some(number),
             _ => {
-                self.complain(format!("{name}={text}: expected a number of at least {least}"));
+                self.complain(format!("{name}={}: expected a number of at least {least}", shown(&text)));
                 None
             }
         }
@@ -97,7 +106,7 @@ impl Options {
             "" | "1" | "true" | "t" | "yes" | "y" | "on" => Some(true),
             "0" | "false" | "f" | "no" | "n" | "off" => Some(false),
             _ => {
-                self.complain(format!("{name}={text}: expected true or false"));
+                self.complain(format!("{name}={}: expected true or false", shown(&text)));
                 None
             }
         }
@@ -116,7 +125,8 @@ impl Options {
     /// The options, if nothing is wrong. What nobody has taken is a mistake: a misspelt option would be silence.
     pub(super) fn finish<T>(mut self, options: T) -> Result<T, Vec<String>> {
         for (key, _) in &self.pairs {
-            self.complaints.push(format!("unknown option {key}; known here are: {}", self.known.join(", ")));
+            let known = self.known.join(", ");
+            self.complaints.push(format!("unknown option {}; known here are: {known}", shown(key)));
         }
         if self.complaints.is_empty() { Ok(options) } else { Err(self.complaints) }
     }
@@ -131,7 +141,8 @@ mod tests {
     #[case("file:///var/log/x?json&max_bytes=5#y", "file:///var/log/x")]
     #[case("notifier://", "notifier://")]
     #[case("HTTP://u:p%40@h:1/a/b?x=%20", "http://u:***@h:1/a/b")]
-    #[case("notifier://u@[::1]:5672", "notifier://u:***@[::1]:5672")]
+    #[case("notifier://u:p@[::1]:5672", "notifier://u:***@[::1]:5672")]
+    #[case("notifier://u:p@h1,u:p@h2/v", "notifier://u:***@h2/v")]
     #[case("test://a", "test://a")]
     fn shown_without_secrets(#[case] url: &str, #[case] shown: &str) {
         assert_eq!(Target::parse(url).unwrap().shown(), shown);

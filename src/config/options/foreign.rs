@@ -9,7 +9,7 @@ const RPC: &str = "the agent makes no RPC";
 const OSLO_LOG: &str = "log lines have their own form here; see [nephoscope] log_format and log_level";
 const NOT_YET: &str = "the publishers that need Keystone are not built yet";
 const KAFKA: &str = "the agent speaks RabbitMQ only";
-const BEFORE_URLS: &str = "oslo.messaging has dropped it for transport_url; write [DEFAULT] transport_url";
+const FOR_EVER: &str = "oslo.messaging has dropped it; the agent tries for ever to connect";
 
 pub(super) const ROWS: &[Foreign] = &[
     Foreign { section: DEFAULT, names: &["meter_dispatchers", "event_dispatchers", "dispatcher"], why: COLLECTOR },
@@ -27,19 +27,23 @@ pub(super) const ROWS: &[Foreign] = &[
         ],
         why: RPC,
     },
-    Foreign { section: DEFAULT, names: &["rpc_backend"], why: BEFORE_URLS },
+    Foreign { section: "oslo_messaging_rabbit", names: &["rabbit_max_retries", "fake_rabbit"], why: FOR_EVER },
+    Foreign { section: DEFAULT, names: &["rabbit_max_retries", "fake_rabbit"], why: FOR_EVER },
     Foreign {
-        section: "oslo_messaging_rabbit",
+        section: DEFAULT,
         names: &[
-            "rabbit_host",
-            "rabbit_hosts",
-            "rabbit_port",
-            "rabbit_userid",
-            "rabbit_password",
-            "rabbit_virtual_host",
-            "rabbit_max_retries",
+            "qpid_hostname",
+            "qpid_hosts",
+            "qpid_port",
+            "qpid_username",
+            "qpid_password",
+            "qpid_sasl_mechanisms",
+            "qpid_heartbeat",
+            "qpid_protocol",
+            "qpid_tcp_nodelay",
+            "qpid_topology_version",
         ],
-        why: BEFORE_URLS,
+        why: KAFKA,
     },
     Foreign {
         section: DEFAULT,

@@ -15,6 +15,7 @@ pub(super) const ROWS: &[Opt] = &[
         "rabbit://",
         "The broker: rabbit://user:password@host:5672,user:password@host:5672/vhost",
     ),
+    text(DEFAULT, "rpc_backend", "", "Kind of the broker, looked at where no transport_url is written: rabbit"),
     text(DEFAULT, "control_exchange", "ceilometer", "Exchange of what the agent publishes over AMQP"),
     flag(DEFAULT, "debug", "false", "Whether debug messages are logged"),
     flag(DEFAULT, "use_json", "false", "Whether log lines are JSON"),
@@ -26,19 +27,30 @@ pub(super) const ROWS: &[Opt] = &[
         "transport_url",
         "",
         "The broker of notifications, where it is another one than [DEFAULT] transport_url",
-    ),
+    )
+    .old(&[(DEFAULT, "notification_transport_url")]),
     list(
         "oslo_messaging_notifications",
         "topics",
         "notifications",
         "Topics of notifications: the queues are <topic>.info, <topic>.error and so on",
     )
-    .old(&[(DEFAULT, "notification_topics")]),
+    .old(&[("rpc_notifier2", "topics"), (DEFAULT, "notification_topics")]),
     row("oslo_messaging_notifications", "driver", Kind::Multi, "", "Drivers of senders")
         .old(&[(DEFAULT, "notification_driver")])
         .without_effect("it is for senders; what the agent publishes follows [publisher_notifier] telemetry_driver"),
     row("oslo_messaging_notifications", "retry", Kind::Whole { min: -1, max: 65_535 }, "-1", "Attempts to send")
         .without_effect("the agent offers a batch until it is taken"),
+    list(RABBIT, "rabbit_hosts", "", "Hosts of the broker of before Newton, where no transport_url names one")
+        .old(&[(DEFAULT, "rabbit_hosts")]),
+    text(RABBIT, "rabbit_host", "", "The one host, where rabbit_hosts names none; else localhost")
+        .old(&[(DEFAULT, "rabbit_host")]),
+    row(RABBIT, "rabbit_port", Kind::Whole { min: 1, max: 65_535 }, "", "Port of hosts that have none; else 5672")
+        .old(&[(DEFAULT, "rabbit_port")]),
+    text(RABBIT, "rabbit_userid", "", "User at these hosts; else guest").old(&[(DEFAULT, "rabbit_userid")]),
+    secret(RABBIT, "rabbit_password", "", "Password at these hosts; else guest").old(&[(DEFAULT, "rabbit_password")]),
+    text(RABBIT, "rabbit_virtual_host", "", "Virtual host at these hosts; else /")
+        .old(&[(DEFAULT, "rabbit_virtual_host")]),
     flag(RABBIT, "amqp_durable_queues", "false", "Whether exchanges and main queues survive a restart of the broker")
         .old(&[(DEFAULT, "amqp_durable_queues"), (DEFAULT, "rabbit_durable_queues")]),
     flag(RABBIT, "amqp_auto_delete", "false", "Whether exchanges and main queues go with their last user")
@@ -99,7 +111,8 @@ pub(super) const ROWS: &[Opt] = &[
         "1",
         "First pause between attempts to connect; each is cut at random by up to a half",
     )
-    .seconds(),
+    .seconds()
+    .old(&[(DEFAULT, "rabbit_retry_interval")]),
     whole(RABBIT, "rabbit_retry_backoff", 0, "2", "What every attempt adds to that pause")
         .seconds()
         .old(&[(DEFAULT, "rabbit_retry_backoff")])
@@ -109,17 +122,19 @@ pub(super) const ROWS: &[Opt] = &[
         .old(&[(DEFAULT, "rabbit_login_method")]),
     flag(RABBIT, "ssl", "false", "Whether to use TLS").old(&[(RABBIT, "rabbit_use_ssl"), (DEFAULT, "rabbit_use_ssl")]),
     text(RABBIT, "ssl_version", "", "TLS version")
-        .old(&[(RABBIT, "kombu_ssl_version")])
+        .old(&[(RABBIT, "kombu_ssl_version"), (DEFAULT, "kombu_ssl_version")])
         .without_effect("client and broker agree on TLS 1.3 or 1.2; older ones are not spoken"),
-    text(RABBIT, "ssl_key_file", "", "Key of our certificate").old(&[(RABBIT, "kombu_ssl_keyfile")]),
-    text(RABBIT, "ssl_cert_file", "", "Our certificate").old(&[(RABBIT, "kombu_ssl_certfile")]),
+    text(RABBIT, "ssl_key_file", "", "Key of our certificate")
+        .old(&[(RABBIT, "kombu_ssl_keyfile"), (DEFAULT, "kombu_ssl_keyfile")]),
+    text(RABBIT, "ssl_cert_file", "", "Our certificate")
+        .old(&[(RABBIT, "kombu_ssl_certfile"), (DEFAULT, "kombu_ssl_certfile")]),
     text(
         RABBIT,
         "ssl_ca_file",
         "",
         "Authorities that the broker's certificate is checked against; without it, nothing is checked",
     )
-    .old(&[(RABBIT, "kombu_ssl_ca_certs")]),
+    .old(&[(RABBIT, "kombu_ssl_ca_certs"), (DEFAULT, "kombu_ssl_ca_certs")]),
     flag(RABBIT, "ssl_enforce_hostname_verification", "true", "Whether the broker's certificate must name its host"),
     flag(RABBIT, "ssl_enforce_fips_mode", "false", "FIPS mode of Python's TLS")
         .without_effect("it does nothing in oslo.messaging either"),

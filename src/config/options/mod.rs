@@ -8,6 +8,12 @@ mod nephoscope;
 mod notification;
 pub mod print;
 mod repairs;
+mod sections;
+
+pub use sections::{belongs_to_others, meant_section};
+
+/// The flag that makes a group of several agents.
+const PARTITIONING: &[(&str, &str)] = &[("notification", "workload_partitioning")];
 
 /// One option.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +34,8 @@ pub struct Opt {
     pub what: &'static str,
     /// Whether it does anything.
     pub effect: Effect,
+    /// Flags, as `(section, name)`: only while one of them is on it does anything. None: always.
+    pub only_with: &'static [(&'static str, &'static str)],
 }
 
 /// What may be written for an option.
@@ -89,7 +97,7 @@ const WHOLE_MAX: i64 = i32::MAX as i64;
 const NUMBER_MAX: f64 = 31_536_000.0;
 
 const fn row(section: &'static str, name: &'static str, kind: Kind, default: &'static str, what: &'static str) -> Opt {
-    Opt { section, name, old: &[], kind, default, unit: "", what, effect: Effect::Honoured }
+    Opt { section, name, old: &[], kind, default, unit: "", what, effect: Effect::Honoured, only_with: &[] }
 }
 
 const fn text(section: &'static str, name: &'static str, default: &'static str, what: &'static str) -> Opt {
@@ -157,6 +165,11 @@ impl Opt {
         self
     }
 
+    const fn only_with(mut self, flags: &'static [(&'static str, &'static str)]) -> Opt {
+        self.only_with = flags;
+        self
+    }
+
     /// The current name and the former ones, as `(section, name)`.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = (&'static str, &'static str)> + Clone {
         std::iter::once((self.section, self.name)).chain(self.old.iter().copied())
@@ -197,26 +210,48 @@ pub fn knows_section(section: &str) -> bool {
 
 /// The option of a section whose name is nearest to what was written, if one is near enough to be meant.
 pub fn nearest(section: &str, name: &str) -> Option<&'static str> {
-    let in_section = |s: &str| s.eq_ignore_ascii_case(section);
-    let rows = rows().filter(|row| in_section(row.section)).map(|row| row.name);
-    let others = foreign().filter(|f| in_section(f.section)).flat_map(|f| f.names.iter().copied());
-    let (distance, near) = rows.chain(others).map(|known| (distance(known, name), known)).min()?;
+    let (distance, near) = known_names(section).map(|known| (distance(known, name), known)).min()?;
     (distance <= 1 + name.len() / 5).then_some(near)
 }
 
-/// Edits between two names: insertions, deletions, replacements, one each.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
+/// Where an option with this name would do something, or at least is known, as `(section, name)`; with `nearly`, one
+/// with a name near to it.
+pub fn elsewhere(section: &str, name: &str, nearly: bool) -> Vec<(&'static str, &'static str)> {
+    let fits = |known: &str| if nearly { distance(known, name) <= 1 + name.len() / 8 } else { known == name };
+    let other = |s: &str| !s.eq_ignore_ascii_case(section);
+    let honoured = |row: &&Opt| row.effect == Effect::Honoured && other(row.section) && fits(row.name);
+    let mut places: Vec<_> = rows().filter(honoured).map(|row| (row.section, row.name)).collect();
+    if places.is_empty() {
+        let all = rows().flat_map(Opt::names).chain(foreign().flat_map(|f| f.names.iter().map(|n| (f.section, *n))));
+        places.extend(all.filter(|(s, n)| other(s) && *n != "*" && fits(n)));
     }
-    row[b.len()]
+    places
+}
+
+/// Every name that an option of a section has or had.
+fn known_names(section: &str) -> impl Iterator<Item = &'static str> {
+    let rows = rows().flat_map(Opt::names).filter(move |(s, _)| s.eq_ignore_ascii_case(section)).map(|(_, name)| name);
+    let others = foreign().filter(move |f| f.section.eq_ignore_ascii_case(section)).flat_map(|f| f.names);
+    rows.chain(others.copied().filter(|name| *name != "*"))
+}
+
+/// Edits between two names: insertions, deletions, replacements and exchanges of neighbours, one each.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = rows[i][j] + usize::from(a[i] != b[j]);
+            let mut least = replaced.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -242,5 +277,13 @@ mod tests {
         assert_eq!(nearest("notification", "bacth_size"), Some("batch_size"));
         assert_eq!(nearest("nephoscope", "listn"), Some("listen"));
         assert_eq!(nearest("notification", "colour"), None);
+    }
+
+    #[test]
+    fn a_name_stands_in_the_wrong_section() {
+        assert_eq!(elsewhere("DEFAULT", "workload_partitioning", false), [("notification", "workload_partitioning")]);
+        assert_eq!(elsewhere("DEFAULT", "backend_ulr", true), [("coordination", "backend_url")]);
+        assert_eq!(elsewhere("notification", "topics", false), [("oslo_messaging_notifications", "topics")]);
+        assert_eq!(elsewhere("DEFAULT", "colour", true), []);
     }
 }

@@ -1,6 +1,6 @@
 //! `[nephoscope]`: what Ceilometer has no option for.
 
-use super::{Kind, Opt, flag, multi, number, one_of, row, text, whole};
+use super::{Kind, Opt, PARTITIONING, flag, multi, number, one_of, row, text, whole};
 
 const OWN: &str = "nephoscope";
 
@@ -12,16 +12,19 @@ pub(super) const ROWS: &[Opt] = &[
         "Name of the group of agents that share the work; part of queue names and etcd keys",
     ),
     text(OWN, "member_id", "", "Stable id of this agent in its group; without one it is made of host and machine id"),
-    row(OWN, "weight", Kind::Whole { min: 1, max: 100 }, "10", "Share of the work relative to other members"),
+    row(OWN, "weight", Kind::Whole { min: 1, max: 100 }, "10", "Share of the work relative to other members")
+        .only_with(PARTITIONING),
     number(OWN, "lease_ttl", "", "How long a silent member keeps its queues; else [coordination] heartbeat, else 10")
-        .seconds(),
+        .seconds()
+        .only_with(PARTITIONING),
     one_of(
         OWN,
         "queue_type",
         &["auto", "classic", "quorum"],
         "auto",
         "Type of pipeline queues; auto is quorum with rabbit_quorum_queue or several broker hosts, else classic",
-    ),
+    )
+    .only_with(PARTITIONING),
     flag(
         OWN,
         "main_queue_exclusive",
@@ -30,10 +33,12 @@ pub(super) const ROWS: &[Opt] = &[
     ),
     whole(OWN, "packet_notifications_max", 1, "50", "Most notifications in one message to a pipeline queue")
         .at_most(10_000)
-        .unit("notifications"),
+        .unit("notifications")
+        .only_with(PARTITIONING),
     whole(OWN, "packet_bytes_max", 1024, "262144", "Most bytes in one message to a pipeline queue")
         .at_most(134_217_728)
-        .unit("bytes"),
+        .unit("bytes")
+        .only_with(PARTITIONING),
     whole(OWN, "parked_messages_max", 1, "100000", "Most messages that the parking queue holds").unit("messages"),
     whole(
         OWN,
@@ -46,7 +51,8 @@ pub(super) const ROWS: &[Opt] = &[
     .unit("bytes"),
     whole(OWN, "max_moves", 1, "20", "Most queues that a member gives up at once when the members change")
         .at_most(1_000_000)
-        .unit("queues"),
+        .unit("queues")
+        .only_with(PARTITIONING),
     number(
         OWN,
         "state_ttl",

@@ -1,6 +1,6 @@
 //! Ceilometer's own options, of all its eras (Ceilometer reference §2.1 to §2.4).
 
-use super::{Kind, Opt, flag, list, multi, number, one_of, row, secret, text, whole};
+use super::{Kind, Opt, PARTITIONING, flag, list, multi, number, one_of, row, secret, text, whole};
 
 const NOTIFICATION: &str = "notification";
 const DEFAULT: &str = "DEFAULT";
@@ -51,7 +51,8 @@ pub(super) const ROWS: &[Opt] = &[
         "Pipeline queues of each pipeline, shared by the members",
     )
     .at_most(1024)
-    .unit("queues"),
+    .unit("queues")
+    .only_with(PARTITIONING),
     flag(NOTIFICATION, "workload_partitioning", "false", "Whether members share the work by pipeline queues"),
     flag(NOTIFICATION, "store_events", "true", "Whether events are made"),
     flag(
@@ -80,7 +81,9 @@ pub(super) const ROWS: &[Opt] = &[
     text(DEFAULT, "event_pipeline_cfg_file", "event_pipeline.yaml", "Pipelines of events"),
     flag(DEFAULT, "refresh_pipeline_cfg", "false", "Whether changed pipeline files are noticed without SIGHUP"),
     flag(DEFAULT, "refresh_event_pipeline_cfg", "false", "The same for pipelines of events"),
-    number(DEFAULT, "pipeline_polling_interval", "20", "How often files are looked at for changes").seconds(),
+    number(DEFAULT, "pipeline_polling_interval", "20", "How often files are looked at for changes")
+        .seconds()
+        .only_with(&[(DEFAULT, "refresh_pipeline_cfg"), (DEFAULT, "refresh_event_pipeline_cfg")]),
     whole(DEFAULT, "max_parallel_requests", 1, "64", "Requests of one HTTP publisher at once")
         .at_most(65_535)
         .without_effect("a sink has one batch under way, so that order holds"),
@@ -126,17 +129,22 @@ pub(super) const ROWS: &[Opt] = &[
     flag("polling", "identity_name_discovery", "false", "Whether names of users and projects are looked up")
         .old(&[("polling", "tenant_name_discovery")])
         .without_effect("looking names up in Keystone is not built yet"),
-    secret("coordination", "backend_url", "", "Where members meet: etcd3+http://host:2379 or etcd3+https://host:2379"),
-    number("coordination", "check_watchers", "10", "Period of the full read of the group").seconds(),
+    secret("coordination", "backend_url", "", "Where members meet: etcd3+http://host:2379 or etcd3+https://host:2379")
+        .only_with(PARTITIONING),
+    number("coordination", "check_watchers", "10", "Period of the full read of the group")
+        .seconds()
+        .only_with(PARTITIONING),
     number("coordination", "heartbeat", "", "How long a silent member keeps its queues; [nephoscope] lease_ttl wins")
-        .seconds(),
+        .seconds()
+        .only_with(PARTITIONING),
     number(
         "coordination",
         "silence_limit",
         "0",
         "How long past its lease a member works on while etcd does not answer; 0 is until etcd says that the lease is gone",
     )
-    .seconds(),
+    .seconds()
+    .only_with(PARTITIONING),
     number("coordination", "retry_backoff", "1", "First pause between attempts to join")
         .seconds()
         .without_effect("attempts to join back off from 1 to 30 seconds"),

@@ -73,7 +73,9 @@ fn sentence(row: &Opt) -> String {
         "" => String::new(),
         unit => format!(" ({unit})"),
     };
-    format!("{}{of}", row.what)
+    let flags: Vec<String> = row.only_with.iter().map(|(section, name)| format!("[{section}] {name}")).collect();
+    let only = if flags.is_empty() { String::new() } else { format!("; only with {}", flags.join(" or ")) };
+    format!("{}{of}{only}", row.what)
 }
 
 /// Rows by section, sections in the order in which they first appear.

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::shown;
 use crate::publish::target::Target;
 
 /// Seconds for one request, unless `timeout` says otherwise.
@@ -126,7 +127,7 @@ impl Options {
             Verify::Authorities(path) => match authorities(path) {
                 Ok(certificates) => builder.tls_certs_only(certificates),
                 Err(cause) => {
-                    complaints.push(format!("verify_ssl={}: {cause}", path.display()));
+                    complaints.push(format!("verify_ssl={}: {cause}", shown_path(path)));
                     builder
                 }
             },
@@ -144,13 +145,13 @@ impl Options {
 
     fn identity(&self) -> Result<Option<Identity>, String> {
         let Some(cert) = &self.client_cert else { return Ok(None) };
-        let mut pem = fs::read(cert).map_err(|cause| format!("clientcert={}: {cause}", cert.display()))?;
+        let mut pem = fs::read(cert).map_err(|cause| format!("clientcert={}: {cause}", shown_path(cert)))?;
         if let Some(key) = &self.client_key {
             pem.push(b'\n');
-            pem.extend(fs::read(key).map_err(|cause| format!("clientkey={}: {cause}", key.display()))?);
+            pem.extend(fs::read(key).map_err(|cause| format!("clientkey={}: {cause}", shown_path(key)))?);
         }
         let identity = Identity::from_pem(&pem).map_err(|cause| {
-            format!("clientcert={}: not a certificate with its key in PEM: {}", cert.display(), told(&cause))
+            format!("clientcert={}: not a certificate with its key in PEM: {}", shown_path(cert), told(&cause))
         })?;
         Ok(Some(identity))
     }
@@ -174,6 +175,11 @@ pub(super) fn told(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A path that somebody wrote, for complaints; it may be a URL by mistake.
+fn shown_path(path: &Path) -> String {
+    shown(&path.to_string_lossy())
 }
 
 fn decoded(text: &str) -> String {

@@ -1,5 +1,6 @@
 //! What a `notifier://` URL says (Ceilometer reference §6.2).
 
+use crate::config::shown;
 use crate::publish::target::Target;
 
 /// Batches that `policy=queue` keeps, unless `max_queue_length` says otherwise.
@@ -42,7 +43,7 @@ impl Options {
             Some("queue") => Policy::Queue,
             Some("drop") => Policy::Drop,
             Some(other) => {
-                options.complain(format!("policy={other}: expected default, queue or drop"));
+                options.complain(format!("policy={}: expected default, queue or drop", shown(other)));
                 Policy::Hold
             }
         };
@@ -52,7 +53,7 @@ impl Options {
         let _: Option<i64> = options.number("max_retry", -1);
         let driver = options.text("driver").unwrap_or_else(|| "rabbit".to_owned());
         if !matches!(driver.as_str(), "rabbit" | "kombu") {
-            options.complain(format!("driver={driver}: only rabbit is here"));
+            options.complain(format!("driver={}: only rabbit is here", shown(&driver)));
         }
         // The original hands its own options to the transport too, which then refuses to load.
         let transport = (!target.netloc.is_empty()).then(|| {

@@ -1,0 +1,138 @@
+//! A password is hidden by where it stands: generated texts, most of them no URLs or others than their authors meant,
+//! through everything that prints what an operator wrote.
+
+use nephoscope::agent::outside;
+use nephoscope::config::{self, coordination_url::CoordinationUrl, transport_url::TransportUrl};
+use nephoscope::model::Severity;
+use nephoscope::publish::{self, Kind};
+use nephoscope::transport::Broker;
+use proptest::prelude::*;
+use std::fmt::Write;
+
+/// Stands in every password.
+const SESAME: &str = "SESAME";
+
+/// What may stand in a password, escaped or not.
+fn password() -> impl Strategy<Value = String> {
+    let signs = "/ @ # ? , : % = & ; [ ] + ! * $ $$ :// %40 %2F %23 %3a 12 5672 \\ ' | rabbit://";
+    let piece = prop_oneof![
+        2 => Just(SESAME.to_owned()),
+        5 => prop::sample::select(signs.split(' ').collect::<Vec<_>>()).prop_map(str::to_owned),
+    ];
+    let pieces = prop::collection::vec(piece, 0..5);
+    (pieces.clone(), pieces).prop_map(|(before, after)| format!("{}{SESAME}{}", before.concat(), after.concat()))
+}
+
+/// What is meant as one URL, with passwords where passwords stand.
+fn one() -> impl Strategy<Value = String> {
+    let schemes = "rabbit:// kombu+x:// amqp:// etcd3:// etcd3+https:// redis:// http:// https:// file:// notifier:// test:// \
+                   RABBIT:// ://  rabbit:/ rabbit:";
+    let scheme = prop::sample::select(schemes.split(' ').collect::<Vec<_>>());
+    let user = prop::sample::select(vec!["u", "", "a.b%40c"]);
+    let host = prop::sample::select(vec!["h", "h:5672", "[::1]:1", "10.0.0.1", "", "h1,h2:1"]);
+    let tail = prop::sample::select(vec![
+        "",
+        "/",
+        "//v",
+        "/v?ssl=true",
+        "?password=SESAME",
+        "/?rabbit_password=SESAME&api_key=SESAME",
+        "/v#SESAME",
+        "/a/b?timeout=2&token=SESAME",
+    ]);
+    (scheme, user, password(), host, tail)
+        .prop_map(|(scheme, user, password, host, tail)| format!("{scheme}{user}:{password}@{host}{tail}"))
+}
+
+/// One, or several in one value.
+fn text() -> impl Strategy<Value = String> {
+    let between = prop::sample::select(vec![",", " ", ", ", ";", "\n  ", "|"]);
+    prop_oneof![
+        3 => one(),
+        1 => (one(), between, one()).prop_map(|(one, between, other)| format!("{one}{between}{other}")),
+    ]
+}
+
+/// The options that the text is written for: of every type, honoured or not.
+const OPTIONS: [&str; 28] = [
+    "[DEFAULT]\ntransport_url",
+    "[DEFAULT]\nnotification_transport_url",
+    "[DEFAULT]\nrpc_backend",
+    "[DEFAULT]\nrabbit_hosts",
+    "[DEFAULT]\nrabbit_host",
+    "[DEFAULT]\nrabbit_port",
+    "[DEFAULT]\nrabbit_userid",
+    "[DEFAULT]\nrabbit_virtual_host",
+    "[DEFAULT]\nrabbit_password",
+    "[DEFAULT]\ndebug",
+    "[DEFAULT]\ngraceful_shutdown_timeout",
+    "[DEFAULT]\npipeline_polling_interval",
+    "[DEFAULT]\nno_such_option",
+    "[DEFAULT]\nmax_parallel_requests",
+    "[oslo_messaging_notifications]\ntransport_url",
+    "[oslo_messaging_rabbit]\nkombu_compression",
+    "[oslo_messaging_rabbit]\nssl",
+    "[notification]\nmessaging_urls",
+    "[notification]\nmessaging_urls = rabbit://h\nmessaging_urls",
+    "[notification]\npipelines",
+    "[notification]\nbatch_size",
+    "[coordination]\nbackend_url",
+    "[notification]\nworkload_partitioning = true\n[coordination]\nbackend_url",
+    "[coordination]\nheartbeat",
+    "[event]\nstore_raw",
+    "[nephoscope]\ngroup",
+    "[nephoscope]\nlisten",
+    "[nephoscope]\nlog_format",
+];
+
+/// Everything that is printed of a broker once it can be used.
+fn printed_of_broker(out: &mut String, url: &TransportUrl) {
+    let broker = outside::broker(url);
+    write!(out, "{url} {url:?} {}", broker.name()).unwrap();
+}
+
+fn printed_of_group(out: &mut String, url: &CoordinationUrl) {
+    write!(out, "{url} {url:?}").unwrap();
+}
+
+/// Everything that the program prints of a text that is written for an option or a publisher.
+fn printed(text: &str) -> String {
+    let mut out = publish::shown(text);
+    for option in OPTIONS {
+        let (settings, complaints) = config::load_text("ceilometer.conf", &format!("{option} = {text}\n"));
+        complaints.iter().for_each(|complaint| writeln!(out, "{complaint} {complaint:?}").unwrap());
+        let Some(settings) = settings.filter(|_| !complaints.iter().any(|c| c.severity == Severity::Error)) else {
+            continue;
+        };
+        std::iter::once(&settings.transport)
+            .chain(&settings.intake.urls)
+            .for_each(|url| printed_of_broker(&mut out, url));
+        settings.cluster.backend.iter().for_each(|url| printed_of_group(&mut out, url));
+    }
+    // A line of its own, without an option before it.
+    let (_, complaints) = config::load_text("ceilometer.conf", &format!("[notification]\n{text}\n"));
+    complaints.iter().for_each(|complaint| writeln!(out, "{complaint}").unwrap());
+    let (settings, _) = config::load_text("ceilometer.conf", "");
+    match settings.unwrap().transport_url(text) {
+        Ok(url) => printed_of_broker(&mut out, &url),
+        Err(why) => out.push_str(&why),
+    }
+    // As pipelines hand it over: `notifier` is `notifier://`.
+    let publisher = if text.contains("://") { text.to_owned() } else { format!("{text}://") };
+    for kind in [Kind::Samples, Kind::Events] {
+        if let Err(error) = publish::check(&publisher, kind) {
+            write!(out, "{error} {error:?}").unwrap();
+        }
+    }
+    out.push_str(&publish::shown(&publisher));
+    out
+}
+
+proptest! {
+    #[test]
+    fn a_password_is_shown_nowhere(text in text()) {
+        let printed = printed(&text);
+        let lines: Vec<&str> = printed.lines().filter(|line| line.contains(SESAME)).collect();
+        prop_assert!(lines.is_empty(), "{lines:#?}");
+    }
+}
