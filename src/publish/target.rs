@@ -4,6 +4,8 @@ use percent_encoding::percent_decode_str;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use crate::model::json::NonFinite;
+
 /// One URL of a sink, split as Python's `urlsplit` splits it; nothing is normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -72,6 +74,18 @@ impl Options {
     /// The last value of an option, as the original takes it.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         self.all(name).pop()
+    }
+
+    /// `nan`: how `NaN` and the infinities are written into JSON.
+    pub(super) fn non_finite(&mut self) -> NonFinite {
+        match self.text("nan").as_deref() {
+            None | Some("null") => NonFinite::Null,
+            Some("python") => NonFinite::Python,
+            Some(other) => {
+                self.complain(format!("nan={other}: expected null or python"));
+                NonFinite::Null
+            }
+        }
     }
 
     /// A number, at least `least`.
