@@ -58,6 +58,16 @@ pub fn own_etcd() -> Own<Etcd> {
     Own::fresh("etcd.sh", start_etcd)
 }
 
+/// [`own_rabbitmq`] with further lines of `rabbitmq.conf`, until it is started again.
+pub fn own_rabbitmq_with(conf: &str) -> Own<Rabbit> {
+    Own::fresh("rabbitmq.sh", |slot| rabbit(slot, &[("RABBITMQ_CONF_EXTRA", conf)]))
+}
+
+/// [`own_etcd`] with further arguments, in which `PORT` is its client port, until it is started again.
+pub fn own_etcd_with(arguments: &str) -> Own<Etcd> {
+    Own::fresh("etcd.sh", |slot| etcd_in(slot, &[("ETCD_EXTRA", arguments)]))
+}
+
 /// Three RabbitMQ nodes that form one cluster; there is one per checkout, the second asker waits.
 pub fn rabbitmq_cluster() -> Cluster<Rabbit> {
     Cluster::fresh("rabbitmq", start_rabbitmq)
@@ -103,7 +113,7 @@ pub struct Own<S> {
 }
 
 impl<S> Own<S> {
-    fn fresh(script_name: &'static str, start: fn(u8) -> S) -> Self {
+    fn fresh(script_name: &'static str, start: impl Fn(u8) -> S) -> Self {
         let (slot, claim) = free_slot(script_name);
         // What a test that was killed left behind is not this test's beginning.
         wipe(script_name, &slot.to_string());
@@ -183,12 +193,20 @@ impl<S> Cluster<S> {
 }
 
 fn start_rabbitmq(slot: u8) -> Rabbit {
-    let port = port_of(&script("rabbitmq.sh", &["start", &slot.to_string()]));
+    rabbit(slot, &[])
+}
+
+fn rabbit(slot: u8, settings: &[(&str, &str)]) -> Rabbit {
+    let port = port_of(&script_with("rabbitmq.sh", &["start", &slot.to_string()], settings));
     Rabbit { url: format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), port, slot }
 }
 
 fn start_etcd(slot: u8) -> Etcd {
-    let port = port_of(&script("etcd.sh", &["start", &slot.to_string()]));
+    etcd_in(slot, &[])
+}
+
+fn etcd_in(slot: u8, settings: &[(&str, &str)]) -> Etcd {
+    let port = port_of(&script_with("etcd.sh", &["start", &slot.to_string()], settings));
     Etcd { endpoint: format!("127.0.0.1:{port}"), port, slot }
 }
 
@@ -227,8 +245,14 @@ fn folder() -> PathBuf {
 
 /// Run a script of the rig to its end; panics with its last line of complaint when it fails.
 fn script(name: &str, arguments: &[&str]) -> String {
+    script_with(name, arguments, &[])
+}
+
+/// The same with these variables set.
+fn script_with(name: &str, arguments: &[&str], settings: &[(&str, &str)]) -> String {
     let done = Command::new(folder().join(name))
         .args(arguments)
+        .envs(settings.iter().copied())
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("cannot run tests/rig/{name}: {error}"));
