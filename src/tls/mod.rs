@@ -9,7 +9,7 @@ mod probe;
 
 pub use files::{Checked, Files};
 pub use handshake::explain;
-pub use probe::{refusal, speaks_tls};
+pub use probe::{refusal, speaks_plain_http2, speaks_tls};
 
 /// What one side calls its settings.
 #[derive(Debug, Clone, Copy)]

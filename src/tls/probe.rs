@@ -14,19 +14,36 @@ use super::{Words, handshake};
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The first byte of a TLS record: a handshake, or an alert.
 const RECORDS: [u8; 2] = [0x16, 0x15];
+/// The preface of HTTP/2, and a frame of no settings.
+const HTTP2_GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// The first byte of the answer: a short frame, or the words of HTTP/1.
+const HTTP_ANSWERS: [u8; 2] = [0, b'H'];
 /// Read at once, in bytes.
 const READ_BYTES: usize = 4096;
 
 /// Whether a port answers a greeting of TLS as TLS does. `false` also where nobody answers.
 pub async fn speaks_tls(host: &str, port: u16) -> bool {
+    match greeting() {
+        Some(greeting) => first_byte(host, port, &greeting).await.is_some_and(|first| RECORDS.contains(&first)),
+        None => false,
+    }
+}
+
+/// Whether a port answers a greeting of HTTP/2 without TLS in the same. `false` also where nobody answers.
+pub async fn speaks_plain_http2(host: &str, port: u16) -> bool {
+    first_byte(host, port, HTTP2_GREETING).await.is_some_and(|first| HTTP_ANSWERS.contains(&first))
+}
+
+/// What the answer of a port to a greeting begins with.
+async fn first_byte(host: &str, port: u16, greeting: &[u8]) -> Option<u8> {
     let ask = async {
         let mut stream = TcpStream::connect((host, port)).await.ok()?;
-        stream.write_all(&greeting()?).await.ok()?;
+        stream.write_all(greeting).await.ok()?;
         let mut first = [0];
         stream.read_exact(&mut first).await.ok()?;
-        Some(RECORDS.contains(&first[0]))
+        Some(first[0])
     };
-    timeout(PROBE_TIMEOUT, ask).await.ok().flatten().unwrap_or(false)
+    timeout(PROBE_TIMEOUT, ask).await.ok().flatten()
 }
 
 /// Why a server refuses a handshake with this configuration; `None` if it does not, or nobody answers.

@@ -38,7 +38,13 @@ async fn ask(backend: &Backend, host: &str, port: u16) -> Option<String> {
         None => tls::speaks_tls(host, port).await.then(|| format!("the port speaks TLS; {}", ETCD.with_tls)),
         Some(of) => {
             let config = of.check().ok().and_then(Checked::client_config)?;
-            tls::refusal(Arc::new(config), host, port, &ETCD, of.identity.is_some()).await
+            match tls::refusal(Arc::new(config), host, port, &ETCD, of.identity.is_some()).await {
+                // It hangs up at once on who speaks TLS to it, and says nothing.
+                None if tls::speaks_plain_http2(host, port).await => {
+                    Some(format!("the port does not speak TLS; {}", ETCD.without_tls))
+                }
+                why => why,
+            }
         }
     }
 }

@@ -136,12 +136,11 @@ async fn refused_or_away(
     }
     // A broker that is starting, or stopping, says the same as one that refuses: so it is asked.
     if is_riddle(error) {
-        let refusal = match tls {
-            Some(config) => crate::tls::refusal(config, name, port, &RABBITMQ, identity).await,
-            None => {
-                let speaks = crate::tls::speaks_tls(name, port).await;
-                speaks.then(|| format!("the port speaks TLS; {}", RABBITMQ.with_tls))
-            }
+        let refusal = if let Some(config) = tls {
+            crate::tls::refusal(config, name, port, &RABBITMQ, identity).await
+        } else {
+            let speaks = crate::tls::speaks_tls(name, port).await;
+            speaks.then(|| format!("the port speaks TLS; {}", RABBITMQ.with_tls))
         };
         if let Some(why) = refusal {
             return at(why);
