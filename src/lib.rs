@@ -11,6 +11,7 @@ pub mod cluster; // who owns which queue
 pub mod state; // what the transformers of a queue know, as its log tells it
 
 // Edge floor: one kind of outside each.
+pub mod tls; // certificate files, and what a failed handshake means
 pub mod config; // files: ceilometer.conf, YAML, URLs, secrets
 pub mod observe; // logs, metrics, health
 pub mod tasks; // whose a spawned task is

@@ -37,11 +37,13 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Library → the room that is the only one to name it.
-const ONLY_IN: [(&str, &str); 8] = [
+const ONLY_IN: [(&str, &str); 10] = [
     ("lapin", "transport"),
     ("etcd_client", "coordination"),
     ("reqwest", "publish"),
     ("axum", "observe"),
+    ("hyper", "observe"),
+    ("hyper_util", "observe"),
     ("prometheus_client", "observe"),
     ("tracing_subscriber", "observe"),
     ("clap", "cli"),

@@ -282,7 +282,9 @@ fn etcd_options(url: &CoordinationUrl) -> EtcdOptions {
         user: url.user.as_ref().map(|(user, password)| (user.clone(), password.reveal().to_owned())),
         tls: url.tls.as_ref().map(|tls| EtcdTls {
             ca_cert: tls.ca_file.as_ref().map(|f| f.to_string_lossy().into_owned()),
-            identity: None,
+            identity: tls.cert_file.as_ref().zip(tls.key_file.as_ref()).map(|(certificate, key)| {
+                (certificate.to_string_lossy().into_owned(), key.to_string_lossy().into_owned())
+            }),
         }),
         timeout: url.timeout.unwrap_or(CALL_TIMEOUT),
     }

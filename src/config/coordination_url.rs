@@ -87,7 +87,12 @@ impl CoordinationUrl {
         if tls.cert_file.is_some() != tls.key_file.is_some() {
             return Err("both cert_cert and cert_key in the query, or neither".to_owned());
         }
-        url.tls = secure.then_some(tls);
+        let files = tls.ca_file.is_some() || tls.cert_file.is_some();
+        if scheme == "etcd3+http" && files {
+            return Err("etcd3+https:// with ca_cert, cert_cert and cert_key".to_owned());
+        }
+        // As tooz has it: plain etcd3:// is TLS as soon as a file for it is given.
+        url.tls = (secure || files).then_some(tls);
         Ok(url)
     }
 }
@@ -137,5 +142,24 @@ mod tests {
     fn a_url_is_refused(#[case] text: &str, #[case] expected: &str) {
         let why = CoordinationUrl::parse(text).unwrap_err();
         assert!(why.contains(expected) && !why.contains("SESAME"), "{why}");
+    }
+
+    #[rstest]
+    #[case::plain("etcd3+http://h", None)]
+    #[case::plain_without_a_word("etcd3://h", None)]
+    #[case::tls("etcd3+https://h?ca_cert=/ca&cert_cert=/c&cert_key=/k", Some(["/ca", "/c", "/k"]))]
+    #[case::tls_by_its_files("etcd3://h?ca_cert=/ca&cert_cert=/c&cert_key=/k", Some(["/ca", "/c", "/k"]))]
+    fn the_files_for_tls_are_read(#[case] text: &str, #[case] files: Option<[&str; 3]>) {
+        let tls = CoordinationUrl::parse(text).unwrap().tls;
+        let read = tls.map(|tls| [tls.ca_file, tls.cert_file, tls.key_file].map(Option::unwrap));
+        assert_eq!(read, files.map(|files| files.map(Into::into)));
+    }
+
+    #[rstest]
+    #[case::half_an_identity("etcd3+https://h?cert_key=/k", "both cert_cert and cert_key")]
+    #[case::files_without_tls("etcd3+http://h?ca_cert=/ca", "etcd3+https://")]
+    fn files_that_would_be_dropped_are_complained_of(#[case] text: &str, #[case] expected: &str) {
+        let complaint = CoordinationUrl::parse(text).unwrap_err();
+        assert!(complaint.contains(expected), "{complaint}");
     }
 }

@@ -8,6 +8,7 @@ mod keeper;
 pub mod keys;
 mod membership;
 pub mod options;
+mod refusal;
 
 pub use options::{EtcdOptions, EtcdTls};
 
@@ -22,6 +23,7 @@ use keys::Keys;
 use membership::Lease;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -48,6 +50,8 @@ struct Backend {
     keys: Arc<Keys>,
     terms: Terms,
     client: Arc<OnceCell<Client>>,
+    /// Whether etcd has ever answered: then it is there, and speaks what we speak.
+    answered: Arc<AtomicBool>,
 }
 
 impl EtcdGroup {
@@ -62,6 +66,7 @@ impl EtcdGroup {
             keys: Arc::new(Keys::new(group)),
             terms: Terms::new(ttl),
             client: Arc::default(),
+            answered: Arc::default(),
         };
         EtcdGroup { backend }
     }
@@ -80,19 +85,24 @@ impl Backend {
         CoordinationError::Away { backend: self.name.to_string(), cause: cause.to_string() }
     }
 
+    fn refused(&self, cause: impl ToString) -> CoordinationError {
+        CoordinationError::Refused { backend: self.name.to_string(), cause: cause.to_string() }
+    }
+
     async fn client(&self) -> Result<Client, CoordinationError> {
         let connect = async {
-            let options = self.connect_options().await?;
+            let options = self.connect_options()?;
             let connecting = Client::connect(&self.options.endpoints, Some(options));
             match tokio::time::timeout(CALL_TIMEOUT, connecting).await {
-                Ok(connected) => connected.map_err(|error| self.away(error)),
+                Ok(Ok(connected)) => Ok(connected),
+                Ok(Err(error)) => Err(refusal::sort(self, &error).await),
                 Err(_) => Err(self.away("no answer")),
             }
         };
         self.client.get_or_try_init(|| connect).await.cloned()
     }
 
-    async fn connect_options(&self) -> Result<ConnectOptions, CoordinationError> {
+    fn connect_options(&self) -> Result<ConnectOptions, CoordinationError> {
         let mut connect = ConnectOptions::new()
             .with_keep_alive(PING_EVERY, PING_TIMEOUT)
             .with_keep_alive_while_idle(true)
@@ -105,15 +115,14 @@ impl Backend {
             connect = connect.with_user(user, password);
         }
         if let Some(tls) = &self.options.tls {
-            let read = async |path: &str| {
-                tokio::fs::read(path).await.map_err(|error| self.away(format!("cannot read {path}: {error}")))
+            // Blocking, and short: local files, once per client.
+            let read = tls.check().map_err(|complaints| self.refused(complaints.join("; ")))?;
+            let mut options = match read.authority {
+                Some((_, pem)) => TlsOptions::new().ca_certificate(Certificate::from_pem(pem)),
+                None => TlsOptions::new().with_enabled_roots(),
             };
-            let mut options = TlsOptions::new().with_enabled_roots();
-            if let Some(path) = &tls.ca_cert {
-                options = options.ca_certificate(Certificate::from_pem(read(path).await?));
-            }
-            if let Some((cert, key)) = &tls.identity {
-                options = options.identity(Identity::from_pem(read(cert).await?, read(key).await?));
+            if let Some(identity) = read.identity {
+                options = options.identity(Identity::from_pem(identity.certificate_pem, identity.key_pem));
             }
             connect = connect.with_tls(options);
         }
@@ -127,16 +136,22 @@ impl Backend {
     {
         let client = self.client().await.map_err(Failure::Other)?;
         let tries = self.options.endpoints.len().clamp(1, TRIES_MAX);
-        let mut answer = Err(Failure::Other(self.away("no answer")));
+        let mut failed = None;
         for _ in 0..tries {
-            answer = match tokio::time::timeout(self.options.timeout, act(client.clone())).await {
-                Ok(Ok(answer)) => return Ok(answer),
+            failed = match tokio::time::timeout(self.options.timeout, act(client.clone())).await {
+                Ok(Ok(answer)) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Ok(Err(error)) if is_lease_gone(&error) => return Err(Failure::LeaseGone),
-                Ok(Err(error)) => Err(Failure::Other(self.away(error))),
-                Err(_) => Err(Failure::Other(self.away("no answer"))),
+                Ok(Err(error)) => Some(error),
+                Err(_) => None,
             };
         }
-        answer
+        Err(Failure::Other(match failed {
+            Some(error) => refusal::sort(self, &error).await,
+            None => self.away("no answer"),
+        }))
     }
 
     /// Ends a lease, and what hangs on it. Where that fails it has run out already, or runs out by itself.

@@ -9,7 +9,7 @@ pub mod lease;
 pub mod memory;
 pub mod process;
 
-pub use etcd::{EtcdGroup, EtcdOptions};
+pub use etcd::{EtcdGroup, EtcdOptions, EtcdTls};
 pub use history::{Move, Reason};
 pub use memory::MemoryGroup;
 pub use process::Process;
@@ -215,6 +215,15 @@ pub enum CoordinationError {
         /// The backend, without secrets.
         backend: String,
         /// What the system said.
+        cause: String,
+    },
+    /// The backend, or the way to it, refuses for good: wrong user or password, a right or a certificate that is missing. A
+    /// person must act.
+    #[error("cannot use the coordination backend {backend}: {cause}")]
+    Refused {
+        /// The backend, without secrets.
+        backend: String,
+        /// What is wrong, and what to do.
         cause: String,
     },
     /// The lease is gone: join again.

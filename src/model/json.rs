@@ -31,17 +31,35 @@ pub fn read(bytes: &[u8]) -> Result<Value, JsonError> {
     }
 }
 
-/// Appends the value as compact JSON; floats without a finite value are written `NaN`, `Infinity`, `-Infinity`, as
-/// Python writes them.
+/// How a float without a finite value is written: JSON itself has no word for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NonFinite {
+    /// `null`, which every reader of JSON takes.
+    #[default]
+    Null,
+    /// `NaN`, `Infinity`, `-Infinity`, as Python's `json` writes them and few others read them.
+    Python,
+}
+
+/// Appends the value as compact JSON, exactly: what [`read`] reads, `NaN` and the infinities included.
 pub fn write(value: &Value, out: &mut Vec<u8>) {
+    write_as(value, NonFinite::Python, out);
+}
+
+/// Appends the value as compact JSON.
+pub fn write_as(value: &Value, non_finite: NonFinite, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Int(i) => write_plain(i, out),
         Value::Big(b) => out.extend_from_slice(b.to_string().as_bytes()),
-        Value::Float(f) if f.is_nan() => out.extend_from_slice(b"NaN"),
-        Value::Float(f) if f.is_infinite() => out.extend_from_slice(if *f > 0.0 { b"Infinity" } else { b"-Infinity" }),
+        Value::Float(f) if !f.is_finite() => out.extend_from_slice(match non_finite {
+            NonFinite::Null => b"null".as_slice(),
+            NonFinite::Python if f.is_nan() => b"NaN",
+            NonFinite::Python if *f > 0.0 => b"Infinity",
+            NonFinite::Python => b"-Infinity",
+        }),
         Value::Float(f) => write_plain(f, out),
         Value::Str(s) => write_str(s, out),
         Value::List(items) => {
@@ -50,16 +68,21 @@ pub fn write(value: &Value, out: &mut Vec<u8>) {
                 if n > 0 {
                     out.push(b',');
                 }
-                write(item, out);
+                write_as(item, non_finite, out);
             }
             out.push(b']');
         }
-        Value::Dict(dict) => write_dict(dict, out),
+        Value::Dict(dict) => write_dict_as(dict, non_finite, out),
     }
 }
 
-/// Appends an object as compact JSON.
+/// Appends an object as compact JSON, exactly: see [`write`].
 pub fn write_dict(dict: &Dict, out: &mut Vec<u8>) {
+    write_dict_as(dict, NonFinite::Python, out);
+}
+
+/// Appends an object as compact JSON.
+pub fn write_dict_as(dict: &Dict, non_finite: NonFinite, out: &mut Vec<u8>) {
     out.push(b'{');
     for (n, (key, value)) in dict.iter().enumerate() {
         if n > 0 {
@@ -67,7 +90,7 @@ pub fn write_dict(dict: &Dict, out: &mut Vec<u8>) {
         }
         write_str(key, out);
         out.push(b':');
-        write(value, out);
+        write_as(value, non_finite, out);
     }
     out.push(b'}');
 }
@@ -392,6 +415,14 @@ mod tests {
     #[case(r#""\ud800 and \ud83d\ude00""#, "\"\u{fffd} and \u{1f600}\"")]
     fn what_only_python_reads_is_read(#[case] text: &str, #[case] written: &str) {
         assert_eq!(to_string(&read(text.as_bytes()).unwrap()), written);
+    }
+
+    #[test]
+    fn a_strict_reader_gets_null_for_what_json_cannot_say() {
+        let value = read(br#"{"a":NaN,"b":[Infinity,{"c":-Infinity}],"d":"NaN","e":1.5}"#).unwrap();
+        let mut out = Vec::new();
+        write_as(&value, NonFinite::Null, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a":null,"b":[null,{"c":null}],"d":"NaN","e":1.5}"#);
     }
 
     #[test]

@@ -70,6 +70,16 @@ impl Value {
         }
     }
 
+    /// See [`Dict::without_non_finite`].
+    fn without_non_finite(&mut self) {
+        match self {
+            Value::Float(float) if !float.is_finite() => *self = Value::Null,
+            Value::List(items) => items.iter_mut().for_each(Value::without_non_finite),
+            Value::Dict(dict) => dict.without_non_finite(),
+            _ => {}
+        }
+    }
+
     /// An integer of any size in its one normal form.
     pub fn integer(big: BigInt) -> Value {
         match i64::try_from(&big) {
@@ -185,6 +195,11 @@ impl Dict {
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let at = self.0.iter().position(|(k, _)| &**k == key)?;
         Some(self.0.remove(at).1)
+    }
+
+    /// Puts `null` for every float without a finite value, at any depth: JSON has no word for those.
+    pub fn without_non_finite(&mut self) {
+        self.0.iter_mut().for_each(|(_, value)| value.without_non_finite());
     }
 
     /// Whether the key is there, with any value.

@@ -1,20 +1,50 @@
 //! The HTTP server for people and machines that watch: `/metrics`, `/livez`, `/readyz`, `/status`.
 //!
-//! It is bound to loopback unless the operator says otherwise: it knows nothing of users or TLS.
+//! It is bound to loopback unless the operator says otherwise: it knows nothing of users or TLS. Whatever its clients do,
+//! it takes no more descriptors, memory and time than the constants here allow: one connection is one request, and when
+//! there are too many, the oldest goes.
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{Board, Metrics};
+
+/// Connections at once, at most. One more, and the oldest is closed.
+pub const CONNECTIONS_MAX: usize = 64;
+/// Of the file descriptors that this process may have, connections take one in so many at most …
+const DESCRIPTORS_PER_CONNECTION: usize = 16;
+/// … but there may always be so many.
+const CONNECTIONS_MIN: usize = 4;
+/// The head of a request must be there within this, in whole.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest head of a request, in bytes: a larger one is answered with 431.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The most fields in a head.
+pub const HEAD_FIELDS_MAX: usize = 64;
+/// The longest life of a connection: a client that does not take its answer is left.
+pub const CONNECTION_LIFE: Duration = Duration::from_secs(30);
+/// How long answers under way may take when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// After the system would not give a connection, none is asked for during this.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The content type of [`Metrics::page`].
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -60,13 +90,88 @@ pub async fn serve(
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     info!(event = "observe.listening", %address, "metrics and health on http://{address}");
-    let server = axum::serve(listener, router(metrics, board)).with_graceful_shutdown(stop.cancelled_owned());
-    let task = tokio::spawn(async move {
-        if let Err(cause) = server.await {
-            error!(event = "observe.stopped", %cause, "metrics and health are not served any more");
-        }
-    });
+    let task = tokio::spawn(accept(listener, router(metrics, board), stop));
     Ok(Serving { address, task })
+}
+
+/// Takes connections until told to stop.
+async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(connections_max()));
+    let mut connections = JoinSet::new();
+    // From the oldest on.
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    let mut failing = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            // The client's doing: the next one waits already.
+            Err(cause) if matches!(cause.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => continue,
+            Err(cause) => {
+                if !failing {
+                    error!(
+                        event = "observe.accept.failed",
+                        %cause,
+                        "cannot take a connection for metrics and health; trying again every second. If there are too many open \
+                         files, raise the limit of this process (LimitNOFILE= of its unit, ulimit -n)"
+                    );
+                }
+                failing = true;
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = sleep(ACCEPT_PAUSE) => continue,
+                }
+            }
+        };
+        failing = false;
+        open.retain(|connection| !connection.is_finished());
+        if places.available_permits() == 0
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        // Its descriptor is free before the next one is asked for.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let (router, stop) = (router.clone(), stop.clone());
+        open.push_back(connections.spawn(async move {
+            let _place = place;
+            // It says nothing that anybody could act on: a client went away, or was too slow.
+            let _over = timeout(CONNECTION_LIFE, answer(socket, router, stop)).await;
+        }));
+    }
+    drop(listener);
+    let _in_time = timeout(STOP_TIMEOUT, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+/// One connection: one request, one answer.
+async fn answer(socket: TcpStream, router: Router, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEAD_FIELDS_MAX)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _over = connection.await;
+}
+
+/// How many connections this process can afford beside its brokers and files.
+fn connections_max() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = |line: &str| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<usize>().ok();
+    let descriptors = limits.lines().find_map(soft);
+    descriptors
+        .map_or(CONNECTIONS_MAX, |most| (most / DESCRIPTORS_PER_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX))
 }
 
 fn router(metrics: Metrics, board: Board) -> Router {
@@ -114,63 +219,5 @@ fn json(code: StatusCode, body: &impl Serialize) -> Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
-    async fn ask(address: SocketAddr, path: &str) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
-    }
-
-    async fn started() -> (Serving, Board, CancellationToken) {
-        let (board, stop) = (Board::new(), CancellationToken::new());
-        let serving = serve(([127, 0, 0, 1], 0).into(), Metrics::new(), board.clone(), stop.clone()).await.unwrap();
-        (serving, board, stop)
-    }
-
-    #[tokio::test]
-    async fn it_is_ready_once_nothing_is_waited_for() {
-        let (serving, board, _stop) = started().await;
-        let before = ask(serving.address, "/readyz").await;
-        assert!(before.starts_with("HTTP/1.1 503"), "{before}");
-        assert!(before.ends_with("{\"ready\":false,\"waiting_for\":[\"the agent to start\"]}\n"), "{before}");
-        board.change(|status| status.waiting_for.clear());
-        let after = ask(serving.address, "/readyz").await;
-        assert!(
-            after.starts_with("HTTP/1.1 200") && after.ends_with("{\"ready\":true,\"waiting_for\":[]}\n"),
-            "{after}"
-        );
-    }
-
-    #[tokio::test]
-    async fn it_shows_metrics_life_and_status() {
-        let (serving, _board, _stop) = started().await;
-        let metrics = ask(serving.address, "/metrics").await;
-        assert!(metrics.contains(OPENMETRICS) && metrics.contains("nephoscope_build_info{"), "{metrics}");
-        assert!(ask(serving.address, "/livez").await.ends_with("ok\n"));
-        assert!(ask(serving.address, "/status").await.contains("\"phase\":\"starting\""));
-        assert!(ask(serving.address, "/nothing").await.starts_with("HTTP/1.1 404"));
-    }
-
-    #[tokio::test]
-    async fn it_stops_when_told() {
-        let (serving, _board, stop) = started().await;
-        let address = serving.address;
-        stop.cancel();
-        serving.stopped().await;
-        assert!(TcpStream::connect(address).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn an_address_that_is_taken_is_named_with_what_to_do() {
-        let (serving, board, stop) = started().await;
-        let error = serve(serving.address, Metrics::new(), board, stop).await.unwrap_err().to_string();
-        assert!(error.contains("[nephoscope] listen") && error.contains(&serving.address.to_string()), "{error}");
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

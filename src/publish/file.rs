@@ -1,7 +1,7 @@
 //! `file:///path`: one line per sample or event (Ceilometer reference §6.6).
 //!
 //! Options: `json` (JSON lines; else Python's `repr`), `max_bytes` and `backup_count` (rotation to `.1`, `.2` …, if both
-//! are given and not 0), `fsync` (each batch is on the disk before it counts as taken).
+//! are given and not 0), `fsync` (each batch is on the disk before it counts as taken), `nan` (see `docs/publishers.md`).
 //!
 //! Several publishers and processes may write one file: each write is made under the file's advisory lock, appended
 //! in one call, and taken back whole if the disk did not take all of it. A file that was moved away (by another process's
@@ -53,7 +53,8 @@ impl Options {
         let mut options = target.options();
         let max_bytes = options.number("max_bytes", 0);
         let backup_count = options.number("backup_count", 0);
-        let form = if options.flag("json").unwrap_or(false) { Form::Json } else { Form::Repr };
+        let non_finite = options.non_finite();
+        let form = if options.flag("json").unwrap_or(false) { Form::Json(non_finite) } else { Form::Repr };
         let fsync = options.flag("fsync").unwrap_or(false);
         let rotation = match (max_bytes, backup_count) {
             (Some(max_bytes @ 1..), Some(backup_count @ 1..)) => Some(Rotation { max_bytes, backup_count }),
@@ -345,6 +346,7 @@ fn rotate(path: &Path, backup_count: u32) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::model::json;
+    use crate::model::json::NonFinite;
     use crate::publish::record::tests::{event, sample};
     use crate::publish::{build, check};
     use rstest::rstest;
@@ -391,7 +393,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_file_rotates_between_lines_of_a_batch() {
         let folder = tempfile::tempdir().unwrap();
-        let line = lines(&batch([100]), Form::Json).len();
+        let line = lines(&batch([100]), Form::Json(NonFinite::Null)).len();
         let options = format!("json&max_bytes={}&backup_count=2", 3 * line + 1);
         let publisher = build(&url(&folder, &options), Kind::Samples, &Context::default()).unwrap();
         publisher.publish(&batch(100..102)).await.unwrap();
@@ -460,7 +462,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_frozen_with_the_lock_stops_nobody() {
         let folder = tempfile::tempdir().unwrap();
-        let line = lines(&batch([1]), Form::Json).len();
+        let line = lines(&batch([1]), Form::Json(NonFinite::Null)).len();
         let options = format!("json&max_bytes={}&backup_count=9", 2 * line + 1);
         let publisher = build(&url(&folder, &options), Kind::Samples, &Context::default()).unwrap();
         let frozen = File::open(folder.path().join("out")).unwrap();

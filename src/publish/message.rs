@@ -1,10 +1,11 @@
 //! Samples and events as messages to other services: the field order of Ceilometer reference §3.3, signed.
 
 use super::signature;
+use crate::model::json::NonFinite;
 use crate::model::{Dict, Event, Sample, Value};
 
-/// The meter message of a sample, signed with `secret`.
-pub fn of_sample(sample: &Sample, secret: &str) -> Dict {
+/// The meter message of a sample, signed with `secret`: as it will be written, so that its reader finds it signed.
+pub fn of_sample(sample: &Sample, secret: &str, non_finite: NonFinite) -> Dict {
     let mut message = Dict::from_iter([
         ("source", Value::from(sample.source.as_str())),
         ("counter_name", Value::from(sample.name.as_str())),
@@ -21,15 +22,23 @@ pub fn of_sample(sample: &Sample, secret: &str) -> Dict {
         ("message_id", Value::from(sample.id.as_str())),
         ("monotonic_time", sample.monotonic_time.clone()),
     ]);
-    signature::sign(&mut message, secret);
+    finish(&mut message, secret, non_finite);
     message
 }
 
 /// The event message of an event, signed with `secret`.
-pub fn of_event(event: &Event, secret: &str) -> Dict {
+pub fn of_event(event: &Event, secret: &str, non_finite: NonFinite) -> Dict {
     let mut message = event.serialize();
-    signature::sign(&mut message, secret);
+    finish(&mut message, secret, non_finite);
     message
+}
+
+/// A signature is over Python's `str()` of the values, which is another one for `null` than for `NaN`.
+fn finish(message: &mut Dict, secret: &str, non_finite: NonFinite) {
+    if non_finite == NonFinite::Null {
+        message.without_non_finite();
+    }
+    signature::sign(message, secret);
 }
 
 #[cfg(test)]
@@ -58,7 +67,7 @@ mod tests {
             id: "11111111-1111-1111-1111-111111111111".to_owned(),
             monotonic_time: Value::Null,
         };
-        let message = of_sample(&sample, SECRET);
+        let message = of_sample(&sample, SECRET, NonFinite::Null);
         assert_eq!(
             json::to_string(&Value::Dict(message)),
             concat!(
@@ -86,7 +95,7 @@ mod tests {
             ],
             raw: Dict::new(),
         };
-        let signature = |event: &Event| of_event(event, SECRET).remove(signature::FIELD).unwrap();
+        let signature = |event: &Event| of_event(event, SECRET, NonFinite::Null).remove(signature::FIELD).unwrap();
         assert_eq!(signature(&event), "709c02bc85ee445c5aee6fe245e5b129a07bdb94c92c002e591a9f280e2db65f".into());
         event.generated = at("2020-01-01T00:00:00");
         event.traits.pop();

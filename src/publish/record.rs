@@ -4,7 +4,8 @@
 use chrono::NaiveDateTime;
 
 use super::python::{self, Strings};
-use crate::model::{Dict, Event, Sample, Trait, TraitValue, Value, json};
+use crate::model::json::{self, NonFinite};
+use crate::model::{Dict, Event, Sample, Trait, TraitValue, Value};
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +21,7 @@ enum Field<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// Compact JSON; a time is `YYYY-MM-DD HH:MM:SS[.ffffff]` (Ceilometer reference §6.6).
-    Json,
+    Json(NonFinite),
     /// Python's `repr()` of the dictionary.
     Repr,
 }
@@ -60,7 +61,7 @@ pub(super) fn write_event(event: &Event, form: Form, out: &mut Vec<u8>) {
 
 fn write(fields: &[(&str, Field)], form: Form, out: &mut Vec<u8>) {
     match form {
-        Form::Json => write_json(fields, out),
+        Form::Json(non_finite) => write_json(fields, non_finite, out),
         Form::Repr => {
             let mut text = String::with_capacity(512);
             write_repr(fields, &mut text);
@@ -69,15 +70,15 @@ fn write(fields: &[(&str, Field)], form: Form, out: &mut Vec<u8>) {
     }
 }
 
-fn write_json(fields: &[(&str, Field)], out: &mut Vec<u8>) {
+fn write_json(fields: &[(&str, Field)], non_finite: NonFinite, out: &mut Vec<u8>) {
     for (n, (name, field)) in fields.iter().enumerate() {
         out.push(if n > 0 { b',' } else { b'{' });
         json::write_str(name, out);
         out.push(b':');
         match field {
             Field::Str(text) => json::write_str(text, out),
-            Field::Value(value) => json::write(value, out),
-            Field::Dict(dict) => json::write_dict(dict, out),
+            Field::Value(value) => json::write_as(value, non_finite, out),
+            Field::Dict(dict) => json::write_dict_as(dict, non_finite, out),
             Field::Time(time) => json::write_str(&spaced(time), out),
             Field::Traits(traits) => {
                 out.push(b'[');
@@ -85,7 +86,7 @@ fn write_json(fields: &[(&str, Field)], out: &mut Vec<u8>) {
                     if n > 0 {
                         out.push(b',');
                     }
-                    with_trait_fields(of, |fields| write_json(fields, out));
+                    with_trait_fields(of, |fields| write_json(fields, non_finite, out));
                 }
                 out.push(b']');
             }
@@ -191,7 +192,7 @@ pub(super) mod tests {
     #[test]
     fn a_sample_is_written_as_its_as_dict() {
         let sample = sample("cpu", "1");
-        let written = text(|out| write_sample(&sample, Form::Json, out));
+        let written = text(|out| write_sample(&sample, Form::Json(NonFinite::Null), out));
         assert_eq!(written, json::to_string(&Value::Dict(sample.as_dict())));
         assert_eq!(
             text(|out| write_sample(&sample, Form::Repr, out)),
@@ -201,11 +202,31 @@ pub(super) mod tests {
         );
     }
 
+    /// Volume, metadata and traits: whatever a strict reader would stumble over.
+    #[test]
+    fn a_record_without_a_finite_value_is_read_by_a_strict_reader() {
+        let mut sample = sample("cpu", "1");
+        sample.volume = Value::Float(f64::NAN);
+        sample.monotonic_time = Value::Float(f64::NEG_INFINITY);
+        sample.resource_metadata.insert("load", vec![Value::Float(f64::INFINITY)]);
+        let mut event = event("m");
+        event.traits[3].value = TraitValue::Float(f64::NAN);
+        event.raw.insert("x", f64::INFINITY);
+        for (form, bare) in [(Form::Json(NonFinite::Null), 0), (Form::Json(NonFinite::Python), 5)] {
+            let lines = [text(|out| write_sample(&sample, form, out)), text(|out| write_event(&event, form, out))];
+            let words = lines.iter().map(|line| line.matches("NaN").count() + line.matches("Infinity").count());
+            assert_eq!(words.sum::<usize>(), bare, "{lines:?}");
+            for line in lines {
+                assert_eq!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), bare == 0, "{line}");
+            }
+        }
+    }
+
     #[test]
     fn an_event_is_written_with_times_and_trait_dictionaries() {
         let event = event("m");
         assert_eq!(
-            text(|out| write_event(&event, Form::Json, out)),
+            text(|out| write_event(&event, Form::Json(NonFinite::Null), out)),
             r#"{"message_id":"m","event_type":"compute.instance.update","generated":"2020-01-01 00:00:00.000005","traits":[{"name":"n","dtype":0,"value":"x"},{"name":"t","dtype":1,"value":"é"},{"name":"i","dtype":2,"value":7},{"name":"f","dtype":3,"value":1e+16},{"name":"d","dtype":4,"value":"2020-01-01 00:00:00.000005"}],"raw":{}}"#
         );
         let repr = text(|out| write_event(&event, Form::Repr, out));

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::config::shown;
 use crate::config::url::{self, Unclear};
+use crate::model::json::NonFinite;
 
 /// One URL of a sink, split as Python's `urlsplit` splits it; nothing is normalised. `Debug` shows no passwords.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,6 +82,18 @@ impl Options {
     /// The last value of an option, as the original takes it.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         self.all(name).pop()
+    }
+
+    /// `nan`: how `NaN` and the infinities are written into JSON.
+    pub(super) fn non_finite(&mut self) -> NonFinite {
+        match self.text("nan").as_deref() {
+            None | Some("null") => NonFinite::Null,
+            Some("python") => NonFinite::Python,
+            Some(other) => {
+                self.complain(format!("nan={other}: expected null or python"));
+                NonFinite::Null
+            }
+        }
     }
 
     /// A number, at least `least`.

@@ -73,8 +73,20 @@ impl Folder {
 
     /// Starts the agent.
     pub fn start(&self) -> Agent {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_nephoscope")))
+    }
+
+    /// Starts the agent with a limit of file descriptors.
+    pub fn start_with_descriptors(&self, most: usize) -> Agent {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n $0 && exec \"$@\""]).arg(most.to_string());
+        shell.arg(env!("CARGO_BIN_EXE_nephoscope"));
+        self.start_by(shell)
+    }
+
+    fn start_by(&self, mut program: Command) -> Agent {
         let log = self.file("log");
-        let child = Command::new(env!("CARGO_BIN_EXE_nephoscope"))
+        let child = program
             .args(["run", "--config-file"])
             .arg(self.file("ceilometer.conf"))
             .stdin(Stdio::null())
@@ -133,6 +145,11 @@ impl Agent {
             "it is gone: {}",
             self.log()
         );
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits for its end.

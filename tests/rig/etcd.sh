@@ -6,6 +6,7 @@
 #   etcd.sh kill|freeze|thaw [SLOT]   SIGKILL, SIGSTOP, SIGCONT
 #
 #   ETCD_MEMBERS   the whole cluster, "slot7=http://127.0.0.1:…,…" (default: this one alone)
+#   ETCD_EXTRA     further arguments of etcd; PORT in them is the client port
 #   ETCD_WAIT      seconds to wait for readiness (default 30)
 # shellcheck source=tests/rig/rig.sh
 . "$(dirname "$0")/rig.sh"
@@ -29,7 +30,9 @@ serves() {
 }
 
 start() {
-    local until
+    local until extra
+    read -ra extra <<< "${ETCD_EXTRA:-}"
+    extra=("${extra[@]//PORT/$port}")
     if is_ours "$(pid)" "$mark"; then
         kill -CONT "$(pid)" # a test that died may have left it frozen
     else
@@ -47,7 +50,7 @@ start() {
             --listen-client-urls "http://127.0.0.1:$port" --advertise-client-urls "http://127.0.0.1:$port" \
             --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
             --initial-cluster "${ETCD_MEMBERS:-slot$slot=http://127.0.0.1:$peer}" --initial-cluster-token rig \
-            --logger zap --log-outputs stderr --unsafe-no-fsync > "$dir/log" 2>&1 < /dev/null 8>&- &
+            --logger zap --log-outputs stderr --unsafe-no-fsync "${extra[@]}" > "$dir/log" 2>&1 < /dev/null 8>&- &
         echo $! > "$dir/pid"
     fi
     until=$((SECONDS + ${ETCD_WAIT:-30}))

@@ -113,7 +113,12 @@ pub fn own_etcd() -> Own<Etcd> {
 
 /// An etcd of this generation for one test alone, with nothing in it.
 pub fn own_etcd_of(generation: Generation) -> Own<Etcd> {
-    Own::fresh("etcd.sh", generation, "", start_etcd)
+    own_etcd_with(generation, "")
+}
+
+/// An etcd of this generation for one test alone, with further arguments, in which `PORT` is its client port.
+pub fn own_etcd_with(generation: Generation, arguments: &str) -> Own<Etcd> {
+    Own::fresh("etcd.sh", generation, arguments, start_etcd)
 }
 
 /// Three RabbitMQ nodes that form one cluster; there is one per checkout and generation, the second asker waits.
@@ -301,7 +306,7 @@ fn folder() -> PathBuf {
 struct Place {
     generation: Generation,
     slot: u8,
-    /// Further lines of `rabbitmq.conf`; the scripts keep them.
+    /// Further lines of `rabbitmq.conf`, which the scripts keep, or arguments of etcd.
     configuration: String,
 }
 
@@ -314,7 +319,7 @@ impl Place {
         let mut command = Command::new(folder().join(name));
         command.args(arguments).env("NEPHOSCOPE_GENERATION", self.generation.number()).stdin(Stdio::null());
         if !self.configuration.is_empty() {
-            command.env("RABBITMQ_CONF_EXTRA", &self.configuration);
+            command.env("RABBITMQ_CONF_EXTRA", &self.configuration).env("ETCD_EXTRA", &self.configuration);
         }
         command
     }

@@ -3,7 +3,10 @@
 use crate::coordination::lease::CALL_TIMEOUT;
 use percent_encoding::percent_decode_str;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
+
+use crate::tls::{Checked, ETCD, Files};
 
 /// The port where a URL gives none.
 const PORT: u16 = 2379;
@@ -27,10 +30,22 @@ pub struct EtcdOptions {
 /// Files for TLS, all PEM.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EtcdTls {
-    /// `ca_cert`: who signed the servers; the system's roots count too.
+    /// `ca_cert`: who signed the servers, and nobody else; without it the system's authorities.
     pub ca_cert: Option<String>,
     /// `cert_cert` and `cert_key`: who we are.
     pub identity: Option<(String, String)>,
+}
+
+impl EtcdTls {
+    /// Reads the files and sees that they can be used; nothing is connected. All complaints at once, each with what to do.
+    pub fn check(&self) -> Result<Checked, Vec<String>> {
+        let files = Files {
+            authority: self.ca_cert.as_ref().map(Path::new),
+            certificate: self.identity.as_ref().map(|(certificate, _)| Path::new(certificate)),
+            key: self.identity.as_ref().map(|(_, key)| Path::new(key)),
+        };
+        files.check(&ETCD)
+    }
 }
 
 impl EtcdOptions {

@@ -2,7 +2,7 @@
 //!
 //! Options: `timeout` (seconds, 5), `max_retries` (of connecting, 2), `batch` (one array for all, true), `verify_ssl`
 //! (true, false, or a file or folder of authorities), `clientcert`, `clientkey`, `raw_only` (events: only the
-//! payloads that `store_raw` kept). Other options stay in the URL.
+//! payloads that `store_raw` kept), `nan` (see `docs/publishers.md`). Other options stay in the URL.
 //!
 //! Where the original swallows every status, this one says what it means: away, busy, or refused. Of an array that is
 //! refused as malformed or too large, halves are tried until only the bad records are left.
@@ -97,22 +97,23 @@ impl HttpPublisher {
             write(&mut json);
             Item { position, json }
         };
+        let non_finite = self.options.non_finite;
         match batch {
             Batch::Samples(samples) => samples
                 .iter()
                 .enumerate()
-                .map(|(n, sample)| item(n, &|out| record::write_sample(sample, Form::Json, out)))
+                .map(|(n, sample)| item(n, &|out| record::write_sample(sample, Form::Json(non_finite), out)))
                 .collect(),
             Batch::Events(events) if self.options.raw_only => events
                 .iter()
                 .enumerate()
                 .filter_map(|(n, event)| Some((n, raw_payload(event)?)))
-                .map(|(n, payload)| item(n, &|out| json::write(payload, out)))
+                .map(|(n, payload)| item(n, &|out| json::write_as(payload, non_finite, out)))
                 .collect(),
             Batch::Events(events) => events
                 .iter()
                 .enumerate()
-                .map(|(n, event)| item(n, &|out| json::write_dict(&event.serialize(), out)))
+                .map(|(n, event)| item(n, &|out| json::write_dict_as(&event.serialize(), non_finite, out)))
                 .collect(),
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::shown;
+use crate::model::json::NonFinite;
 use crate::publish::target::Target;
 
 /// Seconds for one request, unless `timeout` says otherwise.
@@ -28,6 +29,7 @@ pub(super) struct Options {
     pub max_retries: u32,
     pub batch: bool,
     pub raw_only: bool,
+    pub non_finite: NonFinite,
     verify: Verify,
     client_cert: Option<PathBuf>,
     client_key: Option<PathBuf>,
@@ -54,6 +56,7 @@ impl Options {
         let max_retries = options.number("max_retries", 0).unwrap_or(CONNECT_RETRIES);
         let batch = options.flag("batch").unwrap_or(true);
         let raw_only = options.flag("raw_only").unwrap_or(false);
+        let non_finite = options.non_finite();
         let verify = match options.text("verify_ssl") {
             None => Verify::System,
             Some(text) => match text.to_ascii_lowercase().as_str() {
@@ -102,6 +105,7 @@ impl Options {
             max_retries,
             batch,
             raw_only,
+            non_finite,
             verify,
             client_cert,
             client_key,

@@ -60,6 +60,22 @@ async fn a_batch_is_one_array() {
     assert_eq!(bodies(&server).await, [Value::List(vec![as_dict("1"), as_dict("2")])]);
 }
 
+#[rstest]
+#[case("", true)]
+#[case("nan=python", false)]
+#[tokio::test]
+async fn what_json_cannot_say_is_posted_as_null(#[case] options: &str, #[case] strict: bool) {
+    let server = answering(ResponseTemplate::new(200)).await;
+    let mut batch = vec![sample("cpu", "1"), sample("cpu", "2")];
+    batch[0].volume = Value::Float(f64::NAN);
+    batch[1].resource_metadata.insert("load", f64::NEG_INFINITY);
+    publisher(&server, options).publish(&Batch::Samples(batch)).await.unwrap();
+    let requests = server.received_requests().await.unwrap();
+    let body = String::from_utf8_lossy(&requests[0].body);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&body).is_ok(), strict, "{body}");
+    assert_eq!(requests[0].url.query(), None, "the option is ours");
+}
+
 #[tokio::test]
 async fn without_batch_each_record_is_a_post() {
     let server = answering(ResponseTemplate::new(200)).await;

@@ -5,7 +5,8 @@ use chrono::Utc;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-use crate::model::{Value, json};
+use crate::model::Value;
+use crate::model::json::{self, NonFinite};
 use crate::publish::{Batch, Context, message};
 use crate::transport::Outgoing;
 
@@ -51,16 +52,18 @@ pub(super) struct Writer {
     envelope: bool,
     metering: String,
     event: String,
+    non_finite: NonFinite,
 }
 
 impl Writer {
-    pub(super) fn new(context: &Context) -> Self {
+    pub(super) fn new(context: &Context, non_finite: NonFinite) -> Self {
         Writer {
             publisher_id: format!("telemetry.publisher.{}", context.host),
             secret: context.telemetry_secret.clone(),
             envelope: context.telemetry_driver != "messaging",
             metering: context.metering_topic.clone(),
             event: context.event_topic.clone(),
+            non_finite,
         }
     }
 
@@ -101,17 +104,25 @@ impl Writer {
     fn records(&self, batch: &Batch) -> Vec<Record> {
         let record = |meter: &str, id, message| {
             let mut json = Vec::with_capacity(1024);
-            json::write_dict(&message, &mut json);
+            json::write_dict_as(&message, self.non_finite, &mut json);
             Record { meter: meter.to_owned(), id, json }
         };
         match batch {
             Batch::Samples(samples) => samples
                 .iter()
-                .map(|sample| record(&sample.name, sample.id.clone(), message::of_sample(sample, &self.secret)))
+                .map(|sample| {
+                    record(&sample.name, sample.id.clone(), message::of_sample(sample, &self.secret, self.non_finite))
+                })
                 .collect(),
             Batch::Events(events) => events
                 .iter()
-                .map(|event| record("", json::to_string(&event.message_id), message::of_event(event, &self.secret)))
+                .map(|event| {
+                    record(
+                        "",
+                        json::to_string(&event.message_id),
+                        message::of_event(event, &self.secret, self.non_finite),
+                    )
+                })
                 .collect(),
         }
     }
@@ -173,7 +184,29 @@ mod tests {
     use rstest::rstest;
 
     fn writer(driver: &str) -> Writer {
-        Writer::new(&Context { telemetry_driver: driver.to_owned(), host: "h".to_owned(), ..Context::default() })
+        writer_as(driver, NonFinite::Null)
+    }
+
+    fn writer_as(driver: &str, non_finite: NonFinite) -> Writer {
+        let context = Context { telemetry_driver: driver.to_owned(), host: "h".to_owned(), ..Context::default() };
+        Writer::new(&context, non_finite)
+    }
+
+    /// Who reads the message signs what it has read, and compares.
+    #[rstest]
+    #[case(NonFinite::Null, "null")]
+    #[case(NonFinite::Python, "NaN")]
+    fn a_volume_that_json_cannot_say_is_signed_as_it_is_written(#[case] non_finite: NonFinite, #[case] written: &str) {
+        let mut sample = sample("cpu", "1");
+        sample.volume = Value::Float(f64::NAN);
+        sample.resource_metadata.insert("load", vec![Value::Float(f64::INFINITY)]);
+        let (letters, _) = writer_as("messaging", non_finite).write(&Batch::Samples(vec![sample]), &[], false);
+        let text = String::from_utf8(letters[0].body.to_vec()).unwrap();
+        assert!(text.contains(&format!("\"counter_volume\":{written},")), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), non_finite == NonFinite::Null, "{text}");
+        let notification = envelope::open(&letters[0].body).unwrap();
+        let message = notification.payload().as_list().unwrap()[0].as_dict().unwrap();
+        assert!(signature::verify(message, "change this for valid signing"));
     }
 
     fn queues(letters: &[Letter]) -> Vec<&str> {

@@ -2,7 +2,7 @@
 //!
 //! `notifier://[[user:password@]host:port[/vhost]]?…`; without a host the default notification transport is used. Options:
 //! `topic` (repeatable), `policy` (`default` holds, `queue` keeps the youngest in memory, `drop` loses),
-//! `max_queue_length` (batches, 1,024), `per_meter_topic`, `driver` (rabbit), `max_retry` (without effect); with a host
+//! `max_queue_length` (batches, 1,024), `per_meter_topic`, `nan`, `driver` (rabbit), `max_retry` (without effect); with a host
 //! the other options are the transport's.
 //!
 //! What the original's documentation promises and its code does not do (policies, options beside a host, one topic
@@ -42,7 +42,7 @@ pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
     };
     Ok(Arc::new(NotifierPublisher {
         shown: target.shown(),
-        writer: Writer::new(context),
+        writer: Writer::new(context, options.non_finite),
         link: Link::new(broker, context),
         waiting: Mutex::default(),
         metrics: context.metrics.clone(),

@@ -1,6 +1,7 @@
 //! What a `notifier://` URL says (Ceilometer reference §6.2).
 
 use crate::config::shown;
+use crate::model::json::NonFinite;
 use crate::publish::target::Target;
 
 /// Batches that `policy=queue` keeps, unless `max_queue_length` says otherwise.
@@ -18,6 +19,7 @@ pub(super) struct Options {
     pub queue_batches_max: usize,
     /// Whether each meter's samples also go to a topic of their own.
     pub per_meter_topic: bool,
+    pub non_finite: NonFinite,
 }
 
 /// What to do while the broker is away.
@@ -49,6 +51,7 @@ impl Options {
         };
         let queue_batches_max = options.number("max_queue_length", 1).unwrap_or(QUEUE_BATCHES);
         let per_meter_topic = options.flag("per_meter_topic").unwrap_or(false);
+        let non_finite = options.non_finite();
         // Read for its form only: with `default` a batch is repeated as long as it takes, else never.
         let _: Option<i64> = options.number("max_retry", -1);
         let driver = options.text("driver").unwrap_or_else(|| "rabbit".to_owned());
@@ -61,7 +64,7 @@ impl Options {
             let mark = if query.is_empty() { "" } else { "?" };
             format!("{driver}://{}{}{mark}{}", target.netloc, target.path, query.join("&"))
         });
-        options.finish(Options { transport, topics, policy, queue_batches_max, per_meter_topic })
+        options.finish(Options { transport, topics, policy, queue_batches_max, per_meter_topic, non_finite })
     }
 }
 
@@ -93,6 +96,7 @@ mod tests {
             policy: Policy::Queue,
             queue_batches_max: 7,
             per_meter_topic: true,
+            non_finite: NonFinite::Null,
         };
         assert_eq!(read(url), Ok(expected));
     }

@@ -3,6 +3,8 @@
 use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
+use rustls::ClientConfig;
+use std::fs::File;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -14,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::TransportError;
 use super::options::{AmqpHost, AmqpOptions, Login};
 use super::{reply, tls};
+use crate::tls::RABBITMQ;
 
 /// The longest attempt at one host, handshakes included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,6 +24,10 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest frame we ask for. lapin holds buffers of 64 frames for each connection, as long as it lives: at the broker's
 /// 128 KiB that is 8 MiB, more than all else an agent holds. A larger body is several frames.
 const FRAME_BYTES_MAX: u32 = 32 * 1024;
+
+/// File descriptors that must be free before a connection is begun. lapin needs some in threads of its own, the first time for
+/// a runtime, and panics there for good when it gets none.
+const DESCRIPTORS_FREE: usize = 16;
 
 /// A second handle on the socket, to cut it under lapin's feet.
 #[derive(Debug, Clone, Default)]
@@ -56,13 +63,16 @@ impl Wire {
 pub(super) async fn dial(options: &AmqpOptions, host: &AmqpHost) -> Result<(Connection, Wire), TransportError> {
     let broker = format!("{}:{}", host.host, host.port);
     let tls = match &options.tls {
-        Some(tls) => Some(Arc::new(tls::client_config(tls).map_err(TransportError::Refused)?)),
+        Some(tls) => {
+            let config = tls::client_config(tls);
+            Some(Arc::new(config.map_err(|why| TransportError::Refused(format!("{broker}: {why}")))?))
+        }
         None => None,
     };
     let wire = Wire::default();
-    let (held, name) = (wire.clone(), host.host.clone());
-    let addresses =
-        addresses(host).await.map_err(|e| TransportError::Away { broker: broker.clone(), cause: e.to_string() })?;
+    let (held, name, ours) = (wire.clone(), host.host.clone(), tls.clone());
+    let addresses = addresses(host).await.map_err(|error| reply::system(&broker, &error))?;
+    descriptors_are_free().map_err(|error| reply::system(&broker, &error))?;
     let runtime = lapin::runtime::default_runtime().map_err(|error| reply::plain(&broker, &error))?;
     let sockets = runtime.clone();
     let open = async move |_: AMQPUri, _| {
@@ -72,7 +82,7 @@ pub(super) async fn dial(options: &AmqpOptions, host: &AmqpHost) -> Result<(Conn
         if let AsyncTcpStream::Plain(socket) = &stream {
             held.hold(socket.get_ref())?;
         }
-        Ok(match &tls {
+        Ok(match &ours {
             Some(tls) => stream.into_rustls(&tls.clone().into(), &name).await?,
             None => stream,
         })
@@ -81,12 +91,19 @@ pub(super) async fn dial(options: &AmqpOptions, host: &AmqpHost) -> Result<(Conn
     let connecting = Connection::connector(uri(options, host), runtime, open, properties);
     match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(Ok(connection)) => Ok((connection, wire)),
-        Ok(Err(error)) => Err(refused_or_away(&broker, &error)),
+        Ok(Err(error)) => Err(refused_or_away(options, host, tls, &error).await),
         Err(_) => {
             wire.cut();
             Err(TransportError::Slow(CONNECT_TIMEOUT))
         }
     }
+}
+
+/// Takes [`DESCRIPTORS_FREE`] descriptors, and gives them back.
+fn descriptors_are_free() -> io::Result<()> {
+    let first = File::open("/dev/null")?;
+    let further = (1..DESCRIPTORS_FREE).map(|_| first.try_clone());
+    further.collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 async fn addresses(host: &AmqpHost) -> io::Result<Vec<SocketAddr>> {
@@ -96,13 +113,55 @@ async fn addresses(host: &AmqpHost) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-fn refused_or_away(broker: &str, error: &lapin::Error) -> TransportError {
-    match error.kind() {
-        // A certificate that does not fit will not fit the next time either.
-        ErrorKind::IOError(cause) if cause.kind() == io::ErrorKind::InvalidData => {
-            TransportError::Refused(format!("TLS with {broker}: {cause}"))
+/// What an attempt failed of: refused, where a person must act; away, where the next attempt may help.
+async fn refused_or_away(
+    options: &AmqpOptions,
+    host: &AmqpHost,
+    tls: Option<Arc<ClientConfig>>,
+    error: &lapin::Error,
+) -> TransportError {
+    let (broker, name, port) = (format!("{}:{}", host.host, host.port), &host.host, host.port);
+    let identity = options.tls.as_ref().is_some_and(|tls| tls.cert_file.is_some());
+    let at = |why: String| TransportError::Refused(format!("{broker}: {why}"));
+    if options.tls.is_some()
+        && let Some(why) = crate::tls::explain(error, &RABBITMQ, identity)
+    {
+        return at(why);
+    }
+    if let ErrorKind::ProtocolError(reply) = error.kind() {
+        let text = reply.get_message().to_string();
+        if let Some(why) = reply::about_login(reply.get_id(), &text, &host.username, &options.virtual_host) {
+            return at(why);
         }
-        _ => reply::plain(broker, error),
+    }
+    // A broker that is starting, or stopping, says the same as one that refuses: so it is asked.
+    if is_riddle(error) {
+        let refusal = if let Some(config) = tls {
+            crate::tls::refusal(config, name, port, &RABBITMQ, identity).await
+        } else {
+            let speaks = crate::tls::speaks_tls(name, port).await;
+            speaks.then(|| format!("the port speaks TLS; {}", RABBITMQ.with_tls))
+        };
+        if let Some(why) = refusal {
+            return at(why);
+        }
+    }
+    reply::plain(&broker, error)
+}
+
+/// Whether somebody took the connection and then answered with nothing that AMQP knows.
+fn is_riddle(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::IOError(cause) => matches!(
+            cause.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::InvalidData
+        ),
+        ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_) => true,
+        _ => false,
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tls::{Checked, Files, RABBITMQ};
+
 /// How to reach one RabbitMQ, or one cluster of it (Ceilometer reference §2.6, §2.8).
 #[derive(Debug, Clone)]
 pub struct AmqpOptions {
@@ -115,4 +117,16 @@ pub struct TlsOptions {
     pub key_file: Option<PathBuf>,
     /// `ssl_enforce_hostname_verification`: looked at with a CA file only.
     pub verify_hostname: bool,
+}
+
+impl TlsOptions {
+    /// Reads the files and sees that they can be used; nothing is connected. All complaints at once, each with what to do.
+    pub fn check(&self) -> Result<Checked, Vec<String>> {
+        let files = Files {
+            authority: self.ca_file.as_deref(),
+            certificate: self.cert_file.as_deref(),
+            key: self.key_file.as_deref(),
+        };
+        files.check(&RABBITMQ)
+    }
 }

@@ -3,6 +3,7 @@
 use lapin::ErrorKind;
 use lapin::protocol::AMQPErrorKind;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,9 @@ const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
+
+/// `EMFILE` and `ENFILE`: this process, or the machine, has no descriptor left.
+const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 
 /// What became of one request.
 #[derive(Debug)]
@@ -39,11 +43,70 @@ pub(super) fn sort(broker: &str, error: &lapin::Error) -> Refusal {
             NOT_FOUND => return Refusal::NotFound(text),
             ACCESS_REFUSED if text.contains("exclusive") => return Refusal::Exclusive,
             PRECONDITION_FAILED => return Refusal::Unequal(text),
-            ACCESS_REFUSED | NOT_ALLOWED => return Refusal::Other(TransportError::Refused(text)),
+            ACCESS_REFUSED | NOT_ALLOWED => {
+                return Refusal::Other(TransportError::Refused(format!("{broker}: {}", about_right(&text))));
+            }
             _ => {}
         }
     }
-    Refusal::Other(TransportError::Away { broker: broker.to_owned(), cause: error.to_string() })
+    Refusal::Other(match error.kind() {
+        ErrorKind::IOError(cause) => system(broker, cause),
+        _ => TransportError::Away { broker: broker.to_owned(), cause: error.to_string() },
+    })
+}
+
+/// What the system says: no session, and what to do where the fault is on this machine.
+pub(super) fn system(broker: &str, error: &io::Error) -> TransportError {
+    let cause = match error.raw_os_error() {
+        Some(code) if OUT_OF_DESCRIPTORS.contains(&code) => {
+            format!("{error}; raise the limit of open files of this process (LimitNOFILE= of its unit, ulimit -n)")
+        }
+        _ => error.to_string(),
+    };
+    TransportError::Away { broker: broker.to_owned(), cause }
+}
+
+/// What the refusal of a login means; `None` if it is none.
+pub(super) fn about_login(code: u16, text: &str, user: &str, vhost: &str) -> Option<String> {
+    let vhost = if vhost.is_empty() { "/" } else { vhost };
+    match code {
+        ACCESS_REFUSED if text.contains("EXTERNAL") => Some(format!(
+            "the broker knows no user of the client certificate's name ({text}); make one (rabbitmqctl add_user), or set \
+             [oslo_messaging_rabbit] rabbit_login_method"
+        )),
+        ACCESS_REFUSED => Some(format!(
+            "user {user} may not log in: wrong user or password ({text}); correct user:password in transport_url (guest logs \
+             in on the broker's own machine only)"
+        )),
+        NOT_ALLOWED if text.contains("not found") => Some(format!(
+            "there is no virtual host {vhost} ({text}); make it (rabbitmqctl add_vhost {vhost}), or correct the end of \
+             transport_url"
+        )),
+        NOT_ALLOWED if text.contains("access to vhost") && !text.contains("limit") => {
+            Some(format!("user {user} may not use the virtual host {vhost} ({text}); let it: {}", permit(vhost, user)))
+        }
+        _ => None,
+    }
+}
+
+/// The refusal of a request, with what to do where a right is missing.
+fn about_right(text: &str) -> String {
+    match (quoted(text, "vhost '"), quoted(text, "user '")) {
+        (Some(vhost), Some(user)) => {
+            format!("the user has no right to do that ({text}); let it: {}", permit(vhost, user))
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// The command that gives a user every right in a virtual host.
+fn permit(vhost: &str, user: &str) -> String {
+    format!("rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'")
+}
+
+/// What stands between `before` and the next quote.
+fn quoted<'a>(text: &'a str, before: &str) -> Option<&'a str> {
+    text.split_once(before)?.1.split_once('\'').map(|(inside, _)| inside)
 }
 
 /// An error of lapin where no particular refusal is expected.
@@ -90,9 +153,12 @@ impl Line {
         TransportError::Away { broker: self.broker.to_string(), cause: "the session is over".to_owned() }
     }
 
-    /// An error after which the connection or its publishing channel is gone, whatever it says.
+    /// An error after which the connection or its publishing channel is gone; refused where a right is missing.
     pub(super) fn away(&self, error: &lapin::Error) -> TransportError {
-        TransportError::Away { broker: self.broker.to_string(), cause: error.to_string() }
+        match sort(&self.broker, error) {
+            Refusal::Other(error) => error,
+            _ => TransportError::Away { broker: self.broker.to_string(), cause: error.to_string() },
+        }
     }
 }
 

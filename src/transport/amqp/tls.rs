@@ -3,52 +3,34 @@
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use std::path::Path;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
 use super::options::TlsOptions;
+use crate::tls::{Checked, RABBITMQ};
 
-/// The client's side of TLS; an error says which file is wrong and how.
+/// The client's side of TLS; an error says which file is wrong, how, and what to do.
 pub(super) fn client_config(options: &TlsOptions) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let trusted = match &options.ca_file {
-        Some(ca_file) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates("ssl_ca_file", ca_file)? {
-                roots.add(certificate).map_err(|e| format!("cannot use ssl_ca_file {}: {e}", ca_file.display()))?;
-            }
+    let Checked { authority, identity } = options.check().map_err(|complaints| complaints.join("; "))?;
+    let trusted = match authority {
+        Some((roots, _)) => {
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
-            Some(verifier.map_err(|e| format!("cannot use ssl_ca_file {}: {e}", ca_file.display()))?)
+            Some(verifier.map_err(|cause| format!("cannot use {}: {cause}", RABBITMQ.authority))?)
         }
         None => None,
     };
     let verifier = Verifier { trusted, verify_hostname: options.verify_hostname, provider: provider.clone() };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| format!("cannot set up TLS: {e}"))?
+        .map_err(|cause| format!("cannot set up TLS: {cause}"))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    let Some(cert_file) = &options.cert_file else { return Ok(builder.with_no_client_auth()) };
-    let key_file = options.key_file.as_ref().unwrap_or(cert_file);
-    let key = PrivateKeyDer::from_pem_file(key_file)
-        .map_err(|e| format!("cannot read ssl_key_file {}: {e}", key_file.display()))?;
+    let Some(identity) = identity else { return Ok(builder.with_no_client_auth()) };
     builder
-        .with_client_auth_cert(certificates("ssl_cert_file", cert_file)?, key)
-        .map_err(|e| format!("cannot use ssl_cert_file {}: {e}", cert_file.display()))
-}
-
-fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(format!("cannot use {option} {}: there is no certificate in it", file.display()))
-        }
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(format!("cannot read {option} {}: {error}", file.display())),
-    }
+        .with_client_auth_cert(identity.chain, identity.key)
+        .map_err(|cause| format!("cannot use {}: {cause}", RABBITMQ.certificate))
 }
 
 /// Python's `CERT_REQUIRED` or `CERT_NONE`, with or without `check_hostname`.
