@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::model::{Event, Sample};
 
+pub mod certificates;
 pub mod context;
 mod file;
 mod http;
@@ -24,7 +25,7 @@ mod target;
 pub mod test;
 
 pub use context::{Amqp, Context};
-pub use schemes::{BuildError, Kind, build, check, shown};
+pub use schemes::{BuildError, Kind, LookAtBroker, build, check, shown};
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.

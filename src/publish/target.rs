@@ -4,6 +4,8 @@ use percent_encoding::percent_decode_str;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use crate::model::did_you_mean;
+
 /// One URL of a sink, split as Python's `urlsplit` splits it; nothing is normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -116,7 +118,8 @@ impl Options {
     /// The options, if nothing is wrong. What nobody has taken is a mistake: a misspelt option would be silence.
     pub(super) fn finish<T>(mut self, options: T) -> Result<T, Vec<String>> {
         for (key, _) in &self.pairs {
-            self.complaints.push(format!("unknown option {key}; known here are: {}", self.known.join(", ")));
+            let meant = did_you_mean(key, self.known.iter().copied());
+            self.complaints.push(format!("unknown option {key}{meant}; known here are: {}", self.known.join(", ")));
         }
         if self.complaints.is_empty() { Ok(options) } else { Err(self.complaints) }
     }
