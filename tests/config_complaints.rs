@@ -225,9 +225,9 @@ fn transformers_are_what_is_written_not_how() {
 
 #[test]
 fn a_pipeline_file_is_no_mapping() {
-    for text in ["", "[]", "just text", "sources: {}\nsinks: 1\n"] {
+    for (text, complaints) in [("", 1), ("[]", 1), ("just text", 1), ("sources: {}\nsinks: 1\n", 2)] {
         let node = yaml::read("p.yaml", text).unwrap();
-        assert_eq!(Plan::read(Kind::Events, &node).unwrap_err().len(), 2, "{text:?}");
+        assert_eq!(Plan::read(Kind::Events, &node).unwrap_err().len(), complaints, "{text:?}");
     }
 }
 
@@ -258,7 +258,13 @@ fn definition_files_cannot_be_had() {
 
 #[test]
 fn a_folder_of_meters_is_empty_or_not_there() {
-    let dir = folder(&[("empty/.hidden.yaml", "metric: ["), ("empty/meters.yml", "metric: [")]);
+    let none = "sources: []\nsinks: []\n";
+    let dir = folder(&[
+        ("empty/.hidden.yaml", "metric: ["),
+        ("empty/meters.yml", "metric: ["),
+        ("pipeline.yaml", none),
+        ("event_pipeline.yaml", none),
+    ]);
     let mut told = String::new();
     for name in ["empty", "absent"] {
         let conf = format!("[meter]\nmeter_definitions_dirs = {}/{name}\n", dir.path().display());
@@ -281,7 +287,9 @@ fn nothing_is_configured() {
     assert_eq!(settings.intake.exchanges.len(), 14);
     assert_eq!(settings.transport.rabbit.prefetch_messages, 100);
     let (definitions, complaints) = definitions::read(&settings);
-    assert_eq!(complaints, []);
+    let told = complaints.iter().map(|c| (c.severity, &*c.place.file)).collect::<Vec<_>>();
+    let warned = (Severity::Warning, "pipeline.yaml");
+    assert_eq!(told, [warned, (Severity::Warning, "event_pipeline.yaml")], "their queues need a reader");
     let plan = Plan::read(Kind::Samples, &definitions.pipeline.unwrap()).unwrap();
     assert_eq!(&*plan.pipelines[0].name, "meter_source:meter_sink");
     assert_eq!(plan.sinks[0].publishers[0].url, "notifier://", "until gnocchi:// is there");

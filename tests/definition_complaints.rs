@@ -45,8 +45,8 @@ fn notification(payload: &str) -> Notification {
 }
 
 #[rstest]
-#[case(&[("unit", "''")], "unit missing or empty")]
-#[case(&[("volume", "0")], "volume missing or empty")]
+#[case(&[("unit", "''")], "unit: the text \"\" counts as missing")]
+#[case(&[("volume", "0")], "volume: the number 0 counts as missing")]
 #[case(&[("type", "counter")], "not gauge, delta or cumulative")]
 #[case(&[("unit", "'%'")], "unit: ")]
 #[case(&[("volume", "1.5")], "volume: ")]

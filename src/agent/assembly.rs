@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::SlotTable;
+use crate::config::definitions::Found;
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
-use crate::model::{Complaint, Node, Place, Priority, Severity};
+use crate::model::{Complaint, Node, Priority, Severity};
 use crate::pipeline::{self, Plan};
-use crate::publish::{self, Publisher};
+use crate::publish::{self, LookAtBroker, Publisher};
 use crate::transport::dispatch::{Dispatcher, Rule};
 
 /// Definitions, pipelines and publishers: what a reload replaces.
@@ -19,6 +20,8 @@ pub struct Blueprint {
     /// Sinks to be put into the place of a former one of the same name.
     replacements: Vec<(Arc<SinkSlot>, Sink)>,
     publishers: Publishers,
+    /// The files that it was read from.
+    found: Found,
 }
 
 /// The publishers by what they take and their URL: sinks that name the same URL share one.
@@ -32,7 +35,11 @@ impl Blueprint {
         context: &publish::Context,
         previous: Option<&Blueprint>,
     ) -> (Option<Blueprint>, Vec<Complaint>) {
-        Self::build_of(settings, config::definitions::read(settings), context, previous)
+        let nothing = Found::default();
+        let before = previous.map_or(&nothing, |previous| &previous.found);
+        let (definitions, complaints, found) = config::definitions::read_again(settings, before);
+        let (blueprint, complaints) = Self::build_of(settings, (definitions, complaints), context, previous);
+        (blueprint.map(|blueprint| Blueprint { found, ..blueprint }), complaints)
     }
 
     /// The same of definitions that were read already.
@@ -47,6 +54,8 @@ impl Blueprint {
         for plan in &read.plans {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
         }
+        let broker = |url: &str| (context.connect)(url).map(drop).map_err(|cause| vec![cause]);
+        complaints.extend(read.publishers_without_a_plan(&broker));
         let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
         let (Some(converter), Some(queues_wanted), false) = (read.converter, read.queues, wrong) else {
             return (None, complaints);
@@ -63,7 +72,8 @@ impl Blueprint {
         let Drawing { sinks, replacements, .. } = drawing;
         let dispatcher = read.dispatcher;
         let routes = Routes { dispatcher, converter, sample_pipelines, event_pipelines, sinks, queues_wanted };
-        (Some(Blueprint { routes: Arc::new(routes), replacements, publishers }), complaints)
+        let routes = Arc::new(routes);
+        (Some(Blueprint { routes, replacements, publishers, found: Found::default() }), complaints)
     }
 
     /// The routes.
@@ -99,6 +109,24 @@ pub fn converter(settings: &Settings) -> (Option<Converter>, Vec<Complaint>) {
     (converter.filter(|_| !wrong), complaints)
 }
 
+/// What becomes of notifications before anything is published.
+pub struct DryRun {
+    /// Notifications that are wanted at all.
+    pub dispatcher: Dispatcher,
+    /// Makes samples and events.
+    pub converter: Converter,
+    /// Where they go.
+    pub plans: Vec<Plan>,
+}
+
+/// A run without publishers and queues, for commands that show what would be published.
+pub fn dry_run(settings: &Settings) -> (Option<DryRun>, Vec<Complaint>) {
+    let (Read { converter, plans, dispatcher, .. }, complaints) = read(settings, config::definitions::read(settings));
+    let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
+    let dry_run = converter.filter(|_| !wrong).map(|converter| DryRun { dispatcher, converter, plans });
+    (dry_run, complaints)
+}
+
 /// The pipelines as far as their files can be read, for commands that only tell where something would go.
 pub fn plans(settings: &Settings) -> Vec<Plan> {
     let (definitions, _) = config::definitions::read(settings);
@@ -107,55 +135,82 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
     files.iter().filter_map(|(kind, node)| Plan::read(*kind, node.as_ref()?).ok()).collect()
 }
 
-/// Everything there is to complain about in the files that the settings name, without building anything.
-pub fn check(settings: &Settings) -> Vec<Complaint> {
+/// Everything there is to complain about in the files that the settings name, and in those that publishers name, without
+/// building anything. `broker` looks at the URL of another broker.
+pub fn check(settings: &Settings, broker: LookAtBroker<'_>) -> Vec<Complaint> {
     let (read, mut complaints) = read(settings, config::definitions::read(settings));
     for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
-        complaints.extend(publisher_complaint(plan.kind, &sink.name, publisher));
+        complaints.extend(publisher_complaints(plan.kind, &sink.name, publisher, broker));
     }
+    complaints.extend(read.publishers_without_a_plan(broker));
     complaints
 }
 
-/// What is wrong with a publisher as it is written.
-fn publisher_complaint(kind: pipeline::Kind, sink: &str, publisher: &pipeline::PublisherUrl) -> Option<Complaint> {
-    let error = publish::check(&publisher.url, publish_kind(kind)).err()?;
-    Some(Complaint::error(&publisher.place, format!("sink {sink}: {error}")))
+/// What is wrong with a publisher as it is written, or probably not meant.
+fn publisher_complaints(
+    kind: pipeline::Kind,
+    sink: &str,
+    publisher: &pipeline::PublisherUrl,
+    broker: LookAtBroker<'_>,
+) -> Vec<Complaint> {
+    let place = &publisher.place;
+    match publish::check(&publisher.url, publish_kind(kind), broker) {
+        Ok(warnings) => {
+            let url = publish::shown(&publisher.url);
+            let warn = |text| Complaint::warning(place, format!("sink {sink}: publisher {url}: {text}"));
+            warnings.into_iter().map(warn).collect()
+        }
+        Err(error) => vec![Complaint::error(place, format!("sink {sink}: {error}"))],
+    }
 }
 
 /// What the definition files say, as far as they could be understood: what is missing is an error among the complaints.
 struct Read {
     converter: Option<Converter>,
     plans: Vec<Plan>,
+    /// The files that are no plans; their publishers can be looked at all the same.
+    unplanned: Vec<(pipeline::Kind, Node)>,
     dispatcher: Dispatcher,
     queues: Option<u16>,
 }
 
+impl Read {
+    /// What is wrong with the publishers of files that are no plans, for which nobody comes to build them.
+    fn publishers_without_a_plan(&self, broker: LookAtBroker<'_>) -> Vec<Complaint> {
+        let of_file = |(kind, node): &(pipeline::Kind, Node)| {
+            let kind = *kind;
+            let publishers = Plan::publishers(kind, node).into_iter();
+            publishers.flat_map(move |(sink, publisher)| publisher_complaints(kind, &sink, &publisher, broker))
+        };
+        self.unplanned.iter().flat_map(of_file).collect()
+    }
+}
+
 /// Understands everything that is not publishers.
 fn read(settings: &Settings, (definitions, mut complaints): (Definitions, Vec<Complaint>)) -> (Read, Vec<Complaint>) {
-    let mut plans = Vec::new();
+    let (mut plans, mut unplanned) = (Vec::new(), Vec::new());
     for (kind, node) in
-        [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)]
+        [(pipeline::Kind::Samples, definitions.pipeline), (pipeline::Kind::Events, definitions.event_pipeline)]
     {
-        match node.as_ref().map(|node| Plan::read(kind, node)) {
-            Some(Ok(plan)) => {
+        let Some(node) = node else { continue };
+        match Plan::read(kind, &node) {
+            Ok(plan) => {
                 complaints.extend(plan.warnings.iter().cloned());
                 plans.push(plan);
             }
-            Some(Err(more)) => {
+            Err(more) => {
                 complaints.extend(more);
-                // Nobody comes to build its publishers: what is wrong with them is said here.
-                let publishers = node.iter().flat_map(|node| Plan::publishers(kind, node));
-                complaints.extend(publishers.filter_map(|(sink, url)| publisher_complaint(kind, &sink, &url)));
+                unplanned.push((kind, node));
             }
-            None => {}
         }
     }
     let converter = convert(settings, definitions.meters, definitions.events, &mut complaints);
     let dispatcher = dispatcher(settings, &mut complaints);
     let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
-    let written = Place { file: "[notification] pipeline_processing_queues".into(), line: 0 };
+    let written = settings.place("notification", "pipeline_processing_queues");
     let table = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
-    (Read { converter, plans, dispatcher, queues: table.map(|table| table.queues()) }, complaints)
+    let queues = table.map(|table| table.queues());
+    (Read { converter, plans, unplanned, dispatcher, queues }, complaints)
 }
 
 fn convert(
@@ -170,12 +225,13 @@ fn convert(
 }
 
 fn dispatcher(settings: &Settings, complaints: &mut Vec<Complaint>) -> Dispatcher {
-    let written = Place { file: "[nephoscope] accept_notifications".into(), line: 0 };
+    let written = settings.place("nephoscope", "accept_notifications");
     let mut rules = Vec::new();
     for text in &settings.intake.accept_notifications {
         match Rule::parse(text) {
             Ok(rule) => rules.push(rule),
-            Err(error) => complaints.push(Complaint::error(&written, format!("{text:?}: {error}"))),
+            Err(error) => complaints
+                .push(Complaint::error(&written, format!("[nephoscope] accept_notifications = {text:?}: {error}"))),
         }
     }
     Dispatcher::new(rules)

@@ -1,7 +1,9 @@
 //! `nephoscope check`: everything an operator wrote is read, and everything there is to say about it is said.
 
+use std::io::{self, Write};
+
+use super::examine::{Examined, not_looked_at};
 use super::{ConfigArguments, Failure, refuse_errors};
-use crate::agent::assembly;
 
 /// What is to be checked.
 #[derive(clap::Args)]
@@ -12,21 +14,22 @@ pub(super) struct Arguments {
 
 /// Prints all complaints; fails if one of them would keep the agent from starting.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (settings, mut complaints) = arguments.config.load();
-    if let Some(settings) = &settings {
-        complaints.extend(assembly::check(settings));
-    }
-    complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
-    complaints.dedup();
-    let warnings = complaints.len();
-    refuse_errors(complaints)?;
-    println!(
-        "the configuration can be run{}",
-        match warnings {
-            0 => String::new(),
-            1 => ", 1 warning".to_owned(),
-            more => format!(", {more} warnings"),
-        }
+    let (settings, warnings) = Examined::of(&arguments.config).accepted().map_err(Failure::Config)?;
+    let counted = match warnings.len() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        more => format!(", {more} warnings"),
+    };
+    refuse_errors(warnings)?;
+    let left_out: Vec<String> = not_looked_at(&settings).iter().map(|what| format!("  whether {what}\n")).collect();
+    let text = format!(
+        "the configuration can be run{counted}\nnot looked at, because only a running agent can tell:\n{}",
+        left_out.concat()
     );
-    Ok(())
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads may have had enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::Other(format!("cannot write: {error}"))),
+    }
 }

@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod convert;
 mod demo;
+mod examine;
 mod notify;
 mod partitions;
 mod run;
@@ -55,7 +56,7 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Read the whole configuration and print every complaint; touches no network
     Check(check::Arguments),
-    /// Convert notifications from files and print what the pipelines would publish
+    /// Take notifications from files and print what the sinks would publish
     Convert(convert::Arguments),
     /// Send a notification as an OpenStack service does
     Notify(notify::Arguments),

@@ -1,14 +1,16 @@
 //! `nephoscope run`: the service.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::examine::{Examined, sort};
 use super::watch::Watch;
-use super::{ConfigArguments, Failure, refuse_errors, runtime};
+use super::{ConfigArguments, Failure, runtime};
+use crate::agent::outside;
 use crate::agent::{Agent, Outcome};
-use crate::agent::{assembly, outside};
 use crate::config::Settings;
 use crate::config::settings::LogFormat;
 use crate::model::{Complaint, Place, Severity};
@@ -26,18 +28,11 @@ const DRAIN_MAX: Duration = Duration::from_hours(24);
 
 /// Runs until told to stop.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (settings, complaints) = arguments.config.load();
-    let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
-    // All complaints at once: those of the definition files and pipelines too.
-    let more = assembly::check(&settings);
-    if complaints.iter().chain(&more).any(|c| c.severity == Severity::Error) {
-        return refuse_errors(complaints.into_iter().chain(more).collect());
-    }
+    // All complaints at once, before anything is opened: those of the definition files and pipelines too.
+    let (settings, warnings) = Examined::of(&arguments.config).accepted().map_err(Failure::Config)?;
     observe::logs::init(&log_settings(&settings)).map_err(|e| Failure::Other(e.to_string()))?;
     let metrics = Metrics::new();
-    for complaint in complaints.iter().chain(&more) {
-        metrics.configuration_warned(complaint);
-    }
+    warnings.iter().for_each(|warning| metrics.configuration_warned(warning));
     runtime()?.block_on(serve(&arguments.config, settings, metrics))
 }
 
@@ -52,7 +47,10 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         None => None,
     };
     let context = Arc::new(outside::publish_context(&settings, &metrics));
-    let parts = outside::parts(&settings, &context, metrics.clone(), board.clone()).map_err(Failure::Config)?;
+    let parts = outside::parts(&settings, &context, metrics.clone(), board.clone()).map_err(|mut complaints| {
+        sort(&mut complaints);
+        Failure::Config(complaints)
+    })?;
     let agent = Agent::start(parts);
     let mut watch = Watch::new(&settings);
     let outcome = loop {
@@ -62,7 +60,11 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
             () = watch.changed(), if settings.lifecycle.refresh => Asked::Reload,
         };
         match happened {
-            Asked::Reload => reload(config, &settings, &context, &agent, &metrics).await,
+            Asked::Reload => {
+                if let Some(taken) = reload(config, &settings, &context, &agent, &metrics).await {
+                    watch.follow(&taken);
+                }
+            }
             Asked::Stop => break drain(&agent, &mut signals, &settings).await?,
         }
     };
@@ -116,32 +118,46 @@ async fn drain(agent: &Agent, signals: &mut Signals, settings: &Settings) -> Res
     }
 }
 
-/// Reads everything again; keeps what runs if anything is wrong.
+/// What is wrong where no configuration file is found any more: that is no wish for every option's default.
+fn vanished(running: &Settings, next: &Settings) -> Vec<Complaint> {
+    let gone = if next.sources.files.is_empty() { running.sources.files.as_slice() } else { &[] };
+    let complain = |file: &PathBuf| {
+        let place = Place { file: file.to_string_lossy().as_ref().into(), line: 0 };
+        let text = "it was there when the running configuration was read, and is gone: put it back; if it is gone for \
+                    good, restart the agent";
+        Complaint::error(&place, text)
+    };
+    gone.iter().map(complain).collect()
+}
+
+/// Reads everything again; keeps what runs if anything is wrong. The settings that were taken over, if they were.
 async fn reload(
     config: &ConfigArguments,
     running: &Settings,
     context: &crate::publish::Context,
     agent: &Agent,
     metrics: &Metrics,
-) {
+) -> Option<Settings> {
     let (settings, mut complaints) = config.load();
     let next = match &settings {
         Some(settings) => {
             complaints.extend(needs_restart(running, settings));
+            complaints.extend(vanished(running, settings));
             let (next, more) = agent.prepare(settings, context).await;
             complaints.extend(more);
             next
         }
         None => None,
     };
+    sort(&mut complaints);
     let wrong = complaints.iter().any(|c: &Complaint| c.severity == Severity::Error);
-    match next.filter(|_| !wrong) {
-        Some(next) => {
-            complaints.iter().for_each(|c| metrics.configuration_warned(c));
-            metrics.reload_taken(agent.reload(next).await);
-        }
-        None => metrics.reload_refused(&complaints),
-    }
+    let Some(next) = next.filter(|_| !wrong) else {
+        metrics.reload_refused(&complaints);
+        return None;
+    };
+    complaints.iter().for_each(|c| metrics.configuration_warned(c));
+    metrics.reload_taken(agent.reload(next).await);
+    settings
 }
 
 /// The signals of a service.

@@ -21,6 +21,12 @@ impl Watch {
         Watch { settings: settings.clone(), period: settings.lifecycle.refresh_interval, seen }
     }
 
+    /// Looks at what other settings lead to from now on: the running configuration is theirs.
+    pub(super) fn follow(&mut self, settings: &Settings) {
+        // What was seen stays: a change while the configuration was read is noticed at the next look.
+        self.settings = settings.clone();
+    }
+
     /// Returns when one of them has another time or size, has come or has gone.
     pub(super) async fn changed(&mut self) {
         loop {

@@ -88,7 +88,7 @@ impl CoordinationUrl {
             return Err("both cert_cert and cert_key in the query, or neither".to_owned());
         }
         let files = tls.ca_file.is_some() || tls.cert_file.is_some();
-        if scheme == "etcd3+http" && files {
+        if parts.scheme == "etcd3+http" && files {
             return Err("etcd3+https:// with ca_cert, cert_cert and cert_key".to_owned());
         }
         // As tooz has it: plain etcd3:// is TLS as soon as a file for it is given.

@@ -7,12 +7,16 @@ use super::load::read_text;
 use super::settings::Settings;
 use super::yaml;
 use crate::model::{Complaint, Node, Place};
+use crate::pipeline::Kind;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const SHIPPED_METERS: &str = include_str!("../../config/meters.d/meters.yaml");
 const SHIPPED_EVENTS: &str = include_str!("../../config/event_definitions.yaml");
 const SHIPPED_PIPELINE: &str = include_str!("../../config/pipeline.yaml");
 const SHIPPED_EVENT_PIPELINE: &str = include_str!("../../config/event_pipeline.yaml");
+/// How the place of a shipped file begins.
+const SHIPPED: &str = "shipped ";
 /// The folder of meter definitions that is looked at before the shipped ones.
 const METERS_DIR: &str = "/etc/ceilometer/meters.d";
 /// How the folder of definitions inside Ceilometer's own package ends: the shipped ones stand for it.
@@ -33,23 +37,62 @@ pub struct Definitions {
     pub watched: Vec<PathBuf>,
 }
 
+/// Which files and folders were found under the names that the settings have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    files: BTreeMap<String, PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
+
 /// Finds and reads what the settings name. All complaints at once.
 pub fn read(settings: &Settings) -> (Definitions, Vec<Complaint>) {
-    let mut reading = Reading { search: &settings.sources.search, watched: Vec::new(), complaints: Vec::new() };
+    let (definitions, complaints, _) = read_again(settings, &Found::default());
+    (definitions, complaints)
+}
+
+/// The same for an agent that runs: a file or folder that was found `before`, and is now gone under the same name, is an
+/// error. At start its absence means that the shipped definitions are wanted; while it is replaced it means nothing.
+pub fn read_again(settings: &Settings, before: &Found) -> (Definitions, Vec<Complaint>, Found) {
+    let search = &settings.sources.search;
+    let mut reading = Reading { search, before, found: Found::default(), watched: Vec::new(), complaints: Vec::new() };
     let meters = reading.meters(settings);
     let events = reading.one(&settings.conversion.event_definitions_file, "event_definitions.yaml", SHIPPED_EVENTS);
     let wanted = &settings.pipelines;
     let pipeline = wanted.samples.then(|| reading.one(&wanted.samples_file, "pipeline.yaml", SHIPPED_PIPELINE));
     let event_pipeline =
         wanted.events.then(|| reading.one(&wanted.events_file, "event_pipeline.yaml", SHIPPED_EVENT_PIPELINE));
-    let Reading { watched, complaints, .. } = reading;
-    let definitions =
-        Definitions { meters, events, pipeline: pipeline.flatten(), event_pipeline: event_pipeline.flatten(), watched };
-    (definitions, complaints)
+    let (pipeline, event_pipeline) = (pipeline.flatten(), event_pipeline.flatten());
+    let publishing = &settings.publishing;
+    for (kind, node, topic) in [
+        (Kind::Samples, &pipeline, &publishing.metering_topic),
+        (Kind::Events, &event_pipeline, &publishing.event_topic),
+    ] {
+        if let Some(name) = node.as_ref().and_then(|node| node.place.file.strip_prefix(SHIPPED)) {
+            let place = Place { file: name.into(), line: 0 };
+            let text = unread(kind, search, &format!("{topic}.sample"), &publishing.control_exchange);
+            reading.complaints.push(Complaint::warning(&place, text));
+        }
+    }
+    let Reading { watched, complaints, found, .. } = reading;
+    (Definitions { meters, events, pipeline, event_pipeline, watched }, complaints, found)
+}
+
+/// The warning about the shipped pipeline: it publishes to a queue that has no reader in a stock cloud.
+fn unread(kind: Kind, search: &[PathBuf], queue: &str, exchange: &str) -> String {
+    format!(
+        "it is not in {}, so {} go to the queue {queue} of the exchange {exchange}, which needs a reader: without one it \
+         grows until RabbitMQ blocks every sender; write this file, or read the queue; {}",
+        shown(search),
+        kind.name(),
+        kind.none_wanted()
+    )
 }
 
 struct Reading<'s> {
     search: &'s [PathBuf],
+    /// What was found before.
+    before: &'s Found,
+    found: Found,
     watched: Vec<PathBuf>,
     complaints: Vec<Complaint>,
 }
@@ -57,7 +100,13 @@ struct Reading<'s> {
 impl Reading<'_> {
     /// A file by its literal path, else in the folders of the search, else (under its default name) the shipped one.
     fn one(&mut self, name: &str, default_name: &str, shipped: &str) -> Option<Node> {
-        if let Some(path) = self.find(name) {
+        let path = self.find(name);
+        if let Some(gone) = self.gone(name, path.as_deref()) {
+            self.complaints.push(gone);
+            return None;
+        }
+        if let Some(path) = path {
+            self.found.files.insert(name.to_owned(), path.clone());
             return self.file(&path);
         }
         if name != default_name {
@@ -67,13 +116,28 @@ impl Reading<'_> {
             ));
             return None;
         }
-        self.text(&format!("shipped {default_name}"), shipped)
+        self.text(&format!("{SHIPPED}{default_name}"), shipped)
     }
 
     fn find(&self, name: &str) -> Option<PathBuf> {
+        self.candidates(name).find(|path| path.exists())
+    }
+
+    fn candidates(&self, name: &str) -> impl Iterator<Item = PathBuf> {
         let literal = PathBuf::from(name);
-        let searched = self.search.iter().map(|folder| folder.join(name));
-        std::iter::once(literal).chain(searched).find(|path| path.exists())
+        std::iter::once(literal).chain(self.search.iter().map(move |folder| folder.join(name)))
+    }
+
+    /// The complaint about a file that was found under this name before, if what is found now stands behind it in the
+    /// search, or nothing is found. A file that has come to stand before it takes its place as at start.
+    fn gone(&self, name: &str, now: Option<&Path>) -> Option<Complaint> {
+        let before = self.before.files.get(name)?;
+        let place_of = |path: &Path| self.candidates(name).position(|candidate| candidate == path);
+        let behind = match (place_of(before)?, now.map(place_of)) {
+            (before, Some(Some(now))) => now > before,
+            _ => true,
+        };
+        behind.then(|| gone(before))
     }
 
     fn file(&mut self, path: &Path) -> Option<Node> {
@@ -114,7 +178,8 @@ impl Reading<'_> {
             }
             Some(dirs) => {
                 for dir in dirs {
-                    if !dir.exists() && dir.ends_with(PACKAGED_METERS) {
+                    let stands_for_it = dir.ends_with(PACKAGED_METERS) && !self.before.folders.contains(dir);
+                    if stands_for_it && !dir.exists() {
                         files.push(self.text("shipped meters.yaml", SHIPPED_METERS));
                     } else {
                         files.extend(self.folder(dir, false));
@@ -139,6 +204,10 @@ impl Reading<'_> {
     fn folder(&mut self, dir: &Path, optional: bool) -> Vec<Option<Node>> {
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
+            Err(_) if self.before.folders.contains(dir) => {
+                self.complaints.push(gone(dir));
+                return Vec::new();
+            }
             Err(_) if optional => return Vec::new(),
             Err(e) => {
                 let place = Place { file: dir.to_string_lossy().as_ref().into(), line: 0 };
@@ -147,6 +216,7 @@ impl Reading<'_> {
             }
         };
         self.watched.push(dir.to_path_buf());
+        self.found.folders.insert(dir.to_path_buf());
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         files.retain(|path| path.extension().is_some_and(|e| e == "yaml") && !hidden(path));
@@ -155,6 +225,20 @@ impl Reading<'_> {
     }
 }
 
+/// The complaint about what is gone while the agent runs.
+fn gone(path: &Path) -> Complaint {
+    let text = "it was there when the running configuration was read, and is gone: put it back; if it is gone for good, \
+                restart the agent";
+    Complaint::error(&Place { file: path.to_string_lossy().as_ref().into(), line: 0 }, text)
+}
+
 fn shown(folders: &[PathBuf]) -> String {
-    folders.iter().map(|folder| folder.to_string_lossy()).collect::<Vec<_>>().join(", ")
+    if folders.is_empty() {
+        return "the folder where the agent was started".to_owned();
+    }
+    let shown = |folder: &PathBuf| match folder.to_string_lossy() {
+        here if here.is_empty() => ".".to_owned(),
+        there => there.into_owned(),
+    };
+    folders.iter().map(shown).collect::<Vec<_>>().join(", ")
 }

@@ -6,7 +6,7 @@ use super::path::{Path, PathError};
 use super::plugins::{self, Plugin};
 use crate::model::python;
 pub use crate::model::python::Raised;
-use crate::model::{Data, Node, Value};
+use crate::model::{Data, Node, Value, did_you_mean};
 use std::borrow::Cow;
 
 /// A field as the operator wrote it, compiled once: a constant, or paths and perhaps a trait plugin.
@@ -175,7 +175,10 @@ fn compile_fields(node: &Node) -> Result<Fields, FieldError> {
         Data::Scalar(Value::Float(_)) => {
             Err(FieldError::Definition("a number with a point is neither a path nor a constant".to_owned()))
         }
-        _ => Err(FieldError::Definition("expected a path, a list of paths or a whole number".to_owned())),
+        _ => {
+            let text = format!("expected a path, a list of paths or a whole number, this is {}", node.described());
+            Err(FieldError::Definition(text))
+        }
     }
 }
 
@@ -201,7 +204,9 @@ fn compile_plugin(node: &Node) -> Result<(Plugin, SeveralRefused), FieldError> {
     let Some(plugin) = name.as_str().and_then(|name| plugins::build(name, parameters)) else {
         let known: Vec<&str> = plugins::names().collect();
         let name = name.key_text();
-        return Err(FieldError::Definition(format!("no plugin is called {name}; there are {}", known.join(", "))));
+        let meant = did_you_mean(&name, known.iter().copied());
+        let text = format!("no plugin is called {name}{meant}; there are {}", known.join(", "));
+        return Err(FieldError::Definition(text));
     };
     let class = if matches!(node.data, Data::Map(_)) { "DefinitionException" } else { "TypeError" };
     let text = "this plugin cannot give several values: leave the key out of 'lookup'";

@@ -11,6 +11,7 @@ mod endpoints;
 mod events;
 mod explain;
 pub mod field;
+mod keys;
 mod metadata;
 mod meters;
 mod options;
@@ -73,6 +74,8 @@ impl Converter {
         let mut complaints = Vec::new();
         let meters = meters::load(&sources.meters, &options, &mut complaints);
         let events = events::load(&sources.events, &options, &mut complaints);
+        keys::of_meters(&sources.meters, &mut complaints);
+        keys::of_events(&sources.events, &mut complaints);
         complaints.sort_by(|a, b| a.place.cmp(&b.place));
         let converter = meters.zip(events).map(|(meters, events)| {
             let routes = Routes::default();

@@ -24,23 +24,28 @@ pub enum Plugin {
 /// What makes a plugin of its parameters, raising what the original's constructor raises.
 type Build = fn(&Parameters<'_>) -> Result<Plugin, Raised>;
 
-/// All plugins, by name.
-const PLUGINS: [(&str, Build); 4] = [
-    ("split", |parameters| Ok(Plugin::Split(Split::build(parameters)))),
-    ("bitfield", |parameters| Ok(Plugin::Bitfield(Bitfield::build(parameters)))),
-    ("timedelta", |_| Ok(Plugin::Timedelta)),
-    ("map", |parameters| Map::build(parameters).map(Plugin::Map)),
+/// All plugins, by name, with the parameters that they look at.
+const PLUGINS: [(&str, &[&str], Build); 4] = [
+    ("split", &["separator", "segment", "max_split"], |parameters| Ok(Plugin::Split(Split::build(parameters)))),
+    ("bitfield", &["initial_bitfield", "flags"], |parameters| Ok(Plugin::Bitfield(Bitfield::build(parameters)))),
+    ("timedelta", &[], |_| Ok(Plugin::Timedelta)),
+    ("map", &["values", "default", "case_sensitive"], |parameters| Map::build(parameters).map(Plugin::Map)),
 ];
 
 /// The names of all plugins.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    PLUGINS.iter().map(|(name, _)| *name)
+    PLUGINS.iter().map(|(name, ..)| *name)
+}
+
+/// The parameters that the plugin of that name looks at, if there is one.
+pub(super) fn parameters(name: &str) -> Option<&'static [&'static str]> {
+    PLUGINS.iter().find(|(known, ..)| *known == name).map(|(_, parameters, _)| *parameters)
 }
 
 /// The plugin of that name: `None` if there is none, else what its constructor says. Parameters that are left out are
 /// `None`.
 pub fn build(name: &str, parameters: Option<&Node>) -> Option<Result<Plugin, Raised>> {
-    let (_, build) = PLUGINS.iter().find(|(known, _)| *known == name)?;
+    let (.., build) = PLUGINS.iter().find(|(known, ..)| *known == name)?;
     Some(Parameters::of(parameters).and_then(|parameters| build(&parameters)))
 }
 

@@ -144,6 +144,18 @@ impl Node {
         }
     }
 
+    /// What this is, for a sentence that says that something else is expected: `the text "cpu"`, `a list`, `nothing`.
+    pub fn described(&self) -> String {
+        match &self.data {
+            Data::List(_) => "a list".to_owned(),
+            Data::Map(_) => "a mapping".to_owned(),
+            Data::Scalar(Value::Null) => "nothing".to_owned(),
+            Data::Scalar(Value::Str(text)) => format!("the text {}", shortened(&Value::from(without_address(text)))),
+            Data::Scalar(value @ Value::Bool(_)) => shortened(value),
+            Data::Scalar(value) => format!("the number {}", shortened(value)),
+        }
+    }
+
     /// A node from a plain value, all at one place: definitions that come as JSON.
     pub fn from_value(value: &Value, place: &Place) -> Node {
         let data = match value {
@@ -156,5 +168,24 @@ impl Node {
             scalar => Data::Scalar(scalar.clone()),
         };
         Node { place: place.clone(), data }
+    }
+}
+
+/// A text for complaints: of a URL only how it begins, because a password may stand behind that.
+pub(super) fn without_address(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, "")) => format!("{scheme}://"),
+        Some((scheme, _)) => format!("{scheme}://…"),
+        None => text.to_owned(),
+    }
+}
+
+/// A scalar as JSON, of a length that fits into a sentence.
+fn shortened(value: &Value) -> String {
+    const CHARS_MAX: usize = 60;
+    let text = super::json::to_string(value);
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text,
     }
 }

@@ -120,7 +120,7 @@ async fn a_client_does_not_take_its_answer() {
     let (serving, board, _stop) = started().await;
     // More than the buffers of two sockets hold.
     let long = "x".repeat(64 * 1024 * 1024);
-    board.change(|status| status.main_queues = vec![long]);
+    board.change(|status| status.standstill = vec![long]);
     let mut stalled = TcpStream::connect(serving.address).await.unwrap();
     stalled.write_all(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut head = [0; 12];

@@ -73,11 +73,19 @@ pub enum LogError {
     Twice,
 }
 
+/// Whether a level can be read, this one or that of [`LEVEL_VARIABLE`].
+pub fn check_level(level: &str) -> Result<(), LogError> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let level = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| level.to_owned());
+    EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|cause| LogError::Level { level, cause: cause.to_string() })
+}
+
 /// Sends the log of this process to its file, or to standard error, from now on.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
-    let level = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| settings.level.clone());
-    let filter = EnvFilter::try_new(format!("{QUIET},{level}"))
-        .map_err(|cause| LogError::Level { level, cause: cause.to_string() })?;
+    let filter = filter(&settings.level)?;
     let writer = match &settings.file {
         None => BoxMakeWriter::new(std::io::stderr),
         Some(file) => {

@@ -7,6 +7,7 @@ use crate::model::{Complaint, Data, Glob, Node, Value};
 pub struct NameFilter {
     included: Vec<Glob>,
     excluded: Vec<Glob>,
+    excludes_all: bool,
 }
 
 impl NameFilter {
@@ -28,9 +29,11 @@ impl NameFilter {
         if let (Some(plain), true) = (plain, patterns().any(|p| p == "*")) {
             return Err(format!("{plain:?} beside \"*\", which takes everything; remove one of them"));
         }
+        let is_all = |pattern: &str| !pattern.is_empty() && pattern.bytes().all(|b| b == b'*');
+        let excludes_all = patterns().filter_map(|p| p.strip_prefix('!')).any(is_all);
         let excluded = patterns().filter_map(|p| p.strip_prefix('!')).map(Glob::new).collect();
         let included = patterns().filter(|p| !p.starts_with('!')).map(Glob::new).collect();
-        Ok(NameFilter { included, excluded })
+        Ok(NameFilter { included, excluded, excludes_all })
     }
 
     /// A filter as it is written: a list of strings. A string alone counts letter by letter, as in the original; what
@@ -38,10 +41,12 @@ impl NameFilter {
     pub(crate) fn read(node: &Node, warnings: &mut Vec<Complaint>) -> Result<NameFilter, Vec<Complaint>> {
         let patterns: Vec<String> = match &node.data {
             Data::List(items) => {
-                let strings = items.iter().map(|item| match item.as_str() {
-                    Some(text) => Ok(text.to_owned()),
-                    None => Err(Complaint::error(&item.place, "expected a name or pattern; put it in quotes")),
-                });
+                let named = |item: &Node| {
+                    let wrong =
+                        || format!("expected a name or pattern, this is {}; put it in quotes", item.described());
+                    item.as_str().map(str::to_owned).ok_or_else(|| Complaint::error(&item.place, wrong()))
+                };
+                let strings = items.iter().map(named);
                 let (strings, wrong): (Vec<_>, Vec<_>) = strings.partition(Result::is_ok);
                 if !wrong.is_empty() {
                     return Err(wrong.into_iter().filter_map(Result::err).collect());
@@ -50,15 +55,26 @@ impl NameFilter {
             }
             Data::Scalar(Value::Str(text)) => {
                 if text.chars().count() > 1 {
-                    let text =
-                        format!("{text:?} is read letter by letter and takes no such name; write a list: [{text:?}]");
+                    let text = format!(
+                        "expected a list of names or patterns, this is {}: it is read letter by letter and takes no such \
+                         name; write [{text:?}]",
+                        node.described()
+                    );
                     warnings.push(Complaint::warning(&node.place, text));
                 }
                 text.chars().map(String::from).collect()
             }
-            _ => return Err(vec![Complaint::error(&node.place, "expected a list of names or patterns")]),
+            _ => {
+                let text = format!("expected a list of names or patterns, this is {}", node.described());
+                return Err(vec![Complaint::error(&node.place, text)]);
+            }
         };
         NameFilter::new(&patterns).map_err(|why| vec![Complaint::error(&node.place, why)])
+    }
+
+    /// Whether it excludes every name: `!*`.
+    pub fn takes_nothing(&self) -> bool {
+        self.excludes_all
     }
 
     /// Whether a name is taken: not by any exclusion, and by an inclusion if there are some.

@@ -4,6 +4,7 @@
 //! written), files, clocks.
 
 pub mod filter;
+mod keys;
 pub mod plan;
 pub mod transform;
 pub mod volume;

@@ -1,8 +1,9 @@
 //! A pipeline file: sources, sinks, and the pipelines that every pair of them makes (Ceilometer reference §5.1).
 
 use super::filter::NameFilter;
+use super::keys;
 use super::transform::Transformers;
-use crate::model::{Complaint, Node, Place};
+use crate::model::{Complaint, Data, Keys, Node, Place, Value, did_you_mean};
 use std::sync::Arc;
 
 /// Of which file.
@@ -12,6 +13,38 @@ pub enum Kind {
     Samples,
     /// `event_pipeline.yaml`
     Events,
+}
+
+impl Kind {
+    /// What these are called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Samples => "samples",
+            Kind::Events => "events",
+        }
+    }
+
+    /// What to write where none of these are wanted: a whole clause of a complaint.
+    pub fn none_wanted(self) -> &'static str {
+        match self {
+            Kind::Samples => {
+                "if no samples are wanted, write [notification] pipelines = event in ceilometer.conf, or sources: [] and \
+                 sinks: [] in the pipeline file"
+            }
+            Kind::Events => {
+                "if no events are wanted, write [notification] pipelines = meter in ceilometer.conf, or sources: [] and \
+                 sinks: [] in the pipeline file"
+            }
+        }
+    }
+
+    /// The key of a source that says which names it takes.
+    fn filter_key(self) -> &'static str {
+        match self {
+            Kind::Samples => "meters",
+            Kind::Events => "events",
+        }
+    }
 }
 
 /// What one pipeline file means.
@@ -62,15 +95,22 @@ pub struct Pipeline {
 }
 
 impl Plan {
-    /// Reads a pipeline file. All complaints at once; there is no plan if one of them is an error.
+    /// Reads a pipeline file. All complaints at once, warnings too; there is no plan if one of them is an error.
     pub fn read(kind: Kind, node: &Node) -> Result<Plan, Vec<Complaint>> {
         let mut reading = Reading { kind, errors: Vec::new(), warnings: Vec::new() };
+        if !matches!(node.data, Data::Map(_)) {
+            return Err(vec![no_mapping(node)]);
+        }
+        keys::FILE.warn_of_others(node, &mut reading.warnings);
         let sinks = reading.sinks(node);
         let sources = reading.sources(node);
-        let plan = reading.paired(&sources, sinks);
+        let mut plan = reading.paired(&sources, sinks);
+        reading.warnings.sort_by(|a, b| a.place.cmp(&b.place));
         if reading.errors.is_empty() {
+            plan.warnings = reading.warnings;
             return Ok(plan);
         }
+        reading.errors.append(&mut reading.warnings);
         reading.errors.sort_by(|a, b| a.place.cmp(&b.place));
         Err(reading.errors)
     }
@@ -96,6 +136,7 @@ struct Source<'n> {
 /// A sink as it is written; `publishers` is empty where they are wrong.
 struct WrittenSink<'n> {
     name: &'n str,
+    place: &'n Place,
     publishers: Vec<PublisherUrl>,
     transformers: Arc<Transformers>,
 }
@@ -111,20 +152,45 @@ impl Reading {
         self.errors.push(Complaint::error(place, text));
     }
 
-    /// The entries of a required list under a key of the file.
-    fn entries<'n>(&mut self, node: &'n Node, key: &str) -> &'n [Node] {
-        let text = format!("expected a list of {key} under the key {key:?}");
-        match node.get(key) {
-            Some(list) if list.items().is_some() => list.items().unwrap_or_default(),
-            Some(other) => {
-                self.wrong(&other.place, text);
-                &[]
-            }
-            None => {
-                self.wrong(&node.place, text);
-                &[]
-            }
+    /// The entries of a required list under a key of the file, with a complaint about each that is no mapping.
+    fn entries<'n>(&mut self, node: &'n Node, keys: &Keys<'_>, key: &str) -> Vec<&'n Node> {
+        let written = node.get(key);
+        let Some(list) = written.and_then(Node::items) else {
+            let (place, what) = match written {
+                None => (&node.place, format!("the section `{key}:` is missing")),
+                Some(other) if other.scalar().is_some_and(Value::is_null) => {
+                    (&other.place, format!("nothing is written under `{key}:`"))
+                }
+                Some(other) => (&other.place, format!("expected a list under `{key}:`, this is {}", other.described())),
+            };
+            self.wrong(place, format!("{what}; write a list of {key}, or `{key}: []` for none"));
+            return Vec::new();
+        };
+        let (entries, others): (Vec<_>, Vec<_>) = list.iter().partition(|entry| matches!(entry.data, Data::Map(_)));
+        for other in others {
+            let (what, known) = (key.trim_end_matches('s'), keys.known.join(", "));
+            let text = format!("expected a {what}, which is a mapping of {known}; this is {}", other.described());
+            self.wrong(&other.place, text);
         }
+        entries.iter().for_each(|entry| keys.warn_of_others(entry, &mut self.warnings));
+        entries
+    }
+
+    /// The items of a list that has to be there and may not be empty. `missing` says what to write where there is none.
+    fn list<'n>(&mut self, entry: &'n Node, key: &str, of: &str, missing: &str) -> &'n [Node] {
+        match entry.get(key) {
+            Some(list) if list.items().is_some_and(|items| !items.is_empty()) => {
+                return list.items().unwrap_or_default();
+            }
+            Some(other) if other.is_truthy() => {
+                self.wrong(
+                    &other.place,
+                    format!("expected a list of {of} under `{key}:`, this is {}", other.described()),
+                );
+            }
+            _ => self.wrong(&entry.place, missing),
+        }
+        &[]
     }
 
     /// The name of an entry, unique among its kind.
@@ -135,7 +201,8 @@ impl Reading {
             return None;
         };
         let Some(text) = name.as_str() else {
-            self.wrong(&name.place, format!("the name of a {what} is text; put it in quotes"));
+            let text = format!("the name of a {what} is text, this is {}; put it in quotes", name.described());
+            self.wrong(&name.place, text);
             return None;
         };
         match seen.iter().find(|(known, _)| *known == text) {
@@ -151,35 +218,31 @@ impl Reading {
     fn sinks<'n>(&mut self, node: &'n Node) -> Vec<WrittenSink<'n>> {
         let mut seen = Vec::new();
         let mut sinks = Vec::new();
-        for entry in self.entries(node, "sinks") {
+        for entry in self.entries(node, &keys::SINK, "sinks") {
             let name = self.name(entry, "sink", &mut seen);
             let publishers = self.publishers(entry);
             let transformers = self.transformers(entry);
             if let Some(name) = name {
-                sinks.push(WrittenSink { name, publishers, transformers });
+                sinks.push(WrittenSink { name, place: &entry.place, publishers, transformers });
             }
         }
         sinks
     }
 
     fn publishers(&mut self, sink: &Node) -> Vec<PublisherUrl> {
-        let text = "a sink needs at least one publisher: `publishers: [\"notifier://\"]`";
-        let Some(list) = sink.get("publishers").filter(|list| list.is_truthy()) else {
-            self.wrong(&sink.place, text);
-            return Vec::new();
-        };
-        let Some(items) = list.items() else {
-            self.wrong(&list.place, text);
-            return Vec::new();
-        };
+        let missing = format!(
+            "a sink needs at least one publisher: `publishers: [\"notifier://\"]`; {}",
+            self.kind.none_wanted()
+        );
         let mut publishers = Vec::new();
-        for item in items {
-            match item.as_str().filter(|url| !url.is_empty()) {
-                Some(url) => {
-                    let url = if url.contains("://") { url.to_owned() } else { format!("{url}://") };
-                    publishers.push(PublisherUrl { url, place: item.place.clone() });
-                }
-                None => self.wrong(&item.place, "expected the URL of a publisher, notifier:// for example"),
+        for item in self.list(sink, "publishers", "URLs", &missing) {
+            if let Some(url) = item.as_str().filter(|url| !url.is_empty()) {
+                let url = if url.contains("://") { url.to_owned() } else { format!("{url}://") };
+                publishers.push(PublisherUrl { url, place: item.place.clone() });
+            } else {
+                let found = item.described();
+                let text = format!("expected the URL of a publisher, \"notifier://\" for example; this is {found}");
+                self.wrong(&item.place, text);
             }
         }
         publishers
@@ -199,7 +262,7 @@ impl Reading {
     fn sources<'n>(&mut self, node: &'n Node) -> Vec<Source<'n>> {
         let mut seen = Vec::new();
         let mut sources = Vec::new();
-        for entry in self.entries(node, "sources") {
+        for entry in self.entries(node, &keys::of_source(self.kind), "sources") {
             let name = self.name(entry, "source", &mut seen);
             let filter = self.filter(entry);
             let sinks = self.sink_names(entry);
@@ -216,13 +279,20 @@ impl Reading {
             Kind::Samples => &["meters", "counters"],
             Kind::Events => &["events"],
         };
+        let key = self.kind.filter_key();
         let Some(node) = keys.iter().find_map(|key| source.get(key)) else {
-            let key = keys[0];
             self.wrong(&source.place, format!("a source needs `{key}: [\"*\"]`, or the names of the {key} it takes"));
             return None;
         };
         match NameFilter::read(node, &mut self.warnings) {
-            Ok(filter) => Some(Arc::new(filter)),
+            Ok(filter) => {
+                if filter.takes_nothing() {
+                    let text =
+                        format!("this source takes nothing: \"!*\" excludes every name; {}", self.kind.none_wanted());
+                    self.warnings.push(Complaint::warning(&node.place, text));
+                }
+                Some(Arc::new(filter))
+            }
             Err(complaints) => {
                 self.errors.extend(complaints);
                 None
@@ -231,23 +301,17 @@ impl Reading {
     }
 
     fn sink_names<'n>(&mut self, source: &'n Node) -> Vec<(&'n str, &'n Place)> {
-        let text = "a source needs at least one sink: `sinks: [name]`";
-        let Some(list) = source.get("sinks").filter(|list| list.is_truthy()) else {
-            self.wrong(&source.place, text);
-            return Vec::new();
-        };
-        let Some(items) = list.items() else {
-            self.wrong(&list.place, text);
-            return Vec::new();
-        };
+        let missing = "a source needs at least one sink: `sinks: [name]`";
         let mut names = Vec::new();
-        for item in items {
+        for item in self.list(source, "sinks", "names of sinks", missing) {
             match item.as_str() {
                 Some(name) if names.iter().any(|(known, _)| *known == name) => {
                     self.wrong(&item.place, format!("the sink {name:?} is named twice; its data would come twice"));
                 }
                 Some(name) => names.push((name, &item.place)),
-                None => self.wrong(&item.place, "expected the name of a sink"),
+                None => {
+                    self.wrong(&item.place, format!("expected the name of a sink, this is {}", item.described()));
+                }
             }
         }
         names
@@ -259,14 +323,21 @@ impl Reading {
         let mut pairs = Vec::new();
         for source in sources {
             for (name, place) in &source.sinks {
-                match sinks.iter().position(|sink| sink.name == *name) {
-                    Some(at) => {
-                        used[at] = true;
-                        pairs.push((source, at, *place));
-                    }
-                    None => self.wrong(place, format!("there is no sink {name:?}")),
+                if let Some(at) = sinks.iter().position(|sink| sink.name == *name) {
+                    used[at] = true;
+                    pairs.push((source, at, *place));
+                } else {
+                    let meant = did_you_mean(name, sinks.iter().map(|sink| sink.name));
+                    self.wrong(place, format!("there is no sink {name:?}{meant}"));
                 }
             }
+        }
+        // Where the sources cannot be read, that no sink is named says nothing.
+        let unreadable = sources.is_empty() && !self.errors.is_empty();
+        let is_named = |name: &str| sinks.iter().zip(&used).any(|(sink, used)| *used && sink.name == name);
+        for sink in sinks.iter().filter(|sink| !unreadable && !is_named(sink.name)) {
+            let text = format!("no source names the sink {:?}: nothing comes to it", sink.name);
+            self.warnings.push(Complaint::warning(sink.place, text));
         }
         // Positions of the sinks that stay.
         let place_of: Vec<usize> = (0..sinks.len()).map(|n| used[..n].iter().filter(|used| **used).count()).collect();
@@ -294,9 +365,25 @@ impl Reading {
                 })
                 .collect(),
             pipelines,
-            warnings: std::mem::take(&mut self.warnings),
+            warnings: Vec::new(),
         }
     }
+}
+
+/// The complaint about a file that holds something else than sections.
+fn no_mapping(node: &Node) -> Complaint {
+    let text = match &node.data {
+        Data::Scalar(Value::Null) => {
+            "the file is empty; write `sources:` and `sinks:`, each with a list or []".to_owned()
+        }
+        Data::List(_) => {
+            "expected a mapping with the sections `sources:` and `sinks:`, this is a list, as pipelines were \
+                          before Icehouse (2014): write its meters and sinks as a source, its publishers as a sink"
+                .to_owned()
+        }
+        _ => format!("expected a mapping with the sections `sources:` and `sinks:`, this is {}", node.described()),
+    };
+    Complaint::error(&node.place, text)
 }
 
 fn pipeline_name(kind: Kind, source: &str, sink: &str) -> String {

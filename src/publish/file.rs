@@ -21,9 +21,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::record::{self, Form};
-use super::schemes::{Built, Kind};
+use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::Target;
 use super::{Batch, Context, PublishError, Publisher};
+use crate::config::files::appendable;
 
 /// How long another process may keep the file locked before it is taken for frozen.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -49,7 +50,7 @@ struct Rotation {
 }
 
 impl Options {
-    fn read(target: &Target) -> Result<Options, Vec<String>> {
+    fn read(target: &Target, kind: Kind) -> Result<Options, Vec<String>> {
         let mut options = target.options();
         let max_bytes = options.number("max_bytes", 0);
         let backup_count = options.number("backup_count", 0);
@@ -61,18 +62,24 @@ impl Options {
             _ => None,
         };
         if target.path.len() < 2 || target.path.ends_with('/') {
-            options.complain("the path of a file is missing; write file:///var/log/ceilometer/samples?json");
+            options.complain(format!(
+                "the path of a file is missing; write file:///var/log/ceilometer/{}?json; {}",
+                kind.name(),
+                kind.none_wanted()
+            ));
         }
         options.finish(Options { path: PathBuf::from(&target.path), form, rotation, fsync })
     }
 }
 
-pub(super) fn check(target: &Target) -> Result<(), Vec<String>> {
-    Options::read(target).map(drop)
+pub(super) fn check(target: &Target, kind: Kind, _: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
+    let path = Options::read(target, kind)?.path;
+    appendable(&path).map_err(|cause| vec![refusal(&path, &cause)])?;
+    Ok(Vec::new())
 }
 
-pub(super) fn build(target: &Target, _: Kind, _: &Context) -> Built {
-    let options = Options::read(target)?;
+pub(super) fn build(target: &Target, kind: Kind, _: &Context) -> Built {
+    let options = Options::read(target, kind)?;
     let form = options.form;
     let log = Log::open(options).map_err(|(path, cause)| vec![refusal(&path, &cause)])?;
     Ok(Arc::new(FilePublisher { form, log: Arc::new(Mutex::new(log)) }))
@@ -498,9 +505,9 @@ mod tests {
     #[case("file://?json", "the path of a file is missing")]
     #[case("file:///var/log/", "the path of a file is missing")]
     #[case("file:///x?max_bytes=1k&backup_count=-1", "max_bytes=1k: expected a number of at least 0; backup_count=-1")]
-    #[case("file:///x?max_byte=5", "unknown option max_byte")]
+    #[case("file:///x?max_byte=5", "unknown option max_byte; did you mean max_bytes?")]
     fn wrong_options_are_named(#[case] url: &str, #[case] what: &str) {
-        let error = check(url, Kind::Samples).unwrap_err().to_string();
+        let error = check(url, Kind::Samples, &|_| Ok(())).unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     }
 
@@ -508,7 +515,16 @@ mod tests {
     fn a_missing_folder_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}/no/out", folder.path().display());
-        let error = build(&url, Kind::Samples, &Context::default()).err().unwrap().to_string();
-        assert!(error.contains("/no does not exist: create it"), "{error}");
+        let error = build(&url, Kind::Samples, &Context::default()).err().unwrap();
+        assert!(error.to_string().contains("/no does not exist: create it"), "{error}");
+        assert_eq!(check(&url, Kind::Samples, &|_| Ok(())), Err(error));
+    }
+
+    #[test]
+    fn a_check_makes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url(&folder, "json");
+        assert_eq!(check(&url, Kind::Samples, &|_| Ok(())), Ok(Vec::new()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::model::{Event, Sample};
 
+pub mod certificates;
 pub mod context;
 mod file;
 mod http;
@@ -25,7 +26,7 @@ pub mod test;
 
 pub use crate::config::shown;
 pub use context::{Amqp, Context};
-pub use schemes::{BuildError, Kind, build, check};
+pub use schemes::{BuildError, Kind, LookAtBroker, build, check};
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::target::Target;
 use super::{Context, Publisher, file, http, notifier, test};
 use crate::config::shown;
+use crate::model::did_you_mean;
+use crate::pipeline;
 
 /// What a sink publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,13 +18,27 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Samples => "samples",
-            Kind::Events => "events",
+    pub(super) fn name(self) -> &'static str {
+        pipeline::Kind::from(self).name()
+    }
+
+    /// What to write where none of these are wanted.
+    pub(super) fn none_wanted(self) -> &'static str {
+        pipeline::Kind::from(self).none_wanted()
+    }
+}
+
+impl From<Kind> for pipeline::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Samples => pipeline::Kind::Samples,
+            Kind::Events => pipeline::Kind::Events,
         }
     }
 }
+
+/// What is wrong with the URL of another broker, if anything: its text, its files. Nothing is connected to.
+pub type LookAtBroker<'l> = &'l dyn Fn(&str) -> Result<(), Vec<String>>;
 
 /// Why a URL does not become a publisher: all that is wrong with it. The agent refuses to start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +61,8 @@ struct Scheme {
 /// Whether a scheme can be used.
 #[derive(Clone, Copy)]
 enum State {
-    /// Here: `check` reads the options and touches nothing, `build` opens what is needed.
-    Here { check: fn(&Target) -> Result<(), Vec<String>>, build: fn(&Target, Kind, &Context) -> Built },
+    /// Here: `check` reads the options, looks at files and changes nothing; `build` opens what is needed.
+    Here { check: Check, build: Build },
     /// Ceilometer has it, this version does not.
     NotYet,
     /// Ceilometer had it; what to write instead.
@@ -91,13 +107,14 @@ pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publish
     build(&target, kind, context).map_err(|complaints| BuildError { url: target.shown(), complaints })
 }
 
-/// Says what [`build`] would say of the URL and its options, touching neither file nor network.
-pub fn check(url: &str, kind: Kind) -> Result<(), BuildError> {
+/// Says what [`build`] would say of the URL, its options and the files that it names, and changes nothing: no file is made
+/// and no server asked. Where nothing is wrong, what is probably not meant comes back.
+pub fn check(url: &str, kind: Kind, broker: LookAtBroker<'_>) -> Result<Vec<String>, BuildError> {
     let (target, check, _) = find(url, kind)?;
-    check(&target).map_err(|complaints| BuildError { url: target.shown(), complaints })
+    check(&target, kind, broker).map_err(|complaints| BuildError { url: target.shown(), complaints })
 }
 
-type Check = fn(&Target) -> Result<(), Vec<String>>;
+type Check = fn(&Target, Kind, LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>>;
 type Build = fn(&Target, Kind, &Context) -> Built;
 
 fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
@@ -108,16 +125,22 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
     };
     let name = target.scheme.as_str();
     let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name == name) else {
-        return refuse(target.shown(), format!("there is no publisher {name}; {}", available(kind)));
+        let meant = did_you_mean(name, SCHEMES.iter().filter(|s| takes(s, kind)).map(|s| s.name));
+        return refuse(target.shown(), format!("there is no publisher {name}{meant}; {}", available(kind)));
     };
     match (scheme.state, takes(scheme, kind)) {
         (State::Here { check, build }, true) => Ok((target, check, build)),
         (State::NotYet, true) => refuse(
             target.shown(),
-            format!("{name} is not yet in this version: take it out of the sink; {}", available(kind)),
+            format!(
+                "{name} is not yet in this version: take it out of the sink; {}; {}",
+                available(kind),
+                kind.none_wanted()
+            ),
         ),
         (State::Gone(instead), true) => {
-            refuse(target.shown(), format!("{name} is gone from Ceilometer and not here; use {instead}"))
+            let text = format!("{name} is gone from Ceilometer and not here; use {instead}; {}", kind.none_wanted());
+            refuse(target.shown(), text)
         }
         (_, false) => refuse(target.shown(), format!("{name} does not take {}; {}", kind.name(), available(kind))),
     }
@@ -141,7 +164,12 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("gnochi://", Kind::Samples, "there is no publisher gnochi")]
+    #[case("gnochi://", Kind::Samples, "there is no publisher gnochi; did you mean gnocchi?")]
+    #[case("notifer://", Kind::Events, "did you mean notifier?")]
+    #[case("carbon://h", Kind::Events, "there is no publisher carbon; events go to: file")]
+    #[case("panko://", Kind::Events, "pipelines = meter")]
+    #[case("file://", Kind::Events, "pipelines = meter")]
+    #[case("file:///x?max_byte=10", Kind::Samples, "did you mean max_bytes?")]
     #[case("gnocchi://?archive_policy=low", Kind::Samples, "not yet in this version")]
     #[case("udp://h:1", Kind::Events, "udp does not take events")]
     #[case("meter_publisher://", Kind::Samples, "use notifier://")]
@@ -150,7 +178,7 @@ mod tests {
     #[case("https://u:1/2@h/x", Kind::Samples, "an `@` stands behind the host")]
     #[case("file:///x?max_bytes=ten", Kind::Events, "expected a number of at least 0")]
     fn a_url_that_cannot_be_loaded_says_what_to_do(#[case] url: &str, #[case] kind: Kind, #[case] what: &str) {
-        let checked = check(url, kind).unwrap_err();
+        let checked = check(url, kind, &|_| Ok(())).unwrap_err();
         let built = build(url, kind, &Context::default()).err().unwrap();
         assert_eq!(checked, built);
         assert!(checked.to_string().contains(what), "{checked}");

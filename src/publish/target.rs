@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::config::shown;
 use crate::config::url::{self, Unclear};
+use crate::model::did_you_mean;
 use crate::model::json::NonFinite;
 
 /// One URL of a sink, split as Python's `urlsplit` splits it; nothing is normalised. `Debug` shows no passwords.
@@ -138,8 +139,9 @@ impl Options {
     /// The options, if nothing is wrong. What nobody has taken is a mistake: a misspelt option would be silence.
     pub(super) fn finish<T>(mut self, options: T) -> Result<T, Vec<String>> {
         for (key, _) in &self.pairs {
+            let meant = did_you_mean(key, self.known.iter().copied());
             let known = self.known.join(", ");
-            self.complaints.push(format!("unknown option {}; known here are: {known}", shown(key)));
+            self.complaints.push(format!("unknown option {}{meant}; known here are: {known}", shown(key)));
         }
         if self.complaints.is_empty() { Ok(options) } else { Err(self.complaints) }
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::schemes::{Built, Kind};
+use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::Target;
 use super::{Batch, Context, PublishError, Publisher};
 
@@ -117,8 +117,8 @@ fn options(target: &Target) -> Result<usize, Vec<String>> {
     options.finish(records_max)
 }
 
-pub(super) fn check(target: &Target) -> Result<(), Vec<String>> {
-    options(target).map(drop)
+pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
+    options(target).map(|_| Vec::new())
 }
 
 pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {

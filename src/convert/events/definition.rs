@@ -28,7 +28,8 @@ impl EventDefinition {
     /// Reads a definition; every mistake in it at once.
     pub(super) fn load(entry: &Node) -> Result<Self, Vec<Complaint>> {
         let Data::Map(_) = &entry.data else {
-            let text = "expected an event definition: a mapping with event_type and traits";
+            let found = entry.described();
+            let text = format!("expected an event definition: a mapping with event_type and traits; this is {found}");
             return Err(vec![Complaint::error(&entry.place, text)]);
         };
         let mut wrong = Vec::new();
@@ -71,7 +72,10 @@ impl EventDefinition {
             Data::List(items) => items.iter().collect(),
             Data::Map(pairs) => pairs.iter().map(|(key, _)| key).collect(),
             Data::Scalar(_) => {
-                wrong.push(Complaint::error(&node.place, "event_type: expected a glob or a list of globs"));
+                wrong.push(Complaint::error(
+                    &node.place,
+                    format!("event_type: expected a glob or a list of globs, this is {}", node.described()),
+                ));
                 return;
             }
         };
@@ -81,7 +85,10 @@ impl EventDefinition {
                     Some(excluded) => self.excluded.push((excluded.to_owned(), Glob::new(excluded))),
                     None => self.included.push((text.to_owned(), Glob::new(text))),
                 },
-                None => wrong.push(Complaint::error(&glob.place, "event_type: expected a glob, as text")),
+                None => wrong.push(Complaint::error(
+                    &glob.place,
+                    format!("event_type: expected a glob, as text; this is {}", glob.described()),
+                )),
             }
         }
         if self.included.is_empty() && !self.excluded.is_empty() {

@@ -23,7 +23,8 @@ pub(crate) fn load(
         Data::Map(pairs) if pairs.is_empty() => &[],
         Data::Scalar(Value::Str(text)) if text.is_empty() => &[],
         _ => {
-            complaints.push(Complaint::error(&document.place, "expected a list of event definitions"));
+            let text = format!("expected a list of event definitions, this is {}", document.described());
+            complaints.push(Complaint::error(&document.place, text));
             return None;
         }
     };

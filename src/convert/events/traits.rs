@@ -3,7 +3,7 @@
 use crate::convert::field::Field;
 use crate::convert::sampling::shown;
 use crate::model::python::{self, Raised};
-use crate::model::{Complaint, Data, Node, Notification, Trait, TraitValue, Value, time};
+use crate::model::{Complaint, Data, Node, Notification, Trait, TraitValue, Value, did_you_mean, time};
 use chrono::{Datelike, NaiveDateTime};
 
 /// Text of traits is cut to this many characters.
@@ -33,7 +33,9 @@ impl TraitDefinition {
             Field::compile(node).map_err(|error| Complaint::error(&node.place, format!("trait {name}: {error}")))?;
         let kind = match node.get("type") {
             Some(kind) => kind.as_str().and_then(Kind::from_name).ok_or_else(|| {
-                let text = format!("trait {name}: type must be one of text, int, float, datetime, none");
+                let (found, known) = (kind.described(), Kind::NAMES.join(", "));
+                let meant = kind.as_str().map(|kind| did_you_mean(kind, Kind::NAMES)).unwrap_or_default();
+                let text = format!("trait {name}: type must be one of {known}; this is {found}{meant}");
                 Complaint::error(&kind.place, text)
             })?,
             None => Kind::Text,
@@ -59,6 +61,8 @@ impl TraitDefinition {
 }
 
 impl Kind {
+    const NAMES: [&str; 5] = ["text", "int", "float", "datetime", "none"];
+
     /// In any case; `string` and `integer` are not among the original's names.
     fn from_name(name: &str) -> Option<Kind> {
         match name.to_uppercase().as_str() {
@@ -110,6 +114,10 @@ pub(super) fn entries(node: &Node) -> Result<&[(Node, Node)], Complaint> {
         Data::Map(pairs) => Ok(pairs),
         Data::List(items) if items.is_empty() => Ok(&[]),
         Data::Scalar(Value::Str(text)) if text.is_empty() => Ok(&[]),
-        _ => Err(Complaint::error(&node.place, "traits: expected a mapping of names to paths ({} for none)")),
+        _ => {
+            let text =
+                format!("traits: expected a mapping of names to paths ({{}} for none), this is {}", node.described());
+            Err(Complaint::error(&node.place, text))
+        }
     }
 }

@@ -46,11 +46,8 @@ impl MeterDefinition {
         options: &ConvertOptions,
         complaints: &mut Vec<Complaint>,
     ) -> Result<Self, LoadFault> {
-        let missing: Vec<&str> =
-            REQUIRED.into_iter().filter(|key| !entry.get(key).is_some_and(Node::is_truthy)).collect();
-        if !missing.is_empty() {
-            let why = format!("{} missing or empty", missing.join(", "));
-            return Err(LoadFault::Skipped(entry.place.clone(), why));
+        if let Some(fault) = incomplete(entry) {
+            return Err(fault);
         }
         let event_types = event_types(entry)?;
         let lookup = entry.get("lookup");
@@ -157,6 +154,26 @@ impl MeterDefinition {
     }
 }
 
+/// What keys a definition lacks, those that are written with nothing in them apart.
+fn incomplete(entry: &Node) -> Option<LoadFault> {
+    let (mut missing, mut whys, mut place) = (Vec::new(), Vec::new(), &entry.place);
+    for key in REQUIRED {
+        match entry.get(key) {
+            None => missing.push(key),
+            Some(node) if !node.is_truthy() => {
+                place = &node.place;
+                whys.push(format!("{key}: {} counts as missing", node.described()));
+            }
+            Some(_) => {}
+        }
+    }
+    if !missing.is_empty() {
+        place = &entry.place;
+        whys.insert(0, format!("{} missing", missing.join(", ")));
+    }
+    (!whys.is_empty()).then(|| LoadFault::Skipped(place.clone(), whys.join("; ")))
+}
+
 /// Compiles a field of a definition.
 pub(super) fn compile(key: &str, node: &Node) -> Result<Field, LoadFault> {
     Field::compile(node).map_err(|error| match error {
@@ -169,7 +186,9 @@ fn event_types(entry: &Node) -> Result<Vec<(String, Pattern)>, LoadFault> {
     let Some(node) = entry.get("event_type") else { return Ok(Vec::new()) };
     let refused = |node: &Node, why: String| LoadFault::Refused(node.place.clone(), format!("event_type: {why}"));
     let read = |node: &Node| {
-        let text = node.as_str().ok_or_else(|| refused(node, "expected a regular expression".to_owned()))?;
+        let text = node
+            .as_str()
+            .ok_or_else(|| refused(node, format!("expected a regular expression, this is {}", node.described())))?;
         let pattern = Pattern::new(text).map_err(|raised| {
             refused(node, format!("{raised} (a regular expression is expected here, not a glob: .* for any text)"))
         })?;
@@ -179,7 +198,9 @@ fn event_types(entry: &Node) -> Result<Vec<(String, Pattern)>, LoadFault> {
         Data::Scalar(Value::Str(_)) => Ok(vec![read(node)?]),
         Data::List(items) => items.iter().map(read).collect(),
         Data::Map(pairs) => pairs.iter().map(|(key, _)| read(key)).collect(),
-        Data::Scalar(_) => Err(refused(node, "expected a regular expression or a list of them".to_owned())),
+        Data::Scalar(_) => {
+            Err(refused(node, format!("expected a regular expression or a list of them, this is {}", node.described())))
+        }
     }
 }
 
@@ -192,7 +213,7 @@ fn check_type(entry: &Node, lookup: Option<&Node>) -> Result<(), LoadFault> {
         Some((_, Data::List(items))) => items.iter().any(|item| item.as_str() == Some("type")),
         Some((_, Data::Map(pairs))) => pairs.iter().any(|(key, _)| key.as_str() == Some("type")),
         Some((node, Data::Scalar(_))) => {
-            let why = "lookup: expected an attribute's name or a list of them".to_owned();
+            let why = format!("lookup: expected an attribute's name or a list of them, this is {}", node.described());
             return Err(LoadFault::Refused(node.place.clone(), why));
         }
     };
@@ -217,6 +238,9 @@ fn metadata(entry: &Node) -> Result<Vec<(Box<str>, Field)>, LoadFault> {
             .collect(),
         Data::List(items) if items.is_empty() => Ok(Vec::new()),
         Data::Scalar(Value::Str(text)) if text.is_empty() => Ok(Vec::new()),
-        _ => Err(LoadFault::Refused(node.place.clone(), "metadata: expected a mapping of names to paths".to_owned())),
+        _ => {
+            let why = format!("metadata: expected a mapping of names to paths, this is {}", node.described());
+            Err(LoadFault::Refused(node.place.clone(), why))
+        }
     }
 }

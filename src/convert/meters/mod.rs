@@ -51,10 +51,19 @@ fn entries<'n>(file: &'n Node, complaints: &mut Vec<Complaint>) -> Option<&'n [N
         (Data::Map(_), Some(metric)) => match &metric.data {
             Data::List(entries) => return Some(entries),
             _ if is_empty_text_or_map(metric) => return Some(&[]),
-            _ => Complaint::error(&metric.place, "metric: expected a list of meter definitions"),
+            _ => {
+                let text = format!("metric: expected a list of meter definitions, this is {}", metric.described());
+                Complaint::error(&metric.place, text)
+            }
         },
-        (Data::Map(_), None) => Complaint::error(&file.place, "expected the key metric: with a list of definitions"),
-        _ => Complaint::error(&file.place, "expected a mapping with the key metric: and a list of definitions"),
+        (Data::Map(_), None) => Complaint::error(
+            &file.place,
+            "the key metric: is missing; write a list of definitions under it, or [] for none",
+        ),
+        _ => {
+            let text = format!("expected a mapping with the key metric: and a list, this is {}", file.described());
+            Complaint::error(&file.place, text)
+        }
     };
     complaints.push(wrong);
     None
@@ -76,10 +85,12 @@ fn load_one(
     complaints: &mut Vec<Complaint>,
 ) -> Result<Option<MeterDefinition>, Complaint> {
     let Data::Map(_) = &entry.data else {
-        return Err(Complaint::error(&entry.place, "expected a meter definition: a mapping with name, event_type, …"));
+        let found = entry.described();
+        let text = format!("expected a meter definition: a mapping with name, event_type, …; this is {found}");
+        return Err(Complaint::error(&entry.place, text));
     };
     let name = name_key(entry.get("name"))
-        .ok_or_else(|| Complaint::error(&entry.place, "name: expected a text, not a list or mapping"))?;
+        .ok_or_else(|| Complaint::error(&entry.place, "name: expected text, not a list or mapping"))?;
     if let Some(winner) = names.get(&name) {
         let shown = entry.get("name").map(Node::key_text).unwrap_or_default();
         let text = format!(

@@ -4,6 +4,7 @@ use super::cell::{Cell, CellChange, CellKey};
 use super::definition::{Transformer, Transformers};
 use super::options::ChainOptions;
 use super::scope::Scope;
+use super::store::Keep;
 use super::work::Work;
 use crate::model::{Complaint, Place, Sample, Value};
 use chrono::{DateTime, Utc};
@@ -65,7 +66,7 @@ impl Chain {
                 Err(failure) => {
                     scope.complain(&format!("cannot flush: {failure}"));
                     if early[position] {
-                        works[position].kept_mut().into_iter().for_each(super::store::Keep::remove_all);
+                        works[position].kept_mut().into_iter().for_each(Keep::remove_all);
                         works[position].recount();
                         scope.complain("what it held is given up, because the bound of the state is reached");
                     }
@@ -91,6 +92,13 @@ impl Chain {
                 kept.remove_oldest();
             }
         }
+    }
+
+    /// What transformers hold to give it out at a later scope: the name of each, and how many.
+    pub fn held(&self) -> Vec<(&'static str, usize)> {
+        let holding = self.transformers.all.iter().zip(&self.works).filter(|(_, work)| work.holds_data());
+        let counted = holding.map(|(transformer, work)| (transformer.name, work.kept().map_or(0, Keep::len)));
+        counted.filter(|(_, count)| *count > 0).collect()
     }
 
     /// The cells that changed since the last call, each once, transformer by transformer, each in the order of keys.
@@ -181,9 +189,9 @@ fn bound<'a>(works: &mut [Work], full: &mut bool, all: &'a [Transformer], scope:
         let work = &mut works[position];
         if work.holds_data() {
             early[position] = true;
-            count -= work.kept().map_or(0, super::store::Keep::len);
+            count -= work.kept().map_or(0, Keep::len);
         } else {
-            work.kept_mut().into_iter().for_each(super::store::Keep::remove_oldest);
+            work.kept_mut().into_iter().for_each(Keep::remove_oldest);
             count -= 1;
         }
     }

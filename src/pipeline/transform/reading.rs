@@ -8,7 +8,7 @@ use super::expression::Expression;
 use super::naming::Naming;
 use super::scaling::{Scale, Scaling};
 use crate::model::python::Substitution;
-use crate::model::{Complaint, Data, Node, Place, SampleType, Value, python};
+use crate::model::{Complaint, Data, Keys, Node, Place, SampleType, Value, did_you_mean, python};
 
 /// The transformers there are, each with the parameters it knows, and what it looks at in `source` and `target`.
 const KNOWN: [Known; 6] = [
@@ -48,6 +48,21 @@ struct Known {
     target: &'static [&'static str],
 }
 
+/// The keys of a transformer.
+const TRANSFORMER_KEYS: Keys<'static> = Keys {
+    what: "a key of a transformer",
+    known: &["name", "parameters"],
+    elsewhere: &[
+        ("source", "under `parameters:`"),
+        ("target", "under `parameters:`"),
+        ("growth_only", "under `parameters:`"),
+        ("size", "under `parameters:`"),
+        ("retention_time", "under `parameters:`"),
+        ("publishers", "to the sink, beside `transformers:`"),
+    ],
+    foreign: &[],
+};
+
 /// The longest list of transformers.
 const TRANSFORMERS_MAX: usize = 100;
 
@@ -57,7 +72,9 @@ impl Transformers {
     pub(crate) fn read(node: &Node, errors: &mut Vec<Complaint>, warnings: &mut Vec<Complaint>) -> Transformers {
         let mut reading = Reading { errors, warnings };
         let Some(items) = node.items() else {
-            reading.wrong(node, "expected a list of transformers, each with `name:` and `parameters:`");
+            let found = node.described();
+            let text = format!("expected a list of transformers, each with `name:` and `parameters:`; this is {found}");
+            reading.wrong(node, text);
             return Transformers::default();
         };
         if items.len() > TRANSFORMERS_MAX {
@@ -84,12 +101,13 @@ impl Reading<'_> {
 
     fn transformer(&mut self, item: &Node) -> Option<Transformer> {
         if !matches!(item.data, Data::Map(_)) {
-            self.wrong(item, "expected a transformer: `name:` and `parameters:`");
+            self.wrong(
+                item,
+                format!("expected a transformer: `name:` and `parameters:`; this is {}", item.described()),
+            );
             return None;
         }
-        for (key, _) in item.entries().filter(|(key, _)| !matches!(key.as_str(), Some("name" | "parameters"))) {
-            self.warn(&key.place, format!("{} is passed over; parameters stand under `parameters:`", key.key_text()));
-        }
+        TRANSFORMER_KEYS.warn_of_others(item, self.warnings);
         let parameters = item.get("parameters");
         if parameters.is_none() {
             self.wrong(item, "a transformer needs `parameters:`; write `parameters: {}` for none");
@@ -100,12 +118,14 @@ impl Reading<'_> {
         };
         let names = || KNOWN.map(|known| known.name).join(", ");
         let Some(known) = KNOWN.iter().find(|known| name.as_str() == Some(known.name)) else {
-            self.wrong(name, format!("there is no transformer {}; there are {}", name.key_text(), names()));
+            let meant = did_you_mean(&name.key_text(), KNOWN.iter().map(|known| known.name));
+            self.wrong(name, format!("there is no transformer {}{meant}; there are {}", name.key_text(), names()));
             return None;
         };
         let parameters = parameters?;
         if parameters.is_truthy() && !matches!(parameters.data, Data::Map(_)) {
-            self.wrong(parameters, format!("expected the parameters of {} as a mapping", known.name));
+            let found = parameters.described();
+            self.wrong(parameters, format!("expected the parameters of {} as a mapping, this is {found}", known.name));
             return None;
         }
         self.passed_over(parameters, known.parameters, &format!("a parameter of {}", known.name));
@@ -147,9 +167,7 @@ impl Reading<'_> {
 
     /// Names what is not looked at, which the original does silently.
     fn passed_over(&mut self, node: &Node, known: &[&str], what: &str) {
-        for (key, _) in node.entries().filter(|(key, _)| !key.as_str().is_some_and(|key| known.contains(&key))) {
-            self.warn(&key.place, format!("{} is not {what} and is passed over", key.key_text()));
-        }
+        Keys { what, known, elsewhere: &[], foreign: &[] }.warn_of_others(node, self.warnings);
     }
 
     /// `source` or `target`.
@@ -159,7 +177,8 @@ impl Reading<'_> {
             return None;
         }
         if !matches!(node.data, Data::Map(_)) {
-            self.wrong(node, format!("expected `{key}:` as a mapping of {}", known.join(", ")));
+            let found = node.described();
+            self.wrong(node, format!("expected `{key}:` as a mapping of {}, this is {found}", known.join(", ")));
             return None;
         }
         self.passed_over(node, known, &format!("part of the {key} of {of}"));

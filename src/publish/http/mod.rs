@@ -19,13 +19,15 @@ use std::sync::Arc;
 use self::answer::Answer;
 use self::options::Options;
 use super::record::{self, Form};
-use super::schemes::{Built, Kind};
+use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::Target;
-use super::{Batch, Context, PublishError, Publisher};
+use super::{Batch, Context, PublishError, Publisher, certificates};
 use crate::model::{Event, json};
 
-pub(super) fn check(target: &Target) -> Result<(), Vec<String>> {
-    Options::read(target).map(drop)
+pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
+    let options = Options::read(target)?;
+    options.client()?;
+    Ok(options.near_misses())
 }
 
 pub(super) fn build(target: &Target, _: Kind, _: &Context) -> Built {
@@ -145,7 +147,7 @@ impl HttpPublisher {
             match request.body(body.clone()).send().await {
                 Ok(response) => return answer::read(response, Utc::now()).await,
                 Err(error) if error.is_connect() && retries > 0 => retries -= 1,
-                Err(error) => return Answer::Later { cause: options::told(&error), after: None },
+                Err(error) => return Answer::Later { cause: certificates::told(&error), after: None },
             }
         }
     }

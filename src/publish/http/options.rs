@@ -1,14 +1,17 @@
 //! What an `http://` or `https://` URL says (Ceilometer reference §6.3), and the client it makes.
 
 use percent_encoding::percent_decode_str;
-use reqwest::{Certificate, Client, Identity, Url, redirect};
-use std::fs;
-use std::path::{Path, PathBuf};
+use reqwest::{Client, Identity, Url, redirect};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::shown;
 use crate::model::json::NonFinite;
+use crate::model::nearest;
+use crate::publish::certificates::{self, authorities, shown_path, told};
 use crate::publish::target::Target;
+
+/// The options that are ours; every other stays in the URL.
+const OPTIONS: [&str; 7] = ["timeout", "max_retries", "batch", "raw_only", "verify_ssl", "clientcert", "clientkey"];
 
 /// Seconds for one request, unless `timeout` says otherwise.
 const TIMEOUT_S: f64 = 5.0;
@@ -113,10 +116,17 @@ impl Options {
         options.finish(read)?.ok_or_else(Vec::new)
     }
 
+    /// Options that stay in the URL, and whose names are nearly those of ours.
+    pub(super) fn near_misses(&self) -> Vec<String> {
+        let names = self.url.query_pairs().map(|(name, _)| name);
+        let near = names.filter_map(|name| nearest(&name, OPTIONS).map(|near| (name, near)));
+        near.map(|(name, near)| format!("{name} is no option here and stays in the URL; did you mean {near}?"))
+            .collect()
+    }
+
     /// The client: redirects are not followed, certificates are read now.
     pub(super) fn client(&self) -> Result<Client, Vec<String>> {
-        // An error here means that another room was first, with the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        certificates::install();
         let mut complaints = Vec::new();
         let mut builder = Client::builder()
             .user_agent(concat!("nephoscope/", env!("CARGO_PKG_VERSION")))
@@ -149,59 +159,10 @@ impl Options {
 
     fn identity(&self) -> Result<Option<Identity>, String> {
         let Some(cert) = &self.client_cert else { return Ok(None) };
-        let mut pem = fs::read(cert).map_err(|cause| format!("clientcert={}: {cause}", shown_path(cert)))?;
-        if let Some(key) = &self.client_key {
-            pem.push(b'\n');
-            pem.extend(fs::read(key).map_err(|cause| format!("clientkey={}: {cause}", shown_path(key)))?);
-        }
-        let identity = Identity::from_pem(&pem).map_err(|cause| {
-            format!("clientcert={}: not a certificate with its key in PEM: {}", shown_path(cert), told(&cause))
-        })?;
-        Ok(Some(identity))
+        certificates::identity(("clientcert", cert), self.client_key.as_deref().map(|key| ("clientkey", key))).map(Some)
     }
-}
-
-/// An error with its causes, without the URL: it may hold secrets.
-pub(super) fn told(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() {
-        "no answer in time".to_owned()
-    } else if error.is_connect() {
-        "no connection".to_owned()
-    } else {
-        "the request failed".to_owned()
-    };
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// A path that somebody wrote, for complaints; it may be a URL by mistake.
-fn shown_path(path: &Path) -> String {
-    shown(&path.to_string_lossy())
 }
 
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
-/// The certificates of a file, or of all files of a folder.
-fn authorities(path: &Path) -> Result<Vec<Certificate>, String> {
-    let files = if path.is_dir() {
-        let entries = fs::read_dir(path).map_err(|cause| cause.to_string())?;
-        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_file()).collect()
-    } else {
-        vec![path.to_owned()]
-    };
-    let mut certificates = Vec::new();
-    for file in files {
-        let pem = fs::read(&file).map_err(|cause| cause.to_string())?;
-        certificates.extend(Certificate::from_pem_bundle(&pem).map_err(|cause| told(&cause))?);
-    }
-    if certificates.is_empty() { Err("no certificate in PEM there".to_owned()) } else { Ok(certificates) }
 }

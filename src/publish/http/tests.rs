@@ -189,14 +189,22 @@ async fn a_server_that_does_not_answer_in_time_is_asked_again() {
 #[case("https://h/x?timeout=1e9", "at most 3600 seconds")]
 #[case("https://h/x?clientkey=/k", "clientkey is given without clientcert")]
 fn wrong_options_are_named(#[case] url: &str, #[case] what: &str) {
-    let error = check(url, Kind::Events).unwrap_err().to_string();
+    let error = check(url, Kind::Events, &|_| Ok(())).unwrap_err().to_string();
     assert!(error.contains(what), "{error}");
+}
+
+#[test]
+fn an_option_that_is_nearly_one_of_ours_stays_in_the_url_and_is_named() {
+    let told = check("https://h/x?verifyssl=false&token=a&verify_ssl=no", Kind::Events, &|_| Ok(())).unwrap();
+    assert_eq!(told, ["verifyssl is no option here and stays in the URL; did you mean verify_ssl?"]);
 }
 
 #[test]
 fn certificates_that_cannot_be_read_are_named_all_at_once() {
     let url = "https://h/x?verify_ssl=/nowhere/ca.pem&clientcert=/nowhere/me.pem";
-    let error = build(url, Kind::Samples, &Context::default()).err().unwrap().to_string();
+    let built = build(url, Kind::Samples, &Context::default()).err().unwrap();
+    let error = built.to_string();
     assert!(error.contains("verify_ssl=/nowhere/ca.pem: No such file"), "{error}");
     assert!(error.contains("clientcert=/nowhere/me.pem: No such file"), "{error}");
+    assert_eq!(check(url, Kind::Samples, &|_| Ok(())), Err(built));
 }

@@ -20,16 +20,25 @@ use tokio::sync::Mutex;
 use self::letter::{Letter, Writer};
 use self::link::Link;
 use self::options::{Options, Policy};
-use super::schemes::{Built, Kind};
+use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::Target;
 use super::{Batch, Context, PublishError, Publisher};
+use crate::model::nearest;
 use crate::observe::Metrics;
 
 /// What `policy=queue` keeps at most, in bytes, whatever `max_queue_length` says.
 const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-pub(super) fn check(target: &Target) -> Result<(), Vec<String>> {
-    Options::read(target).map(drop)
+pub(super) fn check(target: &Target, _: Kind, broker: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
+    let options = Options::read(target)?;
+    if let Some(url) = &options.transport {
+        // What is none of ours is the transport's, which knows only its own names.
+        let others = target.query.iter().filter(|(key, _)| !options::NAMES.contains(&key.as_str()));
+        let meant =
+            others.filter_map(|(key, _)| Some(format!("{key}: did you mean {}?", nearest(key, options::NAMES)?)));
+        broker(url).map_err(|complaints| complaints.into_iter().chain(meant).collect::<Vec<_>>())?;
+    }
+    Ok(Vec::new())
 }
 
 pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {

@@ -7,6 +7,9 @@ use crate::publish::target::Target;
 /// Batches that `policy=queue` keeps, unless `max_queue_length` says otherwise.
 const QUEUE_BATCHES: usize = 1024;
 
+/// The options that are ours; beside a host every other is the transport's.
+pub(super) const NAMES: [&str; 6] = ["topic", "policy", "max_queue_length", "per_meter_topic", "max_retry", "driver"];
+
 /// What the URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Options {

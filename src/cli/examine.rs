@@ -1,0 +1,174 @@
+//! Everything that keeps an agent from starting on this machine, found without starting it: what `check` prints is what
+//! `run` refuses.
+//!
+//! Never here: a connection, a file that is made, a socket that listens.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::MetadataExt;
+
+use super::ConfigArguments;
+use crate::agent::assembly;
+use crate::config::Settings;
+use crate::config::files::appendable;
+use crate::config::rabbit::Tls;
+use crate::config::transport_url::TransportUrl;
+use crate::model::{Complaint, Severity};
+use crate::observe::logs::{self, LogError};
+use crate::publish::{self, certificates};
+
+/// What a configuration is worth.
+pub(super) struct Examined {
+    /// The settings; not to be worked by if a complaint is an error.
+    pub settings: Option<Settings>,
+    /// All there is to say, in the order of places.
+    pub complaints: Vec<Complaint>,
+}
+
+impl Examined {
+    /// Reads the configuration and everything that it names.
+    pub(super) fn of(config: &ConfigArguments) -> Examined {
+        let (settings, mut complaints) = config.load();
+        if let Some(settings) = &settings {
+            complaints.extend(assembly::check(settings, &|url| another_broker(settings, url)));
+            complaints.extend(brokers(settings));
+            complaints.extend(etcd(settings));
+            complaints.extend(observing(settings));
+        }
+        sort(&mut complaints);
+        Examined { settings, complaints }
+    }
+
+    /// The settings, if nothing keeps the agent from starting.
+    pub(super) fn accepted(self) -> Result<(Settings, Vec<Complaint>), Vec<Complaint>> {
+        let wrong = self.complaints.iter().any(|complaint| complaint.severity == Severity::Error);
+        match self.settings {
+            Some(settings) if !wrong => Ok((settings, self.complaints)),
+            _ => Err(self.complaints),
+        }
+    }
+}
+
+/// In the order of places, each once.
+pub(super) fn sort(complaints: &mut Vec<Complaint>) {
+    complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
+    complaints.dedup();
+}
+
+/// What only a running agent can tell, each as the end of the sentence "not looked at: whether …".
+pub(super) fn not_looked_at(settings: &Settings) -> Vec<String> {
+    let mut left_out: Vec<String> = Vec::new();
+    let mut brokers: Vec<&TransportUrl> = settings.intake.urls.iter().collect();
+    if !brokers.contains(&&settings.transport) {
+        brokers.push(&settings.transport);
+    }
+    for broker in brokers {
+        left_out
+            .push(format!("{broker} answers, takes the login and has no other kinds of these exchanges and queues"));
+    }
+    if let Some(etcd) = settings.cluster.backend.as_ref().filter(|_| settings.cluster.workload_partitioning) {
+        let member = &settings.cluster.member_id;
+        left_out.push(format!("{etcd} answers and takes the login, and no other member is called {member}"));
+    }
+    let plans = assembly::plans(settings);
+    let publishers = plans.iter().flat_map(|plan| &plan.sinks).flat_map(|sink| &sink.publishers);
+    let servers: BTreeSet<String> =
+        publishers.filter(|publisher| names_a_server(&publisher.url)).map(|p| publish::shown(&p.url)).collect();
+    left_out.extend(servers.into_iter().map(|server| format!("{server} answers")));
+    if let Some(address) = settings.observing.listen {
+        left_out.push(format!("{address} is free to listen at"));
+    }
+    let user =
+        std::fs::metadata("/proc/self").map_or_else(|_| "this user".to_owned(), |own| format!("uid {}", own.uid()));
+    left_out.push(format!("another user or machine has these files and rights: they were looked at here, by {user}"));
+    left_out
+}
+
+/// Whether a publisher's URL has a host that is connected to.
+fn names_a_server(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+    !matches!(scheme, "file" | "test") && !rest.is_empty() && !rest.starts_with('?')
+}
+
+/// What is wrong with a broker that a publisher names.
+fn another_broker(settings: &Settings, url: &str) -> Result<(), Vec<String>> {
+    let url = settings.transport_url(url).map_err(|expected| vec![format!("expected {expected}")])?;
+    let wrong: Vec<String> =
+        url.rabbit.tls.iter().flat_map(|tls| tls_files(tls, &RABBIT)).map(|(_, text)| text).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// The names of the options that name files of TLS: authorities, certificate, key.
+type FileOptions = [&'static str; 3];
+const RABBIT: FileOptions = ["ssl_ca_file", "ssl_cert_file", "ssl_key_file"];
+const ETCD: FileOptions = ["ca_cert", "cert_cert", "cert_key"];
+
+/// What is wrong with the files of a TLS client, each with the option that names it.
+fn tls_files(tls: &Tls, [ca, cert, key]: &FileOptions) -> Vec<(&'static str, String)> {
+    let authorities = tls.ca_file.as_deref().map(|file| (*ca, certificates::look_at_authorities((ca, file))));
+    let identity = tls.cert_file.as_deref().map(|file| {
+        let key_file = tls.key_file.as_deref().unwrap_or(file);
+        (*cert, certificates::look_at_identity((cert, file), (key, key_file)))
+    });
+    let looked_at = authorities.into_iter().chain(identity);
+    looked_at.filter_map(|(option, looked)| Some((option, looked.err()?))).collect()
+}
+
+/// The files of TLS to the brokers: those of the section once, those of a URL's query where the URL is written.
+fn brokers(settings: &Settings) -> Vec<Complaint> {
+    const SECTION: &str = "oslo_messaging_rabbit";
+    let urls = settings.intake.urls.iter().chain([&settings.transport]);
+    let mut complaints = Vec::new();
+    for (url, tls) in urls.filter_map(|url| Some((url, url.rabbit.tls.as_ref()?))) {
+        for (option, text) in tls_files(tls, &RABBIT) {
+            let written = settings.place(SECTION, option);
+            if written.line > 0 {
+                complaints.push(Complaint::error(&written, format!("[{SECTION}] {text}")));
+            } else {
+                let place = settings.place("DEFAULT", "transport_url");
+                complaints.push(Complaint::error(&place, format!("{url}: {text}")));
+            }
+        }
+    }
+    complaints
+}
+
+/// The same of etcd.
+fn etcd(settings: &Settings) -> Vec<Complaint> {
+    let cluster = &settings.cluster;
+    let tls = cluster.backend.as_ref().filter(|_| cluster.workload_partitioning).and_then(|url| url.tls.as_ref());
+    let place = settings.place("coordination", "backend_url");
+    let complain = |(_, text)| Complaint::error(&place, format!("[coordination] backend_url: {text}"));
+    tls.into_iter().flat_map(|tls| tls_files(tls, &ETCD)).map(complain).collect()
+}
+
+/// Logs and the address of the metrics page.
+fn observing(settings: &Settings) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let observing = &settings.observing;
+    if let Err(error) = logs::check_level(&observing.log_level) {
+        complaints.push(Complaint::error(&settings.place("nephoscope", "log_level"), error.to_string()));
+    }
+    if let Some(file) = &observing.log_file
+        && let Err(cause) = appendable(file)
+    {
+        let named = settings.place("DEFAULT", "log_file");
+        let place = if named.line > 0 { named } else { settings.place("DEFAULT", "log_dir") };
+        complaints.push(Complaint::error(&place, LogError::File { file: file.clone(), cause }.to_string()));
+    }
+    if let Some(address) = observing.listen
+        && let Err(cause) = is_local(address)
+    {
+        let text = format!(
+            "[nephoscope] listen = {address}: cannot listen there: {cause}; write an address of this machine, or 0.0.0.0 for all"
+        );
+        complaints.push(Complaint::error(&settings.place("nephoscope", "listen"), text));
+    }
+    complaints
+}
+
+/// Whether an address is one of this machine: a socket that takes nothing can be bound to it, at any port.
+fn is_local(address: SocketAddr) -> io::Result<()> {
+    UdpSocket::bind((address.ip(), 0)).map(drop)
+}

@@ -1,0 +1,49 @@
+//! Files that options name: where an option is written, and whether a file could be written, without writing it.
+
+use super::Settings;
+use super::values::Values;
+use crate::model::Place;
+use rustix::fs::{Access, access};
+use std::io;
+use std::path::Path;
+
+impl Settings {
+    /// Where an option is written, under any of its names; `configuration` where it is not.
+    pub fn place(&self, section: &str, name: &str) -> Place {
+        Values::new(&self.sources.written).place(section, name)
+    }
+}
+
+/// Whether this user could append to a file, and make it if it is not there. Nothing is opened or made.
+pub fn appendable(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(access(path, Access::WRITE_OK)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !std::fs::metadata(folder)?.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_could_be_written_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("there"), "").unwrap();
+        assert!(appendable(&at("there")).is_ok() && appendable(&at("new")).is_ok());
+        assert!(!at("new").exists());
+        let kind = |path: &Path| appendable(path).unwrap_err().kind();
+        assert_eq!(kind(folder.path()), io::ErrorKind::IsADirectory);
+        assert_eq!(kind(&at("no/file")), io::ErrorKind::NotFound);
+        assert_eq!(kind(&at("there/file")), io::ErrorKind::NotADirectory);
+    }
+}

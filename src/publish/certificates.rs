@@ -1,0 +1,105 @@
+//! Files of certificates and keys, as the TLS client reads them: RabbitMQ's and etcd's client reads the same PEM.
+//!
+//! Never here: a connection.
+
+use reqwest::{Certificate, Client, Identity};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config::shown;
+
+/// An option with the file that it names.
+type Named<'f> = (&'f str, &'f Path);
+
+/// What is wrong with the authorities that servers are checked against, if anything.
+pub fn look_at_authorities((option, file): Named<'_>) -> Result<(), String> {
+    let wrong =
+        |cause: &str| format!("cannot use {option} {}: {cause}; name a file with certificates in PEM", shown_path(file));
+    if file.is_dir() {
+        return Err(wrong("it is a folder"));
+    }
+    let certificates = authorities(file).map_err(|cause| wrong(&cause))?;
+    install();
+    Client::builder().tls_certs_only(certificates).build().map(drop).map_err(|cause| wrong(&told(&cause)))
+}
+
+/// What is wrong with a client's certificate and its key, if anything.
+pub fn look_at_identity(cert: Named<'_>, key: Named<'_>) -> Result<(), String> {
+    for ((option, file), mark) in [(cert, "CERTIFICATE-----"), (key, "PRIVATE KEY-----")] {
+        let pem = fs::read(file).map_err(|cause| format!("cannot use {option} {}: {cause}", shown_path(file)))?;
+        if !String::from_utf8_lossy(&pem).contains(mark) {
+            let what = mark.trim_end_matches('-').to_lowercase();
+            return Err(format!("cannot use {option} {}: there is no {what} in PEM in it", shown_path(file)));
+        }
+    }
+    let identity = identity(cert, Some(key)).map_err(|cause| format!("cannot use {cause}"))?;
+    install();
+    let built = Client::builder().tls_certs_only([]).identity(identity).build();
+    built.map(drop).map_err(|cause| {
+        let (cert, key) = (shown_path(cert.1), shown_path(key.1));
+        format!(
+            "cannot use the certificate {cert} with the key {key}: {}; name a certificate and its own key",
+            told(&cause)
+        )
+    })
+}
+
+/// A client's certificate and its key; the key may be in the certificate's file.
+pub(super) fn identity((option, cert): Named<'_>, key: Option<Named<'_>>) -> Result<Identity, String> {
+    let mut pem = fs::read(cert).map_err(|cause| format!("{option}={}: {cause}", shown_path(cert)))?;
+    if let Some((option, key)) = key {
+        pem.push(b'\n');
+        pem.extend(fs::read(key).map_err(|cause| format!("{option}={}: {cause}", shown_path(key)))?);
+    }
+    Identity::from_pem(&pem).map_err(|cause| {
+        format!("{option}={}: not a certificate with its key in PEM: {}", shown_path(cert), told(&cause))
+    })
+}
+
+/// The certificates of a file, or of all files of a folder.
+pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, String> {
+    let files: Vec<PathBuf> = if path.is_dir() {
+        let entries = fs::read_dir(path).map_err(|cause| cause.to_string())?;
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_file()).collect()
+    } else {
+        vec![path.to_owned()]
+    };
+    let mut certificates = Vec::new();
+    for file in files {
+        let pem = fs::read(&file).map_err(|cause| cause.to_string())?;
+        certificates.extend(Certificate::from_pem_bundle(&pem).map_err(|cause| told(&cause))?);
+    }
+    if certificates.is_empty() { Err("no certificate in PEM there".to_owned()) } else { Ok(certificates) }
+}
+
+/// The library that does the arithmetic of TLS. An error here means that another room was first, with the same.
+pub(super) fn install() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// An error with its causes, without the URL: it may hold secrets.
+pub(super) fn told(error: &reqwest::Error) -> String {
+    let mut text = if error.is_builder() {
+        "not usable".to_owned()
+    } else if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else if error.is_connect() {
+        "no connection".to_owned()
+    } else {
+        "the request failed".to_owned()
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A path that somebody wrote, for complaints; it may be a URL by mistake.
+pub(super) fn shown_path(path: &Path) -> String {
+    shown(&path.to_string_lossy())
+}
