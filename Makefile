@@ -22,7 +22,7 @@ $(error Rust $(FOUND) is too old: install Rust $(WANTED) or newer (rustup update
 endif
 endif
 
-SCRIPTS := .ci/run .ci/deps $(wildcard tests/rig/*.sh deploy/*.sh deploy/compose/*.sh)
+SCRIPTS := $(wildcard .ci/* tests/rig/*.sh deploy/*.sh deploy/compose/*.sh)
 # On a terminal cargo shows its progress; elsewhere three hundred lines of "Compiling" would hide ours.
 QUIET := $(shell test -t 2 || echo --quiet)
 
@@ -58,16 +58,10 @@ check:
 	cargo clippy --locked $(QUIET) --all-targets -- -D warnings
 
 # Cheap checks first. No `cargo build` of its own: tests need tokio with its test features, so it would compile the
-# dependencies a second time. The servers that tests share are stopped however it ends; the last thing printed is the runner's summary.
+# dependencies a second time.
 test: deps check
 	cargo test --locked --doc $(QUIET)
-	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; \
-	if cargo nextest --version > /dev/null 2>&1; then \
-	    cargo nextest run --locked $(if $(QUIET),--cargo-quiet); \
-	else \
-	    echo "cargo-nextest is missing (cargo install cargo-nextest --locked): cargo test instead"; \
-	    cargo test --locked $(QUIET) --tests --no-fail-fast; \
-	fi
+	@.ci/tests
 
 bench:
 	@.ci/deps

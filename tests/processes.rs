@@ -53,11 +53,10 @@ async fn processes_one_of_three_is_killed_while_notifications_flow(
 }
 
 #[rstest]
+#[case::three(Generation::Three, "classic")]
+#[case::four(Generation::Four, "quorum")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_one_of_three_is_stopped_in_order(
-    #[values(Generation::Three, Generation::Four)] generation: Generation,
-    #[values("classic", "quorum")] queues: &'static str,
-) {
+async fn processes_one_of_three_is_stopped_in_order(#[case] generation: Generation, #[case] queues: &'static str) {
     let group = Group::new(generation, queues, "stopped");
     let mut agents: Vec<Agent> = ["a", "b", "c"].iter().map(|id| group.start(id)).collect();
     let (_connection, channel) = group.connect().await;

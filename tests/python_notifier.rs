@@ -203,7 +203,6 @@ async fn python_notifier_and_agent_share_a_broker(
     agent.until_it_works().await;
     // And on, with everything declared by both.
     ids.extend(send(&folder, &sender, "messagingv2", LINES, 3));
-    ids.extend(send(&folder, &sender, "messaging", LINES, 3));
     let expected: BTreeSet<String> = ids.chunks(3).flat_map(|ids| ids[..2].to_vec()).collect();
     let out = || texts(&folder.records("events.jsonl"), "message_id");
     until("all events are out", || out() == expected, || format!("{:?} of {expected:?}", out())).await;

@@ -22,6 +22,11 @@ fn speaks_amqp(port: u16) -> bool {
     stream.read_exact(&mut first).is_ok() && first == [1]
 }
 
+/// A machine under load answers late.
+fn comes_to_speak_amqp(port: u16) -> bool {
+    (0..20).any(|_| speaks_amqp(port))
+}
+
 fn accepts(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
@@ -48,7 +53,7 @@ fn two_askers_get_the_same_shared_servers_and_generations_are_different_releases
         "{ports:?}"
     );
     for ((rabbit, etcd), releases) in served.iter().zip([["3.1", "3.4."], ["4.", "3.5."]]) {
-        assert!(speaks_amqp(rabbit.port));
+        assert!(comes_to_speak_amqp(rabbit.port));
         let release = rabbit.ctl(&["version"]);
         assert!(release.starts_with(releases[0]), "{release}");
         let release = etcd_version(etcd.port);
@@ -79,15 +84,15 @@ fn an_own_broker_is_frozen_thawed_killed_and_started_again_on_the_same_port_with
 ) {
     let broker = rig::own_rabbitmq_with(generation, "channel_max = 77");
     let port = broker.port;
-    assert!(speaks_amqp(port));
+    assert!(comes_to_speak_amqp(port));
     broker.freeze();
     assert!(!speaks_amqp(port), "frozen: it accepts and never answers");
     broker.thaw();
-    assert!(speaks_amqp(port));
+    assert!(comes_to_speak_amqp(port), "thawed");
     broker.kill();
     assert!(!accepts(port));
     broker.start();
-    assert!(speaks_amqp(port));
+    assert!(comes_to_speak_amqp(port), "started again");
     assert!(broker.ctl(&["environment"]).contains("{channel_max,77}"));
     drop(broker);
     assert!(!accepts(port), "the guard removed it");

@@ -26,13 +26,13 @@ mirror() {
 
 make_it() {
     local log=$rig_tree.log new=$rig_tree.new from
-    [ ! -e "$rig_tree" ] || return 0
+    [ ! -e "$rig_tree" ] || return 0 # made while we waited
     command -v debootstrap > /dev/null || fail "debootstrap is missing: run \`make deps\` (apt-get install debootstrap)"
     as_root rm -rf --one-file-system "$new" # of a run that was killed
     from=$(mirror)
-    # What debootstrap mounts goes with it, also when it is killed.
+    # What debootstrap mounts goes with it, also when it is killed. It keeps the lock: where only this script is killed, the next one waits.
     as_root unshare --mount --propagation private \
-        debootstrap --variant=minbase --include="$packages" trixie "$new" ${from:+"$from"} > "$log" 2>&1 8>&- \
+        debootstrap --variant=minbase --include="$packages" trixie "$new" ${from:+"$from"} > "$log" 2>&1 \
         || { tail -5 "$log" >&2; fail "cannot make Debian 13 with debootstrap; its log is $log"; }
     as_root rm -rf "$new"/var/cache/apt/archives/*.deb "$new"/var/lib/apt/lists/* "$new"/usr/share/{doc,man,locale}
     # The nodes are called rabbit…@localhost, and nothing else here says where that is.
@@ -42,6 +42,8 @@ make_it() {
     as_root mv "$new" "$rig_tree"
 }
 
+# It is there whole or not at all: nobody needs to wait for the lock to see it.
+if [ "${1:-make}" = make ] && [ -e "$rig_tree" ]; then echo "$rig_tree"; exit; fi
 mkdir -p "$(dirname "$rig_tree")"
 exec 8> "$rig_tree.lock"
 flock 8

@@ -87,24 +87,35 @@ export PATH='$programs':\$PATH
 END
 }
 
+launch() {
+    rm -f "$dir/pid" "$dir/pid.erl"
+    nohup setsid "${inside[@]}" rabbitmq-server > "$dir/log/console" 2>&1 < /dev/null 8>&- &
+    launcher=$!
+}
+
 start() {
-    local launcher until
+    local launcher='' until again=5
     if is_ours "$(pid)" "$mark"; then
         kill -CONT "$(pid)" # a test that died may have left it frozen
     else
         if serves; then fail "cannot start RabbitMQ: port $port is taken; remove $rig_root/ports, or set NEPHOSCOPE_RIG_PORTS"; fi
         write_state
-        rm -f "$dir/pid" "$dir/pid.erl"
         # shellcheck source=/dev/null
         . "$dir/env.sh"
         ulimit -n 65536 2> /dev/null || ulimit -n "$(ulimit -Hn)" || true
         cd "$dir"
-        nohup setsid "${inside[@]}" rabbitmq-server > "$dir/log/console" 2>&1 < /dev/null 8>&- &
-        launcher=$!
+        launch
     fi
     until=$((SECONDS + ${RABBITMQ_WAIT:-90}))
     until serves; do
-        if [ -n "${launcher:-}" ] && ! kill -0 "$launcher" 2> /dev/null && [ ! -s "$dir/pid.erl" ]; then
+        if [ -n "$launcher" ] && ! kill -0 "$launcher" 2> /dev/null && ! is_ours "$(cat "$dir/pid.erl" 2> /dev/null)" "$mark"; then
+            # RabbitMQ 4.0 that was killed looks for transient queues before it has its tables, now and then, and ends. Its service
+            # manager would start it again.
+            if [ $again -gt 0 ] && grep -q failed_to_deny_deprecated_features "$dir/log/console"; then
+                again=$((again - 1))
+                launch
+                continue
+            fi
             tail -20 "$dir/log/console" >&2
             fail "RabbitMQ died while starting; its logs are in $dir/log"
         fi

@@ -14,7 +14,7 @@ for NEPHOSCOPE_GENERATION in 3 4; do
 done
 wait
 # epmd is started by the first Erlang node and stays; it refuses to go while a node is still registered.
-if command -v epmd > /dev/null && [ -s "$rig_root/ports" ]; then
+if command -v epmd > /dev/null && [ -n "${NEPHOSCOPE_RIG_PORTS:-}$(cat "$rig_root/ports" 2> /dev/null)" ]; then
     first=$(first_port)
     for port in $((first + 49)) $((first + 99)); do ERL_EPMD_ADDRESS=127.0.0.1 epmd -port "$port" -kill > /dev/null 2>&1 || true; done
 fi

@@ -1,8 +1,6 @@
-//! How much of a bare lapin loop is left: `cargo test --release --test transport_rate -- --ignored --nocapture`.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! How much of a bare lapin loop is left: `cargo test --release --test transport_contract -- --ignored --nocapture`.
 
-mod rig;
-
+use super::rig;
 use futures_util::StreamExt;
 use nephoscope::model::Verdict;
 use nephoscope::transport::{AmqpBroker, AmqpHost, AmqpOptions, Broker, ConsumeOptions, Outgoing, Queue, Topology};
