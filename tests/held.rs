@@ -1,5 +1,6 @@
 //! On real brokers of both generations: what can be held is held, what disappears is made again, and it is said what stands
 //! still. One agent as a process; its publisher is an HTTP server that is away or there.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod field;
 mod rig;
@@ -40,7 +41,10 @@ impl Stage {
         let rabbit = tokio::task::block_in_place(|| rig::own_rabbitmq_with(generation, configuration));
         let (port, health) = (free_port(), free_port());
         let folder = Folder::new(&name);
-        folder.pipelines(&[&format!("http://127.0.0.1:{port}/samples?max_retries=0")], &["file://{folder}/events.jsonl?json"]);
+        folder.pipelines(
+            &[&format!("http://127.0.0.1:{port}/samples?max_retries=0")],
+            &["file://{folder}/events.jsonl?json"],
+        );
         let quorum = queues == "quorum";
         let more = format!(
             "queue_type = {queues}\nlisten = 127.0.0.1:{health}\nparked_messages_max = 2\npublish_retry_max = 1\n\

@@ -64,11 +64,7 @@ pub(super) struct Turn {
 impl Arrivals {
     /// Takes what came, in the order in which it came; gives what is due. `last` is what is known of a sender from earlier
     /// listeners: the last number that took effect.
-    pub(super) fn take(
-        &mut self,
-        packets: Vec<(Packet, Receipt)>,
-        last: impl Fn(&str, i64) -> Option<u64>,
-    ) -> Turn {
+    pub(super) fn take(&mut self, packets: Vec<(Packet, Receipt)>, last: impl Fn(&str, i64) -> Option<u64>) -> Turn {
         let mut turn = Turn::default();
         for (packet, receipt) in packets {
             self.heard += 1;
@@ -148,10 +144,8 @@ impl Sender {
             self.last += 1;
             turn.packets.push(next);
         }
-        self.waiting_since = match self.early.is_empty() {
-            true => None,
-            false => self.waiting_since.or_else(|| Some(Instant::now())),
-        };
+        self.waiting_since =
+            if self.early.is_empty() { None } else { self.waiting_since.or_else(|| Some(Instant::now())) };
     }
 
     /// What is before the first early packet never came.

@@ -152,7 +152,8 @@ impl BrokerPlace {
             Err(error) if is_away(&error) => {}
             declared => return declared.map(|()| away),
         }
-        let each = self.main_queues.iter().map(async |queue| (queue, session.declare(&self.topology.of_queue(queue)).await));
+        let each =
+            self.main_queues.iter().map(async |queue| (queue, session.declare(&self.topology.of_queue(queue)).await));
         for (queue, declared) in join_all(each).await {
             match declared {
                 Ok(()) => {}
@@ -279,7 +280,11 @@ impl Ground {
 
     /// Makes a pipeline queue again that somebody has deleted. Of another generation than the present one it is deleted again
     /// when it is empty.
-    pub(super) async fn declare_pipeline_queue(&self, session: &dyn Session, queue: &str) -> Result<(), TransportError> {
+    pub(super) async fn declare_pipeline_queue(
+        &self,
+        session: &dyn Session,
+        queue: &str,
+    ) -> Result<(), TransportError> {
         self.metrics.queue_gone(queue);
         self.declared().entry(queue.to_owned()).or_default();
         let queues = vec![topology::pipeline_queue(queue.to_owned(), self.options.queue_kind)];

@@ -68,7 +68,7 @@ struct Waybill {
     content: Content,
     receipts: Vec<Receipt>,
     /// Hears when the queue has it.
-    taken: Option<oneshot::Sender<()>>,
+    told: Option<oneshot::Sender<()>>,
 }
 
 enum Content {
@@ -97,7 +97,7 @@ impl Lanes {
         };
         if new {
             let content = Content::Filling(PacketBuilder::new(&shared.member, shared.epoch, lane.next_sequence()));
-            lane.waiting.push_back(Waybill { content, receipts: Vec::new(), taken: None });
+            lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: None });
         }
         if let Some(Waybill { content: Content::Filling(packet), receipts, .. }) = lane.waiting.back_mut() {
             packet.push_written(head, records);
@@ -114,14 +114,14 @@ impl Lanes {
     ) -> Result<(), TransportError> {
         let mut heard = Vec::with_capacity(queues.len());
         for queue in queues {
-            let (taken, hears) = oneshot::channel();
+            let (told, hears) = oneshot::channel();
             let mut waiting = self.0.waiting();
             if waiting.abandoned {
                 return Err(TransportError::over());
             }
             let lane = waiting.lane(&queue);
             let content = Content::Whole(packet(&self.0.member, self.0.epoch, lane.next_sequence()).into());
-            lane.waiting.push_back(Waybill { content, receipts: Vec::new(), taken: Some(taken) });
+            lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: Some(told) });
             waiting.set_ready(queue);
             heard.push(hears);
         }
@@ -160,7 +160,7 @@ impl Waybill {
             Content::Filling(packet) => packet.finish().into(),
             Content::Whole(body) => body,
         };
-        Packet { body, receipts: self.receipts, taken: self.taken }
+        Packet { body, receipts: self.receipts, told: self.told }
     }
 }
 
@@ -206,14 +206,14 @@ impl Waiting {
 struct Answer {
     queue: String,
     packet: Packet,
-    answer: Result<(), TransportError>,
+    taken: Result<(), TransportError>,
 }
 
 /// A packet as it is sent, the same bytes at each offer, and what hangs on it.
 struct Packet {
     body: Bytes,
     receipts: Vec<Receipt>,
-    taken: Option<oneshot::Sender<()>>,
+    told: Option<oneshot::Sender<()>>,
 }
 
 /// A lane whose queue did not take a packet.
@@ -226,7 +226,8 @@ struct Refusal {
 
 /// Carries what is put into lanes to the queues until they are closed and empty, or the session is over.
 pub(super) async fn carry(lanes: Lanes, session: Arc<dyn Session>, ground: Arc<Ground>) {
-    let mut carrier = Carrier { lanes, session, ground, on_the_way: FuturesUnordered::new(), refusals: BTreeMap::new() };
+    let mut carrier =
+        Carrier { lanes, session, ground, on_the_way: FuturesUnordered::new(), refusals: BTreeMap::new() };
     carrier.run().await;
     for queue in carrier.refusals.keys() {
         carrier.ground.troubles.over(&Trouble::Packets(queue.clone()));
@@ -281,8 +282,8 @@ impl Carrier {
         let message = Outgoing::to_queue(&queue, packet.body.clone(), CONTENT_TYPE);
         let Ok(confirmation) = self.session.publish(message).await else { return false };
         self.on_the_way.push(Box::pin(async move {
-            let answer = confirmation.wait().await;
-            Answer { queue, packet, answer }
+            let taken = confirmation.wait().await;
+            Answer { queue, packet, taken }
         }));
         true
     }
@@ -305,9 +306,9 @@ impl Carrier {
     }
 
     /// Takes the broker's word for a packet; `false` when the session is over.
-    async fn answered(&mut self, Answer { queue, packet, answer }: Answer) -> bool {
+    async fn answered(&mut self, Answer { queue, packet, taken }: Answer) -> bool {
         let (metrics, troubles) = (&self.ground.metrics, &self.ground.troubles);
-        let (cause, unroutable) = match answer {
+        let (cause, unroutable) = match taken {
             Ok(()) => {
                 metrics.packet_sent(&queue, packet.receipts.len(), packet.body.len());
                 if self.refusals.remove(&queue).is_some() {
@@ -315,9 +316,9 @@ impl Carrier {
                     metrics.packet_taken_again(&queue);
                 }
                 packet.receipts.into_iter().for_each(|receipt| receipt.settle(Verdict::Kept));
-                if let Some(taken) = packet.taken {
+                if let Some(told) = packet.told {
                     // Who asked may have gone.
-                    let _heard = taken.send(());
+                    let _heard = told.send(());
                 }
                 self.lanes.0.waiting().ready.push_back(queue);
                 return true;

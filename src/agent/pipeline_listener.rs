@@ -71,7 +71,8 @@ impl PipelineListener {
                 return Ok(Ended::Lost);
             }
             let read = read(&self.context, &self.nursery, batch).await;
-            let turn = if read.is_empty() { self.arrivals.give_up_late() } else { self.arrivals.take(read, |_, _| None) };
+            let turn =
+                if read.is_empty() { self.arrivals.give_up_late() } else { self.arrivals.take(read, |_, _| None) };
             let packets = in_turn(turn, self.fences.queue(), &self.context);
             let Due { mut packets, overlapped } = self.overlap.take(packets);
             self.fences.take_behind(&mut packets);

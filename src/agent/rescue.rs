@@ -118,14 +118,12 @@ impl Rescue {
     pub(super) async fn next(&mut self) -> Option<Delivery> {
         loop {
             if self.left == 0 {
-                match self.younger.pop_front() {
-                    Some(delivery) => return Some(delivery),
-                    None => {
-                        let sorted = self.sorted.recv().await?;
-                        self.take_in(sorted);
-                        continue;
-                    }
+                if let Some(delivery) = self.younger.pop_front() {
+                    return Some(delivery);
                 }
+                let sorted = self.sorted.recv().await?;
+                self.take_in(sorted);
+                continue;
             }
             let rescued = self.rescued.as_mut()?;
             tokio::select! {

@@ -183,8 +183,7 @@ async fn offer(
     batch: &Batch,
     context: &SinkContext,
 ) -> Outcome {
-    let trouble =
-        Trouble::Publisher { sink: sink.to_owned(), publisher: url.to_string(), listener: context.listener };
+    let trouble = Trouble::Publisher { sink: sink.to_owned(), publisher: url.to_string(), listener: context.listener };
     let outcome = offer_on(sink, url, publisher, batch, context, &trouble).await;
     if let Some(lasted) = context.troubles.over(&trouble)
         && matches!(outcome, Outcome::Accepted)

@@ -43,7 +43,7 @@ async fn changed(blocks: Option<watch::Receiver<Option<String>>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]

@@ -61,24 +61,16 @@ impl Troubles {
     pub(super) fn note(&self, trouble: &Trouble, why: &str, waiting: usize) -> Option<u64> {
         let now = Instant::now();
         let mut known = self.known();
-        let (times, say) = match known.get_mut(trouble) {
-            Some(before) => {
-                let say = before.why != why || now - before.said >= SAY_AGAIN;
-                before.times += 1;
-                before.waiting = waiting;
-                if say {
-                    why.clone_into(&mut before.why);
-                    before.said = now;
-                }
-                (before.times, say)
-            }
-            None => {
-                let since = self.clock.now();
-                let first = Known { why: why.to_owned(), since, began: now, said: now, times: 1, waiting };
-                known.insert(trouble.clone(), first);
-                (1, true)
-            }
-        };
+        let first = || Known { why: String::new(), since: self.clock.now(), began: now, said: now, times: 0, waiting };
+        let trouble = known.entry(trouble.clone()).or_insert_with(first);
+        let say = trouble.why != why || now - trouble.said >= SAY_AGAIN;
+        trouble.times += 1;
+        trouble.waiting = waiting;
+        if say {
+            why.clone_into(&mut trouble.why);
+            trouble.said = now;
+        }
+        let times = trouble.times;
         if say || times == REFUSALS_PASSING {
             self.show(&known);
         }

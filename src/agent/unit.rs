@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::Arrivals;
 use super::conversion::Conversion;
 use super::direct::{DirectSinks, DirectWay};
 use super::fences::Fences;
-use super::arrivals::Arrivals;
 use super::forward::Forwarder;
 use super::ground::{BrokerPlace, Ground};
 use super::intake::Intake;
@@ -146,8 +146,10 @@ impl Opening {
         };
         let ground = Arc::clone(&self.ground);
         match self.clone().open_declared().await {
-            Err(OpenError::Transport(TransportError::NoQueue(queue)))
-            | Err(OpenError::State(Lost::Transport(TransportError::NoQueue(queue)))) => {
+            Err(
+                OpenError::Transport(TransportError::NoQueue(queue))
+                | OpenError::State(Lost::Transport(TransportError::NoQueue(queue))),
+            ) => {
                 ground.metrics.queue_gone(&queue);
                 ground.brokers[broker].forget_declared().await;
                 self.open_declared().await
@@ -274,14 +276,23 @@ impl Opening {
         Ok(match kept {
             None => {
                 let (nursery, sabotage) = (ground.nursery.clone(), options.sabotage);
-                let listener =
-                    PipelineListener { intake, slot, context, fences, arrivals, overlap, nursery, sabotage };
+                let listener = PipelineListener { intake, slot, context, fences, arrivals, overlap, nursery, sabotage };
                 Listener::Pipeline(Box::new(listener))
             }
             Some(keeper) => {
                 let queue = queue.into();
-                let listener =
-                    StatefulListener { queue, intake, keeper, session, slot, context, fences, arrivals, overlap, ground };
+                let listener = StatefulListener {
+                    queue,
+                    intake,
+                    keeper,
+                    session,
+                    slot,
+                    context,
+                    fences,
+                    arrivals,
+                    overlap,
+                    ground,
+                };
                 Listener::Stateful(Box::new(listener))
             }
         })

@@ -156,7 +156,11 @@ impl Metrics {
             lease_margin: r.gauge("lease_margin_seconds", "Time left in which the lease is surely ours, in seconds"),
             link_up: r.gauges("link_up", ["link"], "1 while the link to a server is up"),
             link_losses: r.counters("link_losses", ["link"], "Times a link that was up went down"),
-            link_blocked: r.gauges("link_blocked", ["link"], "1 while the broker takes no messages over a link (an alarm)"),
+            link_blocked: r.gauges(
+                "link_blocked",
+                ["link"],
+                "1 while the broker takes no messages over a link (an alarm)",
+            ),
             queue_up: r.gauges("queue_up", ["queue"], "1 while a queue that this member should consume is consumed"),
             troubles: r.counters("troubles", ["what"], "Steps of the agent that failed and are tried again"),
             reloads: r.counters("reloads", ["outcome"], "Reloads of the configuration: taken, unchanged or refused"),
@@ -263,11 +267,10 @@ impl Metrics {
     /// A publisher is away or busy: its pipeline holds for `wait` and offers the same batch again. `said` is how often that
     /// happened, where it is news.
     pub fn publish_held(&self, pipeline: &str, publisher: &str, wait: Duration, cause: &str, said: Option<u64>) {
-        match said {
-            Some(times) => {
-                warn!(event = "publish.held", pipeline, publisher, times, ?wait, cause, "cannot publish now, holding");
-            }
-            None => debug!(event = "publish.held", pipeline, publisher, ?wait, cause, "still holding"),
+        if let Some(times) = said {
+            warn!(event = "publish.held", pipeline, publisher, times, ?wait, cause, "cannot publish now, holding");
+        } else {
+            debug!(event = "publish.held", pipeline, publisher, ?wait, cause, "still holding");
         }
         self.0.retries.of([pipeline, publisher]).inc();
     }
@@ -545,11 +548,10 @@ impl Metrics {
 
     /// A queue could not be opened; it is released and claimed again later. `said` is how often, where it is news.
     pub fn queue_not_opened(&self, queue: &str, cause: &str, said: Option<u64>) {
-        match said {
-            Some(times) => {
-                warn!(event = "agent.queue.not_opened", queue, times, cause, "cannot open the queue yet, trying again");
-            }
-            None => debug!(event = "agent.queue.not_opened", queue, cause, "cannot open the queue yet"),
+        if let Some(times) = said {
+            warn!(event = "agent.queue.not_opened", queue, times, cause, "cannot open the queue yet, trying again");
+        } else {
+            debug!(event = "agent.queue.not_opened", queue, cause, "cannot open the queue yet");
         }
         self.0.troubles.of(["open"]).inc();
     }
@@ -562,7 +564,13 @@ impl Metrics {
 
     /// The broker ended the consumer of a queue, with these words. The queue is opened again.
     pub fn queue_lost(&self, queue: &str, cause: &str) {
-        warn!(event = "agent.queue.closed", queue, why = "lost", cause, "the broker ended the consumer; opening the queue again");
+        warn!(
+            event = "agent.queue.closed",
+            queue,
+            why = "lost",
+            cause,
+            "the broker ended the consumer; opening the queue again"
+        );
         self.0.closed.of(["lost"]).inc();
     }
 
@@ -581,12 +589,13 @@ impl Metrics {
     /// A pipeline queue did not take a packet: it is held, and offered again before anything younger. `said` is how often,
     /// where it is news.
     pub fn packet_held(&self, queue: &str, cause: &str, said: Option<u64>) {
-        match said {
-            Some(times) => warn!(
+        if let Some(times) = said {
+            warn!(
                 event = "packet.held",
                 queue, times, cause, "the queue did not take a packet; holding it and offering it again"
-            ),
-            None => debug!(event = "packet.held", queue, cause, "the queue still takes no packet"),
+            );
+        } else {
+            debug!(event = "packet.held", queue, cause, "the queue still takes no packet");
         }
         self.0.troubles.of(["packet"]).inc();
     }
@@ -598,15 +607,16 @@ impl Metrics {
 
     /// A message could not be parked: it is held, and offered again. `said` is how often that happened, where it is news.
     pub fn parking_failed(&self, queue: &str, cause: &str, said: Option<u64>) {
-        match said {
-            Some(times) => error!(
+        if let Some(times) = said {
+            error!(
                 event = "message.not_parked",
                 queue,
                 times,
                 cause,
                 "cannot park a message, holding it: empty the parking queue, or raise [nephoscope] parked_messages_max"
-            ),
-            None => debug!(event = "message.not_parked", queue, cause, "still cannot park a message"),
+            );
+        } else {
+            debug!(event = "message.not_parked", queue, cause, "still cannot park a message");
         }
         self.0.troubles.of(["park"]).inc();
     }
@@ -616,7 +626,9 @@ impl Metrics {
         if messages > 0 {
             info!(
                 event = "message.rescued",
-                queue, messages, "messages that came back often are moved into the rescue queue and taken from there first"
+                queue,
+                messages,
+                "messages that came back often are moved into the rescue queue and taken from there first"
             );
             self.0.rescued.of([queue]).inc_by(messages);
         }

@@ -13,8 +13,9 @@ type Named<'f> = (&'f str, &'f Path);
 
 /// What is wrong with the authorities that servers are checked against, if anything.
 pub fn look_at_authorities((option, file): Named<'_>) -> Result<(), String> {
-    let wrong =
-        |cause: &str| format!("cannot use {option} {}: {cause}; name a file with certificates in PEM", shown_path(file));
+    let wrong = |cause: &str| {
+        format!("cannot use {option} {}: {cause}; name a file with certificates in PEM", shown_path(file))
+    };
     if file.is_dir() {
         return Err(wrong("it is a folder"));
     }

@@ -34,7 +34,10 @@ impl Unequal {
 
     fn refused(self) -> TransportError {
         let Unequal { name, text, .. } = &self;
-        TransportError::Refused(format!("{name} is there and differs from what is configured: {text}; {}", self.advice()))
+        TransportError::Refused(format!(
+            "{name} is there and differs from what is configured: {text}; {}",
+            self.advice()
+        ))
     }
 
     /// What to do about it: the option that would make the declaration fit, where there is one.

@@ -297,16 +297,20 @@ async fn packets_that_an_operator_purged_are_missed_by_a_sink_without_state() {
         lab.send(8).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let purged: BTreeMap<String, usize> =
-        pipeline_queues(&board).into_keys().filter(|q| q.contains(".sink.") && !q.contains("event:")).map(|q| {
+    let purged: BTreeMap<String, usize> = pipeline_queues(&board)
+        .into_keys()
+        .filter(|q| q.contains(".sink.") && !q.contains("event:"))
+        .map(|q| {
             let gone = lab.broker.purge(&q);
             (q, gone)
-        }).collect();
+        })
+        .collect();
     assert!(purged.values().sum::<usize>() > 0, "{purged:?}");
     lab.context.shelf.set_away("samples", false);
     lab.send(80).await;
     lab.settle().await;
-    let missing: u64 = purged.keys().map(|q| counted(&lab, &format!("nephoscope_packets_missing_total{{queue=\"{q}\"}}"))).sum();
+    let missing: u64 =
+        purged.keys().map(|q| counted(&lab, &format!("nephoscope_packets_missing_total{{queue=\"{q}\"}}"))).sum();
     assert_eq!(missing, purged.values().sum::<usize>() as u64);
 }
 

@@ -272,9 +272,7 @@ async fn one_of_three_is_killed_under_load() {
     for round in 0..10 {
         lab.send(100).await;
         if round == 4 {
-            let main = agents
-                .iter()
-                .find(|(_, (_, board))| consumes_main(board));
+            let main = agents.iter().find(|(_, (_, board))| consumes_main(board));
             let victim = *main.unwrap().0;
             agents.remove(victim).unwrap().0.kill();
             lab.group.kill(victim);

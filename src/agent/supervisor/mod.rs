@@ -451,7 +451,8 @@ impl Supervisor {
         let errors: BTreeMap<String, String> =
             queues.keys().filter_map(|unit| Some((unit.clone(), self.ground.troubles.of_queue(unit)?))).collect();
         if self.broker_up {
-            for (unit, (state, _)) in queues.iter().filter(|(_, (state, _))| *state != "running" && *state != "closing") {
+            for (unit, (state, _)) in queues.iter().filter(|(_, (state, _))| *state != "running" && *state != "closing")
+            {
                 let why = errors.get(unit).map_or(*state, |error| error);
                 waiting.push(format!("queue {unit} to be consumed: {why}"));
             }

@@ -198,7 +198,8 @@ async fn receive(
                 None => accounts.ending.cancel(),
             },
             None => accounts.end(
-                "the broker cancelled the consumer: its queue was deleted, or the node that holds it is down".to_owned(),
+                "the broker cancelled the consumer: its queue was deleted, or the node that holds it is down"
+                    .to_owned(),
             ),
         }
     }

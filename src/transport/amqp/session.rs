@@ -301,7 +301,9 @@ async fn watch_connection(
             Some(Event::ConnectionBlocked(reason)) => {
                 tracing::warn!(
                     event = "transport.blocked",
-                    broker, reason, "the broker takes no messages for now: free its memory or disk"
+                    broker,
+                    reason,
+                    "the broker takes no messages for now: free its memory or disk"
                 );
                 block.send_replace(Some(reason));
             }
