@@ -279,6 +279,27 @@ async fn a_main_queue_is_there_with_other_arguments(#[case] generation: Generati
     until("it is ready", || stage.ready(), || agent.log()).await;
 }
 
+#[rstest]
+#[case(Three, 0)]
+#[case(Four, 1)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_drops_what_comes_back_often_is_warned_of(#[case] generation: Generation, #[case] warnings: usize) {
+    let stage = Stage::new("limited", generation, "quorum", "").await;
+    let agent = stage.folder.start();
+    agent.until_it_works().await;
+    if warnings > 0 {
+        agent.until_it_says("transport.delivery_limit").await;
+        let log = agent.log();
+        let (_, line) = log.split_once("rabbitmqctl set_policy ").unwrap();
+        let words: Vec<&str> = line.lines().next().unwrap().split('\'').collect();
+        // What it says to do is what the broker takes.
+        stage.ctl(&["set_policy", words[0].trim(), words[1], words[3], "--apply-to", "quorum_queues"]);
+        let policies = stage.ctl(&["list_queues", "name", "effective_policy_definition"]);
+        assert!(policies.lines().any(|line| line.starts_with(INFO) && line.contains("-1")), "{policies}");
+    }
+    assert_eq!(agent.said("transport.delivery_limit"), warnings, "{}", agent.log());
+}
+
 #[tokio::test]
 async fn a_clean_stop_of_an_agent_that_never_reached_its_broker_warns_of_nothing_else() {
     let folder = Folder::new("clean-stop");

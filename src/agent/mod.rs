@@ -172,6 +172,9 @@ impl Agent {
         for place in &ground.brokers {
             tokio::spawn(standing::follow(place.link.clone(), board.clone(), metrics.clone()));
         }
+        for place in &ground.brokers {
+            ground.nursery.spawn("limits", standing::warn_of_limits(Arc::clone(place), metrics.clone()));
+        }
         for broker in 0..ground.brokers.len() {
             let guard = Arc::clone(&ground).guard(broker);
             ground.nursery.spawn("what is declared", guard);

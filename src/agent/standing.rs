@@ -1,9 +1,13 @@
 //! Where the links to the brokers stand, written down for `/status`. Nothing is decided by it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::sync::watch;
 
+use super::ground::BrokerPlace;
 use crate::observe::{Board, Metrics, status};
 use crate::transport::link::{Link, LinkState};
+use crate::transport::{Argument, Queue};
 
 /// Follows one link until it is stopped.
 pub(super) async fn follow(link: Link, board: Board, metrics: Metrics) {
@@ -46,11 +50,41 @@ async fn changed(blocks: Option<watch::Receiver<Option<String>>>) {
     std::future::pending::<()>().await;
 }
 
+/// What RabbitMQ 4 allows a message of a quorum queue to come back, where nobody set a limit.
+const DELIVERY_LIMIT_OF_4: i64 = 20;
+
+/// Says once, when a broker is first reached, that it drops what comes back too often from the main queues.
+pub(super) async fn warn_of_limits(place: Arc<BrokerPlace>, metrics: Metrics) {
+    let quorum = |queue: &&Queue| queue.arguments.get("x-queue-type") == Some(&Argument::Text("quorum".to_owned()));
+    let Some(queue) = place.topology.queues.iter().find(quorum) else { return };
+    if place.link.session().await.is_err() {
+        return;
+    }
+    let version = place.link.version().await.unwrap_or_default();
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    match queue.arguments.get("x-delivery-limit") {
+        Some(Argument::Integer(limit)) => metrics.delivery_limit_declared(place.link.name(), *limit),
+        _ if major.is_some_and(|major| major >= 4) => {
+            let topics: BTreeSet<&str> =
+                place.main_queues.iter().filter_map(|queue| Some(queue.rsplit_once('.')?.0)).collect();
+            let topics: Vec<String> = topics.into_iter().map(regex::escape).collect();
+            let pattern = match &topics[..] {
+                [one] => format!(r"^{one}\."),
+                several => format!(r"^({})\.", several.join("|")),
+            };
+            let policy = format!(
+                "rabbitmqctl set_policy nephoscope-delivery-limit '{pattern}' '{{\"delivery-limit\": -1}}' --apply-to quorum_queues"
+            );
+            metrics.delivery_limit_default(place.link.name(), &version, DELIVERY_LIMIT_OF_4, &policy);
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::transport::{Backoff, MemoryBroker};
-    use std::sync::Arc;
     use std::time::Duration;
 
     #[tokio::test(start_paused = true)]

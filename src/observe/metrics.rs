@@ -621,6 +621,30 @@ impl Metrics {
         self.0.troubles.of(["park"]).inc();
     }
 
+    /// The broker drops a message of a main queue that comes back more often than this, because nobody set a limit.
+    pub fn delivery_limit_default(&self, broker: &str, version: &str, limit: i64, policy: &str) {
+        warn!(
+            event = "transport.delivery_limit",
+            broker,
+            version,
+            limit,
+            policy,
+            "RabbitMQ 4 drops a message of a quorum queue that came back {limit} times, unless a policy says otherwise; an agent \
+             that is restarted moves what came back often out of the main queues. Lift the limit: {policy}"
+        );
+    }
+
+    /// The services' own option makes the broker drop a message of a main queue that comes back more often than this.
+    pub fn delivery_limit_declared(&self, broker: &str, limit: i64) {
+        warn!(
+            event = "transport.delivery_limit",
+            broker,
+            limit,
+            "[oslo_messaging_rabbit] rabbit_quorum_delivery_limit = {limit} makes the broker drop a message of a main queue that \
+             came back more often: set it to 0 for all services, and delete the queues that were declared with it"
+        );
+    }
+
     /// Messages that came back often were moved into the rescue queue, out of reach of the broker's delivery limit.
     pub fn rescued(&self, queue: &str, messages: u64) {
         if messages > 0 {

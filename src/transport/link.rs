@@ -104,18 +104,26 @@ impl fmt::Debug for LinkState {
 }
 
 /// A kept connection. A clone is a view of the same one.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Link {
     state: watch::Receiver<LinkState>,
     stop: CancellationToken,
-    broker: Arc<str>,
+    name: Arc<str>,
+    broker: Arc<dyn Broker>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.name)
+    }
 }
 
 impl Link {
     /// Starts to connect, and keeps at it until [`Link::stop`].
     pub fn start(broker: Arc<dyn Broker>, backoff: Backoff, metrics: Metrics) -> Link {
         let (states, state) = watch::channel(LinkState::Connecting { failures: 0 });
-        let link = Link { state, stop: CancellationToken::new(), broker: broker.name().into() };
+        let (stop, name) = (CancellationToken::new(), broker.name().into());
+        let link = Link { state, stop, name, broker: Arc::clone(&broker) };
         tasks::spawn(Keeper { broker, backoff, metrics, states, stop: link.stop.clone() }.keep());
         link
     }
@@ -146,7 +154,12 @@ impl Link {
 
     /// The broker in words, without secrets.
     pub fn name(&self) -> &str {
-        &self.broker
+        &self.name
+    }
+
+    /// The version that the broker says it has, asked anew.
+    pub async fn version(&self) -> Option<String> {
+        self.broker.version().await
     }
 
     /// Stops without closing anything in order: for an agent that is killed.
@@ -171,7 +184,7 @@ impl Link {
     }
 
     fn stopped(&self) -> TransportError {
-        TransportError::Away { broker: self.broker.to_string(), cause: "the link is stopped".to_owned() }
+        TransportError::Away { broker: self.name.to_string(), cause: "the link is stopped".to_owned() }
     }
 }
 

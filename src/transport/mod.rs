@@ -35,6 +35,10 @@ use crate::model::Receipt;
 pub trait Broker: Send + Sync + 'static {
     /// One attempt at a new session. Hosts are tried in rotation from attempt to attempt.
     async fn connect(&self) -> Result<Arc<dyn Session>, TransportError>;
+    /// The version that the broker says it has, such as `4.0.5`; nothing where it does not say.
+    async fn version(&self) -> Option<String> {
+        None
+    }
     /// The broker in words for logs, without secrets: `rabbit://127.0.0.1:5672/`.
     fn name(&self) -> &str;
 }

@@ -106,7 +106,7 @@ fn descriptors_are_free() -> io::Result<()> {
     further.collect::<io::Result<Vec<_>>>().map(drop)
 }
 
-async fn addresses(host: &AmqpHost) -> io::Result<Vec<SocketAddr>> {
+pub(super) async fn addresses(host: &AmqpHost) -> io::Result<Vec<SocketAddr>> {
     match tokio::time::timeout(CONNECT_TIMEOUT, lookup_host((host.host.as_str(), host.port))).await {
         Ok(found) => Ok(found?.collect()),
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the name server does not answer")),

@@ -14,6 +14,7 @@ mod producer;
 mod reply;
 mod session;
 mod tls;
+mod version;
 
 pub use options::{AmqpHost, AmqpOptions, Login, TlsOptions};
 pub use producer::{WINDOW_BYTES, WINDOW_MESSAGES};
@@ -73,6 +74,14 @@ impl Broker for AmqpBroker {
         }
         let (connection, wire) = dial::dial(options, host).await?;
         Ok(Arc::new(AmqpSession::begin(self.clone(), connection, wire).await?))
+    }
+
+    async fn version(&self) -> Option<String> {
+        let options = &self.shared.options;
+        // The host that was connected to last.
+        let turn = self.shared.next_host.load(Ordering::Relaxed).wrapping_sub(1);
+        let host = options.hosts.get(turn.checked_rem(options.hosts.len())?)?;
+        version::ask(options, host).await
     }
 
     fn name(&self) -> &str {

@@ -171,6 +171,10 @@ impl Broker for MemoryBroker {
         self.open().map(|(_, session)| session)
     }
 
+    async fn version(&self) -> Option<String> {
+        self.state().delivery_limit.map(|_| "4.0.5".to_owned())
+    }
+
     fn name(&self) -> &str {
         &self.shared.name
     }
