@@ -283,7 +283,10 @@ async fn a_main_queue_is_there_with_other_arguments(#[case] generation: Generati
 #[case(Three, 0)]
 #[case(Four, 1)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_drops_what_comes_back_often_is_warned_of(#[case] generation: Generation, #[case] warnings: usize) {
+async fn a_broker_that_drops_what_comes_back_often_is_warned_of(
+    #[case] generation: Generation,
+    #[case] warnings: usize,
+) {
     let stage = Stage::new("limited", generation, "quorum", "").await;
     let agent = stage.folder.start();
     agent.until_it_works().await;
@@ -298,6 +301,40 @@ async fn a_broker_that_drops_what_comes_back_often_is_warned_of(#[case] generati
         assert!(policies.lines().any(|line| line.starts_with(INFO) && line.contains("-1")), "{policies}");
     }
     assert_eq!(agent.said("transport.delivery_limit"), warnings, "{}", agent.log());
+}
+
+#[rstest]
+#[case(Three, "classic")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_of_the_broker_is_no_readiness(#[case] generation: Generation, #[case] queues: &str) {
+    let stage = Stage::new("alarm", generation, queues, "").await;
+    assert!(stage.wire.put(INFO, b"no notification", BasicProperties::default().with_delivery_mode(2)).await);
+    stage.ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]);
+    let agent = stage.folder.start();
+    agent.until_it_works().await;
+    until("it says why", || ask(stage.health, "/readyz").contains("has blocked this connection"), || agent.log()).await;
+    assert!(ask(stage.health, "/metrics").contains("nephoscope_link_blocked{link=\"rabbit://127.0.0.1:"));
+    stage.ctl(&["set_vm_memory_high_watermark", "absolute", "4GB"]);
+    until("it is ready", || stage.ready(), || agent.log()).await;
+    agent.until_it_says("message.parked").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_broker_named_twice_is_consumed_once() {
+    let stage = Stage::new("twice", Four, "quorum", "").await;
+    let text = std::fs::read_to_string(stage.folder.file("ceilometer.conf")).unwrap();
+    let url = stage.rabbit.url.replacen("amqp://", "rabbit://", 1);
+    let other = url.replace("127.0.0.1", "localhost").replace("%2f", "");
+    stage
+        .folder
+        .write("ceilometer.conf", &format!("{text}[notification]\nmessaging_urls = {url}\nmessaging_urls = {other}\n"));
+    let (agent, collector) = (stage.folder.start(), stage.collector().await);
+    agent.until_it_works().await;
+    stage.send(0..1_000).await;
+    assert_eq!(stage.all_collected(&collector, 1_000, &agent).await, 0);
+    let consumers = stage.ctl(&["list_queues", "name", "consumers"]);
+    assert!(consumers.lines().any(|line| line.split_whitespace().eq([INFO, "1"])), "{consumers}");
 }
 
 #[tokio::test]

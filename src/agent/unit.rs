@@ -358,10 +358,7 @@ impl Listener {
 /// ends the connection, where several make one stream at the same time.
 async fn open_log(ground: &Arc<Ground>, queue: &str, session: &Arc<dyn Session>) -> Result<StreamLog, TransportError> {
     match StreamLog::open(Arc::clone(session), queue).await {
-        Err(TransportError::NoQueue(_)) => {
-            make_log(ground, queue, &**session).await?;
-            StreamLog::new(Arc::clone(session), queue).await
-        }
+        Err(TransportError::NoQueue(_)) => made_log(ground, queue, session).await,
         opened => {
             if opened.is_ok() && ground.recall.is_new(queue) {
                 // Nobody waits for what is only complained of.
@@ -374,6 +371,16 @@ async fn open_log(ground: &Arc<Ground>, queue: &str, session: &Arc<dyn Session>)
             opened
         }
     }
+}
+
+/// A log that is not there yet.
+pub(super) async fn made_log(
+    ground: &Ground,
+    queue: &str,
+    session: &Arc<dyn Session>,
+) -> Result<StreamLog, TransportError> {
+    make_log(ground, queue, &**session).await?;
+    StreamLog::new(Arc::clone(session), queue).await
 }
 
 /// Makes a log, or complains of one that was made otherwise.

@@ -361,6 +361,14 @@ impl Metrics {
         self.0.troubles.of(["state"]).inc();
     }
 
+    /// Somebody deleted a state log: it is made again, with all that the state holds.
+    pub fn state_log_made_again(&self, queue: &str, cells: usize) {
+        warn!(
+            event = "state.log_made_again",
+            queue, cells, "the state log was deleted; it is made again with the state that is in memory"
+        );
+    }
+
     /// The broker lost the end of a log: so many batches that were committed are not there any more.
     pub fn state_regressed(&self, queue: &str, batches: u64) {
         error!(event = "state.regressed", queue, batches, "the broker lost the end of a state log; rates have a gap");

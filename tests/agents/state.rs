@@ -219,6 +219,31 @@ async fn the_number_of_queues_changes_under_load_and_state_goes_along() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_state_log_is_deleted_and_no_rate_is_missing() {
+    let mut lab = lab(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    send(&mut lab, 80).await;
+    lab.settle().await;
+    for queue in 0..4 {
+        assert!(lab.broker.delete_queue(&format!("nephoscope.ceilometer.sink.g1.{queue}.state")));
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(board.read().not_ready().is_empty(), "{:?}", board.read().not_ready());
+    send(&mut lab, 80).await;
+    lab.settle().await;
+    assert_eq!(check(&lab), 0);
+    // Under load, with batches on their way.
+    send(&mut lab, 40).await;
+    for queue in 0..4 {
+        lab.broker.delete_queue(&format!("nephoscope.ceilometer.sink.g1.{queue}.state"));
+    }
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    check(&lab);
+}
+
 /// The packets of a sender on one queue, of which the second never comes.
 #[tokio::test(start_paused = true)]
 async fn a_packet_is_missing_and_is_counted_after_it_was_waited_for() {

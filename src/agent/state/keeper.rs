@@ -224,6 +224,26 @@ impl Keeper {
         self.pending.as_ref().map(read)
     }
 
+    /// Writes everything there is into a log that was made anew, because somebody deleted the old one: the next opening of the
+    /// queue finds all of it. `false` where outputs are pending, which no snapshot says.
+    pub(in crate::agent) async fn write_anew(&mut self, log: Box<dyn StateLog>) -> Result<bool, Lost> {
+        if self.pending.is_some() {
+            return Ok(false);
+        }
+        self.log = log;
+        let Owner { epoch, member, nonce, .. } = &self.owner;
+        let barrier = Record::Barrier { epoch: *epoch, member: member.to_string(), nonce: *nonce };
+        self.log.begin(barrier.encode()).await?;
+        while next(&mut *self.log).await?.body != barrier.encode() {}
+        self.snapshot().await?;
+        Ok(true)
+    }
+
+    /// How many cells the state has.
+    pub(in crate::agent) fn cells(&self) -> usize {
+        self.state.cells.len()
+    }
+
     /// Waits for a sign that this keeper is at its end. Dropping the future loses nothing.
     pub(in crate::agent) async fn fenced(&mut self) -> Lost {
         loop {

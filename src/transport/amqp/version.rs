@@ -46,7 +46,8 @@ async fn ask_now(options: &AmqpOptions, host: &AmqpHost) -> Option<String> {
 }
 
 fn read(frame: &[u8]) -> Option<String> {
-    let (_, AMQPFrame::Method(_, AMQPClass::Connection(connection::AMQPMethod::Start(start)))) = parse_frame(frame).ok()?
+    let (_, AMQPFrame::Method(_, AMQPClass::Connection(connection::AMQPMethod::Start(start)))) =
+        parse_frame(frame).ok()?
     else {
         return None;
     };
