@@ -192,9 +192,9 @@ async fn service_reads_its_configuration_again() {
 
 #[rstest]
 #[case::of_options_and_definitions(
-    "[notification]\nworkers = many\npipeline_processing_queues = 0",
+    "[notification]\nstore_events = 0\n[nephoscope]\nparked_messages_max = many",
     "nosuch://x",
-    &["ceilometer.conf:12: ", "ceilometer.conf:13: ", "pipeline.yaml:8: "]
+    &["ceilometer.conf:14: ", "pipeline.yaml:8: "]
 )]
 #[case::of_a_publisher_that_is_not_there("", "nosuch://x", &["pipeline.yaml:8: "])]
 #[case::of_a_publisher_that_is_not_built_yet("", "gnocchi://", &["pipeline.yaml:8: "])]
