@@ -6,6 +6,7 @@
 mod pages;
 
 use nephoscope::config::options;
+use nephoscope::observe::Metrics;
 use pages::{Block, Page, pages};
 use std::collections::BTreeSet;
 use std::fs;
@@ -114,6 +115,35 @@ fn every_option_of_a_section_is_known() {
         }
     }
     assert_none(&wrong);
+}
+
+#[test]
+fn every_metric_that_is_named_is_counted() {
+    let metrics = Metrics::new();
+    let known: BTreeSet<&str> = metrics.reference().split('`').skip(1).step_by(2).collect();
+    let mut wrong = Vec::new();
+    for page in pages() {
+        for word in page.words().filter(|word| word.starts_with("nephoscope_")) {
+            let name = word.split(['{', ' ', ',']).next().unwrap();
+            if !known.contains(name) {
+                wrong.push(format!("{}: `{name}` is not counted", page.name));
+            }
+        }
+    }
+    assert_none(&wrong);
+}
+
+/// In tables of events: a first cell of dotted names.
+#[test]
+fn every_event_that_operating_lists_is_logged() {
+    let page = pages().into_iter().find(|page| page.name == "docs/operating.md").unwrap();
+    let table = page.text.split("| event |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let first = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    let events: Vec<&str> = first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(events.len() > 20, "{events:?}");
+    let sources = pages::sources();
+    let unknown = events.into_iter().filter(|event| !sources.contains(&format!("event = \"{event}\"")));
+    assert_none(&unknown.map(|event| format!("`{event}` is not logged")).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! The assembled machine. Read it in this order, and you have followed one notification from queue to publisher:
 //!
-//! 1. `intake` takes deliveries from a queue, as much as is there.
+//! 1. `intake` takes deliveries from a queue, as much as is there; `rescue` first moves what came back often out of reach of the
+//!    broker's delivery limit.
 //! 2. `main_listener` has them opened, converted and routed (`conversion`, `route`) and parks what cannot be read
 //!    (`parking`).
-//! 3. Alone: `direct` hands fragments to the sinks of this process. In a group: `forward` packs them (`written`, `packet`) for
-//!    the pipeline queues, and `pipeline_listener` takes them up where the queue's owner runs.
+//! 3. Alone: `direct` hands fragments to the sinks of this process. In a group: `forward` puts them (`written`) into the lane to
+//!    their pipeline queue (`lanes`), which sends one `packet` at a time. `pipeline_listener` takes them up where the queue's
+//!    owner runs, in the order of their numbers (`arrivals`).
 //! 4. `transform` makes of samples what the sink's transformers say; where they keep state, `stateful_listener` commits
 //!    each batch to the queue's state log first (`state`).
 //! 5. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
 //!
+//! What cannot go on is held `until` its listener ends; `troubles` says what stands still, and `standing` how the links are.
 //! `former` has an agent alone wait for the end of its own dead connection.
 //! `overlap` puts things in order where two listeners consume one main queue for a moment.
 //! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for

@@ -215,6 +215,41 @@ async fn security_rabbitmq_refuses_what_a_user_asks_for() {
     refused("publish", published.unwrap_err());
 }
 
+/// The command that `docs/rabbitmq.md` shows: configure, write, read.
+fn rights_of_the_page() -> [String; 3] {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rabbitmq.md")).unwrap();
+    let rights = page.lines().filter_map(|line| Some(line.strip_prefix("  '")?.split_once('\'')?.0.to_owned()));
+    rights.collect::<Vec<_>>().try_into().unwrap()
+}
+
+#[tokio::test]
+async fn security_an_agent_works_with_the_rights_of_the_page() {
+    let rights = rights_of_the_page();
+    let broker = rig::rabbitmq_of(rig::Generation::Four);
+    let limited = user(&broker, "limited", &[&rights[0], &rights[1], &rights[2]]);
+    let (host, place) = (&limited.hosts[0], format!("127.0.0.1:{}/{}", broker.port, limited.virtual_host));
+    let folder = Folder::new("agent-rights");
+    let etcd = rig::etcd().endpoint;
+    let conf = format!(
+        "[oslo_messaging_rabbit]\nrabbit_quorum_queue = true\n[notification]\nworkload_partitioning = true\n\
+         [coordination]\nbackend_url = etcd3://{etcd}"
+    );
+    folder.configure(&format!("amqp://{}:{}@{place}", host.username, host.password), &conf);
+    folder.pipelines(&[TO_FILES.0, "notifier://"], &[TO_FILES.1, "notifier://"]);
+    let mut agent = folder.start();
+    agent.until_it_works().await;
+    let wire = Wire::connect(&format!("amqp://guest:guest@{place}")).await;
+    assert!(wire.put("notifications.info", b"no notification", lapin::BasicProperties::default()).await);
+    for n in 0..10 {
+        assert!(wire.put("notifications.info", &notification(n), lapin::BasicProperties::default()).await);
+    }
+    until_out(&folder, &agent, 0..10).await;
+    agent.until_it_says("message.parked").await;
+    agent.stop().await;
+    assert_eq!(agent.said("refused for user"), 0, "{}", agent.log());
+    assert!(wire.depth("metering.sample").await > 0 && wire.depth("event.sample").await > 0);
+}
+
 #[tokio::test]
 async fn security_an_agent_works_over_tls() {
     let folder = Folder::new("agent-tls");
