@@ -339,7 +339,7 @@ fn files_that_options_name_are_looked_at() {
     said.ends_with(78).has(&[
         ("error: ceilometer.conf:3: ", "cannot write the log file /nowhere/log/agent.log: No such file"),
         ("error: ceilometer.conf:6: ", "cannot read ssl_ca_file /nowhere/ca.pem: No such file"),
-        ("error: ceilometer.conf:7: ", "cannot read ssl_key_file /nowhere/key.pem: No such file"),
+        ("error: ceilometer.conf:8: ", "cannot read ssl_key_file /nowhere/key.pem: No such file"),
         ("error: ceilometer.conf:12: ", "cannot use ca_cert client.pem: "),
         ("error: ceilometer.conf:14: ", "[nephoscope] listen = 192.0.2.7:9187: cannot listen there"),
         ("error: ceilometer.conf:15: ", "cannot read the log level"),

@@ -149,17 +149,14 @@ impl BrokerPlace {
         let declare = async |topology: &Topology| match timeout(DECLARED_WITHIN, session.declare(topology)).await {
             Ok(Ok(())) => Ok(true),
             Ok(Err(error)) if session.over().is_cancelled() => Err(error),
-            Ok(Err(
-                TransportError::QueueAway { .. } | TransportError::Differs { .. } | TransportError::Refused(_),
-            ))
+            Ok(Err(TransportError::QueueAway { .. } | TransportError::Differs { .. } | TransportError::Refused(_)))
             | Err(_) => Ok(false),
             Ok(Err(error)) => Err(error),
         };
         if declare(&self.topology).await? {
             return Ok(away);
         }
-        let each =
-            self.main_queues.iter().map(async |queue| (queue, declare(&self.topology.of_queue(queue)).await));
+        let each = self.main_queues.iter().map(async |queue| (queue, declare(&self.topology.of_queue(queue)).await));
         for (queue, declared) in join_all(each).await {
             if !declared? {
                 away.insert(queue.clone());
@@ -250,7 +247,8 @@ impl Ground {
     ) -> Result<Arc<dyn Session>, TransportError> {
         let session = self.prepared(place, routes).await?;
         let of_session = |now: &&mut Prepared| Arc::ptr_eq(&now.session, &session);
-        let is_away = place.prepared.lock().await.as_mut().filter(of_session).is_some_and(|now| now.away.contains(queue));
+        let is_away =
+            place.prepared.lock().await.as_mut().filter(of_session).is_some_and(|now| now.away.contains(queue));
         if is_away {
             // Nobody else waits for it.
             session.declare(&place.topology.of_queue(queue)).await?;

@@ -150,7 +150,9 @@ impl Link {
     /// The session there is now, if there is one.
     pub fn current(&self) -> Option<Arc<dyn Session>> {
         match &*self.state.borrow() {
-            LinkState::Up(session) if !session.over().is_cancelled() => Some(Arc::clone(session)),
+            LinkState::Up(session) if !session.over().is_cancelled() && session.refused().is_none() => {
+                Some(Arc::clone(session))
+            }
             _ => None,
         }
     }
