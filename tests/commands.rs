@@ -166,6 +166,14 @@ fn every_form_of_a_notification_gives_the_same(#[case] line: String) {
     }
 }
 
+#[test]
+fn a_volume_is_no_number() {
+    let folder = configured(&[]);
+    let line = WIRE.replace("\"vcpus\":2", "\"vcpus\":NaN");
+    let told = run(&folder, &["convert", "-o", "json", "--definitions-only", "-"], &line);
+    assert!(told.contains("\"volume\":null") && !told.contains("\"volume\":NaN"), "{told}");
+}
+
 /// A notification of the polling agent: signed, changed afterwards, not signed, and no sample at all.
 fn polled() -> String {
     let sample = |volume: f64, signature: &str| {

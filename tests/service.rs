@@ -12,6 +12,7 @@ use field::{Folder, TO_FILES, Wire, ask, free_port, notification, numbers, until
 use lapin::BasicProperties;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
+use rig::Generation;
 use rstest::rstest;
 
 const INFO: &str = "notifications.info";
@@ -49,6 +50,33 @@ async fn service_broker_is_away_when_it_starts() {
     put_all(&wire, 0..10).await;
     until_out(&folder, &agent, 0..10).await;
     assert!(ask(port, "/readyz").starts_with("HTTP/1.1 200"));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn service_broker_denies_queues_that_are_not_durable() {
+    const SENTENCE: &str = "set [oslo_messaging_rabbit] amqp_durable_queues or rabbit_quorum_queue, as all services";
+    let broker = rig::rabbitmq_of(Generation::Four);
+    let folder = Folder::new("denied");
+    let port = free_port();
+    folder.configure(&broker.vhost("denied"), &format!("listen = 127.0.0.1:{port}"));
+    folder.pipelines(&[TO_FILES.0], &[TO_FILES.1]);
+    let mut agent = folder.start();
+    agent.until_it_says(SENTENCE).await;
+    // It tries again, and says nothing new by that.
+    until("it has tried three times", || agent.said("connecting => up") >= 3, || agent.log()).await;
+    let mut answer = String::new();
+    until(
+        "readyz says why",
+        || {
+            answer = ask(port, "/readyz");
+            answer.starts_with("HTTP/1.1 503") && answer.contains(SENTENCE)
+        },
+        || agent.log(),
+    )
+    .await;
+    assert_eq!(agent.said(SENTENCE), 1, "{}", agent.log());
+    assert_eq!(agent.said(" WARN ") + agent.said(" ERROR "), 1, "{}", agent.log());
     agent.stop().await;
 }
 

@@ -338,13 +338,13 @@ fn files_that_options_name_are_looked_at() {
     let said = nephoscope(folder.path(), &["check"]);
     said.ends_with(78).has(&[
         ("error: ceilometer.conf:3: ", "cannot write the log file /nowhere/log/agent.log: No such file"),
-        ("error: ceilometer.conf:6: ", "cannot use ssl_ca_file /nowhere/ca.pem: No such file"),
-        ("error: ceilometer.conf:7: ", "cannot use ssl_key_file /nowhere/key.pem: No such file"),
+        ("error: ceilometer.conf:6: ", "cannot read ssl_ca_file /nowhere/ca.pem: No such file"),
+        ("error: ceilometer.conf:8: ", "cannot read ssl_key_file /nowhere/key.pem: No such file"),
         ("error: ceilometer.conf:12: ", "cannot use ca_cert client.pem: "),
         ("error: ceilometer.conf:14: ", "[nephoscope] listen = 192.0.2.7:9187: cannot listen there"),
         ("error: ceilometer.conf:15: ", "cannot read the log level"),
         ("error: ceilometer.conf:16: ", "accept_notifications"),
-        ("error: event_pipeline.yaml:2: ", "cannot use ssl_ca_file /nowhere/other.pem: No such file"),
+        ("error: event_pipeline.yaml:2: ", "cannot read ssl_ca_file /nowhere/other.pem: No such file"),
         ("error: event_pipeline.yaml:2: ", "polcy is none"),
         ("error: event_pipeline.yaml:2: ", "polcy: did you mean policy?"),
     ]);
@@ -360,7 +360,7 @@ fn a_certificate_and_a_key_are_exchanged() {
     let said = checked(&[("ceilometer.conf", conf), ("client.pem", PEM), ("key.pem", &key)]);
     said.ends_with(78).has(&[(
         "error: ceilometer.conf:2: rabbit://127.0.0.1:1/: ",
-        "cannot use ssl_cert_file key.pem: there is no certificate in PEM in it",
+        "cannot use ssl_cert_file key.pem: there is no certificate in it; give a certificate, PEM",
     )]);
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
@@ -29,6 +30,9 @@ use crate::transport::{Argument, Queue, Session, Topology, TransportError};
 
 /// How long to wait before something is noted in a silent group again.
 const MARK_AGAIN: Duration = Duration::from_millis(500);
+/// Main queues that are not declared within this time are declared one by one, and those that then take as long are away for
+/// now: nobody waits for a queue that RabbitMQ 4 looks for on a killed node for a minute.
+const DECLARED_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked whether exchanges, bindings and queues are still there.
 const GUARD_PERIOD: Duration = Duration::from_secs(3);
 
@@ -142,25 +146,20 @@ impl BrokerPlace {
     /// Declares what is consumed from it; the main queues that are away.
     async fn declare(&self, session: &dyn Session) -> Result<BTreeSet<String>, TransportError> {
         let mut away = BTreeSet::new();
-        let is_away = |error: &TransportError| match error {
-            TransportError::QueueAway { .. } | TransportError::Refused(_) => true,
-            // RabbitMQ 4 says nothing for a minute where the node of a classic queue was killed.
-            TransportError::Slow(_) => true,
-            _ => false,
+        let declare = async |topology: &Topology| match timeout(DECLARED_WITHIN, session.declare(topology)).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(error)) if session.over().is_cancelled() => Err(error),
+            Ok(Err(TransportError::QueueAway { .. } | TransportError::Differs { .. } | TransportError::Refused(_)))
+            | Err(_) => Ok(false),
+            Ok(Err(error)) => Err(error),
         };
-        match session.declare(&self.topology).await {
-            Err(error) if is_away(&error) => {}
-            declared => return declared.map(|()| away),
+        if declare(&self.topology).await? {
+            return Ok(away);
         }
-        let each =
-            self.main_queues.iter().map(async |queue| (queue, session.declare(&self.topology.of_queue(queue)).await));
+        let each = self.main_queues.iter().map(async |queue| (queue, declare(&self.topology.of_queue(queue)).await));
         for (queue, declared) in join_all(each).await {
-            match declared {
-                Ok(()) => {}
-                Err(error) if is_away(&error) => {
-                    away.insert(queue.clone());
-                }
-                Err(error) => return Err(error),
+            if !declared? {
+                away.insert(queue.clone());
             }
         }
         Ok(away)
@@ -217,10 +216,7 @@ impl Ground {
         place: &BrokerPlace,
         routes: &Routes,
     ) -> Result<Arc<dyn Session>, TransportError> {
-        let session = place.link.current().ok_or_else(|| TransportError::Away {
-            broker: place.link.name().to_owned(),
-            cause: "not connected".to_owned(),
-        })?;
+        let session = place.link.current().ok_or_else(|| place.link.absence())?;
         let mut prepared = place.prepared.lock().await;
         let mut now = match prepared.take() {
             Some(former) if Arc::ptr_eq(&former.session, &session) => former,
@@ -250,10 +246,15 @@ impl Ground {
         routes: &Routes,
     ) -> Result<Arc<dyn Session>, TransportError> {
         let session = self.prepared(place, routes).await?;
-        let mut prepared = place.prepared.lock().await;
-        if let Some(now) = prepared.as_mut().filter(|now| now.away.contains(queue)) {
-            now.session.declare(&place.topology.of_queue(queue)).await?;
-            now.away.remove(queue);
+        let of_session = |now: &&mut Prepared| Arc::ptr_eq(&now.session, &session);
+        let is_away =
+            place.prepared.lock().await.as_mut().filter(of_session).is_some_and(|now| now.away.contains(queue));
+        if is_away {
+            // Nobody else waits for it.
+            session.declare(&place.topology.of_queue(queue)).await?;
+            if let Some(now) = place.prepared.lock().await.as_mut().filter(of_session) {
+                now.away.remove(queue);
+            }
         }
         Ok(session)
     }

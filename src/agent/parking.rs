@@ -149,10 +149,7 @@ impl Parking {
 
     /// Parks one message and waits for the broker's confirm.
     async fn try_park(&self, origin: &str, body: &Bytes, reason: &Reason) -> Result<(), TransportError> {
-        let session = self.link.current().ok_or_else(|| TransportError::Away {
-            broker: self.link.name().to_owned(),
-            cause: "not connected".to_owned(),
-        })?;
+        let session = self.link.current().ok_or_else(|| self.link.absence())?;
         let mut end = reason.text.len().min(REASON_BYTES_MAX);
         while !reason.text.is_char_boundary(end) {
             end -= 1;

@@ -48,6 +48,16 @@ pub(super) enum Kind {
     },
 }
 
+impl Kind {
+    /// Position of its broker in [`Ground::brokers`].
+    pub(super) fn broker(&self) -> usize {
+        match self {
+            Kind::Main { broker, .. } => *broker,
+            Kind::Pipeline { .. } => 0,
+        }
+    }
+}
+
 /// The units that the routes ask for, by name, in order: every main queue of every broker, and with partitioning every
 /// queue of every sink. A new queue is one only when nothing can come from the old ones any more.
 pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
@@ -140,10 +150,7 @@ pub(super) struct Opening {
 impl Opening {
     /// Opens the channel of a unit and begins to consume. A queue that somebody has deleted is declared again.
     pub(super) async fn open(self) -> Result<Listener, OpenError> {
-        let broker = match &self.kind {
-            Kind::Main { broker, .. } => *broker,
-            Kind::Pipeline { .. } => 0,
-        };
+        let broker = self.kind.broker();
         let ground = Arc::clone(&self.ground);
         match self.clone().open_declared().await {
             Err(

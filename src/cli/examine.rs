@@ -16,7 +16,8 @@ use crate::config::rabbit::Tls;
 use crate::config::transport_url::TransportUrl;
 use crate::model::{Complaint, Severity};
 use crate::observe::logs::{self, LogError};
-use crate::publish::{self, certificates};
+use crate::publish;
+use crate::tls;
 
 /// What a configuration is worth.
 pub(super) struct Examined {
@@ -95,24 +96,25 @@ fn names_a_server(url: &str) -> bool {
 fn another_broker(settings: &Settings, url: &str) -> Result<(), Vec<String>> {
     let url = settings.transport_url(url).map_err(|expected| vec![format!("expected {expected}")])?;
     let wrong: Vec<String> =
-        url.rabbit.tls.iter().flat_map(|tls| tls_files(tls, &RABBIT)).map(|(_, text)| text).collect();
+        url.rabbit.tls.iter().flat_map(|of| tls_files(of, &tls::RABBITMQ)).map(|(_, text)| text).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-/// The names of the options that name files of TLS: authorities, certificate, key.
-type FileOptions = [&'static str; 3];
-const RABBIT: FileOptions = ["ssl_ca_file", "ssl_cert_file", "ssl_key_file"];
-const ETCD: FileOptions = ["ca_cert", "cert_cert", "cert_key"];
-
 /// What is wrong with the files of a TLS client, each with the option that names it.
-fn tls_files(tls: &Tls, [ca, cert, key]: &FileOptions) -> Vec<(&'static str, String)> {
-    let authorities = tls.ca_file.as_deref().map(|file| (*ca, certificates::look_at_authorities((ca, file))));
-    let identity = tls.cert_file.as_deref().map(|file| {
-        let key_file = tls.key_file.as_deref().unwrap_or(file);
-        (*cert, certificates::look_at_identity((cert, file), (key, key_file)))
-    });
-    let looked_at = authorities.into_iter().chain(identity);
-    looked_at.filter_map(|(option, looked)| Some((option, looked.err()?))).collect()
+fn tls_files<'w>(of: &Tls, words: &'w tls::Words) -> Vec<(&'w str, String)> {
+    let files = tls::Files {
+        authority: of.ca_file.as_deref(),
+        certificate: of.cert_file.as_deref(),
+        key: of.key_file.as_deref(),
+    };
+    let options = [words.authority, words.certificate, words.key];
+    // "cannot read ssl_ca_file …": every complaint names its option there.
+    let option = |text: &str| {
+        let named = text.split(' ').nth(2);
+        options.into_iter().find(|option| named == Some(option)).unwrap_or(words.authority)
+    };
+    let complaints = files.check(words).err().unwrap_or_default();
+    complaints.into_iter().map(|text| (option(&text), text)).collect()
 }
 
 /// The files of TLS to the brokers: those of the section once, those of a URL's query where the URL is written.
@@ -120,8 +122,8 @@ fn brokers(settings: &Settings) -> Vec<Complaint> {
     const SECTION: &str = "oslo_messaging_rabbit";
     let urls = settings.intake.urls.iter().chain([&settings.transport]);
     let mut complaints = Vec::new();
-    for (url, tls) in urls.filter_map(|url| Some((url, url.rabbit.tls.as_ref()?))) {
-        for (option, text) in tls_files(tls, &RABBIT) {
+    for (url, of) in urls.filter_map(|url| Some((url, url.rabbit.tls.as_ref()?))) {
+        for (option, text) in tls_files(of, &tls::RABBITMQ) {
             let written = settings.place(SECTION, option);
             if written.line > 0 {
                 complaints.push(Complaint::error(&written, format!("[{SECTION}] {text}")));
@@ -137,10 +139,10 @@ fn brokers(settings: &Settings) -> Vec<Complaint> {
 /// The same of etcd.
 fn etcd(settings: &Settings) -> Vec<Complaint> {
     let cluster = &settings.cluster;
-    let tls = cluster.backend.as_ref().filter(|_| cluster.workload_partitioning).and_then(|url| url.tls.as_ref());
+    let client = cluster.backend.as_ref().filter(|_| cluster.workload_partitioning).and_then(|url| url.tls.as_ref());
     let place = settings.place("coordination", "backend_url");
     let complain = |(_, text)| Complaint::error(&place, format!("[coordination] backend_url: {text}"));
-    tls.into_iter().flat_map(|tls| tls_files(tls, &ETCD)).map(complain).collect()
+    client.into_iter().flat_map(|of| tls_files(of, &tls::ETCD)).map(complain).collect()
 }
 
 /// Logs and the address of the metrics page.

@@ -462,6 +462,15 @@ impl Metrics {
         }
     }
 
+    /// A link is refused for the same reason as before.
+    pub fn link_still_refused(&self, link: &str, from: &'static str, detail: &str) {
+        self.0.link_up.of([link]).set(0);
+        if from == "up" {
+            self.0.link_losses.of([link]).inc();
+        }
+        debug!(event = "link.refused", link, from, detail, "still refused");
+    }
+
     /// Whether the broker takes no messages over a link, because of an alarm.
     pub fn link_blocked(&self, link: &str, blocked: bool) {
         self.0.link_blocked.of([link]).set(i64::from(blocked));

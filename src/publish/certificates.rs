@@ -1,8 +1,8 @@
-//! Files of certificates and keys, as the TLS client reads them: RabbitMQ's and etcd's client reads the same PEM.
+//! Files of certificates and keys, as the client of the http publisher reads them.
 //!
 //! Never here: a connection.
 
-use reqwest::{Certificate, Client, Identity};
+use reqwest::{Certificate, Identity};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,40 +10,6 @@ use crate::config::shown;
 
 /// An option with the file that it names.
 type Named<'f> = (&'f str, &'f Path);
-
-/// What is wrong with the authorities that servers are checked against, if anything.
-pub fn look_at_authorities((option, file): Named<'_>) -> Result<(), String> {
-    let wrong = |cause: &str| {
-        format!("cannot use {option} {}: {cause}; name a file with certificates in PEM", shown_path(file))
-    };
-    if file.is_dir() {
-        return Err(wrong("it is a folder"));
-    }
-    let certificates = authorities(file).map_err(|cause| wrong(&cause))?;
-    install();
-    Client::builder().tls_certs_only(certificates).build().map(drop).map_err(|cause| wrong(&told(&cause)))
-}
-
-/// What is wrong with a client's certificate and its key, if anything.
-pub fn look_at_identity(cert: Named<'_>, key: Named<'_>) -> Result<(), String> {
-    for ((option, file), mark) in [(cert, "CERTIFICATE-----"), (key, "PRIVATE KEY-----")] {
-        let pem = fs::read(file).map_err(|cause| format!("cannot use {option} {}: {cause}", shown_path(file)))?;
-        if !String::from_utf8_lossy(&pem).contains(mark) {
-            let what = mark.trim_end_matches('-').to_lowercase();
-            return Err(format!("cannot use {option} {}: there is no {what} in PEM in it", shown_path(file)));
-        }
-    }
-    let identity = identity(cert, Some(key)).map_err(|cause| format!("cannot use {cause}"))?;
-    install();
-    let built = Client::builder().tls_certs_only([]).identity(identity).build();
-    built.map(drop).map_err(|cause| {
-        let (cert, key) = (shown_path(cert.1), shown_path(key.1));
-        format!(
-            "cannot use the certificate {cert} with the key {key}: {}; name a certificate and its own key",
-            told(&cause)
-        )
-    })
-}
 
 /// A client's certificate and its key; the key may be in the certificate's file.
 pub(super) fn identity((option, cert): Named<'_>, key: Option<Named<'_>>) -> Result<Identity, String> {

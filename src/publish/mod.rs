@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::model::{Event, Sample};
 
-pub mod certificates;
+mod certificates;
 pub mod context;
 mod file;
 mod http;

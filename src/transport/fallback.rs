@@ -33,11 +33,8 @@ impl Unequal {
     }
 
     fn refused(self) -> TransportError {
-        let Unequal { name, text, .. } = &self;
-        TransportError::Refused(format!(
-            "{name} is there and differs from what is configured: {text}; {}",
-            self.advice()
-        ))
+        let why = format!("{}; {}", self.text, self.advice());
+        TransportError::Differs { name: self.name, why }
     }
 
     /// What to do about it: the option that would make the declaration fit, where there is one.

@@ -18,6 +18,9 @@ use crate::tasks;
 /// not be asked a hundred times a second.
 pub const STEADY_AFTER: Duration = Duration::from_secs(5);
 
+/// A refusal that lasts is said again after this.
+const SAY_AGAIN: Duration = Duration::from_mins(5);
+
 /// How long to wait between attempts: `rabbit_retry_interval`, `rabbit_retry_backoff`, `rabbit_interval_max`
 /// (Ceilometer reference §2.6).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,7 +127,7 @@ impl Link {
         let (states, state) = watch::channel(LinkState::Connecting { failures: 0 });
         let (stop, name) = (CancellationToken::new(), broker.name().into());
         let link = Link { state, stop, name, broker: Arc::clone(&broker) };
-        tasks::spawn(Keeper { broker, backoff, metrics, states, stop: link.stop.clone() }.keep());
+        tasks::spawn(Keeper { broker, backoff, metrics, states, stop: link.stop.clone(), said: None }.keep());
         link
     }
 
@@ -147,8 +150,21 @@ impl Link {
     /// The session there is now, if there is one.
     pub fn current(&self) -> Option<Arc<dyn Session>> {
         match &*self.state.borrow() {
-            LinkState::Up(session) if !session.over().is_cancelled() => Some(Arc::clone(session)),
+            LinkState::Up(session) if !session.over().is_cancelled() && session.refused().is_none() => {
+                Some(Arc::clone(session))
+            }
             _ => None,
+        }
+    }
+
+    /// Why there is no session now.
+    pub fn absence(&self) -> TransportError {
+        let away = |cause: &str| TransportError::Away { broker: self.name.to_string(), cause: cause.to_owned() };
+        match &*self.state.borrow() {
+            LinkState::Refused { cause, .. } => TransportError::Refused(cause.clone()),
+            LinkState::Waiting { cause, .. } => away(cause),
+            LinkState::Up(session) => session.refused().map_or_else(|| away("not connected"), TransportError::Refused),
+            LinkState::Connecting { .. } | LinkState::Stopped => away("not connected"),
         }
     }
 
@@ -194,10 +210,12 @@ struct Keeper {
     metrics: Metrics,
     states: watch::Sender<LinkState>,
     stop: CancellationToken,
+    /// The refusal that was said last, and when.
+    said: Option<(String, Instant)>,
 }
 
 impl Keeper {
-    async fn keep(self) {
+    async fn keep(mut self) {
         let mut failures: u32 = 0;
         while !self.stop.is_cancelled() {
             self.turn(LinkState::Connecting { failures });
@@ -209,7 +227,12 @@ impl Keeper {
             match attempt {
                 Ok(session) => {
                     let begun = Instant::now();
-                    self.hold(session).await;
+                    self.hold(Arc::clone(&session)).await;
+                    if let Some(cause) = session.refused() {
+                        failures = failures.saturating_add(1);
+                        self.refuse(cause).await;
+                        continue;
+                    }
                     failures = if begun.elapsed() < STEADY_AFTER { failures.saturating_add(1) } else { 0 };
                     if failures > 0 {
                         self.wait(failures, "the last session was short".to_owned()).await;
@@ -217,9 +240,7 @@ impl Keeper {
                 }
                 Err(TransportError::Refused(cause)) => {
                     failures = failures.saturating_add(1);
-                    let until = Instant::now() + self.backoff.longest;
-                    self.turn(LinkState::Refused { until, cause });
-                    self.sleep_until(until).await;
+                    self.refuse(cause).await;
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
@@ -231,7 +252,7 @@ impl Keeper {
     }
 
     /// Until the session is over, or closed because we stop.
-    async fn hold(&self, session: Arc<dyn Session>) {
+    async fn hold(&mut self, session: Arc<dyn Session>) {
         let over = session.over();
         self.turn(LinkState::Up(session.clone()));
         tokio::select! {
@@ -241,7 +262,16 @@ impl Keeper {
         }
     }
 
-    async fn wait(&self, failures: u32, cause: String) {
+    async fn refuse(&mut self, cause: String) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        let until = Instant::now() + self.backoff.longest;
+        self.turn(LinkState::Refused { until, cause });
+        self.sleep_until(until).await;
+    }
+
+    async fn wait(&mut self, failures: u32, cause: String) {
         if self.stop.is_cancelled() {
             return;
         }
@@ -258,8 +288,8 @@ impl Keeper {
         }
     }
 
-    /// One transition: said once, and one change of the watch.
-    fn turn(&self, to: LinkState) {
+    /// One transition: said once, and one change of the watch. A refusal that lasts is no transition.
+    fn turn(&mut self, to: LinkState) {
         let from = self.states.borrow().name();
         let detail = match &to {
             LinkState::Waiting { until, cause } => {
@@ -269,8 +299,22 @@ impl Keeper {
             LinkState::Refused { cause, .. } => cause.clone(),
             LinkState::Connecting { .. } | LinkState::Up(_) | LinkState::Stopped => String::new(),
         };
-        self.metrics.link_changed(self.broker.name(), from, to.name(), &detail);
+        if self.is_news(&to) {
+            self.metrics.link_changed(self.broker.name(), from, to.name(), &detail);
+        } else {
+            self.metrics.link_still_refused(self.broker.name(), from, &detail);
+        }
         self.states.send_replace(to);
+    }
+
+    /// Whether a turn is to be said: a refusal that lasts is, after minutes.
+    fn is_news(&mut self, to: &LinkState) -> bool {
+        let LinkState::Refused { cause, .. } = to else { return true };
+        if self.said.as_ref().is_some_and(|(said, at)| said == cause && at.elapsed() < SAY_AGAIN) {
+            return false;
+        }
+        self.said = Some((cause.clone(), Instant::now()));
+        true
     }
 }
 

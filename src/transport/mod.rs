@@ -82,6 +82,10 @@ pub trait Session: Send + Sync + 'static {
     fn blocked(&self) -> watch::Receiver<Option<String>> {
         watch::channel(None).1
     }
+    /// Why the broker ended the session, where it does so again until a person acts.
+    fn refused(&self) -> Option<String> {
+        None
+    }
     /// Cancelled when the session is over, for whatever reason. Nothing of it may be settled or published after that.
     fn over(&self) -> CancellationToken;
     /// Closes in order: channels first, so that what is unsettled goes back, then the connection.
@@ -336,9 +340,17 @@ pub enum TransportError {
         /// What the system said.
         cause: String,
     },
-    /// The broker refuses for good: wrong credentials, vhost, or an inequivalent queue. A person must act.
-    #[error("the broker refuses: {0}")]
+    /// The broker refuses for good: wrong credentials, vhost, or a right that is missing. A person must act.
+    #[error("cannot use the broker: {0}")]
     Refused(String),
+    /// The broker has an exchange or queue of this name with other properties. A person must act.
+    #[error("cannot declare {name}: it is there and differs from what is configured: {why}")]
+    Differs {
+        /// The exchange or queue.
+        name: String,
+        /// What the broker said, and what to do about it.
+        why: String,
+    },
     /// Another consumer has the queue, and there may be only one.
     #[error("queue {0} is consumed by another process, and may be by one only")]
     Occupied(String),

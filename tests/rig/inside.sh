@@ -15,4 +15,7 @@ exec unshare "${as[@]}" --mount --propagation private bash -c '
     mount --rbind /dev "$tree/dev"
     mount --rbind /proc "$tree/proc"
     mount --bind "$state" "$tree$state"
+    # The folders of the tests: certificates are made there.
+    tests=${state%%/rig/*}/tmp
+    if [ -d "$tests" ]; then mkdir -p "$tree$tests" && mount --bind "$tests" "$tree$tests"; fi
     exec chroot "$tree" /usr/bin/env -C "$at" "$@"' inside "$@"

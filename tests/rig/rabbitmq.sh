@@ -120,8 +120,9 @@ start() {
             fail "RabbitMQ died while starting; its logs are in $dir/log"
         fi
         [ $SECONDS -lt $until ] || fail "RabbitMQ is not ready after ${RABBITMQ_WAIT:-90} s; its logs are in $dir/log"
-        # As soon as there is a pid it is kept, so that stop finds a node whose start was interrupted.
-        if [ -s "$dir/pid.erl" ]; then cp "$dir/pid.erl" "$dir/pid"; fi
+        # As soon as there is a pid it is kept, so that stop finds a node whose start was interrupted. A node that dies while it
+        # starts takes its file away.
+        if [ -s "$dir/pid.erl" ]; then cp "$dir/pid.erl" "$dir/pid" 2> /dev/null || true; fi
         sleep 0.05
     done
     if [ -s "$dir/pid.erl" ]; then cp "$dir/pid.erl" "$dir/pid"; fi

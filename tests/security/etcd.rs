@@ -2,15 +2,16 @@
 
 use etcd_client::{Client, Permission, PermissionType};
 use nephoscope::coordination::{CoordinationError, Coordinator, EtcdGroup, EtcdOptions, MemberRecord};
+use rstest::rstest;
 use std::time::Duration;
 
 use crate::assert_says;
 use crate::certificates::Authority;
 use crate::field::{self, Folder};
-use crate::rig::{self, Etcd, Own};
+use crate::rig::{self, Etcd, Generation, Own};
 
 /// An etcd that also listens for TLS, on a port of its own, with the certificate in `server.pem`, and wants a client's.
-pub(crate) fn with_tls(folder: &Folder, authority: &Authority) -> (Own<Etcd>, u16) {
+pub(crate) fn with_tls(folder: &Folder, authority: &Authority, generation: Generation) -> (Own<Etcd>, u16) {
     let port = field::free_port();
     let at = |name: &str| folder.file(name).to_str().unwrap().to_owned();
     let arguments = format!(
@@ -20,7 +21,7 @@ pub(crate) fn with_tls(folder: &Folder, authority: &Authority) -> (Own<Etcd>, u1
         at("server.key"),
         authority.file,
     );
-    (rig::own_etcd_with(rig::Generation::Three, &arguments), port)
+    (rig::own_etcd_with(generation, &arguments), port)
 }
 
 /// A client's certificates, as the options of a URL.
@@ -55,13 +56,14 @@ async fn refusal(url: &str) -> String {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn security_etcd_wants_certificates() {
-    let folder = Folder::new("etcd-tls");
+async fn security_etcd_wants_certificates(#[values(Generation::Three, Generation::Four)] generation: Generation) {
+    let folder = Folder::new(&format!("etcd-tls-{}", generation.number()));
     let authority = Authority::new(&folder.file(""), "authority");
     let stranger = Authority::new(&folder.file(""), "stranger");
     authority.sign("server", &["127.0.0.1"]);
-    let (etcd, port) = with_tls(&folder, &authority);
+    let (etcd, port) = with_tls(&folder, &authority, generation);
     let client = authority.sign("client", &[]);
     let good = query(&authority.file, Some(&client));
     let at = |query: &str| format!("etcd3+https://127.0.0.1:{port}?{query}");
@@ -108,9 +110,10 @@ async fn security_etcd_wants_certificates() {
     assert_says(&why, &["the certificate of etcd has expired", "renew it"]);
 }
 
+#[rstest]
 #[tokio::test]
-async fn security_etcd_knows_users() {
-    let etcd = rig::own_etcd();
+async fn security_etcd_knows_users(#[values(Generation::Three, Generation::Four)] generation: Generation) {
+    let etcd = rig::own_etcd_of(generation);
     let at = |user: &str| format!("etcd3://{user}{}", etcd.endpoint);
     let why = refusal(&at("root:secret@")).await;
     assert_says(&why, &["etcd has no users", "take user:password@ out"]);

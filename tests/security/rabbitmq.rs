@@ -1,5 +1,6 @@
 //! RabbitMQ over TLS, and with users that may not do everything.
 
+use rstest::rstest;
 use std::path::PathBuf;
 
 use nephoscope::transport::{
@@ -10,10 +11,10 @@ use nephoscope::transport::{
 use crate::assert_says;
 use crate::certificates::Authority;
 use crate::field::{self, Folder, TO_FILES, Wire, notification, until_out};
-use crate::rig::{self, Own, Rabbit};
+use crate::rig::{self, Generation, Own, Rabbit};
 
 /// A RabbitMQ that also listens for TLS, on a port of its own, with the certificate in `server.pem`, and wants a client's.
-fn with_tls(folder: &Folder, authority: &Authority) -> (Own<Rabbit>, u16) {
+fn with_tls(folder: &Folder, authority: &Authority, generation: Generation) -> (Own<Rabbit>, u16) {
     let port = field::free_port();
     let at = |name: &str| folder.file(name).to_str().unwrap().to_owned();
     let conf = format!(
@@ -23,7 +24,7 @@ fn with_tls(folder: &Folder, authority: &Authority) -> (Own<Rabbit>, u16) {
         at("server.pem"),
         at("server.key"),
     );
-    (rig::own_rabbitmq_with(rig::Generation::Three, &conf), port)
+    (rig::own_rabbitmq_with(generation, &conf), port)
 }
 
 /// What a client brings along.
@@ -53,13 +54,14 @@ async fn refusal(options: AmqpOptions) -> String {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn security_rabbitmq_wants_certificates() {
-    let folder = Folder::new("rabbit-tls");
+async fn security_rabbitmq_wants_certificates(#[values(Generation::Three, Generation::Four)] generation: Generation) {
+    let folder = Folder::new(&format!("rabbit-tls-{}", generation.number()));
     let authority = Authority::new(&folder.file(""), "authority");
     let stranger = Authority::new(&folder.file(""), "stranger");
     authority.sign("server", &["127.0.0.1"]);
-    let (broker, port) = with_tls(&folder, &authority);
+    let (broker, port) = with_tls(&folder, &authority, generation);
     let client = authority.sign("client", &[]);
     let good = || tls(&authority.file, Some(&client));
 
@@ -126,14 +128,26 @@ async fn security_files_of_the_client_cannot_be_used() {
     }
 }
 
-/// A user of the shared broker, with these rights in a fresh virtual host: the options to log in with.
-fn user(broker: &Rabbit, name: &str, rights: &[&str; 3]) -> AmqpOptions {
+/// A user of the shared broker, with these rights in a virtual host: its name. One call, of a second, for all of it.
+fn add_user(broker: &Rabbit, name: &str, vhost: &str, [configure, write, read]: &[&str; 3]) -> String {
+    let user = format!("{name}-{}", std::process::id());
+    broker.ctl(&[
+        "eval",
+        &format!(
+            "rabbit_auth_backend_internal:add_user(<<\"{user}\">>, <<\"secret\">>, <<\"test\">>), \
+             rabbit_auth_backend_internal:set_permissions(<<\"{user}\">>, <<\"{vhost}\">>, <<\"{configure}\">>, \
+             <<\"{write}\">>, <<\"{read}\">>, <<\"test\">>)."
+        ),
+    ]);
+    user
+}
+
+/// A user with every right in a fresh virtual host of the shared broker: the options to log in with.
+fn user(broker: &Rabbit, name: &str) -> AmqpOptions {
     let url = broker.vhost(name);
     let vhost = url.rsplit('/').next().unwrap().to_owned();
-    let user = format!("{name}-{}", std::process::id());
-    broker.ctl(&["add_user", &user, "secret"]);
-    broker.ctl(&[&["set_permissions", "-p", &vhost, &user][..], &rights[..]].concat());
-    let host = AmqpHost { username: user, password: "secret".to_owned(), ..AmqpHost::guest("127.0.0.1", broker.port) };
+    let username = add_user(broker, name, &vhost, &[".*", ".*", ".*"]);
+    let host = AmqpHost { username, password: "secret".to_owned(), ..AmqpHost::guest("127.0.0.1", broker.port) };
     AmqpOptions::to_host(host, vhost)
 }
 
@@ -152,10 +166,11 @@ fn queue(name: &str) -> Topology {
     Topology { queues: vec![queue], ..Topology::default() }
 }
 
+#[rstest]
 #[tokio::test]
-async fn security_rabbitmq_refuses_a_user() {
-    let broker = rig::rabbitmq();
-    let all = user(&broker, "all", &[".*", ".*", ".*"]);
+async fn security_rabbitmq_refuses_a_user(#[values(Generation::Three, Generation::Four)] generation: Generation) {
+    let broker = rig::rabbitmq_of(generation);
+    let all = user(&broker, "all");
     let name = all.hosts[0].username.clone();
     connected(&all).await.close().await;
 
@@ -172,17 +187,17 @@ async fn security_rabbitmq_refuses_a_user() {
     assert_says(&why, &[&name, "may not use the virtual host /", "rabbitmqctl set_permissions -p / "]);
 }
 
+#[rstest]
 #[tokio::test]
-async fn security_rabbitmq_refuses_what_a_user_asks_for() {
-    let broker = rig::rabbitmq();
-    let owner = user(&broker, "owner", &[".*", ".*", ".*"]);
+async fn security_rabbitmq_refuses_what_a_user_asks_for(
+    #[values(Generation::Three, Generation::Four)] generation: Generation,
+) {
+    let broker = rig::rabbitmq_of(generation);
+    let owner = user(&broker, "owner");
     connected(&owner).await.declare(&queue("q")).await.unwrap();
     let limited = async |name: &str, rights: &[&str; 3]| {
-        let user = format!("{name}-{}", std::process::id());
-        broker.ctl(&["add_user", &user, "secret"]);
-        broker.ctl(&[&["set_permissions", "-p", &owner.virtual_host, &user][..], &rights[..]].concat());
         let mut options = owner.clone();
-        options.hosts[0].username = user;
+        options.hosts[0].username = add_user(&broker, name, &owner.virtual_host, rights);
         connected(&options).await
     };
     let to_q = || Outgoing::to_queue("q", "x".into(), "text/plain");
@@ -250,17 +265,18 @@ async fn security_an_agent_works_with_the_rights_of_the_page() {
     assert!(wire.depth("metering.sample").await > 0 && wire.depth("event.sample").await > 0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn security_an_agent_works_over_tls() {
-    let folder = Folder::new("agent-tls");
+async fn security_an_agent_works_over_tls(#[values(Generation::Three, Generation::Four)] generation: Generation) {
+    let folder = Folder::new(&format!("agent-tls-{}", generation.number()));
     let authority = Authority::new(&folder.file(""), "authority");
     authority.sign("server", &["127.0.0.1"]);
     let (certificate, key) = authority.sign("client", &[]);
-    let (broker, port) = with_tls(&folder, &authority);
-    let (etcd, etcd_port) = crate::etcd::with_tls(&folder, &authority);
+    let (broker, port) = with_tls(&folder, &authority, generation);
+    let (etcd, etcd_port) = crate::etcd::with_tls(&folder, &authority, generation);
     let ca = &authority.file;
     let conf = format!(
-        "[oslo_messaging_rabbit]\nssl = true\nssl_ca_file = {ca}\nssl_cert_file = {certificate}\nssl_key_file = {key}\n\
+        "[oslo_messaging_rabbit]\namqp_durable_queues = true\nssl = true\nssl_ca_file = {ca}\nssl_cert_file = {certificate}\nssl_key_file = {key}\n\
          [notification]\nworkload_partitioning = true\n[coordination]\nbackend_url = \
          etcd3+https://127.0.0.1:{etcd_port}?ca_cert={ca}&cert_cert={certificate}&cert_key={key}"
     );

@@ -129,7 +129,7 @@ async fn a_stream_is_declared_again_only_as_it_is(#[values(Kind::Twin, Kind::Thr
     let name = stream(&place, &session, 0..1).await;
     declare(&session, &name, 100_000_000, 1_000_000).await.unwrap();
     let refused = declare(&session, &name, 200_000_000, 1_000_000).await.err().unwrap();
-    assert!(matches!(refused, TransportError::Refused(_)), "{refused}");
+    assert!(matches!(refused, TransportError::Differs { .. }), "{refused}");
 }
 
 /// The oldest segments go; who reads from the first record begins with a later offset and misses none after it.

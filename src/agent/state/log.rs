@@ -59,7 +59,7 @@ impl StreamLog {
         let queues = vec![topology::state_log(topology::state_log_name(queue), bytes_max, segment_bytes)];
         match session.declare(&Topology { queues, ..Topology::default() }).await {
             Ok(()) => Ok(true),
-            Err(TransportError::Refused(_)) => Ok(false),
+            Err(TransportError::Differs { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -28,6 +28,7 @@ use crate::cluster::ownership::Stage;
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
 use crate::observe::{Board, status};
+use crate::transport::TransportError;
 use work::{Work, describe};
 
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
@@ -438,7 +439,12 @@ impl Supervisor {
     fn show(&self, term: &Term) {
         let mut waiting = Vec::new();
         if !self.broker_up {
-            waiting.push(format!("the broker at {}", self.ground.first_broker().link.name()));
+            let link = &self.ground.first_broker().link;
+            waiting.push(match link.absence() {
+                TransportError::Refused(cause) => format!("the broker to be usable: {cause}"),
+                TransportError::Away { cause, .. } => format!("the broker at {}: {cause}", link.name()),
+                other => format!("the broker at {}: {other}", link.name()),
+            });
         }
         if self.broker_up && !self.record.ready && !self.draining {
             waiting.push("the group to know that this member is ready".to_owned());

@@ -63,6 +63,8 @@ impl Work {
         let Work { opening, answers } = self;
         let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
         let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
+        let broker = opening.kind.broker();
+        let connected = || ground.brokers[broker].link.current().is_some();
         let listener = match opening.open().await {
             Ok(listener) => listener,
             Err(OpenError::Transport(TransportError::Occupied(_))) => {
@@ -72,6 +74,8 @@ impl Work {
             Err(error) => {
                 let why = error.to_string();
                 let said = ground.troubles.note(&Trouble::Queue(unit.clone()), &why, 0);
+                // Where there is no connection, its link says so once for all.
+                let said = said.filter(|_| connected());
                 metrics.queue_not_opened(&unit, &why, said);
                 let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
                 return;

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use super::Output;
 use crate::convert::Explanation;
-use crate::model::{Dict, Notification, Value, json};
+use crate::model::json::{self, NonFinite};
+use crate::model::{Dict, Notification, Value};
 use crate::pipeline::volume;
 
 /// What one line gave.
@@ -34,7 +35,11 @@ impl Answer {
                     ("events", Value::List(self.events)),
                     ("complaints", Value::List(complaints)),
                 ]);
-                writeln!(out, "{}", json::to_string(&Value::Dict(line)))
+                // For every reader of JSON, not for Python alone.
+                let mut text = Vec::new();
+                json::write_dict_as(&line, NonFinite::Null, &mut text);
+                text.push(b'\n');
+                out.write_all(&text)
             }
             Output::Text => {
                 let what = notification.and_then(Notification::event_type).unwrap_or("(no notification)");

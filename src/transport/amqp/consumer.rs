@@ -19,6 +19,7 @@ use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::ledger::Ledger;
 use super::super::{ConsumeOptions, Consumer, Delivery, TransportError, Why, prefetch_bound};
 use super::reply::{self, ANSWER_TIMEOUT, Line};
+use super::request::RequestChannel;
 use super::session::subscribe;
 use crate::model::{Receipt, Verdict};
 
@@ -88,7 +89,7 @@ impl Accounts {
 impl AmqpConsumer {
     pub(super) async fn begin(
         line: Line,
-        channel: Channel,
+        channel: RequestChannel,
         queue: &str,
         options: &ConsumeOptions,
         session_over: CancellationToken,
@@ -110,7 +111,7 @@ impl AmqpConsumer {
         let stream = subscribe(&line, &channel, queue, prefetch, consume, &options.arguments).await?;
         let closed = CancellationToken::new();
         tasks.spawn(receive(stream, deliveries, accounts.clone(), closed.clone()));
-        tasks.spawn(acknowledge(line, channel, accounts.clone(), closed.clone()));
+        tasks.spawn(acknowledge(line, channel.answered(), accounts.clone(), closed.clone()));
         Ok(AmqpConsumer { incoming, queue: queue.into(), accounts, closed })
     }
 

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::{Argument, Follower, StreamRecord, StreamStart, TransportError};
 use super::reply::{ANSWER_TIMEOUT, Line};
+use super::request::RequestChannel;
 use super::session::subscribe;
 
 /// Where to begin in a consumer's arguments, and where a record is in its headers.
@@ -37,7 +38,7 @@ pub(super) struct AmqpFollower {
 impl AmqpFollower {
     pub(super) async fn begin(
         line: Line,
-        channel: Channel,
+        channel: RequestChannel,
         name: &str,
         start: StreamStart,
         session_over: CancellationToken,
@@ -54,7 +55,7 @@ impl AmqpFollower {
         let stream = subscribe(&line, &channel, name, PREFETCH_RECORDS, options, &arguments).await?;
         let (taken, told) = watch::channel(0);
         let (over, closed) = (session_over.child_token(), CancellationToken::new());
-        tasks.spawn(acknowledge(line, channel, told, over.clone(), closed.clone()));
+        tasks.spawn(acknowledge(line, channel.answered(), told, over.clone(), closed.clone()));
         Ok(AmqpFollower { stream, start: from, acknowledged: 0, taken, over, closed })
     }
 

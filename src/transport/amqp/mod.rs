@@ -12,6 +12,7 @@ mod follower;
 mod options;
 mod producer;
 mod reply;
+mod request;
 mod session;
 mod tls;
 mod version;

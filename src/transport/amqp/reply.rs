@@ -4,7 +4,7 @@ use lapin::ErrorKind;
 use lapin::protocol::AMQPErrorKind;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
+const INTERNAL_ERROR: u16 = 541;
 
 /// `EMFILE` and `ENFILE`: this process, or the machine, has no descriptor left.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
@@ -45,6 +46,11 @@ pub(super) fn sort(broker: &str, error: &lapin::Error) -> Refusal {
             PRECONDITION_FAILED => return Refusal::Unequal(text),
             ACCESS_REFUSED | NOT_ALLOWED => {
                 return Refusal::Other(TransportError::Refused(format!("{broker}: {}", about_right(&text))));
+            }
+            INTERNAL_ERROR => {
+                if let Some(why) = about_deprecated(&text) {
+                    return Refusal::Other(TransportError::Refused(format!("{broker}: {why}")));
+                }
             }
             _ => {}
         }
@@ -99,6 +105,20 @@ fn about_right(text: &str) -> String {
     }
 }
 
+/// What an internal error means that RabbitMQ 4 says where it denies something deprecated; `None` if it is another one.
+fn about_deprecated(text: &str) -> Option<String> {
+    let feature = text.split_once('`').filter(|_| text.contains("is deprecated"))?.1.split('`').next()?;
+    Some(match feature {
+        "transient_nonexcl_queues" => "the broker denies queues that are not durable; set [oslo_messaging_rabbit] \
+                                       amqp_durable_queues or rabbit_quorum_queue, as all services of the cloud have it"
+            .to_owned(),
+        feature => format!(
+            "the broker denies the deprecated feature {feature}; let it: deprecated_features.permit.{feature} = true in \
+             rabbitmq.conf"
+        ),
+    })
+}
+
 /// The command that gives a user every right in a virtual host.
 fn permit(vhost: &str, user: &str) -> String {
     format!("rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'")
@@ -111,11 +131,7 @@ fn quoted<'a>(text: &'a str, before: &str) -> Option<&'a str> {
 
 /// An error of lapin where no particular refusal is expected.
 pub(super) fn plain(broker: &str, error: &lapin::Error) -> TransportError {
-    match sort(broker, error) {
-        Refusal::Other(error) => error,
-        Refusal::NotFound(text) | Refusal::Unequal(text) => TransportError::Refused(text),
-        Refusal::Exclusive => TransportError::Refused("it is in exclusive use".to_owned()),
-    }
+    sort(broker, error).plain()
 }
 
 /// What the broker says when it closes one channel, and not the connection.
@@ -135,6 +151,8 @@ pub(super) struct Line {
     pub(super) broker: Arc<str>,
     /// Cancelled when the connection is gone: lapin does not always tell those who wait.
     pub(super) gone: CancellationToken,
+    /// Why the broker ended the connection, where a person must act.
+    pub(super) refused: Arc<OnceLock<String>>,
 }
 
 impl Line {
@@ -142,20 +160,33 @@ impl Line {
     pub(super) async fn within<T>(&self, answer: impl Future<Output = lapin::Result<T>>) -> Result<T, Refusal> {
         tokio::select! {
             biased;
-            answer = answer => answer.map_err(|error| sort(&self.broker, &error)),
+            answer = answer => answer.map_err(|error| self.sort(&error)),
             () = self.gone.cancelled() => Err(Refusal::Other(self.ended())),
             () = tokio::time::sleep(ANSWER_TIMEOUT) => Err(Refusal::Other(TransportError::Slow(ANSWER_TIMEOUT))),
         }
     }
 
+    /// Sorts an error, and remembers one that ends the connection until a person acts.
+    fn sort(&self, error: &lapin::Error) -> Refusal {
+        let refusal = sort(&self.broker, error);
+        if let (Refusal::Other(TransportError::Refused(why)), None) = (&refusal, about_channel(error)) {
+            // The first word counts.
+            let _said_before = self.refused.set(why.clone());
+        }
+        refusal
+    }
+
     /// What is said to who comes too late.
     pub(super) fn ended(&self) -> TransportError {
+        if let Some(why) = self.refused.get() {
+            return TransportError::Refused(why.clone());
+        }
         TransportError::Away { broker: self.broker.to_string(), cause: "the session is over".to_owned() }
     }
 
     /// An error after which the connection or its publishing channel is gone; refused where a right is missing.
     pub(super) fn away(&self, error: &lapin::Error) -> TransportError {
-        match sort(&self.broker, error) {
+        match self.sort(error) {
             Refusal::Other(error) => error,
             _ => TransportError::Away { broker: self.broker.to_string(), cause: error.to_string() },
         }
@@ -163,9 +194,23 @@ impl Line {
 }
 
 impl Refusal {
+    /// For requests that are about no queue.
+    pub(super) fn plain(self) -> TransportError {
+        match self {
+            Refusal::Other(error) => error,
+            Refusal::NotFound(text) | Refusal::Unequal(text) => TransportError::Refused(text),
+            Refusal::Exclusive => TransportError::Refused("it is in exclusive use".to_owned()),
+        }
+    }
+
     /// For requests that may find no queue.
     pub(super) fn about_queue(self, queue: &str) -> TransportError {
         match self {
+            // RabbitMQ 4 looks for a classic queue on a node that was killed for a minute before it says so.
+            Refusal::Other(TransportError::Slow(within)) => TransportError::QueueAway {
+                queue: queue.to_owned(),
+                why: format!("no answer within {within:?}; the node that holds it may be down"),
+            },
             // RabbitMQ answers 404 to both; a queue taken for gone because its node is would be done with, with all that is in it.
             Refusal::NotFound(text) if !text.contains("no queue") => {
                 TransportError::QueueAway { queue: queue.to_owned(), why: text }

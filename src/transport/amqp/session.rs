@@ -10,9 +10,10 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionStatus, Consumer as Consumed, Event, ExchangeKind};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +27,7 @@ use super::dial::Wire;
 use super::follower::AmqpFollower;
 use super::producer::Producer;
 use super::reply::{self, Line, Refusal};
+use super::request::RequestChannel;
 
 pub(super) struct AmqpSession {
     line: Line,
@@ -36,9 +38,9 @@ pub(super) struct AmqpSession {
     producer: Producer,
     consumers: TaskTracker,
     /// Which exchanges and queues are there as transient ones: what is declared again is asked for so at once.
-    transient: Mutex<BTreeSet<String>>,
-    /// For looking at queues, one look after the other, as long as no answer closes it.
-    looks: Mutex<Option<Channel>>,
+    transient: StdMutex<BTreeSet<String>>,
+    /// For looking at queues, one look after the other, as long as no answer closes it and none is slow.
+    looks: Mutex<Option<RequestChannel>>,
 }
 
 impl AmqpSession {
@@ -55,9 +57,9 @@ impl AmqpSession {
             name,
             block,
         ));
-        let line = Line { broker: broker.shared_name(), gone: wire.gone() };
+        let line = Line { broker: broker.shared_name(), gone: wire.gone(), refused: Arc::default() };
         let channel = line.within(connection.create_channel()).await;
-        let channel = channel.map_err(|refusal| refusal.about_queue(""))?;
+        let channel = channel.map_err(Refusal::plain)?;
         let producer = Producer::begin(line.clone(), channel, over.clone()).await?;
         Ok(AmqpSession {
             line,
@@ -67,17 +69,41 @@ impl AmqpSession {
             blocked,
             producer,
             consumers: TaskTracker::new(),
-            transient: Mutex::default(),
+            transient: StdMutex::default(),
             looks: Mutex::default(),
         })
     }
 
     /// A channel for requests that may be refused: a refusal closes it.
-    async fn channel(&self) -> Result<Channel, TransportError> {
+    async fn channel(&self) -> Result<RequestChannel, TransportError> {
         if self.over.is_cancelled() {
             return Err(self.line.ended());
         }
-        self.line.within(self.connection.create_channel()).await.map_err(|refusal| refusal.about_queue(""))
+        let channel = self.line.within(self.connection.create_channel()).await.map_err(Refusal::plain)?;
+        Ok(RequestChannel::new(channel, self.line.gone.clone()))
+    }
+
+    /// What is there as transient. Never held while something is asked: other declarations would wait for the answer.
+    fn transient(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.transient.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether something is there as transient.
+    fn note_transient(&self, name: &str, transient: bool) {
+        let mut known = self.transient();
+        if transient {
+            known.insert(name.to_owned());
+        } else {
+            known.remove(name);
+        }
+    }
+
+    /// With which `durable` to try something, in order.
+    fn in_order(&self, name: &str, mut attempts: Vec<bool>) -> Vec<bool> {
+        if attempts.len() > 1 && self.transient().contains(name) {
+            attempts.sort_unstable();
+        }
+        attempts
     }
 
     async fn declare_exchange(&self, channel: &Channel, exchange: &Exchange, durable: bool) -> Result<(), Refusal> {
@@ -115,15 +141,27 @@ impl AmqpSession {
             None => self.channel().await?,
         };
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found = self.line.within(channel.queue_declare(name, options, FieldTable::default())).await;
+        let found = {
+            let looking = self.line.within(channel.queue_declare(name, options, FieldTable::default()));
+            tokio::pin!(looking);
+            if let Ok(found) = timeout(LOOK_ALONE_MAX, &mut looking).await {
+                found
+            } else {
+                // The others look over another channel.
+                drop(looks);
+                let found = looking.await;
+                looks = self.looks.lock().await;
+                found
+            }
+        };
         let found = found.map_err(|refusal| refusal.about_queue(queue))?;
         *looks = Some(channel);
         Ok(QueueState { messages: found.message_count(), consumers: found.consumer_count() })
     }
 
-    async fn done_with(&self, channel: Channel) {
+    async fn done_with(&self, channel: RequestChannel) {
         // What it was for is done; a channel that closes badly is closed too.
-        let _closed = self.line.within(channel.close(200, "OK".into())).await;
+        let _closed = self.line.within(channel.answered().close(200, "OK".into())).await;
     }
 }
 
@@ -132,30 +170,22 @@ impl Session for AmqpSession {
     async fn declare(&self, topology: &Topology) -> Result<(), TransportError> {
         let mut channel = self.channel().await?;
         let mut fallen = fallback::Fallen::default();
-        let mut transient = self.transient.lock().await;
-        let in_order = |name: &str, mut attempts: Vec<bool>, transient: &BTreeSet<String>| {
-            if attempts.len() > 1 && transient.contains(name) {
-                attempts.sort_unstable();
-            }
-            attempts
-        };
         for exchange in &topology.exchanges {
-            for durable in in_order(&exchange.name, fallback::Fallen::exchange_attempts(exchange), &transient) {
+            for durable in self.in_order(&exchange.name, fallback::Fallen::exchange_attempts(exchange)) {
                 match self.declare_exchange(&channel, exchange, durable).await {
                     Ok(()) => {
-                        if exchange.durable && !durable {
+                        let fell = exchange.durable && !durable;
+                        if fell {
                             fallen.exchange_is_transient(exchange);
-                            transient.insert(exchange.name.clone());
-                        } else {
-                            transient.remove(&exchange.name);
                         }
+                        self.note_transient(&exchange.name, fell);
                         break;
                     }
                     Err(Refusal::Unequal(text)) => {
                         let unequal = fallback::Unequal::from_reply(&exchange.name, &text);
                         fallen.exchange_refused(exchange, durable, unequal)?;
                     }
-                    Err(other) => return Err(other.about_queue(&exchange.name)),
+                    Err(other) => return Err(other.plain()),
                 }
                 channel = self.channel().await?;
             }
@@ -173,19 +203,14 @@ impl Session for AmqpSession {
         let (tried, sure): (Vec<&Queue>, Vec<&Queue>) =
             topology.queues.iter().partition(|queue| fallen.queue_attempts(queue, topology).len() > 1);
         for queue in tried {
-            for durable in in_order(&queue.name, fallen.queue_attempts(queue, topology), &transient) {
+            for durable in self.in_order(&queue.name, fallen.queue_attempts(queue, topology)) {
                 if declare(&channel, queue, durable).await? {
-                    if durable {
-                        transient.remove(&queue.name);
-                    } else {
-                        transient.insert(queue.name.clone());
-                    }
+                    self.note_transient(&queue.name, !durable);
                     break;
                 }
                 channel = self.channel().await?;
             }
         }
-        drop(transient);
         try_join_all(sure.into_iter().map(|queue| declare(&channel, queue, queue.durable))).await?;
         self.bind(&channel, &topology.bindings).await?;
         self.done_with(channel).await;
@@ -251,6 +276,10 @@ impl Session for AmqpSession {
         self.blocked.clone()
     }
 
+    fn refused(&self) -> Option<String> {
+        self.line.refused.get().cloned()
+    }
+
     fn over(&self) -> CancellationToken {
         self.over.clone()
     }
@@ -260,7 +289,7 @@ impl Session for AmqpSession {
         self.over.cancel();
         // The consumers see the token, send what is settled and close their channels.
         self.consumers.close();
-        let _in_time = tokio::time::timeout(reply::ANSWER_TIMEOUT, self.consumers.wait()).await;
+        let _in_time = timeout(reply::ANSWER_TIMEOUT, self.consumers.wait()).await;
         let _closed = self.line.within(self.connection.close(200, "OK".into())).await;
         self.wire.cut();
     }
@@ -277,6 +306,9 @@ impl Drop for AmqpSession {
         self.cut();
     }
 }
+
+/// A look that takes longer is alone on its channel: RabbitMQ 4 looks for a queue on a killed node for a minute.
+const LOOK_ALONE_MAX: Duration = Duration::from_secs(1);
 
 /// How often the connection is looked at, should lapin report its end to nobody.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
