@@ -142,7 +142,7 @@ pub async fn refuses(seconds: u64, scene: &Scene<'_>) {
 /// As long as the load lasts.
 pub async fn refuses_slow(until: Instant, scene: &Scene<'_>) {
     set_policy(scene, r"\.rates\.g1\.0$", r#"{"max-length": 3, "overflow": "reject-publish"}"#);
-    scene.collector.be(Manner { slow: Duration::from_millis(300), ..Manner::default() });
+    scene.collector.be(Manner { slow: Duration::from_secs(1), ..Manner::default() });
     tokio::time::sleep_until(until).await;
     scene.collector.be_away(false);
     clear_policy(scene);

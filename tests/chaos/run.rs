@@ -159,7 +159,7 @@ async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: O
     let mut stage = tokio::task::block_in_place(|| {
         servers.stage(scenario.name, Duration::from_secs(ttl), queues, scenario.proxies)
     });
-    stage.alone = scenario.alone;
+    (stage.alone, stage.prefetch) = (scenario.alone, scenario.prefetch);
     let collector = Collector::start(stage.outlet).await;
     collector.be_away(scenario.begins_away);
     let mut fleet = Fleet::new(&stage, collector.address);

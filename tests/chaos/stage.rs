@@ -89,6 +89,10 @@ impl Servers {
             }
             Kind::Compose => Given::Compose(Rc::new(compose()?)),
         };
+        if let (Given::One(one, _), false) = (&given, broker.is_empty()) {
+            // RabbitMQ looks for deliveries that are too old once a minute, and takes this from no file.
+            one.ctl(&["eval", "application:set_env(rabbit, channel_tick_interval, 2000)."]);
+        }
         Ok(Servers { generation, kind, given })
     }
 
@@ -168,6 +172,7 @@ impl Servers {
             queues,
             proxies,
             alone: false,
+            prefetch: 100,
         }
     }
 }
@@ -198,6 +203,8 @@ pub struct Stage {
     pub proxies: bool,
     /// Whether there is one agent without a group.
     pub alone: bool,
+    /// `rabbit_qos_prefetch_count`.
+    pub prefetch: u16,
     /// All nodes as the sender reaches them, `host:port`.
     published: Vec<String>,
     /// `user:password`.
