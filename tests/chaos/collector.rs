@@ -8,6 +8,7 @@ use axum::routing::post;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The three outputs: samples as they are, their rates, and events.
@@ -37,12 +38,22 @@ pub struct Book {
     pub batch_max: usize,
 }
 
+/// How the collector is to those who publish.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Manner {
+    /// By output: it refuses with 503, and nothing is written down.
+    pub away: [bool; 3],
+    /// It waits so long before it writes down and answers.
+    pub slow: Duration,
+}
+
 /// A collector that runs for as long as the test.
 pub struct Collector {
     /// Where it listens.
     pub address: SocketAddr,
     /// What arrived.
     pub book: Arc<Mutex<Book>>,
+    manner: Arc<Mutex<Manner>>,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -50,14 +61,25 @@ impl Collector {
     /// Starts it, on any port of an address of this machine that agents reach.
     pub async fn start(at: IpAddr) -> Self {
         let book = Arc::new(Mutex::new(Book::default()));
+        let manner = Arc::new(Mutex::new(Manner::default()));
         let listener = tokio::net::TcpListener::bind((at, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new()
             .route("/{output}", post(take))
             .layer(DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&book));
+            .with_state((Arc::clone(&book), Arc::clone(&manner)));
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Collector { address, book, server }
+        Collector { address, book, manner, server }
+    }
+
+    /// From now on.
+    pub fn be(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    /// Away for everybody, or there and quick.
+    pub fn be_away(&self, away: bool) {
+        self.be(Manner { away: [away; 3], ..Manner::default() });
     }
 }
 
@@ -84,8 +106,17 @@ struct Metadata {
     n: Option<u32>,
 }
 
-async fn take(State(book): State<Arc<Mutex<Book>>>, Path(output): Path<String>, body: Bytes) -> StatusCode {
+type Shared = (Arc<Mutex<Book>>, Arc<Mutex<Manner>>);
+
+async fn take(State((book, manner)): State<Shared>, Path(output): Path<String>, body: Bytes) -> StatusCode {
     let Some(output) = OUTPUTS.iter().position(|known| *known == output) else { return StatusCode::NOT_FOUND };
+    let manner = *manner.lock().unwrap();
+    if manner.away[output] {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    if !manner.slow.is_zero() {
+        tokio::time::sleep(manner.slow).await;
+    }
     let Ok(records) = serde_json::from_slice::<Vec<Record>>(&body) else { return StatusCode::BAD_REQUEST };
     let mut book = book.lock().unwrap();
     let at = Instant::now();

@@ -1,11 +1,13 @@
-//! The table of faults, and how each is done.
+//! The faults, and how each is done; those that happen to queues and to where agents publish are in `queues`.
 
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::fleet::Fleet;
 use super::home::Link;
-use super::stage::{Kind, Servers, Stage};
+use super::queues::{self, Found};
+use super::run::Scene;
+use super::stage::Stage;
 
 /// What happens while notifications flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,214 +35,19 @@ pub enum Fault {
     Partitions { counts: &'static [usize] },
     /// Nothing but what nobody can read.
     Poison,
+    /// Queues, a stream, an exchange and a binding are deleted, one after the other.
+    Deleted,
+    /// One pipeline queue takes no more than a few packets, while nobody takes its rates, for so many seconds.
+    Refuses { seconds: u64 },
+    /// The same queue takes no more than three packets, and every publisher is slow.
+    RefusesSlow,
+    /// All agents end and start again so many times, by SIGKILL and SIGTERM in turn, while nobody takes what they publish.
+    RestartsWhileAway { times: usize },
+    /// Nobody takes what agents publish for so many seconds, longer than RabbitMQ lets a delivery be.
+    AwayPastTimeout { seconds: u64 },
+    /// Policies come, change and go on main and pipeline queues.
+    Policies,
 }
-
-/// What a scenario may repeat at its outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeats {
-    /// Nothing at all.
-    None,
-    /// One batch of each unit that changed its owner unasked.
-    Batch,
-}
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug)]
-pub struct Scenario {
-    /// Its name, for `SCENARIO=`.
-    pub name: &'static str,
-    /// As the report tells it.
-    pub title: &'static str,
-    /// What happens in `make chaos`.
-    pub full: Fault,
-    /// What happens in `make test`, if it is there at all.
-    pub short: Option<Fault>,
-    /// Agents at the beginning.
-    pub agents: usize,
-    /// Pipeline queues of each sink.
-    pub queues: usize,
-    /// Seconds of load in `make chaos`.
-    pub seconds: u64,
-    /// Seconds of load in `make test`.
-    pub short_seconds: u64,
-    /// Of a hundred notifications.
-    pub poison_percent: u32,
-    /// Whether agents reach their servers through proxies.
-    pub proxies: bool,
-    /// Whether agents are containers of the compose project, and cut by its networks.
-    pub containers: bool,
-    /// What may come again.
-    pub repeats: Repeats,
-    /// Whether units must have changed hands or come back, else the run proves nothing.
-    pub must_move: bool,
-}
-
-impl Scenario {
-    /// Containers and processes have rows of their own.
-    pub fn runs_on(&self, kind: Kind) -> bool {
-        self.containers == (kind == Kind::Compose)
-    }
-}
-
-const ROW: Scenario = Scenario {
-    name: "",
-    title: "",
-    full: Fault::Poison,
-    short: None,
-    agents: 3,
-    queues: 8,
-    seconds: 60,
-    short_seconds: 12,
-    poison_percent: 0,
-    proxies: false,
-    containers: false,
-    repeats: Repeats::Batch,
-    must_move: true,
-};
-
-/// All of them, in the order in which they run: what hurts the servers comes last.
-pub const SCENARIOS: [Scenario; 19] = [
-    Scenario {
-        name: "kill",
-        title: "SIGKILL of one of three agents every 5 s",
-        full: Fault::Kill { every: 5, away: 0 },
-        // Past its lease, so that both ways of taking over are seen.
-        short: Some(Fault::Kill { every: 5, away: 4 }),
-        seconds: 120,
-        ..ROW
-    },
-    Scenario {
-        name: "kill-away",
-        title: "SIGKILL of one of three agents every 20 s, back after 15 s",
-        full: Fault::Kill { every: 20, away: 15 },
-        ..ROW
-    },
-    Scenario {
-        name: "roll",
-        title: "rolling SIGTERM with restart",
-        full: Fault::Roll { every: 8 },
-        short: Some(Fault::Roll { every: 3 }),
-        repeats: Repeats::None,
-        ..ROW
-    },
-    Scenario {
-        name: "freeze",
-        title: "SIGSTOP 1, 8, 12, 30 s (in short 1, 9 s), then SIGCONT",
-        full: Fault::Freeze { pauses: &[1, 8, 12, 30] },
-        short: Some(Fault::Freeze { pauses: &[1, 9] }),
-        seconds: 80,
-        short_seconds: 14,
-        ..ROW
-    },
-    Scenario {
-        name: "join",
-        title: "join 1 to 3 to 8, and back to 1",
-        full: Fault::Join { counts: &[3, 8, 3, 1] },
-        agents: 1,
-        seconds: 80,
-        repeats: Repeats::None,
-        ..ROW
-    },
-    Scenario { name: "kill-all", title: "SIGKILL of all at once, restart", full: Fault::KillAll { pause: 2 }, ..ROW },
-    Scenario {
-        name: "cut-etcd",
-        title: "an agent cut from etcd",
-        full: Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 25 },
-        short: Some(Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 7 }),
-        proxies: true,
-        repeats: Repeats::None,
-        ..ROW
-    },
-    Scenario {
-        name: "cut-broker",
-        title: "an agent cut from the broker",
-        full: Fault::Cut { links: &[Link::Broker], agents: 1, seconds: 25 },
-        proxies: true,
-        ..ROW
-    },
-    Scenario {
-        name: "connections",
-        title: "connections closed at random every 2 s",
-        full: Fault::Connections { every: 2 },
-        short: Some(Fault::Connections { every: 2 }),
-        proxies: true,
-        ..ROW
-    },
-    Scenario {
-        name: "poison",
-        title: "5 % that nobody can read",
-        full: Fault::Poison,
-        poison_percent: 5,
-        seconds: 30,
-        repeats: Repeats::None,
-        must_move: false,
-        ..ROW
-    },
-    Scenario {
-        name: "partitions",
-        title: "8 to 32 to 4 pipeline queues, an agent killed in the middle",
-        full: Fault::Partitions { counts: &[32, 4] },
-        ..ROW
-    },
-    Scenario {
-        name: "etcd",
-        title: "etcd restarted, then stopped for 30 s",
-        full: Fault::EtcdAway { seconds: 30 },
-        repeats: Repeats::None,
-        must_move: false,
-        ..ROW
-    },
-    Scenario {
-        name: "broker",
-        title: "broker killed and restarted",
-        full: Fault::BrokerKilled,
-        short: Some(Fault::BrokerKilled),
-        ..ROW
-    },
-    Scenario {
-        name: "kill-poison",
-        title: "SIGKILL of one of three every 5 s, 5 % that nobody can read",
-        full: Fault::Kill { every: 5, away: 0 },
-        poison_percent: 5,
-        ..ROW
-    },
-    Scenario {
-        name: "paused",
-        title: "the main queue's agent paused for 12 s, then for 30 s",
-        full: Fault::Freeze { pauses: &[12, 30] },
-        containers: true,
-        ..ROW
-    },
-    Scenario {
-        name: "net-etcd",
-        title: "an agent's network to etcd taken away for 25 s",
-        full: Fault::Cut { links: &[Link::Etcd], agents: 1, seconds: 25 },
-        containers: true,
-        repeats: Repeats::None,
-        ..ROW
-    },
-    Scenario {
-        name: "net-broker",
-        title: "an agent's network to the broker taken away for 25 s",
-        full: Fault::Cut { links: &[Link::Broker], agents: 1, seconds: 25 },
-        containers: true,
-        ..ROW
-    },
-    Scenario {
-        name: "net-both",
-        title: "an agent's networks to etcd and the broker taken away for 25 s",
-        full: Fault::Cut { links: &[Link::Etcd, Link::Broker], agents: 1, seconds: 25 },
-        containers: true,
-        ..ROW
-    },
-    Scenario {
-        name: "net-two",
-        title: "two of three agents' networks to the broker taken away for 25 s",
-        full: Fault::Cut { links: &[Link::Broker], agents: 2, seconds: 25 },
-        containers: true,
-        ..ROW
-    },
-];
 
 /// After what time servers take for gone whom the fault hits.
 pub fn released_after(fault: Fault, stage: &Stage) -> Duration {
@@ -253,8 +60,10 @@ pub fn released_after(fault: Fault, stage: &Stage) -> Duration {
     }
 }
 
-/// Does it, for as long as the load lasts; everything is whole again at the end. Names what could not be done.
-pub async fn happen(fault: Fault, until: Instant, servers: &Servers, stage: &Stage, fleet: &mut Fleet) {
+/// Does it, for as long as the load lasts; everything is whole again at the end.
+pub async fn happen(fault: Fault, until: Instant, scene: &Scene<'_>, fleet: &mut Fleet) -> Found {
+    let (servers, stage) = (scene.servers, scene.stage);
+    let mut found = Found::default();
     // A little undisturbed, so that every resource has its first sample.
     sleep(Duration::from_secs(2)).await;
     match fault {
@@ -283,8 +92,15 @@ pub async fn happen(fault: Fault, until: Instant, servers: &Servers, stage: &Sta
         Fault::Connections { every } => connections(every, until, fleet).await,
         Fault::Partitions { counts } => partitions(counts, stage, fleet).await,
         Fault::Poison => {}
+        Fault::Deleted => found = queues::deleted(scene).await,
+        Fault::Refuses { seconds } => queues::refuses(seconds, scene).await,
+        Fault::RefusesSlow => queues::refuses_slow(until, scene).await,
+        Fault::RestartsWhileAway { times } => queues::restarts(times, scene, fleet).await,
+        Fault::AwayPastTimeout { seconds } => queues::away(seconds, scene).await,
+        Fault::Policies => queues::policies(scene, fleet).await,
     }
     tokio::time::sleep_until(until).await;
+    found
 }
 
 /// The `turn`th victim: the one that listens to the main queue every other time.

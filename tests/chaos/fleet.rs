@@ -90,18 +90,21 @@ impl Fleet {
         let text = format!(
             "[DEFAULT]\ntransport_url = {}\npipeline_cfg_file = {folder}/pipeline.yaml\n\
              event_pipeline_cfg_file = {folder}/event_pipeline.yaml\n\
-             [notification]\nworkload_partitioning = true\npipeline_processing_queues = {}\n\
+             [notification]\nworkload_partitioning = {}\npipeline_processing_queues = {}\n\
              [meter]\nmeter_definitions_dirs = {folder}/meters.d\n\
              [event]\ndefinitions_cfg_file = {folder}/event_definitions.yaml\n\
              [coordination]\nbackend_url = etcd3://{etcd}\nheartbeat = {}\n\
              [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {}\n\
              heartbeat_timeout_threshold = {}\nrabbit_interval_max = 2\n\
+             rabbit_qos_prefetch_count = {}\n\
              [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten = {listen}\nlog_format = json\nqueue_type = {}\n",
             stage.transport(&brokers),
+            !stage.alone,
             stage.queues,
             stage.ttl.as_secs(),
             stage.kind.main_is_quorum(),
             stage.heartbeat.as_secs(),
+            stage.prefetch,
             stage.group,
             stage.kind.queue_type(),
         );
@@ -180,6 +183,15 @@ impl Fleet {
         let dead: Vec<usize> = running.into_iter().filter(|at| self.members[*at].home.ended().is_some()).collect();
         dead.iter().for_each(|at| self.start(*at));
         dead.len()
+    }
+
+    /// Waits until some process that runs listens to the main queue that is sent to, since its start.
+    pub async fn until_listening(&self) {
+        let began = Instant::now();
+        while self.owner("main:notifications.info").is_none() {
+            assert!(began.elapsed() < PATIENCE, "nobody listens to the main queue");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Waits until somebody has every unit.

@@ -35,6 +35,8 @@ pub struct Journal {
     lines: Vec<Line>,
     /// Errors and what else no run should see, by event, with their number.
     pub troubles: BTreeMap<String, usize>,
+    /// All that was said, by event.
+    pub said: BTreeMap<String, usize>,
 }
 
 impl Journal {
@@ -57,6 +59,7 @@ impl Journal {
     fn take(&mut self, process: &str, line: &str) {
         let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { return };
         let text = |key: &str| line[key].as_str().unwrap_or_default();
+        *self.said.entry(text("event").to_owned()).or_default() += 1;
         let what = match (text("event"), text("why")) {
             ("agent.queue.opened", _) => What::Opened,
             ("agent.queue.closed", "handed_over") => What::HandedOver,

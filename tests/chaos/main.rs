@@ -1,6 +1,6 @@
 //! Agents on a real RabbitMQ and etcd, under load and under faults, held against a ledger of what is owed.
 //!
-//! `faults` is the table of what happens, `run` one row of it: `stage` gives servers and a group of its own, `fleet` is its
+//! `scenarios` is the table of what happens, `faults` and `queues` how, `run` one row of it: `stage` gives servers and a group of its own, `fleet` is its
 //! agents, `home` where each runs: a process (through a `proxy` where links are cut) or a container of the compose `project`
 //! (on a network each link). `sender` sends, `collector` takes what agents publish, `ledger`
 //! judges it, `memory` watches what agents take, `journal` reads from the agents' logs who took what over and when, `report` is the table at the end.
@@ -18,8 +18,10 @@ mod journal;
 mod ledger;
 mod memory;
 mod proxy;
+mod queues;
 mod report;
 mod run;
+mod scenarios;
 mod sender;
 mod stage;
 

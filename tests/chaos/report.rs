@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::faults::{Repeats, Scenario};
 use super::ledger::Verdict;
+use super::scenarios::{Repeats, Scenario};
 
 /// One row.
 pub struct Row {
@@ -42,6 +42,8 @@ pub struct Row {
     pub drained: Duration,
     /// Agents that ended though nobody told them to.
     pub ended: usize,
+    /// What is wrong beyond that.
+    pub wrong: Vec<String>,
     /// Errors in the logs.
     pub troubles: String,
 }
@@ -49,7 +51,7 @@ pub struct Row {
 impl Row {
     /// What is not as promised.
     pub fn complaints(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut wrong = self.wrong.clone();
         let mut unless = |kept: bool, what: String| {
             if !kept {
                 wrong.push(what);

@@ -10,15 +10,16 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::collector::Collector;
-use super::faults::{self, Fault, SCENARIOS, Scenario};
+use super::faults::{self, Fault};
 use super::fleet::Fleet;
 use super::journal::{Journal, p99};
 use super::ledger;
 use super::memory;
 use super::report::{self, Row};
 use super::rig::Generation;
-use super::sender::{self, Fates, Load};
-use super::stage::{Kind, Servers};
+use super::scenarios::{SCENARIOS, Scenario};
+use super::sender::{self, Fates, Load, Pause};
+use super::stage::{Kind, Servers, Stage};
 
 /// Past this what has not come does not come.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -30,6 +31,29 @@ pub enum Form {
     Short(Generation, Kind),
     /// All of them, on all kinds.
     Full,
+}
+
+/// What a fault happens in.
+pub struct Scene<'a> {
+    /// RabbitMQ and etcd.
+    pub servers: &'a Servers,
+    /// The place on them.
+    pub stage: &'a Stage,
+    /// Where agents publish.
+    pub collector: &'a Collector,
+    /// What is sent …
+    pub load: Load,
+    /// … what became of it …
+    pub fates: &'a Fates,
+    /// … and whether the sender waits.
+    pub pause: &'a Pause,
+}
+
+impl Scene<'_> {
+    /// Records that are owed and have not come yet.
+    pub fn missing(&self) -> usize {
+        ledger::missing(&self.fates.lock().unwrap(), &self.collector.book.lock().unwrap(), self.load)
+    }
 }
 
 /// What the environment wishes.
@@ -92,7 +116,7 @@ pub async fn all(form: Form) {
         if rows.is_empty() {
             continue;
         }
-        let servers = match tokio::task::block_in_place(|| Servers::start(generation, kind)) {
+        let servers = match tokio::task::block_in_place(|| Servers::start(generation, kind, "")) {
             Ok(servers) => servers,
             Err(reason) => {
                 println!("SKIPPED: {on}: {reason}");
@@ -105,7 +129,10 @@ pub async fn all(form: Form) {
                 (Form::Short(..), Some(fault)) => (fault, scenario.short_seconds),
                 (Form::Short(..), None) => continue,
             };
-            let row = one(form, *scenario, fault, wishes.seconds.unwrap_or(seconds), wishes.rate, &servers).await;
+            let own = (!scenario.broker.is_empty())
+                .then(|| tokio::task::block_in_place(|| Servers::start(generation, kind, scenario.broker)).unwrap());
+            let servers = own.as_ref().unwrap_or(&servers);
+            let row = one(form, *scenario, fault, wishes.seconds.unwrap_or(seconds), wishes.rate, servers).await;
             println!("{}", report::line(&row));
             if !row.troubles.is_empty() {
                 println!("    in the logs of {}: {}", scenario.name, row.troubles);
@@ -129,25 +156,28 @@ async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: O
     let rate = rate.unwrap_or(default_rate);
     let load = Load { rate, resources: (rate / 10).max(20), poison_percent: scenario.poison_percent };
     let queues = if short { 4 } else { scenario.queues };
-    let stage = tokio::task::block_in_place(|| {
+    let mut stage = tokio::task::block_in_place(|| {
         servers.stage(scenario.name, Duration::from_secs(ttl), queues, scenario.proxies)
     });
+    (stage.alone, stage.prefetch) = (scenario.alone, scenario.prefetch);
     let collector = Collector::start(stage.outlet).await;
+    collector.be_away(scenario.begins_away);
     let mut fleet = Fleet::new(&stage, collector.address);
     for _ in 0..scenario.agents {
         fleet.join(&stage).await;
     }
     fleet.until_open(stage.units()).await;
 
-    let fates = Fates::default();
+    let (fates, pause) = (Fates::default(), Pause::default());
     let stop = CancellationToken::new();
     let began = Instant::now();
     let until = began + Duration::from_secs(seconds);
-    let sending = tokio::spawn(sender::send(stage.urls(), load, Arc::clone(&fates), stop.clone()));
+    let sending = tokio::spawn(sender::send(stage.urls(), load, Arc::clone(&fates), Arc::clone(&pause), stop.clone()));
     sleep(Duration::from_secs(2)).await;
     let memory_before = memory::largest(&stage.folder).unwrap_or_default();
     let watching = tokio::spawn(memory::watch(stage.folder.clone(), stop.clone()));
-    faults::happen(fault, until, servers, &stage, &mut fleet).await;
+    let scene = Scene { servers, stage: &stage, collector: &collector, load, fates: &fates, pause: &pause };
+    let found = faults::happen(fault, until, &scene, &mut fleet).await;
     let load_time = began.elapsed();
     stop.cancel();
     sending.await.unwrap();
@@ -162,10 +192,13 @@ async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: O
     let fresh = fresh(&stage.urls(), load, &fates, &collector).await;
     let memory = (memory_before, memory::largest(&stage.folder).unwrap_or_default());
     let redelivered = fleet.counter("nephoscope_redelivered_total").await;
-    let parked = depth(&stage.urls()[0], &format!("nephoscope.{}.parked", stage.group)).await;
+    let parked = found.parked + depth(&stage.urls()[0], &format!("nephoscope.{}.parked", stage.group)).await;
     let journal = Journal::read(&stage.folder);
     let take_overs = journal.take_overs(&fleet.ends);
     let hand_overs = journal.hand_overs();
+    let silent = scenario.must_say.iter().filter(|event| !journal.said.contains_key(**event));
+    let wrong =
+        found.wrong.into_iter().chain(silent.map(|event| format!("nobody said {event}: it proves nothing"))).collect();
     let (fates, book) = (fates.lock().unwrap(), collector.book.lock().unwrap());
     let verdict = ledger::judge(&fates, &book, load, began);
     Row {
@@ -186,6 +219,7 @@ async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: O
         batch_max: book.batch_max,
         drained,
         ended,
+        wrong,
         troubles: journal
             .troubles
             .iter()

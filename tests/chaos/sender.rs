@@ -2,6 +2,7 @@
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, PublisherConfirm};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -41,6 +42,9 @@ pub enum Fate {
 
 /// The fates, by number.
 pub type Fates = Arc<Mutex<Vec<Fate>>>;
+
+/// Whether the sender waits.
+pub type Pause = Arc<AtomicBool>;
 
 impl Load {
     /// Whether the `n`th is poison: never one of the first round, so that every resource has a first sample.
@@ -83,13 +87,14 @@ pub fn rate(before: u32, counter: u32) -> f64 {
     (volume(counter) - volume(before)) as f64 / f64::from((counter - before) * STEP_SECONDS)
 }
 
-/// Sends until told to stop; whenever the broker is away it tries to connect again, and goes on with the next number.
-pub async fn send(urls: Vec<String>, load: Load, fates: Fates, stop: CancellationToken) {
+/// Sends until told to stop, but for pauses; whenever the broker is away it tries to connect again, and goes on with the next
+/// number.
+pub async fn send(urls: Vec<String>, load: Load, fates: Fates, pause: Pause, stop: CancellationToken) {
     let mut turn = 0;
     while !stop.is_cancelled() {
         turn += 1;
         match connect(&urls[turn % urls.len()]).await {
-            Some((_connection, channel)) => session(&channel, load, &fates, &stop).await,
+            Some((_connection, channel)) => session(&channel, load, &fates, &pause, &stop).await,
             None => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
@@ -132,7 +137,7 @@ async fn publish(channel: &Channel, n: u32, load: Load) -> lapin::Result<Publish
     channel.basic_publish("cinder".into(), "notifications.info".into(), options, &load.body(n), properties).await
 }
 
-async fn session(channel: &Channel, load: Load, fates: &Fates, stop: &CancellationToken) {
+async fn session(channel: &Channel, load: Load, fates: &Fates, pause: &Pause, stop: &CancellationToken) {
     let (sent, mut confirms) = mpsc::channel::<(u32, PublisherConfirm)>(UNCONFIRMED_MAX);
     let over = stop.child_token();
     let book = async {
@@ -148,11 +153,15 @@ async fn session(channel: &Channel, load: Load, fates: &Fates, stop: &Cancellati
         }
     };
     let work = async {
-        let began = Instant::now();
+        let mut began = Instant::now();
         let mut count = 0_u64;
         let mut ticks = tokio::time::interval(TICK);
         while !over.is_cancelled() {
             ticks.tick().await;
+            if pause.load(Ordering::Relaxed) {
+                (began, count) = (Instant::now(), 0);
+                continue;
+            }
             let due = u64::try_from(began.elapsed().as_millis()).unwrap() * u64::from(load.rate) / 1000;
             while count < due && !over.is_cancelled() {
                 let n = number(fates);

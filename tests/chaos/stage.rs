@@ -80,13 +80,19 @@ pub enum Place {
 }
 
 impl Servers {
-    /// Starts them; about ten seconds, half a minute for a cluster or containers. The error is why there can be none here.
-    pub fn start(generation: Generation, kind: Kind) -> Result<Self, String> {
+    /// Starts them; about ten seconds, half a minute for a cluster or containers. A single broker has these lines of `rabbitmq.conf`. The error is why there can be none here.
+    pub fn start(generation: Generation, kind: Kind, broker: &str) -> Result<Self, String> {
         let given = match kind {
             Kind::Cluster => Given::Three(rig::rabbitmq_cluster_of(generation), rig::etcd_cluster_of(generation)),
-            Kind::Classic | Kind::Quorum => Given::One(rig::own_rabbitmq_of(generation), rig::own_etcd_of(generation)),
+            Kind::Classic | Kind::Quorum => {
+                Given::One(rig::own_rabbitmq_with(generation, broker), rig::own_etcd_of(generation))
+            }
             Kind::Compose => Given::Compose(Rc::new(compose()?)),
         };
+        if let (Given::One(one, _), false) = (&given, broker.is_empty()) {
+            // RabbitMQ looks for deliveries that are too old once a minute, and takes this from no file.
+            one.ctl(&["eval", "application:set_env(rabbit, channel_tick_interval, 2000)."]);
+        }
         Ok(Servers { generation, kind, given })
     }
 
@@ -165,6 +171,8 @@ impl Servers {
             heartbeat: Duration::from_secs(ttl.as_secs() * 2 / 3),
             queues,
             proxies,
+            alone: false,
+            prefetch: 100,
         }
     }
 }
@@ -193,11 +201,16 @@ pub struct Stage {
     pub queues: usize,
     /// Whether agents reach their servers through proxies.
     pub proxies: bool,
+    /// Whether there is one agent without a group.
+    pub alone: bool,
+    /// `rabbit_qos_prefetch_count`.
+    pub prefetch: u16,
     /// All nodes as the sender reaches them, `host:port`.
     published: Vec<String>,
     /// `user:password`.
     login: &'static str,
-    vhost: String,
+    /// Where all of it is on the brokers.
+    pub vhost: String,
 }
 
 /// The broker and etcd of the compose project, and its networks; agents are only made.
@@ -235,8 +248,8 @@ impl Stage {
         self.published.iter().map(url).collect()
     }
 
-    /// Units there are: the main queues of seven priorities, and the queues of three sinks.
+    /// Units there are: the main queues of seven priorities, and in a group the queues of three sinks.
     pub fn units(&self) -> usize {
-        7 + 3 * self.queues
+        if self.alone { 7 } else { 7 + 3 * self.queues }
     }
 }
