@@ -72,7 +72,7 @@ async fn delete_drained(queue: &str, scene: &Scene<'_>, found: &mut Found) -> u3
 async fn delete(queue: &str, scene: &Scene<'_>, found: &mut Found) -> u32 {
     let connection = connect(scene).await;
     let channel = connection.create_channel().await.unwrap();
-    let is_consumed = !queue.ends_with(".state") && !queue.ends_with(".parked");
+    let is_consumed = !["state", "parked"].contains(&queue.rsplit('.').next().unwrap_or_default());
     let gone = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     scene.pause.store(false, Ordering::Relaxed);
     back(&format!("the queue {queue}"), found, async || {

@@ -14,6 +14,7 @@ pub enum Repeats {
 }
 
 /// One row of the table.
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the table, and independent of the others")]
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
     /// Its name, for `SCENARIO=`.
