@@ -245,7 +245,7 @@ fn rights_of_the_page() -> [String; 3] {
 #[tokio::test]
 async fn security_an_agent_works_with_the_rights_of_the_page() {
     let rights = rights_of_the_page();
-    let broker = rig::rabbitmq_of(rig::Generation::Four);
+    let broker = rig::rabbitmq_of(Generation::Four);
     let url = broker.vhost("limited");
     let vhost = url.rsplit('/').next().unwrap();
     let username = add_user(&broker, "limited", vhost, &[&rights[0], &rights[1], &rights[2]]);
