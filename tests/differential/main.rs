@@ -148,7 +148,7 @@ fn ours(folder: &Path, input: &Path, meters: &Path, events: &Path) -> Vec<Dict> 
     );
     std::fs::write(&config, text).unwrap();
     let mut convert = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
-    convert.args(["convert", "--definitions-only", "-o", "json", "--config-file"]).arg(config).arg(input);
+    convert.args(["convert", "--definitions-only", "-o", "json-python", "--config-file"]).arg(config).arg(input);
     answers(convert)
 }
 

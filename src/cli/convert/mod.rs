@@ -45,6 +45,8 @@ enum Output {
     Text,
     /// One line per notification: {"n", "samples", "events", "complaints"}; each sample and event says its "sink"
     Json,
+    /// The same with NaN and Infinity as Python writes them, not as null
+    JsonPython,
 }
 
 /// Converts all lines of all files; a line that is no notification gives a complaint, not an end.

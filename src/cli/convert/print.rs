@@ -27,7 +27,7 @@ impl Answer {
         out: &mut impl Write,
     ) -> io::Result<()> {
         match output {
-            Output::Json => {
+            Output::Json | Output::JsonPython => {
                 let complaints = self.complaints.into_iter().map(Value::from).collect::<Vec<_>>();
                 let line = Dict::from_iter([
                     ("n", Value::Int(i64::try_from(n).unwrap_or(i64::MAX))),
@@ -35,9 +35,13 @@ impl Answer {
                     ("events", Value::List(self.events)),
                     ("complaints", Value::List(complaints)),
                 ]);
-                // For every reader of JSON, not for Python alone.
+                let non_finite = match output {
+                    Output::JsonPython => NonFinite::Python,
+                    // For every reader of JSON.
+                    _ => NonFinite::Null,
+                };
                 let mut text = Vec::new();
-                json::write_dict_as(&line, NonFinite::Null, &mut text);
+                json::write_dict_as(&line, non_finite, &mut text);
                 text.push(b'\n');
                 out.write_all(&text)
             }

@@ -166,6 +166,11 @@ impl Line {
         }
     }
 
+    /// Remembers an error that ends the connection until a person acts, whoever hears of it first.
+    pub(super) fn note(&self, error: &lapin::Error) {
+        let _sorted = self.sort(error);
+    }
+
     /// Sorts an error, and remembers one that ends the connection until a person acts.
     fn sort(&self, error: &lapin::Error) -> Refusal {
         let refusal = sort(&self.broker, error);

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::future::{try_join, try_join_all};
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
@@ -47,17 +47,16 @@ impl AmqpSession {
     pub(super) async fn begin(broker: AmqpBroker, connection: Connection, wire: Wire) -> Result<Self, TransportError> {
         let over = CancellationToken::new();
         let connection = Arc::new(connection);
-        let name = broker.name_text().to_owned();
+        let line = Line { broker: broker.shared_name(), gone: wire.gone(), refused: Arc::default() };
         let (block, blocked) = watch::channel(None);
         tokio::spawn(watch_connection(
             connection.events_listener(),
             connection.status().clone(),
             over.clone(),
             wire.clone(),
-            name,
+            line.clone(),
             block,
         ));
-        let line = Line { broker: broker.shared_name(), gone: wire.gone(), refused: Arc::default() };
         let channel = line.within(connection.create_channel()).await;
         let channel = channel.map_err(Refusal::plain)?;
         let producer = Producer::begin(line.clone(), channel, over.clone()).await?;
@@ -319,10 +318,11 @@ async fn watch_connection(
     status: ConnectionStatus,
     over: CancellationToken,
     wire: Wire,
-    broker: String,
+    line: Line,
     block: watch::Sender<Option<String>>,
 ) {
     tokio::pin!(events);
+    let broker = &*line.broker;
     while status.connected() {
         let event = tokio::select! {
             () = over.cancelled() => return,
@@ -343,8 +343,15 @@ async fn watch_connection(
                 tracing::info!(event = "transport.unblocked", broker, "the broker takes messages again");
                 block.send_replace(None);
             }
+            Some(Event::Error(error)) => line.note(&error),
             Some(_) => {}
             None => break,
+        }
+    }
+    // What the broker said last: the link must know before it hears that the session is over.
+    while let Some(Some(event)) = events.next().now_or_never() {
+        if let Event::Error(error) = event {
+            line.note(&error);
         }
     }
     wire.cut();
