@@ -74,14 +74,14 @@ stop() {
 
 signal() {
     is_ours "$(pid)" "$mark" || fail "cannot signal etcd: none of ours runs in slot $slot"
-    kill -"$1" "$(pid)"
+    "$@" "$(pid)"
 }
 
 case $verb in
     start) hold "etcd-$slot"; start ;;
     stop) hold "etcd-$slot"; stop ;;
     kill) hold "etcd-$slot"; FAST=1 WIPE='' stop ;;
-    freeze) signal STOP ;;
-    thaw) signal CONT ;;
+    freeze) signal freeze ;;
+    thaw) signal kill -CONT ;;
     *) fail "etcd.sh: '$verb' is not one of start, stop, kill, freeze, thaw" ;;
 esac

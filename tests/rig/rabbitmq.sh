@@ -141,15 +141,15 @@ stop() {
 
 signal() {
     is_ours "$(pid)" "$mark" || fail "cannot signal RabbitMQ: no node of ours runs in slot $slot"
-    kill -"$1" "$(pid)"
+    "$@" "$(pid)"
 }
 
 case $verb in
     start) hold "rabbitmq-$slot"; start ;;
     stop) hold "rabbitmq-$slot"; stop ;;
     kill) hold "rabbitmq-$slot"; FAST=1 WIPE='' stop ;;
-    freeze) signal STOP ;;
-    thaw) signal CONT ;;
+    freeze) signal freeze ;;
+    thaw) signal kill -CONT ;;
     ctl)
         # shellcheck source=/dev/null
         . "$dir/env.sh"

@@ -93,3 +93,13 @@ alive() {
     local threads=("/proc/$1/task"/*)
     [ ${#threads[@]} -gt 1 ]
 }
+
+# Freeze process $1. SIGSTOP is taken by one thread after another, and one that still runs may answer once more: wait for all.
+freeze() {
+    local until=$((SECONDS + 10))
+    kill -STOP "$1"
+    while grep -qE '^State:[[:space:]]*[^TtZ[:space:]]' "/proc/$1/task"/*/status 2> /dev/null; do
+        [ $SECONDS -lt $until ] || fail "process $1 is not frozen 10 s after SIGSTOP"
+        sleep 0.01
+    done
+}
