@@ -15,13 +15,17 @@ use super::route::Routes;
 use crate::model::Receipt;
 use crate::model::envelope::{self, Unreadable};
 use crate::observe::{Metrics, ParkReason};
-use crate::transport::Delivery;
+use crate::transport::{COMPRESSION_HEADER, Delivery};
 use crate::transport::dispatch::Route;
 
 /// Messages that one task converts. Not by the number of cores: a simulation is the same on every machine.
 const SHARE_MESSAGES: usize = 16;
 /// Batches in conversion at most: one to go on, one behind it.
 const BATCHES_MAX: usize = 2;
+
+/// Bytes at most of what one notification yields for one sink, where it travels to another agent. RabbitMQ 4 takes 16 MiB in
+/// one message, and a state log has it together with as much again that was taken at once.
+const FRAGMENT_BYTES_MAX: usize = 8 << 20;
 
 /// The batches of one main queue that are in conversion, oldest first. `T` is what a fragment is made into.
 pub(super) struct Conversion<T> {
@@ -53,7 +57,19 @@ pub(super) enum Read<T> {
     Unfit(Unfit),
 }
 
-impl<T: From<Fragment> + Send + 'static> Conversion<T> {
+/// What a fragment is made into where it is converted.
+pub(super) trait Part: From<Fragment> + Send + 'static {
+    /// Bytes that it has in a packet; none where it stays in this process.
+    fn bytes_in_packet(&self) -> usize;
+}
+
+impl Part for Fragment {
+    fn bytes_in_packet(&self) -> usize {
+        0
+    }
+}
+
+impl<T: Part> Conversion<T> {
     /// Nothing in conversion.
     pub(super) fn new(metrics: &Metrics, nursery: &Nursery) -> Self {
         Conversion { batches: VecDeque::new(), metrics: metrics.clone(), nursery: nursery.clone() }
@@ -102,18 +118,19 @@ impl<T: From<Fragment> + Send + 'static> Conversion<T> {
 }
 
 /// Reads a message and converts it.
-fn read<T: From<Fragment>>(routes: &Routes, delivery: Delivery, metrics: &Metrics) -> Read<T> {
+fn read<T: Part>(routes: &Routes, delivery: Delivery, metrics: &Metrics) -> Read<T> {
     match convert(routes, &delivery, metrics) {
         Ok(yields) => Read::Yields(yields, delivery.receipt),
         Err(reason) => {
-            let Delivery { queue, body, receipt, .. } = delivery;
-            Read::Unfit(Unfit { origin: queue, body, reason, receipt })
+            let Delivery { queue, raw, mut headers, receipt, .. } = delivery;
+            let compression = headers.remove(COMPRESSION_HEADER);
+            Read::Unfit(Unfit { origin: queue, body: raw, compression, reason, receipt })
         }
     }
 }
 
 /// What a message yields for the sinks, or why it has to be parked.
-fn convert<T: From<Fragment>>(
+fn convert<T: Part>(
     routes: &Routes,
     delivery: &Delivery,
     metrics: &Metrics,
@@ -142,5 +159,12 @@ fn convert<T: From<Fragment>>(
     let mut complaints = Vec::new();
     let fragments = routes.fragments(&notification, converted, &mut complaints);
     complaints.iter().for_each(|complaint| metrics.complained(complaint));
-    Ok(fragments.into_iter().map(|(sink, fragment)| (sink, T::from(fragment))).collect())
+    let parts: Vec<(usize, T)> = fragments.into_iter().map(|(sink, fragment)| (sink, T::from(fragment))).collect();
+    match parts.iter().map(|(_, part)| part.bytes_in_packet()).max() {
+        Some(bytes) if bytes > FRAGMENT_BYTES_MAX => Err(Reason {
+            kind: ParkReason::TooLarge,
+            text: format!("for one sink it yields {bytes} bytes; {FRAGMENT_BYTES_MAX} travel between agents at most"),
+        }),
+        _ => Ok(parts),
+    }
 }

@@ -91,8 +91,9 @@ impl Lanes {
             return;
         }
         let lane = waiting.lane(&queue);
+        let bytes = head.len() + records.iter().map(|record| record.len() + 1).sum::<usize>();
         let new = match lane.waiting.back() {
-            Some(Waybill { content: Content::Filling(packet), .. }) => packet.is_full(shared.bounds),
+            Some(Waybill { content: Content::Filling(packet), .. }) => !packet.has_room(bytes, shared.bounds),
             _ => true,
         };
         if new {
@@ -160,7 +161,7 @@ impl Waybill {
             Content::Filling(packet) => packet.finish().into(),
             Content::Whole(body) => body,
         };
-        Packet { body, receipts: self.receipts, told: self.told }
+        Packet { body, receipts: self.receipts, told: self.told, alone: false }
     }
 }
 
@@ -214,6 +215,8 @@ struct Packet {
     body: Bytes,
     receipts: Vec<Receipt>,
     told: Option<oneshot::Sender<()>>,
+    /// The broker has refused it, or one that was on its way with it: the next offer takes no others with it.
+    alone: bool,
 }
 
 /// A lane whose queue did not take a packet.
@@ -279,7 +282,7 @@ impl Carrier {
 
     /// Sends a packet; `false` when the session is over.
     async fn offer(&mut self, queue: String, packet: Packet) -> bool {
-        let message = Outgoing::to_queue(&queue, packet.body.clone(), CONTENT_TYPE);
+        let message = Outgoing { alone: packet.alone, ..Outgoing::to_queue(&queue, packet.body.clone(), CONTENT_TYPE) };
         let Ok(confirmation) = self.session.publish(message).await else { return false };
         self.on_the_way.push(Box::pin(async move {
             let taken = confirmation.wait().await;
@@ -306,7 +309,7 @@ impl Carrier {
     }
 
     /// Takes the broker's word for a packet; `false` when the session is over.
-    async fn answered(&mut self, Answer { queue, packet, taken }: Answer) -> bool {
+    async fn answered(&mut self, Answer { queue, mut packet, taken }: Answer) -> bool {
         let (metrics, troubles) = (&self.ground.metrics, &self.ground.troubles);
         let (cause, unroutable) = match taken {
             Ok(()) => {
@@ -323,12 +326,16 @@ impl Carrier {
                 self.lanes.0.waiting().ready.push_back(queue);
                 return true;
             }
-            Err(TransportError::NotTaken { why, .. }) => (why, why == UNROUTABLE),
+            Err(TransportError::NotTaken { why, .. }) => (why.to_owned(), why == UNROUTABLE),
+            Err(TransportError::Rejected { why, .. }) => {
+                packet.alone = true;
+                (why, false)
+            }
             Err(_) => return false,
         };
         let times = self.refusals.get(&queue).map_or(0, |refusal| refusal.times) + 1;
-        let said = troubles.note(&Trouble::Packets(queue.clone()), cause, packet.receipts.len());
-        metrics.packet_held(&queue, cause, said);
+        let said = troubles.note(&Trouble::Packets(queue.clone()), &cause, packet.receipts.len());
+        metrics.packet_held(&queue, &cause, said);
         if unroutable && let Err(error) = self.ground.declare_pipeline_queue(&*self.session, &queue).await {
             metrics.queue_not_declared(&queue, &error.to_string());
         }

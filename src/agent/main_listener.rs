@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::conversion::{Conversion, Converted, Read};
+use super::conversion::{Conversion, Converted, Read, Part};
 use super::direct::DirectWay;
 use super::forward::Forwarder;
 use super::ground::Ground;
@@ -28,7 +28,7 @@ use crate::transport::{Delivery, TransportError};
 /// Where what is converted goes: the one difference between an agent alone and a group.
 pub(super) trait Way: Send {
     /// What a fragment is made into where it is converted.
-    type Part: From<Fragment> + Send + 'static;
+    type Part: Part;
 
     /// Does what is due before anything is taken, and whenever [`changed`](Way::changed) says so.
     fn begin(&mut self, routes: &Routes) -> impl Future<Output = Result<(), TransportError>> + Send;

@@ -36,7 +36,7 @@ pub struct Fence {
 pub struct PacketBounds {
     /// Notifications at most.
     pub notifications_max: usize,
-    /// Bytes after which nothing is added.
+    /// Bytes at most, of two fragments and more.
     pub bytes_max: usize,
 }
 
@@ -101,9 +101,10 @@ impl PacketBuilder {
         body
     }
 
-    /// Whether the next fragment belongs into the next packet.
-    pub fn is_full(&self, bounds: PacketBounds) -> bool {
-        self.notifications >= bounds.notifications_max || self.body.len() >= bounds.bytes_max
+    /// Whether a fragment of so many bytes belongs into this packet, and not into the next one.
+    pub fn has_room(&self, bytes: usize, bounds: PacketBounds) -> bool {
+        self.notifications == 0
+            || self.notifications < bounds.notifications_max && self.body.len() + bytes <= bounds.bytes_max
     }
 
     /// The message body.

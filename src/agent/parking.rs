@@ -13,7 +13,7 @@ use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::link::Link;
 use crate::transport::topology::QueueKind;
-use crate::transport::{Outgoing, Session, Topology, TransportError, UNROUTABLE, topology};
+use crate::transport::{COMPRESSION_HEADER, Outgoing, Session, Topology, TransportError, UNROUTABLE, topology};
 
 /// Waits before a message is offered again that the parking queue did not take: the first, doubled up to the longest.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
@@ -34,13 +34,24 @@ const REASON_BYTES_MAX: usize = 2_000;
 pub(super) struct Unfit {
     /// The queue that it came from.
     pub origin: Arc<str>,
-    /// All of it.
+    /// All of it, as it came.
     pub body: Bytes,
+    /// How the body is packed: the `compression` header that it came with.
+    pub compression: Option<String>,
     /// Why.
     pub reason: Reason,
     /// Settled when it is parked.
     pub receipt: Receipt,
 }
+
+impl Unfit {
+    fn content(&self) -> Content<'_> {
+        (&self.body, self.compression.as_deref())
+    }
+}
+
+/// A body, and how it is packed.
+type Content<'a> = (&'a Bytes, Option<&'a str>);
 
 /// The parking queue, as it is declared.
 #[derive(Clone)]
@@ -94,14 +105,13 @@ impl Parking {
 
     /// Parks a message. Where that cannot be done now, a task of its own holds it and tries again, and its neighbours go on.
     pub(super) async fn set_aside(&self, unfit: Unfit, until: &Until, nursery: &Nursery) {
-        match self.try_park(&unfit.origin, &unfit.body, &unfit.reason).await {
+        match self.try_park(&unfit.origin, unfit.content(), &unfit.reason).await {
             Ok(()) => unfit.receipt.settle(Verdict::Parked),
             Err(error) => {
                 let (parking, until) = (self.clone(), until.clone());
                 nursery.spawn(&format!("a message of {} that cannot be parked", unfit.origin), async move {
-                    let Unfit { origin, body, reason, receipt } = unfit;
-                    if parking.try_again(&origin, &body, &reason, &until, error).await {
-                        receipt.settle(Verdict::Parked);
+                    if parking.try_again(&unfit.origin, unfit.content(), &unfit.reason, &until, error).await {
+                        unfit.receipt.settle(Verdict::Parked);
                     }
                 });
             }
@@ -110,16 +120,17 @@ impl Parking {
 
     /// Parks a message that came from `origin`, as often as it takes; `false` when the listener cannot hold it any longer.
     pub(super) async fn park(&self, origin: &str, body: Bytes, reason: &Reason, until: &Until) -> bool {
-        match self.try_park(origin, &body, reason).await {
+        let content = (&body, None);
+        match self.try_park(origin, content, reason).await {
             Ok(()) => true,
-            Err(error) => self.try_again(origin, &body, reason, until, error).await,
+            Err(error) => self.try_again(origin, content, reason, until, error).await,
         }
     }
 
     async fn try_again(
         &self,
         origin: &str,
-        body: &Bytes,
+        content: Content<'_>,
         reason: &Reason,
         until: &Until,
         mut error: TransportError,
@@ -135,7 +146,7 @@ impl Parking {
                 () = tokio::time::sleep(wait.mul_f64(jitter::factor(origin, attempt))) => {}
             }
             wait = (wait * 2).min(longest);
-            match self.try_park(origin, body, reason).await {
+            match self.try_park(origin, content, reason).await {
                 Ok(()) => {
                     self.troubles.over(&trouble);
                     return true;
@@ -148,20 +159,26 @@ impl Parking {
     }
 
     /// Parks one message and waits for the broker's confirm.
-    async fn try_park(&self, origin: &str, body: &Bytes, reason: &Reason) -> Result<(), TransportError> {
+    async fn try_park(
+        &self,
+        origin: &str,
+        (body, compression): Content<'_>,
+        reason: &Reason,
+    ) -> Result<(), TransportError> {
         let session = self.link.current().ok_or_else(|| self.link.absence())?;
         let mut end = reason.text.len().min(REASON_BYTES_MAX);
         while !reason.text.is_char_boundary(end) {
             end -= 1;
         }
-        let headers = BTreeMap::from([
+        let mut headers = BTreeMap::from([
             ("x-nephoscope-format".to_owned(), "1".to_owned()),
             ("x-nephoscope-kind".to_owned(), reason.kind.name().to_owned()),
             ("x-nephoscope-reason".to_owned(), reason.text[..end].to_owned()),
             ("x-nephoscope-origin".to_owned(), origin.to_owned()),
             ("x-nephoscope-member".to_owned(), self.member.to_string()),
         ]);
-        let message = Outgoing { headers, ..Outgoing::to_queue(&self.name, body.clone(), "application/json") };
+        headers.extend(compression.map(|method| (COMPRESSION_HEADER.to_owned(), method.to_owned())));
+        let message = Outgoing { headers, ..Outgoing::to_queue(&self.name, body.clone(), "application/json").alone() };
         match session.publish(message.clone()).await?.wait().await {
             // Somebody has deleted it.
             Err(TransportError::NotTaken { why: UNROUTABLE, .. }) => {

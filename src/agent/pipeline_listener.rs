@@ -17,7 +17,7 @@ use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use super::transform;
 use crate::model::{Receipt, Verdict};
 use crate::observe::ParkReason;
-use crate::transport::Delivery;
+use crate::transport::{COMPRESSION_HEADER, Delivery};
 
 /// One listener on one pipeline queue. The queue has a single active consumer, and this member owns it.
 pub(super) struct PipelineListener {
@@ -115,7 +115,7 @@ pub(super) fn in_turn(turn: Turn, queue: &str, context: &SinkContext) -> Vec<(Pa
 pub(super) async fn read(context: &SinkContext, nursery: &Nursery, batch: Vec<Delivery>) -> Vec<(Packet, Receipt)> {
     let mut packets = Vec::with_capacity(batch.len());
     for delivery in batch {
-        let Delivery { queue, body, receipt, redelivered, .. } = delivery;
+        let Delivery { queue, body, raw, mut headers, receipt, redelivered, .. } = delivery;
         match packet::read(&body) {
             Ok(packet) => {
                 context.metrics.packet_received(&queue, &queue, redelivered);
@@ -123,7 +123,8 @@ pub(super) async fn read(context: &SinkContext, nursery: &Nursery, batch: Vec<De
             }
             Err(error) => {
                 let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
-                let unfit = Unfit { origin: queue, body, reason, receipt };
+                let compression = headers.remove(COMPRESSION_HEADER);
+                let unfit = Unfit { origin: queue, body: raw, compression, reason, receipt };
                 context.parking.set_aside(unfit, &context.until, nursery).await;
             }
         }

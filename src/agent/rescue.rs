@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::ground::Ground;
 use crate::model::Verdict;
 use crate::transport::{
-    COMPRESSION_HEADER, ConsumeOptions, Consumer, Delivery, Outgoing, Session, Topology, TransportError, topology,
+    ConsumeOptions, Consumer, Delivery, Outgoing, Session, Topology, TransportError, topology,
 };
 
 /// A message that came back so often is moved: often enough that an ordinary restart moves nothing, and well below every limit
@@ -280,13 +280,10 @@ impl Sorting {
     }
 
     async fn move_one(&self, delivery: &Delivery) -> Result<(), TransportError> {
-        let mut headers = delivery.headers.clone();
-        if delivery.packed.is_none() {
-            // It is unpacked by now.
-            headers.remove(COMPRESSION_HEADER);
-        }
         let name = topology::rescue_queue_name(&self.queue);
-        let message = Outgoing { headers, ..Outgoing::to_queue(&name, delivery.body.clone(), CONTENT_TYPE) };
+        let headers = delivery.headers.clone();
+        // As it came: what it unpacks to may be larger than the broker takes.
+        let message = Outgoing { headers, ..Outgoing::to_queue(&name, delivery.raw.clone(), CONTENT_TYPE).alone() };
         self.session.publish(message).await?.wait().await
     }
 }

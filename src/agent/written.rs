@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::conversion::Part;
 use super::packet::{self, Fragment};
 use super::route;
 use crate::cluster::hash::{self, SlotTable};
@@ -38,6 +39,12 @@ impl From<Fragment> for Written {
             }
         }
         Written { head, records, ends }
+    }
+}
+
+impl Part for Written {
+    fn bytes_in_packet(&self) -> usize {
+        self.head.len() + self.records.len() + self.ends.len()
     }
 }
 

@@ -131,6 +131,7 @@ async fn send(session: &dyn Session, target: &NotifyTarget, body: &[u8]) -> Resu
         body: body.to_vec().into(),
         content_type: "application/json",
         headers: BTreeMap::new(),
+        alone: false,
     };
     let sent = async { session.publish(message).await?.wait().await };
     sent.await.map_err(|e: TransportError| Failure::Other(format!("cannot send: {e}")))

@@ -93,6 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 body: envelope::seal(&message, form).into(),
                 content_type: "application/json",
                 headers: std::collections::BTreeMap::new(),
+                alone: false,
             };
             session.publish(outgoing).await.map_err(cannot)?.wait().await.map_err(cannot)?;
             println!("{}", message.get("message_id").and_then(Value::as_str).unwrap_or_default());

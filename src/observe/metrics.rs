@@ -26,6 +26,8 @@ pub enum ParkReason {
     Unreadable,
     /// The body names a priority that does not exist.
     UnknownPriority,
+    /// What it yields is more than fits into a message to a pipeline queue.
+    TooLarge,
     /// A packet on a pipeline queue is not in our format.
     ForeignPacket,
     /// A publisher will never take it.
@@ -40,6 +42,7 @@ impl ParkReason {
         match self {
             ParkReason::Unreadable => "unreadable",
             ParkReason::UnknownPriority => "unknown_priority",
+            ParkReason::TooLarge => "too_large",
             ParkReason::ForeignPacket => "foreign_packet",
             ParkReason::Refused => "refused",
             ParkReason::Poison => "poison",

@@ -104,7 +104,7 @@ impl Sender {
         session.declare(&topology).await?;
         let body = body.to_vec().into();
         let headers = BTreeMap::new();
-        let message = Outgoing { exchange, routing_key, body, content_type: "application/json", headers };
+        let message = Outgoing { exchange, routing_key, body, content_type: "application/json", headers, alone: false };
         session.publish(message).await?.wait().await
     }
 

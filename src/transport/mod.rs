@@ -156,6 +156,8 @@ pub struct Delivery {
     pub queue: Arc<str>,
     /// The body, unpacked if the `compression` header said so; as it came where `packed` says why it could not be.
     pub body: Bytes,
+    /// The body as it came, to be passed on with the headers: what is unpacked may be larger than the broker takes.
+    pub raw: Bytes,
     /// Why the body is still packed: such a message is unreadable, to be parked with this reason.
     pub packed: Option<Packed>,
     /// `content_type`, if set.
@@ -221,17 +223,26 @@ pub struct Outgoing {
     pub content_type: &'static str,
     /// String headers.
     pub headers: BTreeMap<String, String>,
+    /// Sent when no other such message is on its way, on a channel of its own: for what the broker may refuse by closing
+    /// the channel, and for what it has [rejected](TransportError::Rejected). Out of order with everything else.
+    pub alone: bool,
 }
 
 impl Outgoing {
     /// One for a queue, or a stream, over the default exchange.
     pub fn to_queue(queue: &str, body: Bytes, content_type: &'static str) -> Self {
         let (exchange, routing_key) = (String::new(), queue.to_owned());
-        Outgoing { exchange, routing_key, body, content_type, headers: BTreeMap::new() }
+        Outgoing { exchange, routing_key, body, content_type, headers: BTreeMap::new(), alone: false }
+    }
+
+    /// The same, to be sent [alone](Outgoing::alone).
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Outgoing { alone: true, ..self }
     }
 }
 
-/// Resolves when the broker has taken a message, or says why not: nacked, returned as unroutable, session over.
+/// Resolves when the broker has taken a message, or says why not: nacked, returned as unroutable, rejected, session over.
 pub struct Confirmation(futures_util::future::BoxFuture<'static, Result<(), TransportError>>);
 
 impl Confirmation {
@@ -372,6 +383,17 @@ pub enum TransportError {
         to: String,
         /// [`UNROUTABLE`] or [`NACKED`].
         why: &'static str,
+    },
+    /// The broker refuses a message, or one that was on its way with it: it is too large, or the user has no right. Nothing of it
+    /// is known to be taken. Offered again, it goes [alone](Outgoing::alone).
+    #[error("the broker refuses the message for {to}: {why}")]
+    Rejected {
+        /// The routing key.
+        to: String,
+        /// What the broker said, and what to do about it.
+        why: String,
+        /// Whether it is larger than the broker takes.
+        too_large: bool,
     },
     /// No answer within the limit.
     #[error("no answer from the broker within {0:?}")]

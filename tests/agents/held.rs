@@ -138,6 +138,40 @@ async fn a_pipeline_queue_refuses_packets_for_four_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn packets_that_the_broker_rejects_are_held_and_nothing_is_closed() {
+    let mut lab = lab(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it owns all", || held(&board) == 15 && ready(&board)).await;
+    // A notification is smaller than that, what it yields is not.
+    lab.broker.limit_message_bytes(Some(notification(0).len() + 50));
+    lab.send(40).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let page = lab.context.metrics.page();
+    assert!(!page.contains(r#"why="lost""#), "nothing was closed: {page}");
+    let reasons = board.read().not_ready();
+    assert!(reasons.iter().any(|reason| reason.contains("larger than")), "in the broker's words: {reasons:?}");
+    lab.broker.limit_message_bytes(None);
+    lab.settle().await;
+    assert_eq!(lab.check(), 0, "nothing comes twice");
+    assert!(ready(&board) && dropped(&lab) == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_that_yields_more_than_a_packet_holds_is_parked_as_it_came() {
+    let mut lab = lab(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it owns all", || held(&board) == 15 && ready(&board)).await;
+    lab.send(20).await;
+    let user = format!(r#""user_id":"{}""#, "x".repeat(9 << 20));
+    let large = String::from_utf8(notification(1)).unwrap().replace(r#""user_id":"u""#, &user);
+    lab.publish(large.into_bytes()).await;
+    lab.send(20).await;
+    lab.settle().await;
+    lab.until("it is parked", || lab.parked() == 1).await;
+    assert_eq!(lab.check(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipeline_queue_refuses_while_its_main_queue_moves_to_another_member() {
     let mut lab = lab(true).await;
     let (first, board) = lab.start("a");

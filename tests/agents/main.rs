@@ -193,6 +193,7 @@ fn message(body: Vec<u8>) -> Outgoing {
         body: body.into(),
         content_type: "application/json",
         headers: BTreeMap::new(),
+        alone: false,
     }
 }
 

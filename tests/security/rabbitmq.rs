@@ -228,11 +228,15 @@ async fn security_rabbitmq_refuses_what_a_user_asks_for(
     refused("consume", session.consume("q", options).await.err().unwrap());
 
     let session = limited("no-write", &[".*", "", ".*"]).await;
-    let published = match session.publish(to_q()).await {
-        Ok(confirmation) => confirmation.wait().await,
-        Err(error) => Err(error),
-    };
-    refused("publish", published.unwrap_err());
+    for message in [to_q(), to_q().alone(), to_q()] {
+        match session.publish(message).await.unwrap().wait().await {
+            Err(TransportError::Rejected { why, too_large: false, .. }) => {
+                assert_says(&why, &["the user has no right to do that", "rabbitmqctl set_permissions -p "]);
+            }
+            other => panic!("publish: {other:?}"),
+        }
+    }
+    assert!(!session.over().is_cancelled(), "it is an answer to one message, and nothing else ends");
 }
 
 /// The command that `docs/rabbitmq.md` shows: configure, write, read.

@@ -133,6 +133,7 @@ fn message(to: &str, body: &str) -> Outgoing {
         body: body.to_owned().into(),
         content_type: "application/json",
         headers: BTreeMap::new(),
+        alone: false,
     }
 }
 
@@ -486,6 +487,53 @@ async fn a_message_to_an_exchange_that_is_gone_ends_the_session(
     };
     assert!(matches!(said, Err(TransportError::Away { .. })), "{said:?}");
     timeout(SOON, session.over().cancelled()).await.unwrap();
+}
+
+/// RabbitMQ 4 takes 16 MiB; the twin is told.
+#[rstest]
+#[tokio::test]
+async fn a_message_that_is_too_large_is_rejected_and_nothing_else_is_touched(
+    #[values(Kind::Twin, Kind::Four)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let session = place.session().await;
+    let name = place.filled(&session, queue(place.name("q")), 1).await;
+    let mut consumer = consume(&session, &name, 0).await;
+    let before = take(&mut consumer, 1).await;
+    if let Some(twin) = &place.twin {
+        twin.limit_message_bytes(Some(1 << 20));
+    }
+    for alone in [false, true] {
+        let large = Outgoing { body: vec![b'x'; 17 << 20].into(), alone, ..message(&name, "") };
+        let said = answer(session.publish(large).await.unwrap()).await;
+        assert!(matches!(&said, Err(TransportError::Rejected { too_large: true, .. })), "{said:?}");
+        fill(&session, &name, 0..2).await;
+        answer(session.publish(message(&name, "2").alone()).await.unwrap()).await.unwrap();
+    }
+    assert!(!session.over().is_cancelled());
+    let after = take(&mut consumer, 6).await;
+    assert!(before.iter().chain(&after).all(|delivery| !delivery.redelivered), "nothing came back");
+}
+
+/// The one that is refused takes those with it that were on their way; offered again alone, it takes none.
+#[rstest]
+#[tokio::test]
+async fn what_is_rejected_again_and_again_alone_stops_nobody(
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
+    let place = Place::new(Kind::Four);
+    let session = place.session().await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 0).await;
+    let mut large = Vec::new();
+    for _ in 0..3 {
+        let body = vec![b'x'; 17 << 20].into();
+        large.push(session.publish(Outgoing { body, ..message(&name, "") }.alone()).await.unwrap());
+        fill(&session, &name, 0..100).await;
+    }
+    for rejected in large {
+        assert!(matches!(answer(rejected).await, Err(TransportError::Rejected { .. })));
+    }
+    settles_at(&session, &name, 300, 0).await;
 }
 
 #[rstest]

@@ -57,6 +57,7 @@ async fn publish(session: &dyn nephoscope::transport::Session, queue: &str) -> D
             body: body.clone(),
             content_type: "application/json",
             headers: BTreeMap::new(),
+            alone: false,
         };
         confirmations.push(session.publish(message).await.unwrap());
     }

@@ -78,6 +78,7 @@ impl Lab {
             body: body.into(),
             content_type: "application/octet-stream",
             headers: std::collections::BTreeMap::new(),
+            alone: false,
         };
         self.session.publish(message).await.unwrap().wait().await.unwrap();
     }

@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Opt] = &[
         .unit("notifications")
         .only_with(PARTITIONING),
     whole(OWN, "packet_bytes_max", 1024, "262144", "Most bytes in one message to a pipeline queue")
-        .at_most(134_217_728)
+        .at_most(8_388_608)
         .unit("bytes")
         .only_with(PARTITIONING),
     whole(OWN, "parked_messages_max", 1, "100000", "Most messages that the parking queue holds").unit("messages"),

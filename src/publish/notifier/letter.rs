@@ -34,6 +34,7 @@ impl Letter {
             body: self.body.clone(),
             content_type: "application/json",
             headers: BTreeMap::new(),
+            alone: false,
         }
     }
 }

@@ -122,10 +122,12 @@ impl AmqpConsumer {
         let receipt = Receipt::new(move |verdict| accounts.settle(tag, verdict));
         let headers = delivery.properties.headers().as_ref().map(strings).unwrap_or_default();
         let method = headers.get(COMPRESSION_HEADER).map(String::as_str);
-        let (body, packed) = compression::unpack(method, Bytes::from(delivery.data));
+        let raw = Bytes::from(delivery.data);
+        let (body, packed) = compression::unpack(method, raw.clone());
         Delivery {
             queue: self.queue.clone(),
             body,
+            raw,
             packed,
             content_type: delivery.properties.content_type().as_ref().map(ToString::to_string),
             headers,

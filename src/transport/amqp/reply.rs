@@ -144,6 +144,20 @@ pub(super) fn about_channel(error: &lapin::Error) -> Option<String> {
     }
 }
 
+/// What the broker says when it closes a publishing channel because of one message, and whether that is too large for it.
+/// `None` where it is about something else: the connection, or an exchange that is gone.
+pub(super) fn about_message(error: &lapin::Error) -> Option<(String, bool)> {
+    let ErrorKind::ProtocolError(reply) = error.kind() else { return None };
+    if reply.get_id() == NOT_FOUND || !matches!(reply.kind(), AMQPErrorKind::Soft(_)) {
+        return None;
+    }
+    let text = reply.get_message().to_string();
+    if text.contains("larger than") {
+        return Some((format!("{text}; raise max_message_size in rabbitmq.conf"), true));
+    }
+    Some((about_right(&text), false))
+}
+
 /// One connection as those see it who ask something over it.
 #[derive(Debug, Clone)]
 pub(super) struct Line {

@@ -57,9 +57,7 @@ impl AmqpSession {
             line.clone(),
             block,
         ));
-        let channel = line.within(connection.create_channel()).await;
-        let channel = channel.map_err(Refusal::plain)?;
-        let producer = Producer::begin(line.clone(), channel, over.clone()).await?;
+        let producer = Producer::begin(line.clone(), Arc::clone(&connection), over.clone()).await?;
         Ok(AmqpSession {
             line,
             connection,

@@ -117,6 +117,11 @@ impl MemoryBroker {
         }
     }
 
+    /// Rejects every larger message, as RabbitMQ does with one above `max_message_size`.
+    pub fn limit_message_bytes(&self, limit: Option<usize>) {
+        self.state().message_bytes_max = limit;
+    }
+
     /// The records of a stream that are still there.
     pub fn stream_records(&self, stream: &str) -> Vec<StreamRecord> {
         self.stream_records_from(stream, 0)

@@ -171,7 +171,7 @@ impl MemoryConsumer {
 
     fn delivery(&self, tag: u64, message: Message) -> Delivery {
         let method = message.headers.get(COMPRESSION_HEADER).map(String::as_str);
-        let (body, packed) = compression::unpack(method, message.body);
+        let (body, packed) = compression::unpack(method, message.body.clone());
         let (shared, id) = (self.shared.clone(), self.id);
         let receipt = Receipt::new(move |verdict| {
             let Some(shared) = shared.upgrade() else { return };
@@ -183,6 +183,7 @@ impl MemoryConsumer {
         Delivery {
             queue: self.queue.clone(),
             body,
+            raw: message.body,
             packed,
             content_type: Some(message.content_type.to_owned()),
             headers: message.headers,

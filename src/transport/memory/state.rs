@@ -28,6 +28,8 @@ pub(super) struct State {
     followers: BTreeMap<u64, FollowerEntry>,
     /// How often a message of a quorum queue may come back, where the queue's own arguments do not say: RabbitMQ 4's default.
     pub(super) delivery_limit: Option<u32>,
+    /// Larger messages are rejected.
+    pub(super) message_bytes_max: Option<usize>,
     /// Messages that were dropped because they came back too often, by queue.
     pub(super) dropped: BTreeMap<String, u64>,
     /// Queues that take nothing more, as by a policy of an operator.
@@ -312,6 +314,10 @@ impl State {
     // Publishing
 
     pub(super) fn publish(&mut self, message: Outgoing) -> Result<(), TransportError> {
+        if self.message_bytes_max.is_some_and(|max| message.body.len() > max) {
+            let why = format!("a message of {} bytes is larger than the twin takes", message.body.len());
+            return Err(TransportError::Rejected { to: message.routing_key, why, too_large: true });
+        }
         let targets: Vec<String> = if message.exchange.is_empty() {
             self.queues.contains_key(&message.routing_key).then(|| message.routing_key.clone()).into_iter().collect()
         } else {
