@@ -15,8 +15,8 @@ use super::route::Routes;
 use crate::model::Receipt;
 use crate::model::envelope::{self, Unreadable};
 use crate::observe::{Metrics, ParkReason};
-use crate::transport::{COMPRESSION_HEADER, Delivery};
 use crate::transport::dispatch::Route;
+use crate::transport::{COMPRESSION_HEADER, Delivery};
 
 /// Messages that one task converts. Not by the number of cores: a simulation is the same on every machine.
 const SHARE_MESSAGES: usize = 16;
@@ -130,11 +130,7 @@ fn read<T: Part>(routes: &Routes, delivery: Delivery, metrics: &Metrics) -> Read
 }
 
 /// What a message yields for the sinks, or why it has to be parked.
-fn convert<T: Part>(
-    routes: &Routes,
-    delivery: &Delivery,
-    metrics: &Metrics,
-) -> Result<Vec<(usize, T)>, Reason> {
+fn convert<T: Part>(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> Result<Vec<(usize, T)>, Reason> {
     if let Some(packed) = &delivery.packed {
         return Err(Reason { kind: ParkReason::Unreadable, text: packed.to_string() });
     }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::conversion::{Conversion, Converted, Read, Part};
+use super::conversion::{Conversion, Converted, Part, Read};
 use super::direct::DirectWay;
 use super::forward::Forwarder;
 use super::ground::Ground;

@@ -13,9 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
 use crate::model::Verdict;
-use crate::transport::{
-    ConsumeOptions, Consumer, Delivery, Outgoing, Session, Topology, TransportError, topology,
-};
+use crate::transport::{ConsumeOptions, Consumer, Delivery, Outgoing, Session, Topology, TransportError, topology};
 
 /// A message that came back so often is moved: often enough that an ordinary restart moves nothing, and well below every limit
 /// that makes sense.

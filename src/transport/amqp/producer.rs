@@ -160,7 +160,9 @@ impl Lane {
             let (exchange, key) = (short(&message.exchange)?, short(&message.routing_key)?);
             match channel.basic_publish(exchange, key, options, &message.body, properties(message)).await {
                 // It was closed in this moment, and nothing of this message was sent.
-                Err(_) if again && self.connection.status().connected() && !channel.status().connected() => again = false,
+                Err(_) if again && self.connection.status().connected() && !channel.status().connected() => {
+                    again = false
+                }
                 sent => return sent.map_err(|error| self.line.away(&error)),
             }
         }
