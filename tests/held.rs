@@ -342,6 +342,42 @@ async fn one_broker_named_twice_is_consumed_once() {
     assert_eq!(consumers(), Some(1));
 }
 
+/// Another port of the same broker, as a load balancer is.
+async fn forwarded(port: u16) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _either_side_closed = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    there
+}
+
+#[rstest]
+#[case(Three, "classic")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_broker_under_two_addresses_is_consumed_once(#[case] generation: Generation, #[case] queues: &str) {
+    let stage = Stage::new("alias", generation, queues, "").await;
+    let text = std::fs::read_to_string(stage.folder.file("ceilometer.conf")).unwrap();
+    let url = stage.rabbit.url.replacen("amqp://", "rabbit://", 1);
+    let port = stage.rabbit.port.to_string();
+    let other = url.replace(&port, &forwarded(stage.rabbit.port).await.to_string());
+    stage
+        .folder
+        .write("ceilometer.conf", &format!("{text}[notification]\nmessaging_urls = {url}\nmessaging_urls = {other}\n"));
+    let (agent, collector) = (stage.folder.start(), stage.collector().await);
+    let said = || ask(stage.health, "/readyz").contains("under another address");
+    until("it says so", said, || agent.log()).await;
+    stage.send(0..1_000).await;
+    assert_eq!(stage.all_collected(&collector, 1_000, &agent).await, 0);
+    assert!(stage.ctl(&["list_queues", "name"]).lines().all(|name| !name.contains(".address.")), "nothing is left");
+}
+
 #[tokio::test]
 async fn a_clean_stop_of_an_agent_that_never_reached_its_broker_warns_of_nothing_else() {
     let folder = Folder::new("clean-stop");

@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::alias::Aliases;
 use super::clock::Clock;
 use super::former::Former;
 use super::intake::IntakeBounds;
@@ -188,6 +189,8 @@ pub(super) struct Ground {
     pub recall: Recall,
     /// What an agent alone knows of its main queues from earlier openings.
     pub former: Former,
+    /// Which brokers are one.
+    pub aliases: Aliases,
     /// The shape of the group's pipeline queues, once it is known.
     pub shape: Arc<Posted<Option<Arc<Shape>>>>,
     /// The pipeline queues that were declared, with their generations.

@@ -22,6 +22,7 @@
 //!
 //! Never here: what a definition means, what a broker or a group does. Those are rooms below.
 
+mod alias;
 mod arrivals;
 mod clearing;
 mod clock;
@@ -71,6 +72,7 @@ use crate::coordination::{Coordinator, MemberRecord};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
 use crate::publish;
+use alias::Aliases;
 use direct::DirectSinks;
 use former::Former;
 use nursery::Nursery;
@@ -166,6 +168,7 @@ impl Agent {
             nursery,
             recall: Recall::default(),
             former: Former::default(),
+            aliases: Aliases::default(),
             shape: Posted::new(None),
             declared: std::sync::Mutex::default(),
             membership: watch::Sender::new(None),

@@ -173,6 +173,7 @@ impl Opening {
     }
 
     async fn main(self, broker: usize, queue: &str) -> Result<Listener, OpenError> {
+        self.ground.is_no_alias(broker).await?;
         if !self.ground.options.partitioned {
             let way = DirectWay::new(&self.direct);
             return Ok(Listener::Direct(Box::new(self.listen(broker, queue, way).await?)));
