@@ -234,6 +234,13 @@ async fn what_is_deleted_is_declared_and_consumed_again(#[case] generation: Gene
     stage.all_collected(&collector, 30, &agent).await;
     assert!(stage.ready());
     assert_eq!(agent.said("the queue was deleted"), 1, "{}", agent.log());
+    // Somebody is quicker, and makes it of another kind: it is consumed, and said long before a connection is lost.
+    agent.signal("STOP");
+    channel.queue_delete(INFO.into(), QueueDeleteOptions::default()).await.unwrap();
+    let stage = Stage { quorum: !stage.quorum, ..stage };
+    stage.declare().await;
+    agent.signal("CONT");
+    until("it says so", || agent.said("agent.declare.failed") == 1, || agent.log()).await;
 }
 
 #[rstest]

@@ -21,7 +21,7 @@ use super::sabotage::Sabotage;
 use super::shape::Shape;
 use super::sink::{Backoff, Dead, SinkContext};
 use super::state::{Recall, StateOptions};
-use super::troubles::Troubles;
+use super::troubles::{Trouble, Troubles};
 use super::until::Until;
 use crate::coordination::{CoordinationError, Membership, View};
 use crate::observe::Metrics;
@@ -310,9 +310,15 @@ impl Ground {
                 let (kind, parked_max) = (self.options.queue_kind, self.options.parked_messages_max);
                 wanted.queues.push(topology::parking_queue(&self.group, kind, parked_max));
             }
-            if let Err(error) = session.declare(&wanted).await {
-                // Said where it hinders: when a queue is opened.
-                self.metrics.not_guarded(place.link.name(), &error.to_string());
+            let trouble = Trouble::Declared(place.link.name().to_owned());
+            match session.declare(&wanted).await {
+                Ok(()) => drop(self.troubles.over(&trouble)),
+                // It hinders only when the queue is next opened, and that may be weeks after its cause.
+                Err(error @ TransportError::Differs { .. }) => {
+                    let said = self.troubles.note(&trouble, &error.to_string(), 0);
+                    self.metrics.not_guarded(place.link.name(), &error.to_string(), said);
+                }
+                Err(error) => self.metrics.not_guarded(place.link.name(), &error.to_string(), None),
             }
         }
     }

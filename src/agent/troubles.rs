@@ -20,6 +20,8 @@ const REFUSALS_PASSING: u64 = 6;
 pub(super) enum Trouble {
     /// A main or pipeline queue cannot be opened.
     Queue(String),
+    /// What is consumed from this broker cannot be declared once more: it was replaced by something else.
+    Declared(String),
     /// A pipeline queue does not take packets.
     Packets(String),
     /// What comes from this queue or sink cannot be parked.
@@ -102,6 +104,8 @@ impl Troubles {
             match trouble {
                 // The supervisor tells which queues are not open.
                 Trouble::Queue(_) => {}
+                // It is consumed all the same, until the next connection.
+                Trouble::Declared(_) => {}
                 Trouble::Packets(_) if *times < REFUSALS_PASSING => {}
                 Trouble::Packets(queue) => standstill.push(format!(
                     "pipeline queue {queue} to take packets: it refuses them since {since} ({why}); look at its policies and limits"

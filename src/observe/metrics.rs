@@ -594,9 +594,19 @@ impl Metrics {
         self.0.closed.of(["lost"]).inc();
     }
 
-    /// What is consumed from a broker could not be declared again.
-    pub fn not_guarded(&self, broker: &str, cause: &str) {
-        debug!(event = "agent.declare.failed", broker, cause, "cannot declare what is consumed once more");
+    /// What is consumed from a broker could not be declared again. `said` is how often, where it is news.
+    pub fn not_guarded(&self, broker: &str, cause: &str, said: Option<u64>) {
+        if let Some(times) = said {
+            warn!(
+                event = "agent.declare.failed",
+                broker,
+                times,
+                cause,
+                "somebody has replaced it; it is consumed until the next connection, and not after that"
+            );
+        } else {
+            debug!(event = "agent.declare.failed", broker, cause, "cannot declare what is consumed once more");
+        }
         self.0.troubles.of(["declare"]).inc();
     }
 
