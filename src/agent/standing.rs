@@ -22,8 +22,8 @@ pub(super) async fn follow(link: Link, board: Board, metrics: Metrics) {
         metrics.link_blocked(link.name(), blocked.is_some());
         let detail = match &now {
             LinkState::Waiting { cause, .. } | LinkState::Refused { cause, .. } => cause.clone(),
-            LinkState::Connecting { failures } if *failures > 0 => format!("after {failures} failures"),
-            LinkState::Connecting { .. } | LinkState::Up(_) | LinkState::Stopped => String::new(),
+            LinkState::Connecting { cause, .. } => cause.clone().unwrap_or_default(),
+            LinkState::Up(_) | LinkState::Stopped => String::new(),
         };
         let standing = status::Link { state: now.name(), detail, blocked };
         board.change(|status| drop(status.links.insert(link.name().to_owned(), standing)));

@@ -355,9 +355,9 @@ impl Metrics {
         self.0.troubles.of(["state_log"]).inc();
     }
 
-    /// State could not be kept: the queue is opened anew, by this member or another.
+    /// A queue's state log cannot be used although its session lives: the queue is opened anew, by this member or another.
     pub fn state_lost(&self, queue: &str, cause: &str) {
-        warn!(event = "state.lost", queue, cause, "state given up");
+        warn!(event = "state.lost", queue, cause, "closing the queue's state log; the queue will be reopened");
         self.0.troubles.of(["state"]).inc();
     }
 
@@ -419,9 +419,10 @@ impl Metrics {
         self.0.opened.inc();
     }
 
-    /// A main or pipeline queue was given up: `why` is one of `handed_over`, `lost`.
-    pub fn queue_closed(&self, queue: &str, why: &'static str) {
-        info!(event = "agent.queue.closed", queue, why, "queue closed");
+    /// A main or pipeline queue was given up: `why` is one of `handed_over`, `lost`, `sealed`; `cause` is what the broker said
+    /// when it ended the session.
+    pub fn queue_closed(&self, queue: &str, why: &'static str, cause: Option<&str>) {
+        info!(event = "agent.queue.closed", queue, why, cause, "queue closed");
         self.0.closed.of([why]).inc();
     }
 
@@ -457,18 +458,28 @@ impl Metrics {
         }
         match to {
             "up" | "stopped" => info!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
-            "connecting" => debug!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
+            "connecting" if from != "up" => debug!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
             _ => warn!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
         }
     }
 
-    /// A link is refused for the same reason as before.
-    pub fn link_still_refused(&self, link: &str, from: &'static str, detail: &str) {
+    /// A link is down (again) for a reason that it was down for before. `said` is how often, where it is news.
+    pub fn link_still_down(&self, link: &str, from: &'static str, to: &'static str, detail: &str, said: Option<u64>) {
         self.0.link_up.of([link]).set(0);
         if from == "up" {
             self.0.link_losses.of([link]).inc();
         }
-        debug!(event = "link.refused", link, from, detail, "still refused");
+        if let Some(times) = said {
+            warn!(event = "link.changed", link, from, to, times, detail, "{from} => {to}, as before");
+        } else {
+            debug!(event = "link.changed", link, from, to, detail, "{from} => {to}, as before");
+        }
+    }
+
+    /// A link is up again whose loss was said before, and not said again.
+    pub fn link_back(&self, link: &str) {
+        self.0.link_up.of([link]).set(1);
+        debug!(event = "link.changed", link, "up, as before");
     }
 
     /// Whether the broker takes no messages over a link, because of an alarm.

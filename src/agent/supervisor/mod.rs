@@ -28,7 +28,7 @@ use crate::cluster::ownership::Stage;
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
 use crate::observe::{Board, status};
-use crate::transport::TransportError;
+use crate::transport::{TransportError, Why};
 use work::{Work, describe};
 
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
@@ -74,6 +74,8 @@ pub(super) struct Supervisor {
     units: BTreeMap<String, Kind>,
     began: Instant,
     broker_up: bool,
+    /// Why the session with the first broker is over, once it is.
+    broker_why: Why,
     draining: bool,
     /// The deletion of queues that are used no more.
     clearing: Clearing,
@@ -106,6 +108,8 @@ struct Running {
     epoch: i64,
     stop: CancellationToken,
     cut: CancellationToken,
+    /// Whether its end was said: what is cut may have said so itself.
+    end_said: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -131,6 +135,7 @@ impl Supervisor {
             units,
             began: Instant::now(),
             broker_up: false,
+            broker_why: Why::default(),
             draining: false,
             clearing: Clearing::default(),
             reached: Arc::new(AtomicBool::new(false)),
@@ -259,7 +264,7 @@ impl Supervisor {
                 }
                 Some(happening) = happenings.recv() => self.step(&mut term, happening),
                 Ok(session) = link.session(), if !self.broker_up => {
-                    over = session.over();
+                    (over, self.broker_why) = (session.over(), session.why());
                     self.broker_up = true;
                     self.step(&mut term, Happening::BrokerBack)
                 }
@@ -364,7 +369,9 @@ impl Supervisor {
             Order::Cut { unit } => {
                 if let Some(running) = term.running.remove(&unit) {
                     running.cut.cancel();
-                    self.ground.metrics.queue_closed(&unit, "lost");
+                    if !running.end_said.swap(true, Ordering::Relaxed) {
+                        self.ground.metrics.queue_closed(&unit, "lost", self.broker_why.get().map(String::as_str));
+                    }
                 }
             }
             Order::Release { unit, epoch } => {
@@ -392,8 +399,13 @@ impl Supervisor {
             });
             return;
         };
-        let running = Running { epoch, stop: CancellationToken::new(), cut: CancellationToken::new() };
-        let (stop, cut) = (running.stop.clone(), running.cut.clone());
+        let running = Running {
+            epoch,
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            end_said: Arc::default(),
+        };
+        let (stop, cut, end_said) = (running.stop.clone(), running.cut.clone(), Arc::clone(&running.end_said));
         term.running.insert(unit.clone(), running);
         let name = match &kind {
             Kind::Main { queue, .. } => format!("main queue {queue}"),
@@ -410,6 +422,7 @@ impl Supervisor {
                 stop,
             },
             answers: term.answers.clone(),
+            end_said,
         };
         self.ground.nursery.spawn(&name, async move {
             cut.run_until_cancelled_owned(work.run()).await;

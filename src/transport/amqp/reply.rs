@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::super::TransportError;
+use super::super::{TransportError, Why};
 
 /// The longest wait for the answer to one request.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -144,6 +144,19 @@ pub(super) fn about_channel(error: &lapin::Error) -> Option<String> {
     }
 }
 
+/// What an error says of the end of a connection or channel, in the broker's or the system's own words; `None` where it only
+/// says that there was an end.
+fn words(error: &lapin::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::ProtocolError(reply) => Some(reply.get_message().to_string()),
+        ErrorKind::IOError(cause) | ErrorKind::RuntimeShutdownError(cause) => Some(cause.to_string()),
+        ErrorKind::MissingHeartbeatError | ErrorKind::ParsingError(_) | ErrorKind::SerialisationError(_) => {
+            Some(error.to_string())
+        }
+        _ => None,
+    }
+}
+
 /// One connection as those see it who ask something over it.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
@@ -153,6 +166,8 @@ pub(super) struct Line {
     pub(super) gone: CancellationToken,
     /// Why the broker ended the connection, where a person must act.
     pub(super) refused: Arc<OnceLock<String>>,
+    /// Why the connection is over.
+    pub(super) why: Why,
 }
 
 impl Line {
@@ -166,19 +181,29 @@ impl Line {
         }
     }
 
-    /// Remembers an error that ends the connection until a person acts, whoever hears of it first.
+    /// Remembers an error that ends the connection, whoever hears of it first.
     pub(super) fn note(&self, error: &lapin::Error) {
         let _sorted = self.sort(error);
     }
 
-    /// Sorts an error, and remembers one that ends the connection until a person acts.
+    /// Sorts an error, and remembers one that ends the connection.
     fn sort(&self, error: &lapin::Error) -> Refusal {
         let refusal = sort(&self.broker, error);
-        if let (Refusal::Other(TransportError::Refused(why)), None) = (&refusal, about_channel(error)) {
-            // The first word counts.
-            let _said_before = self.refused.set(why.clone());
+        if about_channel(error).is_none() {
+            if let Refusal::Other(TransportError::Refused(why)) = &refusal {
+                // The first word counts.
+                let _said_before = self.refused.set(why.clone());
+            }
+            self.ended_by(error);
         }
         refusal
+    }
+
+    /// Remembers what ends the session; the first word counts.
+    fn ended_by(&self, error: &lapin::Error) {
+        if let Some(words) = words(error) {
+            let _said_before = self.why.set(words);
+        }
     }
 
     /// What is said to who comes too late.
@@ -186,11 +211,17 @@ impl Line {
         if let Some(why) = self.refused.get() {
             return TransportError::Refused(why.clone());
         }
-        TransportError::Away { broker: self.broker.to_string(), cause: "the session is over".to_owned() }
+        let cause = match self.why.get() {
+            Some(why) => format!("the session is over: {why}"),
+            None => "the session is over".to_owned(),
+        };
+        TransportError::Away { broker: self.broker.to_string(), cause }
     }
 
-    /// An error after which the connection or its publishing channel is gone; refused where a right is missing.
+    /// An error after which the connection or its publishing channel is gone, and so the session; refused where a right is
+    /// missing.
     pub(super) fn away(&self, error: &lapin::Error) -> TransportError {
+        self.ended_by(error);
         match self.sort(error) {
             Refusal::Other(error) => error,
             _ => TransportError::Away { broker: self.broker.to_string(), cause: error.to_string() },

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::future::{try_join, try_join_all};
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::{
     Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Follower, Outgoing, Queue, QueueState,
-    Session, StreamStart, Topology, TransportError, fallback,
+    Session, StreamStart, Topology, TransportError, Why, fallback,
 };
 use super::AmqpBroker;
 use super::consumer::AmqpConsumer;
@@ -47,7 +47,7 @@ impl AmqpSession {
     pub(super) async fn begin(broker: AmqpBroker, connection: Connection, wire: Wire) -> Result<Self, TransportError> {
         let over = CancellationToken::new();
         let connection = Arc::new(connection);
-        let line = Line { broker: broker.shared_name(), gone: wire.gone(), refused: Arc::default() };
+        let line = Line { broker: broker.shared_name(), gone: wire.gone(), refused: Arc::default(), why: Arc::default() };
         let (block, blocked) = watch::channel(None);
         tokio::spawn(watch_connection(
             connection.events_listener(),
@@ -279,6 +279,10 @@ impl Session for AmqpSession {
         self.line.refused.get().cloned()
     }
 
+    fn why(&self) -> Why {
+        Arc::clone(&self.line.why)
+    }
+
     fn over(&self) -> CancellationToken {
         self.over.clone()
     }
@@ -311,6 +315,9 @@ const LOOK_ALONE_MAX: Duration = Duration::from_secs(1);
 
 /// How often the connection is looked at, should lapin report its end to nobody.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// For so long the end of a connection waits for its reason.
+const LAST_WORD_MAX: Duration = Duration::from_millis(250);
 
 /// Watches the connection: its end ends the session. (Errors of single channels come by here too, and mean nothing.)
 async fn watch_connection(
@@ -348,12 +355,18 @@ async fn watch_connection(
             None => break,
         }
     }
-    // What the broker said last: the link must know before it hears that the session is over.
-    while let Some(Some(event)) = events.next().now_or_never() {
-        if let Event::Error(error) = event {
-            line.note(&error);
+    // What the broker said last: the link must know before it hears that the session is over. lapin leaves the connected state
+    // a moment before it says why.
+    let _said = timeout(LAST_WORD_MAX, async {
+        while line.why.get().is_none()
+            && let Some(event) = events.next().await
+        {
+            if let Event::Error(error) = event {
+                line.note(&error);
+            }
         }
-    }
+    })
+    .await;
     wire.cut();
     over.cancel();
 }
