@@ -4,6 +4,7 @@ use lapin::ErrorKind;
 use lapin::protocol::AMQPErrorKind;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,9 @@ const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 const INTERNAL_ERROR: u16 = 541;
+
+/// The deprecated feature of RabbitMQ that are queues neither durable nor exclusive.
+const TRANSIENT_QUEUES: &str = "transient_nonexcl_queues";
 
 /// `EMFILE` and `ENFILE`: this process, or the machine, has no descriptor left.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
@@ -109,7 +113,7 @@ fn about_right(text: &str) -> String {
 fn about_deprecated(text: &str) -> Option<String> {
     let feature = text.split_once('`').filter(|_| text.contains("is deprecated"))?.1.split('`').next()?;
     Some(match feature {
-        "transient_nonexcl_queues" => "the broker denies queues that are not durable; set [oslo_messaging_rabbit] \
+        TRANSIENT_QUEUES => "the broker denies queues that are not durable; set [oslo_messaging_rabbit] \
                                        amqp_durable_queues or rabbit_quorum_queue, as all services of the cloud have it"
             .to_owned(),
         feature => format!(
@@ -168,6 +172,10 @@ pub(super) struct Line {
     pub(super) refused: Arc<OnceLock<String>>,
     /// Why the connection is over.
     pub(super) why: Why,
+    /// Whether the broker has denied queues that are not durable: known to all connections to it.
+    pub(super) transient_denied: Arc<AtomicBool>,
+    /// Declarations under way of queues that are configured as durable and now tried otherwise.
+    pub(super) falling_back: Arc<AtomicUsize>,
 }
 
 impl Line {
@@ -188,6 +196,12 @@ impl Line {
 
     /// Sorts an error, and remembers one that ends the connection.
     fn sort(&self, error: &lapin::Error) -> Refusal {
+        if self.denies_fallback(error) {
+            // What the operator has written is still to be tried: at the next connection, and no person must act.
+            self.transient_denied.store(true, Ordering::Relaxed);
+            self.ended_by(error);
+            return Refusal::Other(self.ended());
+        }
         let refusal = sort(&self.broker, error);
         if about_channel(error).is_none() {
             if let Refusal::Other(TransportError::Refused(why)) = &refusal {
@@ -197,6 +211,29 @@ impl Line {
             self.ended_by(error);
         }
         refusal
+    }
+
+    /// Whether the broker denies queues that are not durable while one that is configured as durable is tried so.
+    fn denies_fallback(&self, error: &lapin::Error) -> bool {
+        let ErrorKind::ProtocolError(reply) = error.kind() else { return false };
+        reply.get_id() == INTERNAL_ERROR
+            && reply.get_message().as_str().contains(TRANSIENT_QUEUES)
+            && (self.falling_back.load(Ordering::Relaxed) > 0 || self.transient_denied.load(Ordering::Relaxed))
+    }
+
+    /// Waits for the answer to a declaration of a queue; `falls_back` where it is configured as durable and tried otherwise.
+    pub(super) async fn declared<T>(
+        &self,
+        falls_back: bool,
+        answer: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, Refusal> {
+        if !falls_back {
+            return self.within(answer).await;
+        }
+        self.falling_back.fetch_add(1, Ordering::Relaxed);
+        let answer = self.within(answer).await;
+        self.falling_back.fetch_sub(1, Ordering::Relaxed);
+        answer
     }
 
     /// Remembers what ends the session; the first word counts.

@@ -10,6 +10,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionStatus, Consumer as Consumed, Event, ExchangeKind};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -47,7 +48,14 @@ impl AmqpSession {
     pub(super) async fn begin(broker: AmqpBroker, connection: Connection, wire: Wire) -> Result<Self, TransportError> {
         let over = CancellationToken::new();
         let connection = Arc::new(connection);
-        let line = Line { broker: broker.shared_name(), gone: wire.gone(), refused: Arc::default(), why: Arc::default() };
+        let line = Line {
+            broker: broker.shared_name(),
+            gone: wire.gone(),
+            refused: Arc::default(),
+            why: Arc::default(),
+            transient_denied: broker.transient_denied(),
+            falling_back: Arc::default(),
+        };
         let (block, blocked) = watch::channel(None);
         tokio::spawn(watch_connection(
             connection.events_listener(),
@@ -114,7 +122,8 @@ impl AmqpSession {
     async fn declare_queue(&self, channel: &Channel, queue: &Queue, durable: bool) -> Result<(), Refusal> {
         let options = QueueDeclareOptions { durable, auto_delete: queue.auto_delete, ..Default::default() };
         let name = short(&queue.name).map_err(Refusal::Other)?;
-        self.line.within(channel.queue_declare(name, options, table(&queue.arguments))).await.map(drop)
+        let declaring = channel.queue_declare(name, options, table(&queue.arguments));
+        self.line.declared(queue.durable && !durable, declaring).await.map(drop)
     }
 
     /// All bindings at once, as with queues: one way there and back instead of a hundred.
@@ -168,7 +177,7 @@ impl AmqpSession {
 impl Session for AmqpSession {
     async fn declare(&self, topology: &Topology) -> Result<(), TransportError> {
         let mut channel = self.channel().await?;
-        let mut fallen = fallback::Fallen::default();
+        let mut fallen = fallback::Fallen::new(self.line.transient_denied.load(Ordering::Relaxed));
         for exchange in &topology.exchanges {
             for durable in self.in_order(&exchange.name, fallback::Fallen::exchange_attempts(exchange)) {
                 match self.declare_exchange(&channel, exchange, durable).await {
