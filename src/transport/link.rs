@@ -126,7 +126,18 @@ impl Link {
         let (states, state) = watch::channel(LinkState::Connecting { failures: 0, cause: None });
         let (stop, name) = (CancellationToken::new(), broker.name().into());
         let link = Link { state, stop, name, broker: Arc::clone(&broker) };
-        tasks::spawn(Keeper { broker, backoff, metrics, states, stop: link.stop.clone(), repeats: Repeats::default(), loss_said: true }.keep());
+        tasks::spawn(
+            Keeper {
+                broker,
+                backoff,
+                metrics,
+                states,
+                stop: link.stop.clone(),
+                repeats: Repeats::default(),
+                loss_said: true,
+            }
+            .keep(),
+        );
         link
     }
 
@@ -171,6 +182,11 @@ impl Link {
     /// The broker in words, without secrets.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The virtual host that its sessions are in.
+    pub fn virtual_host(&self) -> &str {
+        self.broker.virtual_host()
     }
 
     /// The version that the broker says it has, asked anew.

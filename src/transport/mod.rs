@@ -13,6 +13,7 @@ mod fallback;
 mod ledger;
 pub mod link;
 pub mod memory;
+pub mod shell;
 pub mod topology;
 
 pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
@@ -41,6 +42,10 @@ pub trait Broker: Send + Sync + 'static {
     }
     /// The broker in words for logs, without secrets: `rabbit://127.0.0.1:5672/`.
     fn name(&self) -> &str;
+    /// The virtual host that sessions are in.
+    fn virtual_host(&self) -> &str {
+        "/"
+    }
 }
 
 /// One connection.

@@ -399,12 +399,8 @@ impl Supervisor {
             });
             return;
         };
-        let running = Running {
-            epoch,
-            stop: CancellationToken::new(),
-            cut: CancellationToken::new(),
-            end_said: Arc::default(),
-        };
+        let running =
+            Running { epoch, stop: CancellationToken::new(), cut: CancellationToken::new(), end_said: Arc::default() };
         let (stop, cut, end_said) = (running.stop.clone(), running.cut.clone(), Arc::clone(&running.end_said));
         term.running.insert(unit.clone(), running);
         let name = match &kind {

@@ -48,7 +48,14 @@ impl AmqpBroker {
         let first =
             if options.shuffle && options.hosts.len() > 1 { rand::random_range(0..options.hosts.len()) } else { 0 };
         let name = options.name().into();
-        AmqpBroker { shared: Arc::new(Shared { options, name, next_host: AtomicUsize::new(first), transient_denied: Arc::default() }) }
+        AmqpBroker {
+            shared: Arc::new(Shared {
+                options,
+                name,
+                next_host: AtomicUsize::new(first),
+                transient_denied: Arc::default(),
+            }),
+        }
     }
 
     fn name_text(&self) -> &str {
@@ -93,5 +100,9 @@ impl Broker for AmqpBroker {
 
     fn name(&self) -> &str {
         self.name_text()
+    }
+
+    fn virtual_host(&self) -> &str {
+        self.shared.options.vhost()
     }
 }

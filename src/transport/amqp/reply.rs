@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{TransportError, Why};
+use super::super::{TransportError, Why, shell};
 
 /// The longest wait for the answer to one request.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -78,7 +78,6 @@ pub(super) fn system(broker: &str, error: &io::Error) -> TransportError {
 
 /// What the refusal of a login means; `None` if it is none.
 pub(super) fn about_login(code: u16, text: &str, user: &str, vhost: &str) -> Option<String> {
-    let vhost = if vhost.is_empty() { "/" } else { vhost };
     match code {
         ACCESS_REFUSED if text.contains("EXTERNAL") => Some(format!(
             "the broker knows no user of the client certificate's name ({text}); make one (rabbitmqctl add_user), or set \
@@ -89,8 +88,9 @@ pub(super) fn about_login(code: u16, text: &str, user: &str, vhost: &str) -> Opt
              in on the broker's own machine only)"
         )),
         NOT_ALLOWED if text.contains("not found") => Some(format!(
-            "there is no virtual host {vhost} ({text}); make it (rabbitmqctl add_vhost {vhost}), or correct the end of \
-             transport_url"
+            "there is no virtual host {vhost} ({text}); make it (rabbitmqctl add_vhost {}), or correct the end of \
+             transport_url",
+            shell::word(vhost)
         )),
         NOT_ALLOWED if text.contains("access to vhost") && !text.contains("limit") => {
             Some(format!("user {user} may not use the virtual host {vhost} ({text}); let it: {}", permit(vhost, user)))
@@ -114,7 +114,7 @@ fn about_deprecated(text: &str) -> Option<String> {
     let feature = text.split_once('`').filter(|_| text.contains("is deprecated"))?.1.split('`').next()?;
     Some(match feature {
         TRANSIENT_QUEUES => "the broker denies queues that are not durable; set [oslo_messaging_rabbit] \
-                                       amqp_durable_queues or rabbit_quorum_queue, as all services of the cloud have it"
+                             amqp_durable_queues or rabbit_quorum_queue, as all services of the cloud have it"
             .to_owned(),
         feature => format!(
             "the broker denies the deprecated feature {feature}; let it: deprecated_features.permit.{feature} = true in \
@@ -125,7 +125,7 @@ fn about_deprecated(text: &str) -> Option<String> {
 
 /// The command that gives a user every right in a virtual host.
 fn permit(vhost: &str, user: &str) -> String {
-    format!("rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'")
+    format!("rabbitmqctl set_permissions -p {} {} '.*' '.*' '.*'", shell::word(vhost), shell::word(user))
 }
 
 /// What stands between `before` and the next quote.
