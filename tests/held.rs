@@ -303,7 +303,8 @@ async fn a_broker_that_drops_what_comes_back_often_is_warned_of(
         let (_, line) = log.split_once("rabbitmqctl set_policy ").unwrap();
         let words: Vec<&str> = line.lines().next().unwrap().split('\'').collect();
         // What it says to do is what the broker takes.
-        stage.ctl(&["set_policy", words[0].trim(), words[1], words[3], "--apply-to", "quorum_queues"]);
+        let named: Vec<&str> = words[0].split_whitespace().collect();
+        stage.ctl(&[&["set_policy"], &*named, &[words[1], words[3], "--apply-to", "quorum_queues"]].concat());
         let policies = stage.ctl(&["list_queues", "name", "effective_policy_definition"]);
         assert!(policies.lines().any(|line| line.starts_with(INFO) && line.contains("-1")), "{policies}");
     }

@@ -243,7 +243,7 @@ impl Agent {
             self.blueprint.lock().await.close(None).await;
         };
         tokio::pin!(drained);
-        let mut report = tokio::time::interval_at(began + BUSY_REPORT, BUSY_REPORT);
+        let mut report = began + BUSY_REPORT;
         loop {
             tokio::select! {
                 biased;
@@ -257,7 +257,12 @@ impl Agent {
                     self.kill();
                     return Err(NotDrained(deadline, busy));
                 }
-                _ = report.tick() => self.ground.metrics.drain_waits(began.elapsed(), &self.ground.nursery.busy().join(", ")),
+                () = tokio::time::sleep_until(report) => {
+                    let waited = began.elapsed();
+                    self.ground.metrics.drain_waits(waited, &self.ground.nursery.busy().join(", "));
+                    // Ever more rarely: what keeps it for long keeps it for longer.
+                    report += waited;
+                }
             }
         }
     }

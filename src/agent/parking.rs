@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::jitter;
 use super::nursery::Nursery;
-use super::troubles::{Trouble, Troubles};
+use super::troubles::{self, Trouble, Troubles};
 use super::until::Until;
 use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
@@ -138,8 +138,9 @@ impl Parking {
         let trouble = Trouble::Parking(origin.to_owned());
         let (mut wait, longest) = AGAIN;
         for attempt in 1.. {
-            let said = self.troubles.note(&trouble, &error.to_string(), 1);
-            self.metrics.parking_failed(origin, &error.to_string(), said);
+            let why = troubles::not_parked(&error);
+            let said = self.troubles.note(&trouble, &why, 1);
+            self.metrics.parking_failed(origin, &why, said);
             tokio::select! {
                 biased;
                 () = until.reached() => break,

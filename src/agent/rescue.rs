@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
+use super::troubles::Trouble;
 use crate::model::Verdict;
 use crate::transport::{ConsumeOptions, Consumer, Delivery, Outgoing, Session, Topology, TransportError, topology};
 
@@ -244,7 +245,7 @@ impl Sorting {
         let (queue, metrics) = (&self.queue, &self.ground.metrics);
         let rescued = match self.prepare().await {
             Ok(rescued) => rescued,
-            Err(error) => return metrics.not_rescued(queue, &error.to_string()),
+            Err(error) => return self.say_not_rescued(&error, batch.len()),
         };
         let mut count = 0;
         while let Some(delivery) = batch.pop_front() {
@@ -254,16 +255,29 @@ impl Sorting {
                     delivery.receipt.settle(Verdict::Kept);
                 }
                 Err(error) => {
-                    metrics.not_rescued(queue, &error.to_string());
                     batch.push_front(delivery);
+                    self.say_not_rescued(&error, batch.len());
                     break;
                 }
             }
+        }
+        if count > 0 {
+            self.ground.troubles.over(&Trouble::Rescue(queue.to_string()));
         }
         metrics.rescued(queue, u64::from(count));
         self.rescues |= rescued.is_some();
         // An intake that is gone has no use for it.
         let _gone = self.sorter.send(Sorted::Moved(count, rescued)).await;
+    }
+
+    /// Nothing to say where the session is over: the next one moves them.
+    fn say_not_rescued(&self, error: &TransportError, waiting: usize) {
+        if self.session.over().is_cancelled() || matches!(error, TransportError::Away { .. }) {
+            return;
+        }
+        let (queue, why) = (&*self.queue, error.to_string());
+        let said = self.ground.troubles.note(&Trouble::Rescue(queue.to_owned()), &why, waiting);
+        self.ground.metrics.not_rescued(queue, &why, said);
     }
 
     /// Declares the rescue queue, and consumes it where nobody does.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::ground::BrokerPlace;
 use crate::observe::{Board, Metrics, status};
 use crate::transport::link::{Link, LinkState};
-use crate::transport::{Argument, Queue};
+use crate::transport::{Argument, Queue, shell};
 
 /// Follows one link until it is stopped.
 pub(super) async fn follow(link: Link, board: Board, metrics: Metrics) {
@@ -22,8 +22,8 @@ pub(super) async fn follow(link: Link, board: Board, metrics: Metrics) {
         metrics.link_blocked(link.name(), blocked.is_some());
         let detail = match &now {
             LinkState::Waiting { cause, .. } | LinkState::Refused { cause, .. } => cause.clone(),
-            LinkState::Connecting { failures } if *failures > 0 => format!("after {failures} failures"),
-            LinkState::Connecting { .. } | LinkState::Up(_) | LinkState::Stopped => String::new(),
+            LinkState::Connecting { cause, .. } => cause.clone().unwrap_or_default(),
+            LinkState::Up(_) | LinkState::Stopped => String::new(),
         };
         let standing = status::Link { state: now.name(), detail, blocked };
         board.change(|status| drop(status.links.insert(link.name().to_owned(), standing)));
@@ -65,20 +65,26 @@ pub(super) async fn warn_of_limits(place: Arc<BrokerPlace>, metrics: Metrics) {
     match queue.arguments.get("x-delivery-limit") {
         Some(Argument::Integer(limit)) => metrics.delivery_limit_declared(place.link.name(), *limit),
         _ if major.is_some_and(|major| major >= 4) => {
-            let topics: BTreeSet<&str> =
-                place.main_queues.iter().filter_map(|queue| Some(queue.rsplit_once('.')?.0)).collect();
-            let topics: Vec<String> = topics.into_iter().map(regex::escape).collect();
-            let pattern = match &topics[..] {
-                [one] => format!(r"^{one}\."),
-                several => format!(r"^({})\.", several.join("|")),
-            };
-            let policy = format!(
-                "rabbitmqctl set_policy nephoscope-delivery-limit '{pattern}' '{{\"delivery-limit\": -1}}' --apply-to quorum_queues"
-            );
+            let policy = no_limit(place.link.virtual_host(), &place.main_queues);
             metrics.delivery_limit_default(place.link.name(), &version, DELIVERY_LIMIT_OF_4, &policy);
         }
         _ => {}
     }
+}
+
+/// The command that lifts the limit of these main queues.
+fn no_limit(vhost: &str, main_queues: &[String]) -> String {
+    let topics: BTreeSet<&str> = main_queues.iter().filter_map(|queue| Some(queue.rsplit_once('.')?.0)).collect();
+    let topics: Vec<String> = topics.into_iter().map(regex::escape).collect();
+    let pattern = match &topics[..] {
+        [one] => format!(r"^{one}\."),
+        several => format!(r"^({})\.", several.join("|")),
+    };
+    format!(
+        "rabbitmqctl set_policy -p {} nephoscope-delivery-limit {} '{{\"delivery-limit\": -1}}' --apply-to quorum_queues",
+        shell::word(vhost),
+        shell::word(&pattern),
+    )
 }
 
 #[cfg(test)]
@@ -86,6 +92,14 @@ mod tests {
     use super::*;
     use crate::transport::{Backoff, MemoryBroker};
     use std::time::Duration;
+
+    #[test]
+    fn the_line_that_lifts_the_limit_names_the_virtual_host() {
+        let queues = ["notifications.info", "notifications.sample"].map(str::to_owned);
+        let rest = r#"nephoscope-delivery-limit '^notifications\.' '{"delivery-limit": -1}' --apply-to quorum_queues"#;
+        assert_eq!(no_limit("/", &queues), format!("rabbitmqctl set_policy -p / {rest}"));
+        assert_eq!(no_limit("open stack", &queues), format!("rabbitmqctl set_policy -p 'open stack' {rest}"));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_link_goes_down_and_comes_back() {

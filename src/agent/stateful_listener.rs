@@ -147,9 +147,10 @@ impl StatefulListener {
     }
 
     async fn lost(&mut self, lost: Lost) -> Ended {
-        self.context.metrics.state_lost(&self.queue, &lost.to_string());
+        let metrics = &self.context.metrics;
         match lost {
             Lost::Fenced(by) => {
+                metrics.state_lost(&self.queue, &lost.to_string());
                 self.ground.recall.fenced(&self.queue, by);
                 // Without an orderly close: a quorum queue would give the waiting successor later messages first.
                 self.session.cut();
@@ -157,13 +158,21 @@ impl StatefulListener {
             Lost::Over | Lost::Transport(TransportError::NotTaken { .. }) if !self.session.over().is_cancelled() => {
                 match self.write_anew().await {
                     Ok(true) => self.context.metrics.state_log_made_again(&self.queue, self.keeper.cells()),
-                    Ok(false) => {}
-                    Err(lost) => self.context.metrics.state_lost(&self.queue, &lost.to_string()),
+                    Ok(false) => self.say_lost(&lost),
+                    Err(lost) => self.say_lost(&lost),
                 }
             }
-            _ => {}
+            lost => self.say_lost(&lost),
         }
         Ended::Lost
+    }
+
+    /// Nothing is lost with a session, and its link says that it is over, once for all queues.
+    fn say_lost(&self, lost: &Lost) {
+        let with_session = matches!(lost, Lost::Transport(TransportError::Away { .. }));
+        if !with_session && !self.session.over().is_cancelled() {
+            self.context.metrics.state_lost(&self.queue, &lost.to_string());
+        }
     }
 
     /// Where the log is gone and the connection is not, somebody has deleted it. It is made again, with the state that is still

@@ -7,7 +7,7 @@ use super::{ConfigArguments, Failure, refuse_errors, runtime};
 use crate::agent::outside;
 use crate::model::envelope::{self, Form};
 use crate::model::{Dict, Priority, Value, json};
-use crate::transport::{Broker, Outgoing, topology};
+use crate::transport::{Broker, Outgoing, TransportError, topology};
 
 /// What is sent, and where to.
 #[derive(clap::Args)]
@@ -75,12 +75,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let url = &settings.intake.urls[0];
         let broker = outside::broker(url);
-        let cannot = |e: crate::transport::TransportError| Failure::Other(format!("cannot send: {e}"));
-        let session = broker.connect().await.map_err(cannot)?;
+        let cannot = |e: TransportError| Failure::Other(format!("cannot send: {e}"));
+        let mut session = broker.connect().await.map_err(cannot)?;
         let topic = &settings.intake.topics[0];
         let oslo = outside::oslo_queues(&url.rabbit);
         let target = topology::notify_target(&arguments.exchange, topic, arguments.priority, &oslo);
-        session.declare(&target.topology).await.map_err(cannot)?;
+        let mut declared = session.declare(&target.topology).await;
+        if matches!(declared, Err(TransportError::Away { .. })) {
+            // A broker that denies what an exchange of another kind asks for ends the connection, and is then asked otherwise.
+            session = broker.connect().await.map_err(cannot)?;
+            declared = session.declare(&target.topology).await;
+        }
+        declared.map_err(cannot)?;
         for _ in 0..arguments.count {
             let message = message(arguments, &context, payload.clone());
             let form = match arguments.driver {

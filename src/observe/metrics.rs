@@ -270,6 +270,7 @@ impl Metrics {
     /// A publisher is away or busy: its pipeline holds for `wait` and offers the same batch again. `said` is how often that
     /// happened, where it is news.
     pub fn publish_held(&self, pipeline: &str, publisher: &str, wait: Duration, cause: &str, said: Option<u64>) {
+        let wait = whole_ms(wait);
         if let Some(times) = said {
             warn!(event = "publish.held", pipeline, publisher, times, ?wait, cause, "cannot publish now, holding");
         } else {
@@ -280,6 +281,7 @@ impl Metrics {
 
     /// A publisher that had been away takes again.
     pub fn publish_resumed(&self, pipeline: &str, publisher: &str, away: Duration) {
+        let away = whole_ms(away);
         info!(event = "publish.resumed", pipeline, publisher, ?away, "publishing again");
     }
 
@@ -317,7 +319,7 @@ impl Metrics {
 
     /// A queue's state is restored from its log.
     pub fn state_restored(&self, queue: &str, epoch: i64, cells: usize, took: Duration) {
-        info!(event = "state.restored", queue, epoch, cells, ?took, "state restored");
+        info!(event = "state.restored", queue, epoch, cells, took = ?whole_ms(took), "state restored");
         self.0.restored.observe(took.as_secs_f64());
     }
 
@@ -358,9 +360,9 @@ impl Metrics {
         self.0.troubles.of(["state_log"]).inc();
     }
 
-    /// State could not be kept: the queue is opened anew, by this member or another.
+    /// A queue's state log cannot be used although its session lives: the queue is opened anew, by this member or another.
     pub fn state_lost(&self, queue: &str, cause: &str) {
-        warn!(event = "state.lost", queue, cause, "state given up");
+        warn!(event = "state.lost", queue, cause, "closing the queue's state log; the queue will be reopened");
         self.0.troubles.of(["state"]).inc();
     }
 
@@ -422,9 +424,10 @@ impl Metrics {
         self.0.opened.inc();
     }
 
-    /// A main or pipeline queue was given up: `why` is one of `handed_over`, `lost`.
-    pub fn queue_closed(&self, queue: &str, why: &'static str) {
-        info!(event = "agent.queue.closed", queue, why, "queue closed");
+    /// A main or pipeline queue was given up: `why` is one of `handed_over`, `lost`, `sealed`; `cause` is what the broker said
+    /// when it ended the session.
+    pub fn queue_closed(&self, queue: &str, why: &'static str, cause: Option<&str>) {
+        info!(event = "agent.queue.closed", queue, why, cause, "queue closed");
         self.0.closed.of([why]).inc();
     }
 
@@ -460,18 +463,28 @@ impl Metrics {
         }
         match to {
             "up" | "stopped" => info!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
-            "connecting" => debug!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
+            "connecting" if from != "up" => debug!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
             _ => warn!(event = "link.changed", link, from, to, detail, "{from} => {to}"),
         }
     }
 
-    /// A link is refused for the same reason as before.
-    pub fn link_still_refused(&self, link: &str, from: &'static str, detail: &str) {
+    /// A link is down (again) for a reason that it was down for before. `said` is how often, where it is news.
+    pub fn link_still_down(&self, link: &str, from: &'static str, to: &'static str, detail: &str, said: Option<u64>) {
         self.0.link_up.of([link]).set(0);
         if from == "up" {
             self.0.link_losses.of([link]).inc();
         }
-        debug!(event = "link.refused", link, from, detail, "still refused");
+        if let Some(times) = said {
+            warn!(event = "link.changed", link, from, to, times, detail, "{from} => {to}, as before");
+        } else {
+            debug!(event = "link.changed", link, from, to, detail, "{from} => {to}, as before");
+        }
+    }
+
+    /// A link is up again whose loss was said before, and not said again.
+    pub fn link_back(&self, link: &str) {
+        self.0.link_up.of([link]).set(1);
+        debug!(event = "link.changed", link, "up, as before");
     }
 
     /// Whether the broker takes no messages over a link, because of an alarm.
@@ -500,9 +513,14 @@ impl Metrics {
         info!(event = "cluster.member.joined", member, backend, "joined the group");
     }
 
-    /// Joining failed and is tried again.
-    pub fn join_failed(&self, cause: &str, wait: Duration) {
-        warn!(event = "cluster.member.not_joined", cause, ?wait, "cannot join yet");
+    /// Joining failed and is tried again after `wait`. `said` is how often it failed, where it is news.
+    pub fn join_failed(&self, cause: &str, wait: Duration, said: Option<u64>) {
+        let wait = whole_ms(wait);
+        if let Some(times) = said {
+            warn!(event = "cluster.member.not_joined", cause, times, ?wait, "cannot join the group yet, trying again");
+        } else {
+            debug!(event = "cluster.member.not_joined", cause, ?wait, "still cannot join the group");
+        }
         self.0.troubles.of(["join"]).inc();
     }
 
@@ -635,16 +653,11 @@ impl Metrics {
         info!(event = "packet.taken_again", queue, "the queue takes packets again");
     }
 
-    /// A message could not be parked: it is held, and offered again. `said` is how often that happened, where it is news.
+    /// A message could not be parked: it is held, and offered again. `cause` says what to do; `said` is how often that happened,
+    /// where it is news.
     pub fn parking_failed(&self, queue: &str, cause: &str, said: Option<u64>) {
         if let Some(times) = said {
-            error!(
-                event = "message.not_parked",
-                queue,
-                times,
-                cause,
-                "cannot park a message, holding it: empty the parking queue, or raise [nephoscope] parked_messages_max"
-            );
+            error!(event = "message.not_parked", queue, times, cause, "cannot park a message, holding it");
         } else {
             debug!(event = "message.not_parked", queue, cause, "still cannot park a message");
         }
@@ -688,15 +701,21 @@ impl Metrics {
         }
     }
 
-    /// A message that came back often could not be moved: it is worked on where it is.
-    pub fn not_rescued(&self, queue: &str, cause: &str) {
-        warn!(
-            event = "message.not_rescued",
-            queue,
-            cause,
-            "cannot move messages that came back often into the rescue queue; a quorum queue drops them when its delivery limit \
-             is reached"
-        );
+    /// A message that came back often could not be moved: it is worked on where it is. `said` is how often that happened, where
+    /// it is news.
+    pub fn not_rescued(&self, queue: &str, cause: &str, said: Option<u64>) {
+        if let Some(times) = said {
+            warn!(
+                event = "message.not_rescued",
+                queue,
+                times,
+                cause,
+                "cannot move messages that came back often into the rescue queue; a quorum queue drops them when its delivery \
+                 limit is reached"
+            );
+        } else {
+            debug!(event = "message.not_rescued", queue, cause, "still cannot move messages that came back often");
+        }
         self.0.troubles.of(["rescue"]).inc();
     }
 
@@ -710,11 +729,13 @@ impl Metrics {
 
     /// A drain goes on; these are still busy.
     pub fn drain_waits(&self, since: Duration, busy: &str) {
+        let since = whole_ms(since);
         warn!(event = "agent.drain.waits", ?since, busy, "still busy");
     }
 
     /// Everything was finished and given up in order.
     pub fn drained(&self, took: Duration) {
+        let took = whole_ms(took);
         info!(event = "agent.drained", ?took, "drained");
     }
 
@@ -741,6 +762,11 @@ impl Metrics {
         error!(event = "agent.reload.refused", complaints = errors.len(), "keeping the old configuration");
         self.0.reloads.of(["refused"]).inc();
     }
+}
+
+/// For a person: nobody reads nanoseconds.
+fn whole_ms(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn gauge_value(count: usize) -> i64 {

@@ -8,10 +8,12 @@
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod repeats;
 mod series;
 pub mod status;
 
 pub use http::{ServeError, Serving};
 pub use logs::{Format, LogSettings};
 pub use metrics::{Metrics, ParkReason};
+pub use repeats::Repeats;
 pub use status::{Board, Status};

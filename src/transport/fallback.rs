@@ -2,7 +2,8 @@
 //!
 //! oslo.messaging declares exchange, queue and binding together; where that fails on `durable` it declares both again
 //! as transient (Ceilometer reference §3.1). So a queue follows an exchange that fell back, unless it is there as
-//! durable already.
+//! durable already, or the broker denies queues that are not durable (541, which closes the connection): then a queue that is
+//! configured as durable is declared so at the next connection, and goes well with an exchange that is not.
 
 use std::collections::BTreeSet;
 
@@ -65,9 +66,16 @@ impl Unequal {
 #[derive(Debug, Default)]
 pub(super) struct Fallen {
     exchanges: BTreeSet<String>,
+    /// Whether the broker has denied queues that are not durable.
+    transient_denied: bool,
 }
 
 impl Fallen {
+    /// None yet, at a broker that has denied queues that are not durable, or has not.
+    pub(super) fn new(transient_denied: bool) -> Self {
+        Fallen { exchanges: BTreeSet::new(), transient_denied }
+    }
+
     /// With which `durable` to try this exchange, in order.
     pub(super) fn exchange_attempts(exchange: &Exchange) -> Vec<bool> {
         if exchange.durable && exchange.fallback_transient { vec![true, false] } else { vec![exchange.durable] }
@@ -100,7 +108,8 @@ impl Fallen {
             return vec![queue.durable];
         }
         let follows = |b: &super::Binding| b.queue == queue.name && self.exchanges.contains(&b.exchange);
-        if topology.bindings.iter().any(follows) { vec![false, true] } else { vec![true, false] }
+        let follows_one = !self.transient_denied && topology.bindings.iter().any(follows);
+        if follows_one { vec![false, true] } else { vec![true, false] }
     }
 
     /// Notes a refused attempt: `Ok` where the next one may help.
@@ -118,8 +127,28 @@ impl Fallen {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Binding;
     use super::*;
     use rstest::rstest;
+
+    #[rstest]
+    #[case::allowed(false, &[false, true])]
+    #[case::denied(true, &[true, false])]
+    fn a_queue_follows_an_exchange_that_fell_back_unless_the_broker_denies_that(
+        #[case] denied: bool,
+        #[case] attempts: &[bool],
+    ) {
+        let (exchange, queue) = ("ceilometer".to_owned(), "notifications.info".to_owned());
+        let (durable, auto_delete, fallback_transient) = (true, false, true);
+        let exchange = Exchange { name: exchange, durable, auto_delete, fallback_transient };
+        let queue = Queue { name: queue, durable, auto_delete, arguments: Default::default(), fallback_transient };
+        let (routing_key, name) = (queue.name.clone(), queue.name.clone());
+        let bindings = vec![Binding { exchange: exchange.name.clone(), queue: name, routing_key }];
+        let topology = Topology { bindings, ..Topology::default() };
+        let mut fallen = Fallen::new(denied);
+        fallen.exchange_is_transient(&exchange);
+        assert_eq!(fallen.queue_attempts(&queue, &topology), attempts);
+    }
 
     #[rstest]
     #[case("notifications.info", "x-queue-type", "set [oslo_messaging_rabbit] rabbit_quorum_queue as")]

@@ -11,15 +11,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Broker, Session, TransportError};
-use crate::observe::Metrics;
+use crate::observe::{Metrics, Repeats};
 use crate::tasks;
 
 /// A session that ends sooner than this counts as a failed attempt: a broker that takes us and throws us out again must
 /// not be asked a hundred times a second.
 pub const STEADY_AFTER: Duration = Duration::from_secs(5);
-
-/// A refusal that lasts is said again after this.
-const SAY_AGAIN: Duration = Duration::from_mins(5);
 
 /// How long to wait between attempts: `rabbit_retry_interval`, `rabbit_retry_backoff`, `rabbit_interval_max`
 /// (Ceilometer reference §2.6).
@@ -66,6 +63,8 @@ pub enum LinkState {
     Connecting {
         /// Failures in a row before it.
         failures: u32,
+        /// Why there is no session, if there was one or an attempt at one.
+        cause: Option<String>,
     },
     /// There is a session.
     Up(Arc<dyn Session>),
@@ -124,10 +123,21 @@ impl fmt::Debug for Link {
 impl Link {
     /// Starts to connect, and keeps at it until [`Link::stop`].
     pub fn start(broker: Arc<dyn Broker>, backoff: Backoff, metrics: Metrics) -> Link {
-        let (states, state) = watch::channel(LinkState::Connecting { failures: 0 });
+        let (states, state) = watch::channel(LinkState::Connecting { failures: 0, cause: None });
         let (stop, name) = (CancellationToken::new(), broker.name().into());
         let link = Link { state, stop, name, broker: Arc::clone(&broker) };
-        tasks::spawn(Keeper { broker, backoff, metrics, states, stop: link.stop.clone(), said: None }.keep());
+        tasks::spawn(
+            Keeper {
+                broker,
+                backoff,
+                metrics,
+                states,
+                stop: link.stop.clone(),
+                repeats: Repeats::default(),
+                loss_said: true,
+            }
+            .keep(),
+        );
         link
     }
 
@@ -164,6 +174,7 @@ impl Link {
             LinkState::Refused { cause, .. } => TransportError::Refused(cause.clone()),
             LinkState::Waiting { cause, .. } => away(cause),
             LinkState::Up(session) => session.refused().map_or_else(|| away("not connected"), TransportError::Refused),
+            LinkState::Connecting { cause: Some(cause), .. } => away(cause),
             LinkState::Connecting { .. } | LinkState::Stopped => away("not connected"),
         }
     }
@@ -171,6 +182,11 @@ impl Link {
     /// The broker in words, without secrets.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The virtual host that its sessions are in.
+    pub fn virtual_host(&self) -> &str {
+        self.broker.virtual_host()
     }
 
     /// The version that the broker says it has, asked anew.
@@ -210,15 +226,18 @@ struct Keeper {
     metrics: Metrics,
     states: watch::Sender<LinkState>,
     stop: CancellationToken,
-    /// The refusal that was said last, and when.
-    said: Option<(String, Instant)>,
+    /// Why the link was down, and how often.
+    repeats: Repeats,
+    /// Whether the last loss of a session was said: if not, its return is not said either.
+    loss_said: bool,
 }
 
 impl Keeper {
     async fn keep(mut self) {
         let mut failures: u32 = 0;
+        let mut cause = None;
         while !self.stop.is_cancelled() {
-            self.turn(LinkState::Connecting { failures });
+            self.turn(LinkState::Connecting { failures, cause: cause.clone() });
             let attempt = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
@@ -228,22 +247,34 @@ impl Keeper {
                 Ok(session) => {
                     let begun = Instant::now();
                     self.hold(Arc::clone(&session)).await;
-                    if let Some(cause) = session.refused() {
+                    if let Some(refused) = session.refused() {
                         failures = failures.saturating_add(1);
-                        self.refuse(cause).await;
+                        cause = Some(refused.clone());
+                        self.refuse(refused).await;
                         continue;
                     }
-                    failures = if begun.elapsed() < STEADY_AFTER { failures.saturating_add(1) } else { 0 };
-                    if failures > 0 {
-                        self.wait(failures, "the last session was short".to_owned()).await;
+                    let why = session.why().get().cloned();
+                    if begun.elapsed() < STEADY_AFTER {
+                        failures = failures.saturating_add(1);
+                        let short = match why {
+                            Some(why) => format!("the last session was short: {why}"),
+                            None => "the last session was short".to_owned(),
+                        };
+                        cause = Some(short.clone());
+                        self.wait(failures, short).await;
+                    } else {
+                        failures = 0;
+                        cause = Some(why.unwrap_or_else(|| "the session is over".to_owned()));
                     }
                 }
-                Err(TransportError::Refused(cause)) => {
+                Err(TransportError::Refused(refused)) => {
                     failures = failures.saturating_add(1);
-                    self.refuse(cause).await;
+                    cause = Some(refused.clone());
+                    self.refuse(refused).await;
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
+                    cause = Some(error.to_string());
                     self.wait(failures, error.to_string()).await;
                 }
             }
@@ -288,128 +319,36 @@ impl Keeper {
         }
     }
 
-    /// One transition: said once, and one change of the watch. A refusal that lasts is no transition.
+    /// One transition: one change of the watch, and said once. What lasts or comes back is said again after minutes.
     fn turn(&mut self, to: LinkState) {
         let from = self.states.borrow().name();
-        let detail = match &to {
+        let (name, lost) = (self.broker.name(), from == "up");
+        let down = match &to {
             LinkState::Waiting { until, cause } => {
                 let wait = until.saturating_duration_since(Instant::now());
-                format!("{cause}; again in {:.1} s", wait.as_secs_f64())
+                Some((cause, format!("{cause}; again in {:.1} s", wait.as_secs_f64())))
             }
-            LinkState::Refused { cause, .. } => cause.clone(),
-            LinkState::Connecting { .. } | LinkState::Up(_) | LinkState::Stopped => String::new(),
+            LinkState::Connecting { cause: Some(cause), .. } if lost => Some((cause, cause.clone())),
+            LinkState::Refused { cause, .. } => Some((cause, cause.clone())),
+            LinkState::Connecting { .. } | LinkState::Up(_) | LinkState::Stopped => None,
         };
-        if self.is_news(&to) {
-            self.metrics.link_changed(self.broker.name(), from, to.name(), &detail);
-        } else {
-            self.metrics.link_still_refused(self.broker.name(), from, &detail);
+        match down {
+            Some((cause, detail)) => {
+                let said = self.repeats.note(cause);
+                if lost {
+                    self.loss_said = said.is_some();
+                }
+                match said {
+                    Some(1) => self.metrics.link_changed(name, from, to.name(), &detail),
+                    said => self.metrics.link_still_down(name, from, to.name(), &detail, said),
+                }
+            }
+            None if matches!(to, LinkState::Up(_)) && !self.loss_said => self.metrics.link_back(name),
+            None => self.metrics.link_changed(name, from, to.name(), ""),
         }
         self.states.send_replace(to);
-    }
-
-    /// Whether a turn is to be said: a refusal that lasts is, after minutes.
-    fn is_news(&mut self, to: &LinkState) -> bool {
-        let LinkState::Refused { cause, .. } = to else { return true };
-        if self.said.as_ref().is_some_and(|(said, at)| said == cause && at.elapsed() < SAY_AGAIN) {
-            return false;
-        }
-        self.said = Some((cause.clone(), Instant::now()));
-        true
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::transport::MemoryBroker;
-    use async_trait::async_trait;
-    use proptest::prelude::*;
-    use std::sync::Mutex;
-
-    const BACKOFF: Backoff =
-        Backoff { first: Duration::from_secs(1), factor: 2.0, longest: Duration::from_secs(30), seed: 7 };
-
-    proptest! {
-        #[test]
-        fn waits_grow_to_the_longest_and_are_jittered_by_half(failures in 1u32.., seed: u64) {
-            let wait = Backoff { seed, ..BACKOFF }.wait(failures);
-            let whole = 2f64.powi((failures - 1).min(60).cast_signed()).min(30.0);
-            prop_assert!((whole * 0.499..=whole * 1.001).contains(&wait.as_secs_f64()), "{wait:?}");
-        }
-    }
-
-    /// Counts attempts, and when they came.
-    struct Counted(MemoryBroker, Mutex<Vec<Duration>>, Instant, Option<TransportError>);
-
-    #[async_trait]
-    impl Broker for Counted {
-        async fn connect(&self) -> Result<Arc<dyn Session>, TransportError> {
-            self.1.lock().unwrap().push(self.2.elapsed());
-            match &self.3 {
-                Some(error) => Err(error.clone()),
-                None => self.0.connect().await,
-            }
-        }
-        fn name(&self) -> &'static str {
-            "counted"
-        }
-    }
-
-    fn counted(broker: &MemoryBroker, error: Option<TransportError>) -> Arc<Counted> {
-        Arc::new(Counted(broker.clone(), Mutex::default(), Instant::now(), error))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_broker_that_is_away_at_start_is_asked_again_ever_more_rarely() {
-        let broker = MemoryBroker::default();
-        broker.stop();
-        let counted = counted(&broker, None);
-        let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
-        tokio::time::sleep(Duration::from_secs(100)).await;
-        let attempts = counted.1.lock().unwrap().len();
-        assert!((6..=11).contains(&attempts), "{attempts}");
-        broker.start();
-        let session = link.session().await.unwrap();
-        assert!(!session.over().is_cancelled());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_lost_session_is_followed_by_a_new_one() {
-        let broker = MemoryBroker::default();
-        let link = Link::start(Arc::new(broker.clone()), BACKOFF, Metrics::new());
-        let first = link.session().await.unwrap();
-        tokio::time::sleep(STEADY_AFTER).await;
-        broker.stop();
-        broker.start();
-        let second = link.session().await.unwrap();
-        assert!(first.over().is_cancelled() && !second.over().is_cancelled());
-        link.stop().await;
-        assert!(second.over().is_cancelled());
-        assert!(link.session().await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn sessions_that_end_at_once_do_not_become_a_hot_loop() {
-        let broker = MemoryBroker::default();
-        let counted = counted(&broker, None);
-        let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
-        let killer = tokio::spawn(async move {
-            while let Ok(session) = link.session().await {
-                session.cut();
-            }
-        });
-        tokio::time::sleep(Duration::from_secs(100)).await;
-        let attempts = counted.1.lock().unwrap().len();
-        assert!((6..=11).contains(&attempts), "{attempts}");
-        killer.abort();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refusal_is_shown_and_tried_again_at_the_longest_interval() {
-        let counted = counted(&MemoryBroker::default(), Some(TransportError::Refused("wrong password".to_owned())));
-        let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
-        tokio::time::sleep(Duration::from_secs(65)).await;
-        assert!(matches!(&*link.state().borrow(), LinkState::Refused { cause, .. } if cause == "wrong password"));
-        assert_eq!(counted.1.lock().unwrap().len(), 3);
-    }
-}
+mod tests;

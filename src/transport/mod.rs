@@ -13,6 +13,7 @@ mod fallback;
 mod ledger;
 pub mod link;
 pub mod memory;
+pub mod shell;
 pub mod topology;
 
 pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
@@ -41,6 +42,10 @@ pub trait Broker: Send + Sync + 'static {
     }
     /// The broker in words for logs, without secrets: `rabbit://127.0.0.1:5672/`.
     fn name(&self) -> &str;
+    /// The virtual host that sessions are in.
+    fn virtual_host(&self) -> &str {
+        "/"
+    }
 }
 
 /// One connection.
@@ -86,6 +91,10 @@ pub trait Session: Send + Sync + 'static {
     fn refused(&self) -> Option<String> {
         None
     }
+    /// Why it is over, once it is, in the words of the broker or the system; nothing where we ended it, or nothing was said.
+    fn why(&self) -> Why {
+        Why::default()
+    }
     /// Cancelled when the session is over, for whatever reason. Nothing of it may be settled or published after that.
     fn over(&self) -> CancellationToken;
     /// Closes in order: channels first, so that what is unsettled goes back, then the connection.
@@ -114,7 +123,7 @@ pub trait Consumer: Send + 'static {
     async fn cancel(&mut self) {}
 }
 
-/// What a broker says when it ends a consumer; nothing before that, or where it says nothing.
+/// What a broker says when it ends a consumer or a session; nothing before that, or where it says nothing.
 pub type Why = Arc<OnceLock<String>>;
 
 /// Where to begin in a stream.

@@ -1,6 +1,7 @@
 //! What the agent leans on a broker for, run against the in-process twin and against a real RabbitMQ.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod endings;
 mod rate;
 #[path = "../rig/mod.rs"]
 mod rig;

@@ -1,14 +1,15 @@
 //! The supervisor: what happens goes into the ownership machine, what it orders is carried out.
 //!
-//! `look` brings what the group says, `silence` what to do while it says nothing, `work` runs what was ordered.
+//! `look` brings what the group says, `silence` what to do while it says nothing, `work` runs what was ordered, `show` writes
+//! down what an operator may ask for.
 //!
 //! One task. It never waits for a unit: orders are handed to tasks of their own, whose answers come back as happenings.
 
 mod look;
+mod show;
 mod silence;
 mod work;
 
-use chrono::SecondsFormat;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,13 +23,11 @@ use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::jitter;
 use super::route::Routes;
-use super::sink::SinkSlot;
 use super::unit::{self, Kind, Opening};
-use crate::cluster::ownership::Stage;
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
-use crate::observe::{Board, status};
-use crate::transport::TransportError;
+use crate::observe::{Board, Repeats};
+use crate::transport::Why;
 use work::{Work, describe};
 
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
@@ -62,6 +61,16 @@ pub(super) enum Fatal {
     Join(CoordinationError),
 }
 
+/// Whether only a person can change what keeps the group from being joined: then it is tried at the longest interval.
+fn must_wait_for_a_person(error: &CoordinationError) -> bool {
+    match error {
+        CoordinationError::Refused { .. } | CoordinationError::TooLong { .. } | CoordinationError::Foreign { .. } => {
+            true
+        }
+        CoordinationError::Away { .. } | CoordinationError::Lost(_) | CoordinationError::IdTaken(_) => false,
+    }
+}
+
 /// The supervisor of one agent.
 pub(super) struct Supervisor {
     ground: Arc<Ground>,
@@ -74,6 +83,8 @@ pub(super) struct Supervisor {
     units: BTreeMap<String, Kind>,
     began: Instant,
     broker_up: bool,
+    /// Why the session with the first broker is over, once it is.
+    broker_why: Why,
     draining: bool,
     /// The deletion of queues that are used no more.
     clearing: Clearing,
@@ -106,6 +117,8 @@ struct Running {
     epoch: i64,
     stop: CancellationToken,
     cut: CancellationToken,
+    /// Whether its end was said: what is cut may have said so itself.
+    end_said: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -131,6 +144,7 @@ impl Supervisor {
             units,
             began: Instant::now(),
             broker_up: false,
+            broker_why: Why::default(),
             draining: false,
             clearing: Clearing::default(),
             reached: Arc::new(AtomicBool::new(false)),
@@ -161,6 +175,7 @@ impl Supervisor {
         let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
         let (mut wait, longest) = JOIN_WAIT;
         let mut attempt = 0;
+        let mut repeats = Repeats::default();
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
         loop {
             self.record.ready = false;
@@ -177,11 +192,16 @@ impl Supervisor {
                         return Err(Fatal::Join(taken));
                     }
                     taken_for = Some((asked, so_long));
-                    metrics.join_failed(&taken.to_string(), wait);
+                    let cause = taken.to_string();
+                    metrics.join_failed(&cause, wait, repeats.note(&cause));
                 }
                 Err(error) => {
                     taken_for = None;
-                    metrics.join_failed(&error.to_string(), wait);
+                    if must_wait_for_a_person(&error) {
+                        wait = longest;
+                    }
+                    let cause = error.to_string();
+                    metrics.join_failed(&cause, wait, repeats.note(&cause));
                 }
             }
             attempt += 1;
@@ -259,7 +279,7 @@ impl Supervisor {
                 }
                 Some(happening) = happenings.recv() => self.step(&mut term, happening),
                 Ok(session) = link.session(), if !self.broker_up => {
-                    over = session.over();
+                    (over, self.broker_why) = (session.over(), session.why());
                     self.broker_up = true;
                     self.step(&mut term, Happening::BrokerBack)
                 }
@@ -364,7 +384,9 @@ impl Supervisor {
             Order::Cut { unit } => {
                 if let Some(running) = term.running.remove(&unit) {
                     running.cut.cancel();
-                    self.ground.metrics.queue_closed(&unit, "lost");
+                    if !running.end_said.swap(true, Ordering::Relaxed) {
+                        self.ground.metrics.queue_closed(&unit, "lost", self.broker_why.get().map(String::as_str));
+                    }
                 }
             }
             Order::Release { unit, epoch } => {
@@ -392,8 +414,9 @@ impl Supervisor {
             });
             return;
         };
-        let running = Running { epoch, stop: CancellationToken::new(), cut: CancellationToken::new() };
-        let (stop, cut) = (running.stop.clone(), running.cut.clone());
+        let running =
+            Running { epoch, stop: CancellationToken::new(), cut: CancellationToken::new(), end_said: Arc::default() };
+        let (stop, cut, end_said) = (running.stop.clone(), running.cut.clone(), Arc::clone(&running.end_said));
         term.running.insert(unit.clone(), running);
         let name = match &kind {
             Kind::Main { queue, .. } => format!("main queue {queue}"),
@@ -410,6 +433,7 @@ impl Supervisor {
                 stop,
             },
             answers: term.answers.clone(),
+            end_said,
         };
         self.ground.nursery.spawn(&name, async move {
             cut.run_until_cancelled_owned(work.run()).await;
@@ -423,88 +447,5 @@ impl Supervisor {
         self.show_pipelines();
         self.record.config_digest = self.digest();
         let _nobody_waits = done.send(());
-    }
-
-    /// Writes down which pipelines there are. What holds one shows with the next failure.
-    fn show_pipelines(&self) {
-        let pipeline = |slot: &Arc<SinkSlot>| {
-            let publishers = slot.current().publishers.iter().map(|(url, _)| url.to_string()).collect();
-            (slot.name.to_string(), status::Pipeline { publishers, held_by: None })
-        };
-        let pipelines = self.routes.borrow().sinks.iter().map(pipeline).collect();
-        self.board.change(|status| status.pipelines = pipelines);
-    }
-
-    /// Writes down what an operator may ask for.
-    fn show(&self, term: &Term) {
-        let mut waiting = Vec::new();
-        if !self.broker_up {
-            let link = &self.ground.first_broker().link;
-            waiting.push(match link.absence() {
-                TransportError::Refused(cause) => format!("the broker to be usable: {cause}"),
-                TransportError::Away { cause, .. } => format!("the broker at {}: {cause}", link.name()),
-                other => format!("the broker at {}: {other}", link.name()),
-            });
-        }
-        if self.broker_up && !self.record.ready && !self.draining {
-            waiting.push("the group to know that this member is ready".to_owned());
-        }
-        if self.broker_up && !self.reached.load(Ordering::Relaxed) {
-            waiting.push("the publishers, for a few seconds at most".to_owned());
-        }
-        let queues = self.queues(term);
-        // Never asked for inside the board: whoever notes a trouble writes on the board.
-        let errors: BTreeMap<String, String> =
-            queues.keys().filter_map(|unit| Some((unit.clone(), self.ground.troubles.of_queue(unit)?))).collect();
-        if self.broker_up {
-            for (unit, (state, _)) in queues.iter().filter(|(_, (state, _))| *state != "running" && *state != "closing")
-            {
-                let why = errors.get(unit).map_or(*state, |error| error);
-                waiting.push(format!("queue {unit} to be consumed: {why}"));
-            }
-        }
-        self.board.change(|status| {
-            status.phase = match (self.draining, term.silent) {
-                (true, _) => "draining",
-                (false, true) => "silent",
-                (false, false) => "running",
-            };
-            status.waiting_for = waiting;
-            let now = self.ground.options.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true);
-            let former = std::mem::take(&mut status.queues);
-            for unit in former.keys().filter(|unit| !queues.contains_key(*unit)) {
-                self.ground.metrics.queue_up(unit, None);
-            }
-            for (unit, (state, epoch)) in queues {
-                let since = former.get(&unit).filter(|queue| queue.state == state).map(|queue| queue.since.clone());
-                let error = errors.get(&unit).cloned();
-                self.ground.metrics.queue_up(&unit, Some(state == "running"));
-                let kind = match self.units.get(&unit) {
-                    Some(Kind::Main { .. }) => "main",
-                    _ => "pipeline",
-                };
-                let since = since.unwrap_or_else(|| now.clone());
-                status.queues.insert(unit, status::Queue { kind, state, since, epoch, error });
-            }
-        });
-    }
-
-    /// The queues that this member should consume or has a hand in, with what it does with them.
-    fn queues(&self, term: &Term) -> BTreeMap<String, (&'static str, Option<i64>)> {
-        let mut queues = BTreeMap::new();
-        if !self.draining {
-            let mine = term.machine.placed().iter().filter(|(_, member)| **member == self.record.id);
-            queues.extend(mine.map(|(unit, _)| (unit.clone(), ("waiting", None))));
-        }
-        for (unit, stage) in term.machine.stages() {
-            let standing = match stage {
-                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => continue,
-                Stage::Opening(epoch) => ("opening", Some(epoch)),
-                Stage::Open(epoch) => ("running", Some(epoch)),
-                Stage::Closing(epoch) => ("closing", Some(epoch)),
-            };
-            queues.insert(unit.to_owned(), standing);
-        }
-        queues
     }
 }

@@ -56,11 +56,13 @@ pub(super) async fn describe(
 pub(super) struct Work {
     pub(super) opening: Opening,
     pub(super) answers: mpsc::Sender<Happening>,
+    /// Whether its end was said.
+    pub(super) end_said: Arc<AtomicBool>,
 }
 
 impl Work {
     pub(super) async fn run(self) {
-        let Work { opening, answers } = self;
+        let Work { opening, answers, end_said } = self;
         let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
         let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
         let broker = opening.kind.broker();
@@ -84,14 +86,18 @@ impl Work {
         ground.troubles.over(&Trouble::Queue(unit.clone()));
         let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
         let why = listener.why();
-        match listener.run(&stop).await {
-            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over"),
+        let session = ground.brokers[broker].link.current().map(|session| session.why()).unwrap_or_default();
+        let ended = listener.run(&stop).await;
+        let said = end_said.swap(true, Ordering::Relaxed);
+        match ended {
+            Err(dead) => ground.died(dead),
+            Ok(_) if said => {}
+            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over", None),
             Ok(Ended::Lost) => match why.get() {
                 Some(why) => metrics.queue_lost(&unit, why),
-                None => metrics.queue_closed(&unit, "lost"),
+                None => metrics.queue_closed(&unit, "lost", session.get().map(String::as_str)),
             },
-            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed"),
-            Err(dead) => ground.died(dead),
+            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed", None),
         }
         let _over = answers.send(Happening::Closed { unit, epoch }).await;
     }

@@ -2,6 +2,7 @@
 
 use etcd_client::Error;
 use futures_util::future::join_all;
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -55,7 +56,8 @@ fn by_its_words(backend: &Backend, error: &Error) -> CoordinationError {
             if let Some(why) = answer(backend, status.message()) {
                 return backend.refused(why);
             }
-            status
+            // Where the call did not get there, its message is the cause in the form for programmers.
+            status.source().unwrap_or(status)
         }
         Error::TransportError(cause) => cause,
         Error::IoError(cause) => cause,
@@ -121,4 +123,20 @@ fn os_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EtcdGroup, EtcdOptions};
+    use crate::coordination::Coordinator;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_etcd_that_is_not_there_is_said_in_words() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let options = EtcdOptions::parse(&format!("etcd3+http://127.0.0.1:{port}")).unwrap();
+        let said = EtcdGroup::new(options, "group", Duration::from_secs(5)).view().await.unwrap_err().to_string();
+        assert!(said.contains("Connection refused") && !said.contains("Error("), "{said}");
+    }
 }

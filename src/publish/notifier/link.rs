@@ -98,8 +98,10 @@ impl Link {
             if !live.session.over().is_cancelled() {
                 return Ok(live.session.clone());
             }
+            let why = live.session.why();
             state.live = None;
-            self.metrics.link_changed(&self.name, "up", "down", "the session is over");
+            let said = why.get().map_or("the session is over", |why| why);
+            self.metrics.link_changed(&self.name, "up", "down", said);
         }
         if let Some((until, cause)) = &state.pause {
             let left = until.saturating_duration_since(Instant::now());

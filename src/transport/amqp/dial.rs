@@ -130,7 +130,7 @@ async fn refused_or_away(
     }
     if let ErrorKind::ProtocolError(reply) = error.kind() {
         let text = reply.get_message().to_string();
-        if let Some(why) = reply::about_login(reply.get_id(), &text, &host.username, &options.virtual_host) {
+        if let Some(why) = reply::about_login(reply.get_id(), &text, &host.username, options.vhost()) {
             return at(why);
         }
     }
@@ -172,7 +172,6 @@ fn uri(options: &AmqpOptions, host: &AmqpHost) -> AMQPUri {
         Login::External => SASLMechanism::External,
         Login::RabbitCrDemo => SASLMechanism::RabbitCrDemo,
     };
-    let vhost = if options.virtual_host.is_empty() { "/" } else { &options.virtual_host };
     // AMQP carries 16 bits of seconds. 0 is "as the broker likes": lapin has no off.
     let heartbeat = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
     AMQPUri {
@@ -183,7 +182,7 @@ fn uri(options: &AmqpOptions, host: &AmqpHost) -> AMQPUri {
             host: host.host.clone(),
             port: host.port,
         },
-        vhost: vhost.to_owned(),
+        vhost: options.vhost().to_owned(),
         query: AMQPQueryString {
             heartbeat: Some(heartbeat),
             auth_mechanism: Some(mechanism),

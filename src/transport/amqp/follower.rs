@@ -55,7 +55,7 @@ impl AmqpFollower {
         let stream = subscribe(&line, &channel, name, PREFETCH_RECORDS, options, &arguments).await?;
         let (taken, told) = watch::channel(0);
         let (over, closed) = (session_over.child_token(), CancellationToken::new());
-        tasks.spawn(acknowledge(line, channel.answered(), told, over.clone(), closed.clone()));
+        tasks.spawn(acknowledge(line, (channel.answered(), stream.clone()), told, over.clone(), closed.clone()));
         Ok(AmqpFollower { stream, start: from, acknowledged: 0, taken, over, closed })
     }
 
@@ -106,10 +106,11 @@ impl Drop for AmqpFollower {
     }
 }
 
-/// Gives credit back until the follower is over, then closes the channel.
+/// Gives credit back until the follower is over, then closes the channel. The stream is kept until then: lapin sends
+/// `basic.cancel` for one that is dropped before, and RabbitMQ ends the connection where that comes behind the channel's end.
 async fn acknowledge(
     line: Line,
-    channel: Channel,
+    (channel, _stream): (Channel, AmqpStream),
     mut taken: watch::Receiver<u64>,
     over: CancellationToken,
     closed: CancellationToken,

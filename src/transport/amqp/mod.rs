@@ -22,7 +22,7 @@ pub use producer::{WINDOW_BYTES, WINDOW_MESSAGES};
 
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Broker, Session, TransportError};
 use session::AmqpSession;
@@ -38,6 +38,8 @@ struct Shared {
     options: AmqpOptions,
     name: Arc<str>,
     next_host: AtomicUsize,
+    /// Whether the broker has denied a queue that is not durable. Outlives the connection, which RabbitMQ closes with that.
+    transient_denied: Arc<AtomicBool>,
 }
 
 impl AmqpBroker {
@@ -46,11 +48,22 @@ impl AmqpBroker {
         let first =
             if options.shuffle && options.hosts.len() > 1 { rand::random_range(0..options.hosts.len()) } else { 0 };
         let name = options.name().into();
-        AmqpBroker { shared: Arc::new(Shared { options, name, next_host: AtomicUsize::new(first) }) }
+        AmqpBroker {
+            shared: Arc::new(Shared {
+                options,
+                name,
+                next_host: AtomicUsize::new(first),
+                transient_denied: Arc::default(),
+            }),
+        }
     }
 
     fn name_text(&self) -> &str {
         &self.shared.name
+    }
+
+    fn transient_denied(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.shared.transient_denied)
     }
 
     fn shared_name(&self) -> Arc<str> {
@@ -87,5 +100,9 @@ impl Broker for AmqpBroker {
 
     fn name(&self) -> &str {
         self.name_text()
+    }
+
+    fn virtual_host(&self) -> &str {
+        self.shared.options.vhost()
     }
 }

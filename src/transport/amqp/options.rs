@@ -39,6 +39,11 @@ impl AmqpOptions {
         }
     }
 
+    /// The virtual host, `/` where none is named.
+    pub(super) fn vhost(&self) -> &str {
+        if self.virtual_host.is_empty() { "/" } else { &self.virtual_host }
+    }
+
     /// The broker in words, without secrets: `rabbit://a:5672,b:5672/vhost`.
     pub fn name(&self) -> String {
         let hosts: Vec<String> = self.hosts.iter().map(|h| format!("{}:{}", bracketed(&h.host), h.port)).collect();

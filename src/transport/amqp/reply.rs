@@ -4,11 +4,12 @@ use lapin::ErrorKind;
 use lapin::protocol::AMQPErrorKind;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::super::TransportError;
+use super::super::{TransportError, Why, shell};
 
 /// The longest wait for the answer to one request.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -19,6 +20,9 @@ const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 const INTERNAL_ERROR: u16 = 541;
+
+/// The deprecated feature of RabbitMQ that are queues neither durable nor exclusive.
+const TRANSIENT_QUEUES: &str = "transient_nonexcl_queues";
 
 /// `EMFILE` and `ENFILE`: this process, or the machine, has no descriptor left.
 const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
@@ -74,7 +78,6 @@ pub(super) fn system(broker: &str, error: &io::Error) -> TransportError {
 
 /// What the refusal of a login means; `None` if it is none.
 pub(super) fn about_login(code: u16, text: &str, user: &str, vhost: &str) -> Option<String> {
-    let vhost = if vhost.is_empty() { "/" } else { vhost };
     match code {
         ACCESS_REFUSED if text.contains("EXTERNAL") => Some(format!(
             "the broker knows no user of the client certificate's name ({text}); make one (rabbitmqctl add_user), or set \
@@ -85,8 +88,9 @@ pub(super) fn about_login(code: u16, text: &str, user: &str, vhost: &str) -> Opt
              in on the broker's own machine only)"
         )),
         NOT_ALLOWED if text.contains("not found") => Some(format!(
-            "there is no virtual host {vhost} ({text}); make it (rabbitmqctl add_vhost {vhost}), or correct the end of \
-             transport_url"
+            "there is no virtual host {vhost} ({text}); make it (rabbitmqctl add_vhost {}), or correct the end of \
+             transport_url",
+            shell::word(vhost)
         )),
         NOT_ALLOWED if text.contains("access to vhost") && !text.contains("limit") => {
             Some(format!("user {user} may not use the virtual host {vhost} ({text}); let it: {}", permit(vhost, user)))
@@ -109,8 +113,8 @@ fn about_right(text: &str) -> String {
 fn about_deprecated(text: &str) -> Option<String> {
     let feature = text.split_once('`').filter(|_| text.contains("is deprecated"))?.1.split('`').next()?;
     Some(match feature {
-        "transient_nonexcl_queues" => "the broker denies queues that are not durable; set [oslo_messaging_rabbit] \
-                                       amqp_durable_queues or rabbit_quorum_queue, as all services of the cloud have it"
+        TRANSIENT_QUEUES => "the broker denies queues that are not durable; set [oslo_messaging_rabbit] \
+                             amqp_durable_queues or rabbit_quorum_queue, as all services of the cloud have it"
             .to_owned(),
         feature => format!(
             "the broker denies the deprecated feature {feature}; let it: deprecated_features.permit.{feature} = true in \
@@ -121,7 +125,7 @@ fn about_deprecated(text: &str) -> Option<String> {
 
 /// The command that gives a user every right in a virtual host.
 fn permit(vhost: &str, user: &str) -> String {
-    format!("rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'")
+    format!("rabbitmqctl set_permissions -p {} {} '.*' '.*' '.*'", shell::word(vhost), shell::word(user))
 }
 
 /// What stands between `before` and the next quote.
@@ -158,6 +162,19 @@ pub(super) fn about_message(error: &lapin::Error) -> Option<(String, bool)> {
     Some((about_right(&text), false))
 }
 
+/// What an error says of the end of a connection or channel, in the broker's or the system's own words; `None` where it only
+/// says that there was an end.
+fn words(error: &lapin::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::ProtocolError(reply) => Some(reply.get_message().to_string()),
+        ErrorKind::IOError(cause) | ErrorKind::RuntimeShutdownError(cause) => Some(cause.to_string()),
+        ErrorKind::MissingHeartbeatError | ErrorKind::ParsingError(_) | ErrorKind::SerialisationError(_) => {
+            Some(error.to_string())
+        }
+        _ => None,
+    }
+}
+
 /// One connection as those see it who ask something over it.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
@@ -167,6 +184,12 @@ pub(super) struct Line {
     pub(super) gone: CancellationToken,
     /// Why the broker ended the connection, where a person must act.
     pub(super) refused: Arc<OnceLock<String>>,
+    /// Why the connection is over.
+    pub(super) why: Why,
+    /// Whether the broker has denied queues that are not durable: known to all connections to it.
+    pub(super) transient_denied: Arc<AtomicBool>,
+    /// Declarations under way of queues that are configured as durable and now tried otherwise.
+    pub(super) falling_back: Arc<AtomicUsize>,
 }
 
 impl Line {
@@ -180,19 +203,58 @@ impl Line {
         }
     }
 
-    /// Remembers an error that ends the connection until a person acts, whoever hears of it first.
+    /// Remembers an error that ends the connection, whoever hears of it first.
     pub(super) fn note(&self, error: &lapin::Error) {
         let _sorted = self.sort(error);
     }
 
-    /// Sorts an error, and remembers one that ends the connection until a person acts.
+    /// Sorts an error, and remembers one that ends the connection.
     fn sort(&self, error: &lapin::Error) -> Refusal {
+        if self.denies_fallback(error) {
+            // What the operator has written is still to be tried: at the next connection, and no person must act.
+            self.transient_denied.store(true, Ordering::Relaxed);
+            self.ended_by(error);
+            return Refusal::Other(self.ended());
+        }
         let refusal = sort(&self.broker, error);
-        if let (Refusal::Other(TransportError::Refused(why)), None) = (&refusal, about_channel(error)) {
-            // The first word counts.
-            let _said_before = self.refused.set(why.clone());
+        if about_channel(error).is_none() {
+            if let Refusal::Other(TransportError::Refused(why)) = &refusal {
+                // The first word counts.
+                let _said_before = self.refused.set(why.clone());
+            }
+            self.ended_by(error);
         }
         refusal
+    }
+
+    /// Whether the broker denies queues that are not durable while one that is configured as durable is tried so.
+    fn denies_fallback(&self, error: &lapin::Error) -> bool {
+        let ErrorKind::ProtocolError(reply) = error.kind() else { return false };
+        reply.get_id() == INTERNAL_ERROR
+            && reply.get_message().as_str().contains(TRANSIENT_QUEUES)
+            && (self.falling_back.load(Ordering::Relaxed) > 0 || self.transient_denied.load(Ordering::Relaxed))
+    }
+
+    /// Waits for the answer to a declaration of a queue; `falls_back` where it is configured as durable and tried otherwise.
+    pub(super) async fn declared<T>(
+        &self,
+        falls_back: bool,
+        answer: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, Refusal> {
+        if !falls_back {
+            return self.within(answer).await;
+        }
+        self.falling_back.fetch_add(1, Ordering::Relaxed);
+        let answer = self.within(answer).await;
+        self.falling_back.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
+    /// Remembers what ends the session; the first word counts.
+    fn ended_by(&self, error: &lapin::Error) {
+        if let Some(words) = words(error) {
+            let _said_before = self.why.set(words);
+        }
     }
 
     /// What is said to who comes too late.
@@ -200,11 +262,17 @@ impl Line {
         if let Some(why) = self.refused.get() {
             return TransportError::Refused(why.clone());
         }
-        TransportError::Away { broker: self.broker.to_string(), cause: "the session is over".to_owned() }
+        let cause = match self.why.get() {
+            Some(why) => format!("the session is over: {why}"),
+            None => "the session is over".to_owned(),
+        };
+        TransportError::Away { broker: self.broker.to_string(), cause }
     }
 
-    /// An error after which the connection or its publishing channel is gone; refused where a right is missing.
+    /// An error after which the connection or its publishing channel is gone, and so the session; refused where a right is
+    /// missing.
     pub(super) fn away(&self, error: &lapin::Error) -> TransportError {
+        self.ended_by(error);
         match self.sort(error) {
             Refusal::Other(error) => error,
             _ => TransportError::Away { broker: self.broker.to_string(), cause: error.to_string() },

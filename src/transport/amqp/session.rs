@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::future::{try_join, try_join_all};
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use lapin::options::{
     BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
@@ -10,6 +10,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ConnectionStatus, Consumer as Consumed, Event, ExchangeKind};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -19,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::{
     Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Follower, Outgoing, Queue, QueueState,
-    Session, StreamStart, Topology, TransportError, fallback,
+    Session, StreamStart, Topology, TransportError, Why, fallback,
 };
 use super::AmqpBroker;
 use super::consumer::AmqpConsumer;
@@ -47,7 +48,14 @@ impl AmqpSession {
     pub(super) async fn begin(broker: AmqpBroker, connection: Connection, wire: Wire) -> Result<Self, TransportError> {
         let over = CancellationToken::new();
         let connection = Arc::new(connection);
-        let line = Line { broker: broker.shared_name(), gone: wire.gone(), refused: Arc::default() };
+        let line = Line {
+            broker: broker.shared_name(),
+            gone: wire.gone(),
+            refused: Arc::default(),
+            why: Arc::default(),
+            transient_denied: broker.transient_denied(),
+            falling_back: Arc::default(),
+        };
         let (block, blocked) = watch::channel(None);
         tokio::spawn(watch_connection(
             connection.events_listener(),
@@ -112,7 +120,8 @@ impl AmqpSession {
     async fn declare_queue(&self, channel: &Channel, queue: &Queue, durable: bool) -> Result<(), Refusal> {
         let options = QueueDeclareOptions { durable, auto_delete: queue.auto_delete, ..Default::default() };
         let name = short(&queue.name).map_err(Refusal::Other)?;
-        self.line.within(channel.queue_declare(name, options, table(&queue.arguments))).await.map(drop)
+        let declaring = channel.queue_declare(name, options, table(&queue.arguments));
+        self.line.declared(queue.durable && !durable, declaring).await.map(drop)
     }
 
     /// All bindings at once, as with queues: one way there and back instead of a hundred.
@@ -166,7 +175,7 @@ impl AmqpSession {
 impl Session for AmqpSession {
     async fn declare(&self, topology: &Topology) -> Result<(), TransportError> {
         let mut channel = self.channel().await?;
-        let mut fallen = fallback::Fallen::default();
+        let mut fallen = fallback::Fallen::new(self.line.transient_denied.load(Ordering::Relaxed));
         for exchange in &topology.exchanges {
             for durable in self.in_order(&exchange.name, fallback::Fallen::exchange_attempts(exchange)) {
                 match self.declare_exchange(&channel, exchange, durable).await {
@@ -277,6 +286,10 @@ impl Session for AmqpSession {
         self.line.refused.get().cloned()
     }
 
+    fn why(&self) -> Why {
+        Arc::clone(&self.line.why)
+    }
+
     fn over(&self) -> CancellationToken {
         self.over.clone()
     }
@@ -309,6 +322,9 @@ const LOOK_ALONE_MAX: Duration = Duration::from_secs(1);
 
 /// How often the connection is looked at, should lapin report its end to nobody.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// For so long the end of a connection waits for its reason.
+const LAST_WORD_MAX: Duration = Duration::from_millis(250);
 
 /// Watches the connection: its end ends the session. (Errors of single channels come by here too, and mean nothing.)
 async fn watch_connection(
@@ -346,12 +362,18 @@ async fn watch_connection(
             None => break,
         }
     }
-    // What the broker said last: the link must know before it hears that the session is over.
-    while let Some(Some(event)) = events.next().now_or_never() {
-        if let Event::Error(error) = event {
-            line.note(&error);
+    // What the broker said last: the link must know before it hears that the session is over. lapin leaves the connected state
+    // a moment before it says why.
+    let _said = timeout(LAST_WORD_MAX, async {
+        while line.why.get().is_none()
+            && let Some(event) = events.next().await
+        {
+            if let Event::Error(error) = event {
+                line.note(&error);
+            }
         }
-    }
+    })
+    .await;
     wire.cut();
     over.cancel();
 }

@@ -61,6 +61,11 @@ impl MemoryBroker {
         self.state().stop();
     }
 
+    /// Ends all sessions with these words, as an operator does that closes connections.
+    pub fn close_sessions(&self, words: &str) {
+        self.state().close_sessions(words);
+    }
+
     /// Starts again after [`stop`](MemoryBroker::stop), with what is durable.
     pub fn start(&self) {
         self.state().running = true;
@@ -144,8 +149,8 @@ impl MemoryBroker {
         if !state.running {
             return Err(self.away("it is stopped"));
         }
-        let (id, over) = state.open_session();
-        Ok((id, Arc::new(MemorySession::new(self.clone(), id, over))))
+        let (id, over, why) = state.open_session();
+        Ok((id, Arc::new(MemorySession::new(self.clone(), id, over, why))))
     }
 
     /// Queues take a session's consumers for gone, as in a cluster where their node is out of sight: what those hold is

@@ -18,11 +18,12 @@ pub(super) struct MemorySession {
     broker: MemoryBroker,
     id: u64,
     over: CancellationToken,
+    why: Why,
 }
 
 impl MemorySession {
-    pub(super) fn new(broker: MemoryBroker, id: u64, over: CancellationToken) -> Self {
-        MemorySession { broker, id, over }
+    pub(super) fn new(broker: MemoryBroker, id: u64, over: CancellationToken, why: Why) -> Self {
+        MemorySession { broker, id, over, why }
     }
 
     fn check(&self) -> Result<(), TransportError> {
@@ -110,6 +111,10 @@ impl Session for MemorySession {
         self.check()?;
         self.broker.state().delete_queue(queue);
         Ok(())
+    }
+
+    fn why(&self) -> Why {
+        Arc::clone(&self.why)
     }
 
     fn over(&self) -> CancellationToken {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::ledger::Ledger;
 use super::super::{
     Argument, Binding, ConsumeOptions, Exchange, NACKED, Outgoing, Queue, QueueState, StreamRecord, StreamStart,
-    TransportError, UNROUTABLE, fallback, prefetch_bound,
+    TransportError, UNROUTABLE, Why, fallback, prefetch_bound,
 };
 use super::stream::Log;
 use super::{QueueView, topic};
@@ -23,7 +23,7 @@ pub(super) struct State {
     last_id: u64,
     exchanges: BTreeMap<String, ExchangeEntry>,
     queues: BTreeMap<String, QueueEntry>,
-    sessions: BTreeMap<u64, CancellationToken>,
+    sessions: BTreeMap<u64, (CancellationToken, Why)>,
     consumers: BTreeMap<u64, ConsumerEntry>,
     followers: BTreeMap<u64, FollowerEntry>,
     /// How often a message of a quorum queue may come back, where the queue's own arguments do not say: RabbitMQ 4's default.
@@ -159,15 +159,24 @@ impl State {
 
     // Sessions
 
-    pub(super) fn open_session(&mut self) -> (u64, CancellationToken) {
-        let (id, over) = (self.fresh_id(), CancellationToken::new());
-        self.sessions.insert(id, over.clone());
-        (id, over)
+    pub(super) fn open_session(&mut self) -> (u64, CancellationToken, Why) {
+        let (id, over, why) = (self.fresh_id(), CancellationToken::new(), Why::default());
+        self.sessions.insert(id, (over.clone(), Arc::clone(&why)));
+        (id, over, why)
+    }
+
+    /// Ends all sessions with these words.
+    pub(super) fn close_sessions(&mut self, words: &str) {
+        for (_, why) in self.sessions.values() {
+            let _said_before = why.set(words.to_owned());
+        }
+        let sessions: Vec<u64> = self.sessions.keys().copied().collect();
+        sessions.into_iter().for_each(|session| self.end_session(session));
     }
 
     /// Ends a session: its consumers end, oldest first.
     pub(super) fn end_session(&mut self, session: u64) {
-        let Some(over) = self.sessions.remove(&session) else { return };
+        let Some((over, _)) = self.sessions.remove(&session) else { return };
         over.cancel();
         self.end_followers(|follower| follower.session == session);
         // All channels of a dead connection are gone before a queue looks for the next consumer.

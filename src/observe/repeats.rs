@@ -1,0 +1,74 @@
+//! What is said once, and again after minutes with how often it happened meanwhile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What lasts, or comes back, is said again after this; what has not come for so long is new.
+pub const SAY_AGAIN: Duration = Duration::from_mins(5);
+
+/// Different things that are remembered at most: a text that is another one each time must not fill the memory.
+const KNOWN_MAX: usize = 64;
+
+/// How often each thing happened, and when it was said.
+#[derive(Debug, Default)]
+pub struct Repeats {
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    said: Instant,
+    last: Instant,
+    times: u64,
+}
+
+impl Repeats {
+    /// It happened (again). Where that is to be said: how often so far.
+    pub fn note(&mut self, what: &str) -> Option<u64> {
+        let now = Instant::now();
+        self.known.retain(|_, known| now - known.last < SAY_AGAIN);
+        if let Some(known) = self.known.get_mut(what) {
+            known.last = now;
+            known.times += 1;
+            if now - known.said < SAY_AGAIN {
+                return None;
+            }
+            known.said = now;
+            return Some(known.times);
+        }
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+        }
+        self.known.insert(what.to_owned(), Known { said: now, last: now, times: 1 });
+        Some(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lasts_is_said_once_and_again_after_minutes_with_its_count() {
+        let mut repeats = Repeats::default();
+        let mut said = Vec::new();
+        for second in 0..=600 {
+            said.extend(repeats.note("away").map(|times| (second, times)));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(said, [(0, 1), (300, 301), (600, 601)]);
+        assert_eq!(repeats.note("refused"), Some(1), "another thing is news");
+        tokio::time::advance(SAY_AGAIN).await;
+        assert_eq!(repeats.note("away"), Some(1), "what has not come for minutes is new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn texts_that_differ_each_time_are_not_all_remembered() {
+        let mut repeats = Repeats::default();
+        for n in 0..10 * KNOWN_MAX {
+            assert_eq!(repeats.note(&format!("port {n}")), Some(1));
+        }
+        assert!(repeats.known.len() <= KNOWN_MAX);
+    }
+}

@@ -1,0 +1,178 @@
+//! The link against the in-process broker, on a paused clock.
+
+use super::*;
+use crate::transport::MemoryBroker;
+use async_trait::async_trait;
+use proptest::prelude::*;
+use std::sync::Mutex;
+
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(1), factor: 2.0, longest: Duration::from_secs(30), seed: 7 };
+
+proptest! {
+    #[test]
+    fn waits_grow_to_the_longest_and_are_jittered_by_half(failures in 1u32.., seed: u64) {
+        let wait = Backoff { seed, ..BACKOFF }.wait(failures);
+        let whole = 2f64.powi((failures - 1).min(60).cast_signed()).min(30.0);
+        prop_assert!((whole * 0.499..=whole * 1.001).contains(&wait.as_secs_f64()), "{wait:?}");
+    }
+}
+
+/// Counts attempts, and when they came.
+struct Counted(MemoryBroker, Mutex<Vec<Duration>>, Instant, Option<TransportError>);
+
+#[async_trait]
+impl Broker for Counted {
+    async fn connect(&self) -> Result<Arc<dyn Session>, TransportError> {
+        self.1.lock().unwrap().push(self.2.elapsed());
+        match &self.3 {
+            Some(error) => Err(error.clone()),
+            None => self.0.connect().await,
+        }
+    }
+    fn name(&self) -> &'static str {
+        "counted"
+    }
+}
+
+fn counted(broker: &MemoryBroker, error: Option<TransportError>) -> Arc<Counted> {
+    Arc::new(Counted(broker.clone(), Mutex::default(), Instant::now(), error))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_away_at_start_is_asked_again_ever_more_rarely() {
+    let broker = MemoryBroker::default();
+    broker.stop();
+    let counted = counted(&broker, None);
+    let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let attempts = counted.1.lock().unwrap().len();
+    assert!((6..=11).contains(&attempts), "{attempts}");
+    broker.start();
+    let session = link.session().await.unwrap();
+    assert!(!session.over().is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_followed_by_a_new_one() {
+    let broker = MemoryBroker::default();
+    let link = Link::start(Arc::new(broker.clone()), BACKOFF, Metrics::new());
+    let first = link.session().await.unwrap();
+    tokio::time::sleep(STEADY_AFTER).await;
+    broker.stop();
+    broker.start();
+    let second = link.session().await.unwrap();
+    assert!(first.over().is_cancelled() && !second.over().is_cancelled());
+    link.stop().await;
+    assert!(second.over().is_cancelled());
+    assert!(link.session().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_end_at_once_do_not_become_a_hot_loop() {
+    let broker = MemoryBroker::default();
+    let counted = counted(&broker, None);
+    let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
+    let killer = tokio::spawn(async move {
+        while let Ok(session) = link.session().await {
+            session.cut();
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let attempts = counted.1.lock().unwrap().len();
+    assert!((6..=11).contains(&attempts), "{attempts}");
+    killer.abort();
+}
+
+/// What is logged from now on in this thread, a line each.
+fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Writer(Arc::clone(&lines))).finish();
+    (lines, tracing::subscriber::set_default(subscriber))
+}
+
+#[derive(Clone)]
+struct Writer(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Writer {
+    type Writer = Self;
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// The lines of a log that hold all of these.
+fn lines_with(log: &Mutex<Vec<u8>>, all: &[&str]) -> Vec<String> {
+    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    log.lines().filter(|line| all.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
+}
+
+const FORCED: &str = "CONNECTION_FORCED - maintenance of rack seven";
+
+#[tokio::test(start_paused = true)]
+async fn the_brokers_reason_for_ending_a_session_is_said_however_long_it_was() {
+    let (log, _guard) = logged();
+    let broker = MemoryBroker::default();
+    let link = Link::start(Arc::new(broker.clone()), BACKOFF, Metrics::new());
+    let long = link.session().await.unwrap();
+    tokio::time::sleep(STEADY_AFTER).await;
+    broker.close_sessions(FORCED);
+    link.session().await.unwrap();
+    assert_eq!(long.why().get().map(String::as_str), Some(FORCED));
+    assert_eq!(lines_with(&log, &["WARN", "up => connecting", FORCED]).len(), 1, "{log:?}");
+    broker.close_sessions(FORCED);
+    tokio::task::yield_now().await;
+    let absence = link.absence().to_string();
+    assert!(absence.ends_with(&format!("the last session was short: {FORCED}")), "{absence}");
+    assert_eq!(lines_with(&log, &["WARN", "up => waiting", "short: ", FORCED]).len(), 1, "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_stays_away_is_said_once_and_again_after_minutes_with_a_count() {
+    let (log, _guard) = logged();
+    let broker = MemoryBroker::default();
+    broker.stop();
+    let counted = counted(&broker, None);
+    let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
+    tokio::time::sleep(Duration::from_secs(299)).await;
+    assert!(counted.1.lock().unwrap().len() > 8, "it is tried again all the while");
+    assert_eq!(lines_with(&log, &["WARN", "link.changed"]).len(), 1, "{log:?}");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_eq!(lines_with(&log, &["WARN", "link.changed", "times="]).len(), 1, "{log:?}");
+    broker.start();
+    link.session().await.unwrap();
+    assert_eq!(lines_with(&log, &["INFO", "connecting => up"]).len(), 1, "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_lost_again_and_again_for_the_same_reason_is_no_news_each_time() {
+    let (log, _guard) = logged();
+    let broker = MemoryBroker::default();
+    let link = Link::start(Arc::new(broker.clone()), BACKOFF, Metrics::new());
+    for _ in 0..20 {
+        link.session().await.unwrap();
+        tokio::time::sleep(STEADY_AFTER).await;
+        broker.close_sessions(FORCED);
+    }
+    link.session().await.unwrap();
+    assert_eq!(lines_with(&log, &["WARN", FORCED]).len(), 1, "{log:?}");
+    assert_eq!(lines_with(&log, &["INFO", "=> up"]).len(), 2, "the first, and the return from the loss that was said");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_shown_and_tried_again_at_the_longest_interval() {
+    let counted = counted(&MemoryBroker::default(), Some(TransportError::Refused("wrong password".to_owned())));
+    let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
+    tokio::time::sleep(Duration::from_secs(65)).await;
+    assert!(matches!(&*link.state().borrow(), LinkState::Refused { cause, .. } if cause == "wrong password"));
+    assert_eq!(counted.1.lock().unwrap().len(), 3);
+}
