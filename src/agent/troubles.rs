@@ -24,6 +24,8 @@ pub(super) enum Trouble {
     Packets(String),
     /// What comes from this queue or sink cannot be parked.
     Parking(String),
+    /// The state log of this queue is gone.
+    StateLog(String),
     /// A publisher of a sink does not take a batch.
     Publisher {
         /// The sink.
@@ -110,6 +112,9 @@ impl Troubles {
                     "the parking queue to take a message of {origin}: {why} since {since}; empty it, or raise [nephoscope] \
                      parked_messages_max"
                 )),
+                Trouble::StateLog(queue) => {
+                    standstill.push(format!("the state log of {queue} to be made again: {why} since {since}"));
+                }
                 Trouble::Publisher { sink, publisher, .. } => {
                     let new = || status::Held { publisher: publisher.clone(), since, why: why.clone(), waiting: 0 };
                     held.entry(sink.clone()).or_insert_with(new).waiting += waiting;
