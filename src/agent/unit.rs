@@ -333,7 +333,9 @@ async fn inherit(
         let number = shape.next(slot).iter().position(|next| next == queue);
         let mine = |slot: u16| Some(usize::from(layout.table.queue(slot))) == number;
         let window = ground.options.state.window;
-        keeper.begin_with(Inherited::read(session, &shape.present(slot), mine, window).await?).await?;
+        let inherited = Inherited::read(session, &shape.present(slot), mine, window).await?;
+        inherited.gone.iter().for_each(|old| ground.metrics.state_log_gone(queue, old));
+        keeper.begin_with(inherited).await?;
     }
     let marked = ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await;
     if marked { Ok(()) } else { Err(OpenError::Unmarked) }

@@ -374,11 +374,25 @@ impl Metrics {
         info!(event = "state.log_made", queue, "the queue had no state log; it begins with empty state");
     }
 
+    /// The log of an old queue is gone when a new queue is to have its state.
+    pub fn state_log_gone(&self, queue: &str, old: &str) {
+        error!(
+            event = "state.log_gone",
+            queue,
+            old,
+            "the state log of an old queue was deleted before a new queue had read it; what came from there begins with empty \
+             state; rates have a gap"
+        );
+        self.0.troubles.of(["state_regressed"]).inc();
+    }
+
     /// A state log is gone and could not be made again yet.
     pub fn state_log_missing(&self, queue: &str, cause: &str) {
         warn!(
             event = "state.log_missing",
-            queue, cause, "the state log is gone and cannot be made again yet; its queue waits, and it is tried again every second"
+            queue,
+            cause,
+            "the state log is gone and cannot be made again yet; its queue waits, and it is tried again every second"
         );
     }
 

@@ -325,11 +325,8 @@ async fn a_later_owner_begins_while_a_publisher_is_away() {
     };
     assert_eq!(fenced(&lab), 0);
     let barrier = Record::Barrier { epoch: 1_000, member: "later".to_owned(), nonce: 1 };
-    let message = Outgoing {
-        exchange: String::new(),
-        routing_key: logs().next().unwrap(),
-        ..message(barrier.encode())
-    };
+    let message =
+        Outgoing { exchange: String::new(), routing_key: logs().next().unwrap(), ..message(barrier.encode()) };
     lab.session.publish(message).await.unwrap().wait().await.unwrap();
     lab.until("it heard", || fenced(&lab) > 0).await;
     lab.context.shelf.set_away("samples", false);

@@ -118,7 +118,9 @@ impl StreamLog {
     async fn is_there(&mut self) -> Result<bool, TransportError> {
         let Some(last) = &self.last else { return Ok(false) };
         match Tail::follow(&*self.session, &self.stream, StreamStart::Offset(last.offset)).await {
-            Ok(mut tail) => Ok(timeout(MAY_COME, tail.follower.next()).await.is_ok_and(|found| found.as_ref() == Some(last))),
+            Ok(mut tail) => {
+                Ok(timeout(MAY_COME, tail.follower.next()).await.is_ok_and(|found| found.as_ref() == Some(last)))
+            }
             Err(TransportError::NoQueue(_)) => Ok(false),
             Err(error) => Err(error),
         }

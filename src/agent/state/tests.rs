@@ -224,6 +224,9 @@ async fn a_new_queue_inherits_what_its_slots_had() {
     let inherited = read.unwrap();
     assert_eq!((inherited.cells.len(), inherited.ids.len()), (1, 1));
     new.begin_with(inherited).await.unwrap();
+    let missing = [QUEUE.to_owned(), "deleted".to_owned()];
+    let read = Inherited::read(&lab.session, &missing, mine, window).await.unwrap();
+    assert_eq!((read.cells.len(), read.gone), (1, vec!["deleted".to_owned()]), "nobody waits for what is gone");
     // Its owner dies; the next one finds it begun.
     let mut new = lab.open("new", 4).await.unwrap();
     assert!(!new.is_untouched());
