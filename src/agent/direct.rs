@@ -151,7 +151,7 @@ async fn alone(ground: &Ground, slot: &SinkSlot, transformers: &Arc<Transformers
         nonce: 0,
         sabotage: None,
     };
-    let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());
+    let told = (ground.metrics.clone(), Arc::clone(&ground.troubles));
     let log = Box::new(MemoryLog::default());
-    Keeper::open(log, owner, Arc::clone(transformers), options, metrics).await
+    Keeper::open(log, owner, Arc::clone(transformers), ground.options.state.clone(), told).await
 }

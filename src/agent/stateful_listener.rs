@@ -14,10 +14,9 @@ use super::packet::Fence;
 use super::pipeline_listener::{in_turn, read, split};
 use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use super::state::{Done, Keeper, Lost};
-use super::unit;
 use crate::model::Receipt;
 use crate::state::Source;
-use crate::transport::{Delivery, Session, TransportError, topology};
+use crate::transport::{Delivery, Session, TransportError};
 
 /// One listener on one stateful pipeline queue, with the state.
 pub(super) struct StatefulListener {
@@ -64,7 +63,10 @@ impl StatefulListener {
             }
             let taken = tokio::select! {
                 biased;
-                lost = self.keeper.fenced() => return Ok(self.lost(lost).await),
+                lost = self.keeper.fenced() => match self.keeper.mend(lost).await {
+                    Ok(()) => continue,
+                    Err(lost) => return Ok(self.lost(&lost)),
+                },
                 taken = self.intake.next(stop) => taken,
                 () = self.arrivals.late() => Taken::Batch(Vec::new()),
                 () = self.overlap.over() => Taken::Batch(Vec::new()),
@@ -99,7 +101,7 @@ impl StatefulListener {
     /// Closes the queue for good: its state is whole in the log for those that inherit it.
     async fn seal(&mut self, generation: u64) -> Ended {
         if let Err(lost) = self.keeper.seal(generation).await {
-            return self.lost(lost).await;
+            return self.lost(&lost);
         }
         if self.fences.sealed(generation).await { Ended::Sealed } else { Ended::Lost }
     }
@@ -137,53 +139,27 @@ impl StatefulListener {
     async fn end(&mut self, done: Done, stop: &CancellationToken) -> Result<Ended, Dead> {
         match done {
             Done::Published | Done::Unpublished => {}
-            Done::Lost(lost) => return Ok(self.lost(lost).await),
+            Done::Lost(lost) => return Ok(self.lost(&lost)),
             Done::Dead(dead) => return Err(dead),
         }
         if let Err(lost) = self.keeper.release().await {
-            return Ok(self.lost(lost).await);
+            return Ok(self.lost(&lost));
         }
         Ok(if stop.is_cancelled() { Ended::Stopped } else { Ended::Lost })
     }
 
-    async fn lost(&mut self, lost: Lost) -> Ended {
-        let metrics = &self.context.metrics;
-        match lost {
-            Lost::Fenced(by) => {
-                metrics.state_lost(&self.queue, &lost.to_string());
-                self.ground.recall.fenced(&self.queue, by);
-                // Without an orderly close: a quorum queue would give the waiting successor later messages first.
-                self.session.cut();
-            }
-            Lost::Over | Lost::Transport(TransportError::NotTaken { .. }) if !self.session.over().is_cancelled() => {
-                match self.write_anew().await {
-                    Ok(true) => self.context.metrics.state_log_made_again(&self.queue, self.keeper.cells()),
-                    Ok(false) => self.say_lost(&lost),
-                    Err(lost) => self.say_lost(&lost),
-                }
-            }
-            lost => self.say_lost(&lost),
-        }
-        Ended::Lost
-    }
-
-    /// Nothing is lost with a session, and its link says that it is over, once for all queues.
-    fn say_lost(&self, lost: &Lost) {
-        let with_session = matches!(lost, Lost::Transport(TransportError::Away { .. }));
-        if !with_session && !self.session.over().is_cancelled() {
+    fn lost(&self, lost: &Lost) -> Ended {
+        // Nothing is lost with a session, and its link says that it is over, once for all queues.
+        let with_session =
+            matches!(lost, Lost::Transport(TransportError::Away { .. })) || self.session.over().is_cancelled();
+        if let Lost::Fenced(by) = lost {
+            self.context.metrics.state_lost(&self.queue, &lost.to_string());
+            self.ground.recall.fenced(&self.queue, *by);
+            // Without an orderly close: a quorum queue would give the waiting successor later messages first.
+            self.session.cut();
+        } else if !with_session {
             self.context.metrics.state_lost(&self.queue, &lost.to_string());
         }
-    }
-
-    /// Where the log is gone and the connection is not, somebody has deleted it. It is made again, with the state that is still
-    /// here; the queue is ours until we release it, so nobody has gone on meanwhile.
-    async fn write_anew(&mut self) -> Result<bool, Lost> {
-        match self.session.inspect(&topology::state_log_name(&self.queue)).await {
-            Err(TransportError::NoQueue(_)) => {}
-            Ok(_) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-        let log = unit::made_log(&self.ground, &self.queue, &self.session).await?;
-        self.keeper.write_anew(Box::new(log)).await
+        Ended::Lost
     }
 }

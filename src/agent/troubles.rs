@@ -28,6 +28,8 @@ pub(super) enum Trouble {
     Parking(String),
     /// What came back often to this queue cannot be moved into its rescue queue.
     Rescue(String),
+    /// The state log of this queue is gone.
+    StateLog(String),
     /// A publisher of a sink does not take a batch.
     Publisher {
         /// The sink.
@@ -157,6 +159,9 @@ impl Troubles {
                 Trouble::Parking(origin) => standstill.push(format!(
                     "the parking queue to take a message of {origin}, since {since}: {why}"
                 )),
+                Trouble::StateLog(queue) => {
+                    standstill.push(format!("the state log of {queue} to be made again: {why} since {since}"));
+                }
                 Trouble::Publisher { sink, publisher, .. } => {
                     let new = || status::Held { publisher: publisher.clone(), since, why: why.clone(), waiting: 0 };
                     held.entry(sink.clone()).or_insert_with(new).waiting += waiting;

@@ -234,9 +234,10 @@ impl Opening {
         let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
         let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
         let stateful = slot.is_stateful() && !sealed;
-        let log = async { if stateful { open_log(&ground, queue, &session).await.map(Some) } else { Ok(None) } };
+        let log = async { if stateful { open_log(&ground, queue, &session).await } else { Ok(None) } };
         // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
-        // too, but in the middle of a batch; it is for those whom the broker does not show.
+        // too, but in the middle of a batch; it is for those whom the broker does not show. A log that is deleted is the former
+        // owner's to make again: it has the state.
         // Only a quorum queue counts what comes back, and only what it counted is ever rescued.
         let rescued = async {
             if options.queue_kind == QueueKind::Classic {
@@ -246,9 +247,10 @@ impl Opening {
         };
         let (alone, log, rescued) = tokio::join!(session.until_alone(queue), log, rescued);
         alone?;
-        let rescued = rescued?;
+        let (rescued, log) = (rescued?, log?);
+        let log = if stateful && log.is_none() { Some(made_log(&ground, queue, &session).await?) } else { log };
         let mut kept = None;
-        if let Some(log) = log? {
+        if let Some(log) = log {
             let mut keeper = restore(&ground, &slot, queue, epoch, log).await?;
             if let Some(generation) = keeper.sealed() {
                 // A former owner died before it could say so.
@@ -332,7 +334,9 @@ async fn inherit(
         let number = shape.next(slot).iter().position(|next| next == queue);
         let mine = |slot: u16| Some(usize::from(layout.table.queue(slot))) == number;
         let window = ground.options.state.window;
-        keeper.begin_with(Inherited::read(session, &shape.present(slot), mine, window).await?).await?;
+        let inherited = Inherited::read(session, &shape.present(slot), mine, window).await?;
+        inherited.gone.iter().for_each(|old| ground.metrics.state_log_gone(queue, old));
+        keeper.begin_with(inherited).await?;
     }
     let marked = ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await;
     if marked { Ok(()) } else { Err(OpenError::Unmarked) }
@@ -362,33 +366,39 @@ impl Listener {
     }
 }
 
-/// Opens the log of a queue; makes it where there is none. Only its owner may: RabbitMQ answers with an internal error, which
-/// ends the connection, where several make one stream at the same time.
-async fn open_log(ground: &Arc<Ground>, queue: &str, session: &Arc<dyn Session>) -> Result<StreamLog, TransportError> {
-    match StreamLog::open(Arc::clone(session), queue).await {
-        Err(TransportError::NoQueue(_)) => made_log(ground, queue, session).await,
-        opened => {
-            if opened.is_ok() && ground.recall.is_new(queue) {
-                // Nobody waits for what is only complained of.
-                let (ground, queue, session) = (Arc::clone(ground), queue.to_owned(), Arc::clone(session));
-                let nursery = ground.nursery.clone();
-                nursery.spawn(&format!("state log of {queue}"), async move {
-                    let _known_later = make_log(&ground, &queue, &*session).await;
-                });
-            }
-            opened
-        }
-    }
-}
-
-/// A log that is not there yet.
-pub(super) async fn made_log(
-    ground: &Ground,
+/// Opens the log of a queue; `None` where there is none.
+async fn open_log(
+    ground: &Arc<Ground>,
     queue: &str,
     session: &Arc<dyn Session>,
-) -> Result<StreamLog, TransportError> {
-    make_log(ground, queue, &**session).await?;
-    StreamLog::new(Arc::clone(session), queue).await
+) -> Result<Option<StreamLog>, TransportError> {
+    let log = match StreamLog::open(Arc::clone(session), queue).await {
+        Ok(log) => log,
+        Err(TransportError::NoQueue(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if ground.recall.is_new(queue) {
+        // Nobody waits for what is only complained of.
+        let (ground, queue, session) = (Arc::clone(ground), queue.to_owned(), Arc::clone(session));
+        let nursery = ground.nursery.clone();
+        nursery.spawn(&format!("state log of {queue}"), async move {
+            let _known_later = make_log(&ground, &queue, &*session).await;
+        });
+    }
+    Ok(Some(log))
+}
+
+/// The log of a queue, made where there still is none. Only its owner may, when nobody consumes the queue any more: RabbitMQ
+/// answers with an internal error, which ends the connection, where several make one stream at the same time.
+async fn made_log(ground: &Ground, queue: &str, session: &Arc<dyn Session>) -> Result<StreamLog, TransportError> {
+    match StreamLog::open(Arc::clone(session), queue).await {
+        Err(TransportError::NoQueue(_)) => {
+            make_log(ground, queue, &**session).await?;
+            ground.metrics.state_log_made(queue);
+            StreamLog::new(Arc::clone(session), queue).await
+        }
+        opened => opened,
+    }
 }
 
 /// Makes a log, or complains of one that was made otherwise.
@@ -412,8 +422,8 @@ async fn restore(ground: &Ground, slot: &SinkSlot, queue: &str, epoch: i64, log:
         sabotage: ground.options.sabotage,
     };
     let transformers = Arc::clone(&slot.current().transformers);
-    let (options, metrics) = (ground.options.state.clone(), ground.metrics.clone());
-    let opened = Keeper::open(Box::new(log), owner, transformers, options, metrics).await;
+    let told = (ground.metrics.clone(), Arc::clone(&ground.troubles));
+    let opened = Keeper::open(Box::new(log), owner, transformers, ground.options.state.clone(), told).await;
     match &opened {
         Err(Lost::Fenced(by)) => ground.recall.fenced(queue, *by),
         Err(_) => {}

@@ -374,9 +374,41 @@ impl Metrics {
         );
     }
 
-    /// The broker lost the end of a log: so many batches that were committed are not there any more.
+    /// There was no state log: the first owner of a queue makes one, and whoever finds it deleted.
+    pub fn state_log_made(&self, queue: &str) {
+        info!(event = "state.log_made", queue, "the queue had no state log; it begins with empty state");
+    }
+
+    /// The log of an old queue is gone when a new queue is to have its state.
+    pub fn state_log_gone(&self, queue: &str, old: &str) {
+        error!(
+            event = "state.log_gone",
+            queue,
+            old,
+            "the state log of an old queue was deleted before a new queue had read it; what came from there begins with empty \
+             state; rates have a gap"
+        );
+        self.0.troubles.of(["state_regressed"]).inc();
+    }
+
+    /// A state log is gone and could not be made again yet.
+    pub fn state_log_missing(&self, queue: &str, cause: &str) {
+        warn!(
+            event = "state.log_missing",
+            queue,
+            cause,
+            "the state log is gone and cannot be made again yet; its queue waits, and it is tried again every second"
+        );
+    }
+
+    /// So many batches that this process saw committed are not in the log any more.
     pub fn state_regressed(&self, queue: &str, batches: u64) {
-        error!(event = "state.regressed", queue, batches, "the broker lost the end of a state log; rates have a gap");
+        error!(
+            event = "state.regressed",
+            queue,
+            batches,
+            "the state log ends before what this agent saw: it was deleted, or the broker lost its end; rates have a gap"
+        );
         self.0.troubles.of(["state_regressed"]).inc();
     }
 

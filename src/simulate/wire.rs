@@ -284,10 +284,12 @@ impl Session for WireSession {
             Box::pin(async move {
                 let (witness, agent) = (&wire.network.witness, &wire.network.agent);
                 witness.sent(agent, &message);
-                let to = message.routing_key.clone();
+                let (to, body) = (message.routing_key.clone(), message.body.clone());
                 let confirmation = wire.inner.publish(message).await?;
                 witness.grown(agent, &to);
-                confirmation.wait().await
+                confirmation.wait().await?;
+                witness.rescued(&to, body);
+                Ok(())
             })
         });
         let wire = Arc::clone(&self.wire);

@@ -1,5 +1,6 @@
 //! The witness: notes what was promised and what came of it, and says which promise was broken.
 
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use crate::model::{Dict, Sample, Value, json};
 use crate::pipeline::transform::CellKey;
 use crate::publish::Batch;
 use crate::state::window;
-use crate::transport::Outgoing;
+use crate::transport::{Outgoing, topology};
 
 /// What must hold in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,6 +106,8 @@ struct Notes {
     completed: u64,
     /// The state logs, in worlds that have some.
     logs: Option<Logs>,
+    /// What the broker confirmed in the rescue queue of a stateful queue.
+    rescued: BTreeSet<(String, Bytes)>,
     cells: BTreeMap<CellKey, Vec<u8>>,
     tally: Tally,
     violations: Vec<Violation>,
@@ -278,10 +281,25 @@ impl Witness {
         self.notes().logs.iter_mut().for_each(|logs| logs.deleted(queue));
     }
 
-    /// The broker was told that what it delivered is done with.
-    pub(super) fn acknowledged(&self, agent: &str, queue: &str, body: &[u8]) {
+    /// The broker confirmed a message: in a rescue queue it is a copy, and the message that it is of is not needed any more.
+    pub(super) fn rescued(&self, to: &str, body: Bytes) {
+        let Some(queue) = to.strip_prefix(&topology::rescue_queue_name("")) else { return };
         let mut notes = self.notes();
-        let Some(logs) = notes.logs.as_ref().filter(|logs| logs.is_stateful(queue)) else { return };
+        if notes.logs.as_ref().is_some_and(|logs| logs.is_stateful(queue)) {
+            notes.rescued.insert((queue.to_owned(), body));
+        }
+    }
+
+    /// The broker was told that what it delivered is done with. A message that has a copy in the rescue queue is done with;
+    /// the copy must be committed before it is.
+    pub(super) fn acknowledged(&self, agent: &str, queue: &str, body: &Bytes) {
+        let mut notes = self.notes();
+        let of = queue.strip_prefix(&topology::rescue_queue_name(""));
+        if of.is_none() && notes.rescued.contains(&(queue.to_owned(), body.clone())) {
+            return;
+        }
+        let stateful = of.unwrap_or(queue);
+        let Some(logs) = notes.logs.as_ref().filter(|logs| logs.is_stateful(stateful)) else { return };
         let fragments = packet::read(body).map(|packet| packet.fragments).unwrap_or_default();
         let mut early = Vec::new();
         for fragment in &fragments {
@@ -427,4 +445,37 @@ fn refused_id(body: &[u8]) -> Option<Id> {
 /// A text as it is, anything else as JSON.
 pub(super) fn id_text(value: &Value) -> String {
     value.as_str().map_or_else(|| json::to_string(value), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::WindowBounds;
+    use crate::transport::MemoryBroker;
+
+    const PACKET: &[u8] = br#"{"format":1,"epoch":1,"sequence":1,"member":"m","fragments":[{"message_id":"m-1",
+        "pipeline":"s:s","samples":[{"name":"cpu","type":"gauge","unit":"%","volume":1,"user_id":null,"user_name":null,
+        "project_id":null,"project_name":null,"resource_id":"r","timestamp":"2026-01-01T00:00:00",
+        "resource_metadata":{},"source":"openstack","id":"x","monotonic_time":null}]}]}"#;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_with_a_copy_in_the_rescue_queue_is_done_with_and_the_copy_must_be_committed() {
+        let (queue, copy) = ("q".to_owned(), topology::rescue_queue_name("q"));
+        for (acknowledged, copied, is_early) in
+            [(&queue, false, true), (&queue, true, false), (&copy, true, true), (&copy, false, true)]
+        {
+            let witness = Witness::new(Trace::new());
+            let window = WindowBounds { ids_kept: 1, age_ms: 1, ids_max: 1 };
+            witness.watch(Logs::new(MemoryBroker::default(), window));
+            witness.grown("a", "q.state");
+            let body = Bytes::from_static(PACKET);
+            if copied {
+                witness.rescued(&copy, body.clone());
+            }
+            witness.acknowledged("a", acknowledged, &body);
+            let (_, violations) = witness.judge(0);
+            let early = violations.iter().any(|violation| violation.invariant == Invariant::Committed);
+            assert_eq!(early, is_early, "{acknowledged}, copied: {copied}: {violations:?}");
+        }
+    }
 }

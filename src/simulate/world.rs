@@ -26,7 +26,7 @@ use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
 use crate::publish::Context;
 use crate::tasks::Gate;
-use crate::transport::{Broker, ConsumeOptions, MemoryBroker};
+use crate::transport::{Broker, ConsumeOptions, MemoryBroker, topology};
 
 /// Virtual time in which everything must have come to rest after the last fault.
 const REST: Duration = Duration::from_secs(180);
@@ -636,8 +636,17 @@ impl World {
             if queue.name == PARKED || !ours && !self.main_queues.contains(&queue.name) {
                 continue;
             }
-            if ours && !queue.name.contains(&generation) {
+            let rescued_from = queue.name.strip_prefix(&topology::rescue_queue_name(""));
+            let of_main_queue = rescued_from.is_some_and(|from| self.main_queues.iter().any(|main| main == from));
+            if ours && !of_main_queue && !queue.name.contains(&generation) {
                 return Some(format!("{} is left", queue.name));
+            }
+            if rescued_from.is_some() {
+                // It stays, and is no unit: whoever has its queue takes from it.
+                if (queue.ready, queue.unacked) != (0, 0) {
+                    return Some(format!("{queue:?}"));
+                }
+                continue;
             }
             if queue.name.strip_suffix(".state").is_some() {
                 logs += 1;

@@ -7,7 +7,8 @@ use nephoscope::coordination::Coordinator;
 use nephoscope::model::Value;
 use nephoscope::observe::Board;
 use nephoscope::publish::{Batch, PublishError};
-use nephoscope::transport::Outgoing;
+use nephoscope::state::Record;
+use nephoscope::transport::{Outgoing, Topology, topology};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -240,6 +241,95 @@ async fn a_state_log_is_deleted_and_no_rate_is_missing() {
         lab.broker.delete_queue(&format!("nephoscope.ceilometer.sink.g1.{queue}.state"));
     }
     send(&mut lab, 40).await;
+    lab.settle().await;
+    check(&lab);
+}
+
+fn logs() -> impl Iterator<Item = String> {
+    (0..4).map(|queue| format!("nephoscope.ceilometer.sink.g1.{queue}.state"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_log_is_deleted_while_a_publisher_is_away_and_no_rate_is_missing() {
+    for (drains, an_empty_one) in [(true, false), (true, true), (false, false)] {
+        let mut lab = lab(true).await;
+        let (first, board) = lab.start("a");
+        lab.until("it owns all", || owned(&board) == 8).await;
+        send(&mut lab, 40).await;
+        lab.settle().await;
+        lab.context.shelf.set_away("samples", true);
+        send(&mut lab, 40).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        for _ in 0..2 {
+            for log in logs() {
+                assert!(lab.broker.delete_queue(&log), "{log} was not made again");
+                if an_empty_one {
+                    let queues = vec![topology::state_log(log, 1 << 20, 1 << 17)];
+                    lab.session.declare(&Topology { queues, ..Topology::default() }).await.unwrap();
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert!(logs().all(|log| !lab.broker.stream_records(&log).is_empty()));
+        }
+        assert!(!lab.context.metrics.page().contains(r#"why="lost""#), "no queue was closed for it");
+        let _second = if drains {
+            first.drain(TTL).await.unwrap();
+            Some(lab.start("b"))
+        } else {
+            lab.broker.stop();
+            lab.broker.start();
+            lab.reconnect().await;
+            None
+        };
+        lab.context.shelf.set_away("samples", false);
+        lab.settle().await;
+        assert_eq!(check(&lab), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_state_log_that_takes_nothing_yet_is_waited_for_and_it_is_said() {
+    let mut lab = lab(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8 && board.read().not_ready().is_empty()).await;
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    let log = logs().next().unwrap();
+    lab.broker.refuse(&log, true);
+    lab.broker.delete_queue(&log);
+    send(&mut lab, 40).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let reasons = board.read().not_ready();
+    assert!(reasons.len() == 1 && reasons[0].starts_with("the state log of nephoscope."), "{reasons:?}");
+    lab.broker.refuse(&log, false);
+    lab.settle().await;
+    assert!(board.read().not_ready().is_empty());
+    assert_eq!(check(&lab), 0);
+}
+
+/// A publisher that is away for hours keeps a former owner from nothing: it hears that it is one.
+#[tokio::test(start_paused = true)]
+async fn a_later_owner_begins_while_a_publisher_is_away() {
+    let mut lab = lab(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    lab.context.shelf.set_away("samples", true);
+    send(&mut lab, 40).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let fenced = |lab: &Lab| {
+        let page = lab.context.metrics.page();
+        let line = page.lines().find_map(|line| line.strip_prefix(r#"nephoscope_troubles_total{what="state"} "#));
+        line.and_then(|count| count.parse().ok()).unwrap_or(0)
+    };
+    assert_eq!(fenced(&lab), 0);
+    let barrier = Record::Barrier { epoch: 1_000, member: "later".to_owned(), nonce: 1 };
+    let message =
+        Outgoing { exchange: String::new(), routing_key: logs().next().unwrap(), ..message(barrier.encode()) };
+    lab.session.publish(message).await.unwrap().wait().await.unwrap();
+    lab.until("it heard", || fenced(&lab) > 0).await;
+    lab.context.shelf.set_away("samples", false);
     lab.settle().await;
     check(&lab);
 }

@@ -9,7 +9,7 @@ use super::log::StreamLog;
 use crate::cluster::hash;
 use crate::pipeline::transform::CellKey;
 use crate::state::{Fold, State, WindowBounds, window};
-use crate::transport::Session;
+use crate::transport::{Session, TransportError};
 
 /// Logs of old queues that a new queue reads at once.
 const LOGS_AT_ONCE: usize = 8;
@@ -21,6 +21,8 @@ pub(in crate::agent) struct Inherited {
     pub cells: BTreeMap<CellKey, Vec<u8>>,
     /// The ids of what took effect of them.
     pub ids: Vec<(u64, i64)>,
+    /// The old queues whose logs somebody has deleted: what they had is nowhere any more.
+    pub gone: Vec<String>,
 }
 
 impl Inherited {
@@ -34,7 +36,11 @@ impl Inherited {
         let mut inherited = Inherited::default();
         let reads: Vec<_> = old.iter().map(|queue| sealed(Arc::clone(session), queue.clone(), bounds)).collect();
         let mut states = stream::iter(reads).buffered(LOGS_AT_ONCE);
-        while let Some(state) = states.try_next().await? {
+        while let Some((queue, state)) = states.try_next().await? {
+            let Some(state) = state else {
+                inherited.gone.push(queue);
+                continue;
+            };
             inherited.ids.extend(state.window.entries().filter(|(id, _)| mine(window::slot(*id))));
             inherited
                 .cells
@@ -44,9 +50,16 @@ impl Inherited {
     }
 }
 
-/// The state of a sealed queue.
-async fn sealed(session: Arc<dyn Session>, queue: String, bounds: WindowBounds) -> Result<State, Lost> {
-    let mut log = StreamLog::open_sealed(session, &queue).await?;
+/// The state of a sealed queue; `None` where its log is gone, for which nobody can wait.
+async fn sealed(
+    session: Arc<dyn Session>,
+    queue: String,
+    bounds: WindowBounds,
+) -> Result<(String, Option<State>), Lost> {
+    let mut log = match StreamLog::open_sealed(session, &queue).await {
+        Err(TransportError::NoQueue(_)) => return Ok((queue, None)),
+        opened => opened?,
+    };
     let mut fold = Fold::new(bounds);
     while !fold.is_sealed() {
         let record = keeper::next(&mut log).await?;
@@ -54,5 +67,5 @@ async fn sealed(session: Arc<dyn Session>, queue: String, bounds: WindowBounds) 
     }
     let (state, _) = fold.finish()?;
     log.close().await?;
-    Ok(state)
+    Ok((queue, Some(state)))
 }

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::inherit::Inherited;
 use super::log::StateLog;
 use crate::agent::packet::{self, Fragment, PacketBuilder};
 use crate::agent::sabotage::Sabotage;
+use crate::agent::troubles::{Trouble, Troubles};
 use crate::model::Complaint;
 use crate::observe::Metrics;
 use crate::pipeline::transform::{Cell, Chain, ChainOptions, Transformers};
@@ -17,6 +18,8 @@ use crate::transport::{StreamRecord, TransportError};
 
 /// For so long the log may be silent while something is waited for that must come.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Before a log that could not be made again is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How state is kept.
 #[derive(Debug, Clone)]
@@ -66,6 +69,13 @@ pub(in crate::agent) enum Lost {
     Unusable(#[from] FoldError),
 }
 
+impl Lost {
+    /// Whether a log that somebody has deleted looks like this.
+    fn may_be_deleted(&self) -> bool {
+        matches!(self, Lost::Over | Lost::Transport(TransportError::NotTaken { .. } | TransportError::NoQueue(_)))
+    }
+}
+
 /// Who keeps a state.
 pub(in crate::agent) struct Owner {
     /// The queue.
@@ -88,6 +98,7 @@ pub(in crate::agent) struct Keeper {
     pub(super) state: State,
     pub(super) chain: Chain,
     pub(super) metrics: Metrics,
+    troubles: Arc<Troubles>,
     log: Box<dyn StateLog>,
     transformers: Arc<Transformers>,
     pub(super) options: StateOptions,
@@ -110,7 +121,7 @@ impl Keeper {
         owner: Owner,
         transformers: Arc<Transformers>,
         options: StateOptions,
-        metrics: Metrics,
+        (metrics, troubles): (Metrics, Arc<Troubles>),
     ) -> Result<Keeper, Lost> {
         let began = Instant::now();
         let minds = owner.sabotage != Some(Sabotage::NoBarrier);
@@ -137,6 +148,7 @@ impl Keeper {
             state,
             chain,
             metrics,
+            troubles,
             log,
             transformers,
             options,
@@ -183,11 +195,18 @@ impl Keeper {
         self.state.cells = inherited.cells;
         self.state.window.join(inherited.ids);
         self.restore();
-        self.snapshot().await
+        self.snapshot_kept().await
     }
 
     /// Closes the queue for good: everything is published, and whoever reads the log finds all of it.
     pub(in crate::agent) async fn seal(&mut self, generation: u64) -> Result<(), Lost> {
+        while let Err(lost) = self.seal_once(generation).await {
+            self.mend(lost).await?;
+        }
+        Ok(())
+    }
+
+    async fn seal_once(&mut self, generation: u64) -> Result<(), Lost> {
         self.snapshot().await?;
         let epoch = self.owner.epoch;
         let sealed = Record::Sealed { epoch, generation, snapshot: self.snapshot_at };
@@ -224,24 +243,74 @@ impl Keeper {
         self.pending.as_ref().map(read)
     }
 
-    /// Writes everything there is into a log that was made anew, because somebody deleted the old one: the next opening of the
-    /// queue finds all of it. `false` where outputs are pending, which no snapshot says.
-    pub(in crate::agent) async fn write_anew(&mut self, log: Box<dyn StateLog>) -> Result<bool, Lost> {
-        if self.pending.is_some() {
-            return Ok(false);
+    /// Goes on where this keeper seemed to be at its end and its log alone is: somebody has deleted it, or made another one in
+    /// its place, and the session lives. The queue is ours until we release it, so nobody has gone on meanwhile: all there is
+    /// is written again, and nothing was lost. Otherwise why it is at its end.
+    pub(in crate::agent) async fn mend(&mut self, lost: Lost) -> Result<(), Lost> {
+        if !lost.may_be_deleted() {
+            return Err(lost);
         }
-        self.log = log;
-        let Owner { epoch, member, nonce, .. } = &self.owner;
-        let barrier = Record::Barrier { epoch: *epoch, member: member.to_string(), nonce: *nonce };
-        self.log.begin(barrier.encode()).await?;
-        while next(&mut *self.log).await?.body != barrier.encode() {}
-        self.snapshot().await?;
-        Ok(true)
+        let trouble = Trouble::StateLog(self.owner.queue.to_string());
+        let bounds = (self.options.log_bytes_max, self.options.segment_bytes);
+        let (mut lost, mut begun) = (lost, false);
+        let mended = loop {
+            match self.log.make_again(bounds, begun).await {
+                Ok(false) => break Err(lost),
+                Ok(true) => {
+                    begun = true;
+                    match self.write_all().await {
+                        Ok(()) => break Ok(()),
+                        Err(failed) => lost = failed,
+                    }
+                }
+                Err(error) => lost = error.into(),
+            }
+            if self.log.is_over() || matches!(lost, Lost::Fenced(_) | Lost::Transport(TransportError::Away { .. })) {
+                break Err(lost);
+            }
+            // Held, not given up: what is in memory is nowhere else.
+            let why = lost.to_string();
+            if self.troubles.note(&trouble, &why, 0).is_some() {
+                self.metrics.state_log_missing(&self.owner.queue, &why);
+            }
+            sleep(AGAIN).await;
+        };
+        self.troubles.over(&trouble);
+        if mended.is_ok() {
+            self.metrics.state_log_made_again(&self.owner.queue, self.state.cells.len());
+        }
+        mended
     }
 
-    /// How many cells the state has.
-    pub(in crate::agent) fn cells(&self) -> usize {
-        self.state.cells.len()
+    /// Begins a log with everything there is, and with the outputs that are pending: as those of a batch that did nothing
+    /// else, because no snapshot says them.
+    async fn write_all(&mut self) -> Result<(), Lost> {
+        self.owner.nonce = self.owner.nonce.wrapping_add(1);
+        let Owner { epoch, member, nonce, .. } = &self.owner;
+        let (epoch, barrier) = (*epoch, Record::Barrier { epoch: *epoch, member: member.to_string(), nonce: *nonce });
+        let barrier = barrier.encode();
+        self.log.begin(barrier.clone()).await?;
+        loop {
+            let record = next(&mut *self.log).await?;
+            if record.body == barrier {
+                break;
+            }
+            // Not `look`: a barrier of our own may stand there, of a time when not all could be written behind it.
+            match Head::of(&record.body) {
+                Err(error) => return Err(Lost::Foreign(record.offset, error)),
+                Ok(head) if head.epoch > epoch => return Err(Lost::Fenced(head.epoch)),
+                Ok(_) => {}
+            }
+        }
+        let Some(outputs) = self.pending.clone() else { return self.snapshot().await };
+        let number = self.state.number;
+        self.state.number = number - 1;
+        let before = self.snapshot().await;
+        self.state.number = number;
+        before?;
+        let (published, snapshot) = (self.state.published, self.snapshot_at);
+        let batch = Batch { epoch, number, published, outputs, snapshot, ..Batch::default() };
+        self.write(&Record::Batch(batch), number).await.map(drop)
     }
 
     /// Waits for a sign that this keeper is at its end. Dropping the future loses nothing.
@@ -265,25 +334,36 @@ impl Keeper {
         outputs.iter().for_each(|fragment| packet.push(fragment));
         batch.outputs = packet.finish();
         batch.sources = std::mem::take(&mut self.came);
-        batch.snapshot = self.snapshot_at;
-        let number = batch.number;
-        let record = Record::Batch(batch);
-        let bytes = record.encode();
+        let length = loop {
+            batch.snapshot = self.snapshot_at;
+            let (number, record) = (batch.number, Record::Batch(batch));
+            let written = self.write(&record, number).await;
+            let Record::Batch(same) = record else { return Ok(()) };
+            batch = same;
+            match written {
+                Ok(length) => break length,
+                // Whether or not the old log had it, the new one begins before it.
+                Err(lost) => self.mend(lost).await?,
+            }
+        };
+        self.state.apply(&batch);
+        self.pending = Some(batch.outputs);
+        self.metrics.state_committed(&self.owner.queue, length, began.elapsed());
+        Ok(())
+    }
+
+    /// Writes the record of the batch of this number and reads it back; how many bytes it has.
+    async fn write(&mut self, record: &Record, number: u64) -> Result<usize, Lost> {
+        let (bytes, epoch) = (record.encode(), self.owner.epoch);
         let length = bytes.len();
         let confirmation = self.log.append(bytes).await?;
-        let epoch = self.owner.epoch;
         let looks = self.owner.sabotage != Some(Sabotage::NoReadBack);
         let seen =
             async { if looks { see(&mut *self.log, epoch, Kind::Batch(number)).await.map(drop) } else { Ok(()) } };
         let confirmed = async { confirmation.wait().await.map_err(Lost::from) };
         tokio::try_join!(seen, confirmed)?;
         self.since = self.since.saturating_add(length);
-        if let Record::Batch(batch) = record {
-            self.state.apply(&batch);
-            self.pending = Some(batch.outputs);
-        }
-        self.metrics.state_committed(&self.owner.queue, length, began.elapsed());
-        Ok(())
+        Ok(length)
     }
 
     /// The outputs of the last batch are published. Writes a snapshot if one is due.
@@ -298,7 +378,15 @@ impl Keeper {
         {
             return Ok(());
         }
-        self.snapshot().await
+        self.snapshot_kept().await
+    }
+
+    /// Writes everything there is, if need be into a log that is made again.
+    async fn snapshot_kept(&mut self) -> Result<(), Lost> {
+        match self.snapshot().await {
+            Err(lost) => self.mend(lost).await,
+            written => written,
+        }
     }
 
     /// Writes everything there is. Only while nothing is pending: a snapshot says nothing of outputs.
@@ -333,8 +421,15 @@ impl Keeper {
     pub(in crate::agent) async fn release(&mut self) -> Result<(), Lost> {
         let worth_reading = self.options.snapshot_after_bytes.0 / 8;
         if self.pending.is_none() && self.since > self.last_snapshot.max(worth_reading) {
-            self.snapshot().await?;
+            self.snapshot_kept().await?;
         }
+        while let Err(lost) = self.say_released().await {
+            self.mend(lost).await?;
+        }
+        Ok(())
+    }
+
+    async fn say_released(&mut self) -> Result<(), Lost> {
         let (epoch, published) = (self.owner.epoch, self.state.published);
         let released = Record::Released { epoch, published, snapshot: self.snapshot_at };
         Ok(self.log.append(released.encode()).await?.wait().await?)

@@ -37,6 +37,11 @@ pub(in crate::agent) trait StateLog: Send {
     /// The next record of the log; `None` when the log cannot be followed any more. Dropping
     /// the future loses nothing.
     async fn next(&mut self) -> Option<StreamRecord>;
+    /// Makes the log again, with these bounds, where it is gone or another one has its name; [`begin`](StateLog::begin) is next.
+    /// `false`, and nothing is done, where it is there as it was last read, unless it is to be begun `whatever` is there.
+    async fn make_again(&mut self, bounds: (usize, i64), whatever: bool) -> Result<bool, TransportError>;
+    /// Whether it cannot be made again: the session is over.
+    fn is_over(&self) -> bool;
 }
 
 /// A log in a RabbitMQ stream, in the session in which its queue is consumed: one connection, one fate.
@@ -45,6 +50,8 @@ pub(in crate::agent) struct StreamLog {
     stream: String,
     /// Where it is read.
     tail: Tail,
+    /// The record that was handed on last: what tells this log from another one of its name.
+    last: Option<StreamRecord>,
 }
 
 impl StreamLog {
@@ -53,15 +60,9 @@ impl StreamLog {
     pub(in crate::agent) async fn make(
         session: &dyn Session,
         queue: &str,
-        (bytes_max, segment_bytes): (usize, i64),
+        bounds: (usize, i64),
     ) -> Result<bool, TransportError> {
-        let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
-        let queues = vec![topology::state_log(topology::state_log_name(queue), bytes_max, segment_bytes)];
-        match session.declare(&Topology { queues, ..Topology::default() }).await {
-            Ok(()) => Ok(true),
-            Err(TransportError::Differs { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        declare(session, topology::state_log_name(queue), bounds).await
     }
 
     /// The log of a queue, with its end in sight, for an owner that is about to begin.
@@ -75,7 +76,7 @@ impl StreamLog {
     pub(in crate::agent) async fn new(session: Arc<dyn Session>, queue: &str) -> Result<Self, TransportError> {
         let stream = topology::state_log_name(queue);
         let tail = Tail::follow(&*session, &stream, StreamStart::Last).await?;
-        Ok(StreamLog { session, stream, tail })
+        Ok(StreamLog { session, stream, tail, last: None })
     }
 
     /// The log of a sealed queue for a reader: from the snapshot on that whoever sealed it wrote before.
@@ -113,6 +114,18 @@ impl StreamLog {
         Ok(())
     }
 
+    /// Whether the log of this name still has the record that was read last: one that was made since begins anew.
+    async fn is_there(&mut self) -> Result<bool, TransportError> {
+        let Some(last) = &self.last else { return Ok(false) };
+        match Tail::follow(&*self.session, &self.stream, StreamStart::Offset(last.offset)).await {
+            Ok(mut tail) => {
+                Ok(timeout(MAY_COME, tail.follower.next()).await.is_ok_and(|found| found.as_ref() == Some(last)))
+            }
+            Err(TransportError::NoQueue(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Ends following.
     pub(in crate::agent) async fn close(self) -> Result<(), TransportError> {
         self.tail.follower.close().await
@@ -143,10 +156,41 @@ impl StateLog for StreamLog {
     }
 
     async fn next(&mut self) -> Option<StreamRecord> {
-        match self.tail.held.pop_front() {
-            Some(record) => Some(record),
-            None => self.tail.follower.next().await,
+        let record = match self.tail.held.pop_front() {
+            Some(record) => record,
+            None => self.tail.follower.next().await?,
+        };
+        self.last = Some(record.clone());
+        Some(record)
+    }
+
+    async fn make_again(&mut self, bounds: (usize, i64), whatever: bool) -> Result<bool, TransportError> {
+        if !whatever && self.is_there().await? {
+            return Ok(false);
         }
+        declare(&*self.session, self.stream.clone(), bounds).await?;
+        self.tail = Tail::follow(&*self.session, &self.stream, StreamStart::Last).await?;
+        self.last = None;
+        Ok(true)
+    }
+
+    fn is_over(&self) -> bool {
+        self.session.over().is_cancelled()
+    }
+}
+
+/// Makes a stream where there is none; whether it has these bounds.
+async fn declare(
+    session: &dyn Session,
+    stream: String,
+    (bytes_max, segment_bytes): (usize, i64),
+) -> Result<bool, TransportError> {
+    let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
+    let queues = vec![topology::state_log(stream, bytes_max, segment_bytes)];
+    match session.declare(&Topology { queues, ..Topology::default() }).await {
+        Ok(()) => Ok(true),
+        Err(TransportError::Differs { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -227,5 +271,13 @@ impl StateLog for MemoryLog {
             // Nobody else appends.
             None => std::future::pending().await,
         }
+    }
+
+    async fn make_again(&mut self, _: (usize, i64), _: bool) -> Result<bool, TransportError> {
+        Ok(false)
+    }
+
+    fn is_over(&self) -> bool {
+        false
     }
 }

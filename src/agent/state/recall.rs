@@ -29,8 +29,8 @@ impl Recall {
         known.fenced_by = known.fenced_by.max(by);
     }
 
-    /// A batch is committed, or was found to be. How many that this process saw committed are missing now: the broker
-    /// lost the end of the log.
+    /// A batch is committed, or was found to be. How many that this process saw committed are missing now: somebody deleted the
+    /// log, or the broker lost its end.
     pub(in crate::agent) fn committed(&self, queue: &str, number: u64) -> u64 {
         let mut known = self.known();
         let before = std::mem::replace(&mut known.entry(queue.to_owned()).or_default().committed, number);

@@ -4,10 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 
 use super::{Inherited, Keeper, Lost, Owner, StateOptions, StreamLog};
+use crate::agent::Clock;
 use crate::agent::packet::Fragment;
+use crate::agent::troubles::Troubles;
 use crate::cluster::hash;
 use crate::model::{Dict, Node, Place, Receipt, Sample, SampleType, Value, json};
-use crate::observe::Metrics;
+use crate::observe::{Board, Metrics};
 use crate::pipeline::transform::{ChainOptions, Transformers};
 use crate::pipeline::{Kind, Plan};
 use crate::publish::Batch as Records;
@@ -68,7 +70,8 @@ impl Lab {
             nonce: self.openings.replace(self.openings.get() + 1),
             sabotage: None,
         };
-        Keeper::open(log, owner, deltas(), options(self.bytes_max), Metrics::new()).await
+        let troubles = Arc::new(Troubles::new(Board::new(), Clock::Machine));
+        Keeper::open(log, owner, deltas(), options(self.bytes_max), (Metrics::new(), troubles)).await
     }
 
     async fn append(&self, body: Vec<u8>) {
@@ -222,6 +225,9 @@ async fn a_new_queue_inherits_what_its_slots_had() {
     let inherited = read.unwrap();
     assert_eq!((inherited.cells.len(), inherited.ids.len()), (1, 1));
     new.begin_with(inherited).await.unwrap();
+    let missing = [QUEUE.to_owned(), "deleted".to_owned()];
+    let read = Inherited::read(&lab.session, &missing, mine, window).await.unwrap();
+    assert_eq!((read.cells.len(), read.gone), (1, vec!["deleted".to_owned()]), "nobody waits for what is gone");
     // Its owner dies; the next one finds it begun.
     let mut new = lab.open("new", 4).await.unwrap();
     assert!(!new.is_untouched());
@@ -266,6 +272,77 @@ async fn a_broker_that_loses_the_end_of_the_log_is_found_out() {
     lab.broker.lose_newest(&topology::state_log_name(QUEUE), 2);
     let next = lab.open(QUEUE, 2).await.unwrap();
     assert_eq!(recall.committed(QUEUE, next.number()), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_deleted_is_written_again_with_what_is_pending() {
+    for (pending, empty_one) in [(false, false), (true, false), (true, true)] {
+        let lab = Lab::new(1 << 20).await;
+        let mut keeper = lab.open(QUEUE, 1).await.unwrap();
+        take(&mut keeper, fragment("r", 1, 10), 1).await.unwrap();
+        keeper.published().await.unwrap();
+        take(&mut keeper, fragment("r", 2, 12), 2).await.unwrap();
+        if !pending {
+            keeper.published().await.unwrap();
+        }
+        // Twice: the second time before anything else was written.
+        for _ in 0..2 {
+            lab.broker.delete_queue(&topology::state_log_name(QUEUE));
+            if empty_one {
+                lab.declare(QUEUE).await;
+            }
+            let lost = keeper.fenced().await;
+            keeper.mend(lost).await.unwrap();
+        }
+        let mut next = lab.open(QUEUE, 2).await.unwrap();
+        assert_eq!((next.number(), next.pending().is_some()), (2, pending));
+        if let Some(outputs) = next.pending() {
+            let Records::Samples(samples) = &outputs.unwrap()[0].batch else { panic!("events") };
+            assert_eq!((&*samples[0].name, &samples[0].volume), ("growth", &Value::Int(2)));
+            next.published().await.unwrap();
+        }
+        assert_eq!(take(&mut next, fragment("r", 2, 12), 3).await.unwrap(), [], "its ids are known");
+        assert_eq!(take(&mut next, fragment("r", 3, 15), 3).await.unwrap(), [Value::Int(3)]);
+        next.published().await.unwrap();
+        assert_eq!(lab.open(QUEUE, 3).await.unwrap().number(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_is_deleted_in_the_middle_of_what_is_written() {
+    let lab = Lab::new(1 << 20).await;
+    let delete = || assert!(lab.broker.delete_queue(&topology::state_log_name(QUEUE)));
+    let mut keeper = lab.open(QUEUE, 1).await.unwrap();
+    take(&mut keeper, fragment("r", 1, 10), 1).await.unwrap();
+    delete();
+    keeper.published().await.unwrap();
+    delete();
+    assert_eq!(take(&mut keeper, fragment("r", 2, 13), 2).await.unwrap(), [Value::Int(3)]);
+    keeper.published().await.unwrap();
+    delete();
+    keeper.release().await.unwrap();
+    let mut next = lab.open(QUEUE, 2).await.unwrap();
+    assert!(next.pending().is_none());
+    delete();
+    next.seal(2).await.unwrap();
+    let window = options(0).window;
+    let inherited = Inherited::read(&lab.session, &[QUEUE.to_owned()], |_| true, window).await.unwrap();
+    assert_eq!((inherited.cells.len(), inherited.ids.len()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_there_is_not_written_again_and_a_later_owners_is_its() {
+    let lab = Lab::new(1 << 20).await;
+    let mut keeper = lab.open(QUEUE, 1).await.unwrap();
+    take(&mut keeper, fragment("r", 1, 10), 1).await.unwrap();
+    assert!(matches!(keeper.mend(Lost::Over).await, Err(Lost::Over)));
+    assert!(matches!(keeper.mend(Lost::Slow).await, Err(Lost::Slow)));
+    lab.broker.delete_queue(&topology::state_log_name(QUEUE));
+    lab.declare(QUEUE).await;
+    let mut later = lab.open(QUEUE, 5).await.unwrap();
+    let lost = keeper.fenced().await;
+    assert!(matches!(keeper.mend(lost).await, Err(Lost::Fenced(5))));
+    assert_eq!(take(&mut later, fragment("r", 2, 13), 2).await.unwrap(), [], "it began without a state");
 }
 
 /// What stands before the last snapshot is not read: here it could not be.

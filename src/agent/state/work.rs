@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::keeper::{Keeper, Lost};
@@ -11,6 +12,7 @@ use crate::agent::packet::Fragment;
 use crate::agent::sabotage::{self, Sabotage};
 use crate::agent::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use crate::agent::transform;
+use crate::agent::until::Until;
 use crate::model::{Receipt, Sample, Verdict};
 use crate::publish::Batch as Records;
 use crate::state::{Batch, window};
@@ -99,14 +101,45 @@ impl Keeper {
                 parcels.push(Parcel { fragment, receipt });
             }
         }
-        match slot.deliver(parcels, context).await {
-            Ok(true) => {}
-            Ok(false) => return Done::Unpublished,
+        match self.deliver(parcels, slot, context).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Done::Unpublished,
+            Ok(Err(lost)) => return Done::Lost(lost),
             Err(dead) => return Done::Dead(dead),
         }
         match self.published().await {
             Ok(()) => Done::Published,
             Err(lost) => Done::Lost(lost),
+        }
+    }
+
+    /// Offers parcels for as long as this keeper is not at its end, which may come while a publisher is away for hours: a log
+    /// that is deleted meanwhile is made again, and a later owner ends the wait.
+    async fn deliver(
+        &mut self,
+        parcels: Vec<Parcel>,
+        slot: &SinkSlot,
+        context: &SinkContext,
+    ) -> Result<Result<bool, Lost>, Dead> {
+        let over = context.until.over.child_token();
+        let until = Until { over: over.clone(), ..context.until.clone() };
+        let context = SinkContext { until, ..context.clone() };
+        let mut delivered = pin!(slot.deliver(parcels, &context));
+        let mut end = None;
+        loop {
+            tokio::select! {
+                biased;
+                lost = self.fenced(), if end.is_none() => {
+                    end = self.mend(lost).await.err();
+                    if end.is_some() {
+                        over.cancel();
+                    }
+                }
+                delivered = &mut delivered => {
+                    let delivered = delivered?;
+                    return Ok(end.map_or(Ok(delivered), Err));
+                }
+            }
         }
     }
 
