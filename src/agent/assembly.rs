@@ -9,6 +9,7 @@ use crate::cluster::SlotTable;
 use crate::config::definitions::Found;
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
+use crate::model::shown::value_shown;
 use crate::model::{Complaint, Node, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, LookAtBroker, Publisher};
@@ -230,8 +231,13 @@ fn dispatcher(settings: &Settings, complaints: &mut Vec<Complaint>) -> Dispatche
     for text in &settings.intake.accept_notifications {
         match Rule::parse(text) {
             Ok(rule) => rules.push(rule),
-            Err(error) => complaints
-                .push(Complaint::error(&written, format!("[nephoscope] accept_notifications = {text:?}: {error}"))),
+            Err(error) => {
+                // The reason quotes pieces, of which nobody can tell whether they are of a password.
+                let is_shown = value_shown(text) == *text;
+                let why = if is_shown { error.to_string() } else { "expected <field>=<regular expression>".to_owned() };
+                let text = format!("[nephoscope] accept_notifications = {text:?}: {why}");
+                complaints.push(Complaint::error(&written, text));
+            }
         }
     }
     Dispatcher::new(rules)

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::examine::{Examined, not_looked_at};
 use super::{ConfigArguments, Failure, refuse_errors};
+use crate::model::shown::without_secrets;
 
 /// What is to be checked.
 #[derive(clap::Args)]
@@ -27,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         left_out.concat()
     );
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(without_secrets(&text).as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads may have had enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| Failure::Other(format!("cannot write: {error}"))),

@@ -1,9 +1,10 @@
 //! The broker as releases before `transport_url` name it: `rabbit_hosts` and its family (oslo.messaging up to 8).
 
-use super::secret::{Secret, shown};
+use super::secret::Secret;
 use super::transport_url::{Host, PORT, host_name};
 use super::values::Values;
 use crate::model::Complaint;
+use crate::model::shown::name_shown;
 
 const SECTION: &str = "oslo_messaging_rabbit";
 
@@ -83,11 +84,11 @@ pub(super) fn complain_as_url(v: &mut Values<'_>, hosts: &[Host], vhost: &str) {
         return;
     }
     let of = |host: &Host| match &host.user {
-        Some((user, _)) => format!("{}:***@{host}", shown(user)),
+        Some((user, _)) => format!("{}:***@{host}", user.split(':').next().unwrap_or_default()),
         None => host.to_string(),
     };
     let hosts: Vec<String> = hosts.iter().map(of).collect();
-    let vhost = if vhost == "/" { "" } else { vhost };
+    let vhost = if vhost == "/" { "".into() } else { name_shown(vhost) };
     let first = written(v).first().copied().unwrap_or(NAMES[0]);
     let text = format!(
         "[{SECTION}] {first} and its like name the broker, as before transport_url; they are taken as [DEFAULT] \
