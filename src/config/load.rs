@@ -64,7 +64,8 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
     let beside = beside.iter().rev().filter_map(|file| file.parent()).map(Path::to_path_buf);
     let search = dirs.iter().cloned().chain(beside).chain(standard).collect();
     let Reading { written, files, mut complaints } = reading;
-    let (settings, more) = meaning::of(&written, Sources { files, search, written: Arc::new(written.clone()) });
+    let (settings, more) =
+        meaning::of(&written, Sources { files, search, written: Arc::new(written.clone()), ..Sources::default() });
     complaints.extend(more);
     complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
     complaints.dedup();
@@ -75,7 +76,7 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
 pub fn load_text(name: &str, text: &str) -> (Option<Settings>, Vec<Complaint>) {
     let mut written = Written::default();
     let mut complaints = written.add(name, text);
-    let sources = Sources { files: Vec::new(), search: Vec::new(), written: Arc::new(written.clone()) };
+    let sources = Sources { written: Arc::new(written.clone()), ..Sources::default() };
     let (settings, more) = meaning::of(&written, sources);
     complaints.extend(more);
     (Some(settings), complaints)
@@ -160,11 +161,21 @@ fn conf_files(dir: &Path) -> Result<Vec<PathBuf>, Complaint> {
 
 /// The text of a file of bounded size.
 pub(super) fn read_text(file: &Path) -> Result<String, Complaint> {
-    let size = std::fs::metadata(file).map_err(|e| cannot_read(file, &e.to_string()))?.len();
-    if size > FILE_BYTES_MAX {
+    let about = std::fs::metadata(file).map_err(|e| cannot_read(file, &e.to_string()))?;
+    // To open a pipe is to wait for whoever writes into it, and a device may have no end.
+    if !about.is_file() && !is_nothing(file) {
+        let what = if about.is_dir() { "it is a folder" } else { "it is no regular file" };
+        return Err(cannot_read(file, &format!("{what}; write the path of a file")));
+    }
+    if about.len() > FILE_BYTES_MAX {
         return Err(cannot_read(file, &format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
     std::fs::read_to_string(file).map_err(|e| cannot_read(file, &e.to_string()))
+}
+
+/// Whether this is what stands for an empty file.
+fn is_nothing(file: &Path) -> bool {
+    std::fs::canonicalize(file).is_ok_and(|file| file == Path::new("/dev/null"))
 }
 
 fn cannot_read(path: &Path, why: &str) -> Complaint {
