@@ -10,6 +10,7 @@ pub mod definitions;
 pub mod files;
 mod load;
 mod meaning;
+mod names;
 mod older;
 pub mod options;
 pub mod oslo;

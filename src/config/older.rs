@@ -12,6 +12,18 @@ const SECTION: &str = "oslo_messaging_rabbit";
 pub(super) const NAMES: [&str; 6] =
     ["rabbit_hosts", "rabbit_host", "rabbit_port", "rabbit_userid", "rabbit_password", "rabbit_virtual_host"];
 
+/// What they mean where they are not written and another option refers to them: `$rabbit_host:$rabbit_port` stands in the
+/// sample files of then.
+pub(super) fn unwritten(name: &str) -> Option<&'static str> {
+    let meant = [
+        ("rabbit_host", "localhost"),
+        ("rabbit_port", "5672"),
+        ("rabbit_userid", "guest"),
+        ("rabbit_virtual_host", "/"),
+    ];
+    meant.into_iter().find(|(known, _)| *known == name).map(|(_, meant)| meant)
+}
+
 /// Hosts and virtual host, if any of the options has a value. Those that have none mean what they meant then:
 /// `guest:guest@localhost:5672`. No hosts where any of it is wrong.
 pub(super) fn broker(v: &mut Values<'_>) -> Option<(Vec<Host>, String)> {
