@@ -3,7 +3,7 @@
 //!
 //! Never here: what is in them. They go as nodes to `convert` and `pipeline`.
 
-use super::load::read_text;
+use super::load::{closed, read_text};
 use super::settings::Settings;
 use super::yaml;
 use crate::model::{Complaint, Node, Place};
@@ -68,6 +68,7 @@ pub fn read_again(settings: &Settings, before: &Found) -> (Definitions, Vec<Comp
         names: Vec::new(),
         complaints: Vec::new(),
     };
+    reading.complaints.extend(search.iter().filter_map(|folder| closed(folder)));
     let meters = reading.meters(settings);
     let meter_files = std::mem::take(&mut reading.names);
     let events = reading.one(&settings.conversion.event_definitions_file, "event_definitions.yaml", SHIPPED_EVENTS);
@@ -259,9 +260,10 @@ fn shown(folders: &[PathBuf]) -> String {
     if folders.is_empty() {
         return "the folder where the agent was started".to_owned();
     }
+    let into = |folder: &&PathBuf| closed(folder).is_none();
     let shown = |folder: &PathBuf| match folder.to_string_lossy() {
         here if here.is_empty() => ".".to_owned(),
         there => there.into_owned(),
     };
-    folders.iter().map(shown).collect::<Vec<_>>().join(", ")
+    folders.iter().filter(into).map(shown).collect::<Vec<_>>().join(", ")
 }

@@ -1,10 +1,11 @@
 //! Finds and reads configuration files, as oslo.config does.
 
-use super::meaning;
 use super::oslo::Written;
 use super::settings::{Settings, Sources};
+use super::{environment, meaning};
 use crate::model::{Complaint, Place};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
     let dirs: Vec<PathBuf> = named.iter().filter_map(|n| Some(expanded(n.folder()?, home.as_deref()))).collect();
     let mut beside = files.clone();
     if files.is_empty() {
+        complaints_of_closed(&standard, &mut reading.complaints);
         beside = found(&standard, ".conf");
         beside.iter().for_each(|file| reading.file(file));
     }
@@ -63,7 +65,8 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
     // oslo.config's find_file: folders that are named, then where the files are (the last first), then the standard ones.
     let beside = beside.iter().rev().filter_map(|file| file.parent()).map(Path::to_path_buf);
     let search = dirs.iter().cloned().chain(beside).chain(standard).collect();
-    let Reading { written, files, mut complaints } = reading;
+    let Reading { mut written, files, mut complaints } = reading;
+    environment::read(&mut written, variable);
     let (settings, more) =
         meaning::of(&written, Sources { files, search, written: Arc::new(written.clone()), ..Sources::default() });
     complaints.extend(more);
@@ -147,6 +150,22 @@ fn expanded(path: &Path, home: Option<&Path>) -> PathBuf {
 fn found(folders: &[PathBuf], extension: &str) -> Vec<PathBuf> {
     let first = |name: &&str| folders.iter().map(|f| f.join(format!("{name}{extension}"))).find(|path| path.exists());
     NAMES.iter().filter_map(first).collect()
+}
+
+/// Warns of folders into which this user cannot look: what is in them counts as absent, as it does for Ceilometer.
+fn complaints_of_closed(folders: &[PathBuf], complaints: &mut Vec<Complaint>) {
+    complaints.extend(folders.iter().filter_map(|folder| closed(folder)));
+}
+
+/// The warning about a folder into which this user cannot look.
+pub(super) fn closed(folder: &Path) -> Option<Complaint> {
+    let error = std::fs::metadata(folder.join("ceilometer.conf")).err()?;
+    if error.kind() != ErrorKind::PermissionDenied {
+        return None;
+    }
+    let place = Place { file: folder.to_string_lossy().as_ref().into(), line: 0 };
+    let text = format!("cannot look into it: {error}; what is in it is left out, as Ceilometer leaves it out");
+    Some(Complaint::warning(&place, text))
 }
 
 /// `*.conf` of a folder, by name; as in a shell, not those that begin with a dot.

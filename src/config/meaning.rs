@@ -178,7 +178,7 @@ fn conversion(v: &mut Values<'_>) -> Conversion {
         reserved_metadata_keys: v.list(DEFAULT, "reserved_metadata_keys"),
         meter_definitions_dirs: dirs.map(|dirs| dirs.into_iter().map(|dir| PathBuf::from(dir.text)).collect()),
         meter_definitions_file: v.text("meter", "meter_definitions_cfg_file"),
-        event_definitions_file: v.text("event", "definitions_cfg_file").unwrap_or_default(),
+        event_definitions_file: file(v, "event", "definitions_cfg_file"),
         drop_unmatched_notifications: v.flag("event", "drop_unmatched_notifications"),
         store_raw,
         disable_non_metric_meters: v.flag(NOTIFICATION, "disable_non_metric_meters"),
@@ -246,9 +246,18 @@ fn pipelines(v: &mut Values<'_>) -> Pipelines {
     Pipelines {
         samples: kinds.iter().any(|kind| kind == "meter"),
         events: kinds.iter().any(|kind| kind == "event") && v.flag(NOTIFICATION, "store_events"),
-        samples_file: v.text(DEFAULT, "pipeline_cfg_file").unwrap_or_default(),
-        events_file: v.text(DEFAULT, "event_pipeline_cfg_file").unwrap_or_default(),
+        samples_file: file(v, DEFAULT, "pipeline_cfg_file"),
+        events_file: file(v, DEFAULT, "event_pipeline_cfg_file"),
     }
+}
+
+/// The name of a file that must have one: an empty one would be a folder.
+fn file(v: &mut Values<'_>, section: &str, name: &str) -> String {
+    if let Some(name) = v.text(section, name) {
+        return name;
+    }
+    v.expected(section, name, "the name of a file");
+    options::find(section, name).map(|row| row.default.to_owned()).unwrap_or_default()
 }
 
 fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {

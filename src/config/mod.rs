@@ -7,6 +7,7 @@
 
 pub mod coordination_url;
 pub mod definitions;
+mod environment;
 pub mod files;
 mod load;
 mod meaning;

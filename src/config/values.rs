@@ -208,6 +208,12 @@ impl<'w> Values<'w> {
             let Some(entry) = entries.last() else { continue };
             let option = format!("[{}] {}", in_capitals(section), secret::shown(name));
             if let Some(row) = options::find_written(section, name) {
+                if let [.., before, _] = entries
+                    && !matches!(row.kind, Kind::Multi | Kind::MultiSecret)
+                {
+                    let text = format!("{option} is already written in line {}; this one wins", before.place.line);
+                    self.complain(Complaint::warning(&entry.place, text));
+                }
                 if let Effect::None(why) = row.effect {
                     let text = format!("{option} has no effect: {why}{}", self.misfit(row, entry));
                     self.complain(Complaint::warning(&entry.place, text));

@@ -156,3 +156,69 @@ fn a_pipe_stands_where_a_file_belongs(#[case] name: &str) {
     assert_eq!(told.exit, 78);
     assert!(told.errors.contains(&format!("{name}: cannot read it: it is no regular file")), "{}", told.errors);
 }
+
+#[test]
+fn an_option_is_an_environment_variable() {
+    let (_, folder) = checked(&[]);
+    put(folder.path(), &[("c.conf", &format!("{CONF}[notification]\npipelines = meter\n"))]);
+    let told = |name: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+        command.args(["check", "--config-file", "c.conf"]).current_dir(folder.path()).env("HOME", "/nonexistent");
+        let output = command.env(name, value).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (code, said) = told("OS_DEFAULT__TRANSPORT_URL", "rabbit://u:SESAME@elsewhere/");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("whether rabbit://elsewhere:5672/ answers") && !said.contains("127.0.0.1:1"), "{said}");
+    let (code, said) = told("OS_NOTIFICATION__PIPELINES", "metre");
+    assert_eq!(code, Some(78), "{said}");
+    let line = "error: environment variable OS_NOTIFICATION__PIPELINES: [notification] pipelines = \"metre\"";
+    assert!(said.contains(line), "{said}");
+}
+
+#[test]
+fn a_source_of_options_is_not_read() {
+    let said = complaints("[DEFAULT]\nconfig_source = remote\n");
+    assert!(said.len() == 1 && said[0].starts_with("? c:2: [DEFAULT] config_source has no effect"), "{said:?}");
+}
+
+#[test]
+fn check_says_what_it_read() {
+    let (told, _) = checked(&[("event_definitions.yaml", "[]\n")]);
+    let read = told.output.split("\nread:\n").nth(1).unwrap();
+    assert_eq!(read, "  c.conf\n  event_definitions.yaml\n  pipeline.yaml\n  event_pipeline.yaml\n");
+}
+
+#[rstest]
+#[case("[DEFAULT]\npipeline_cfg_file =")]
+#[case("[event]\ndefinitions_cfg_file =")]
+fn the_name_of_a_file_is_empty(#[case] written: &str) {
+    let said = complaints(&format!("{written}\n"));
+    assert!(
+        said.len() == 1 && said[0].starts_with("! c:2: ") && said[0].ends_with("expected the name of a file"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn an_option_is_written_twice() {
+    let said = complaints("[DEFAULT]\nhost = a\n[event]\n[DEFAULT]\nhost = b\n");
+    assert_eq!(said, ["? c:5: [DEFAULT] host is already written in line 2; this one wins"]);
+}
+
+#[test]
+fn a_publisher_is_named_twice() {
+    let twice = pipeline("meters", "test://").replace("['test://']", "['test://', test]");
+    let (told, _) = checked(&[("pipeline.yaml", &twice)]);
+    let expected = "warning: pipeline.yaml:2: the publisher \"test://\" is named twice; its data come twice";
+    assert_eq!((told.exit, told.about("pipeline.yaml")), (0, vec![expected]));
+}
+
+#[test]
+fn a_file_of_tls_is_named_in_a_further_url() {
+    let urls =
+        "[notification]\nmessaging_urls = rabbit://h\nmessaging_urls = rabbit://i/?ssl=true&ssl_ca_file=/no/such\n";
+    let (told, _) = checked(&[("c.conf", &format!("{CONF}{urls}"))]);
+    let about = told.about("c.conf");
+    assert!(about.len() == 1 && about[0].starts_with("error: c.conf:7: rabbit://i:5672/"), "{about:?}");
+}
