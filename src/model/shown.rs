@@ -87,7 +87,8 @@ const PUNCTUATION: [char; 10] = ['.', ',', ':', ';', ')', ']', '}', '>', '"', '`
 /// Where a value stands between quotes, as `{:?}` writes it, it ends there, whatever is in it. Where it does not, a URL
 /// ends at a blank; one that is none by then goes on to the last `@` of the sentence, because a password may have blanks.
 pub fn without_secrets(sentence: &str) -> Cow<'_, str> {
-    if !sentence.contains("://") && !(sentence.contains('@') && sentence.contains('"')) {
+    let has_login = sentence.contains('@') && sentence.contains('"');
+    if !has_login && !sentence.contains("://") {
         return Cow::Borrowed(sentence);
     }
     let mut out = String::with_capacity(sentence.len());
