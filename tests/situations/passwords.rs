@@ -209,3 +209,22 @@ fn a_name_is_written_like_a_login() {
         assert!(said.contains("***") && !said.contains("SESAME"), "{said}");
     }
 }
+
+#[test]
+fn a_sink_is_named_by_a_url_and_convert_prints_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = "sources: [{name: s, meters: ['*'], sinks: ['http://u:SESAME@h/x']}]\n\
+                   sinks: [{name: 'http://u:SESAME@h/x', publishers: ['test://']}]\n";
+    let notification = r#"{"message_id": "m", "publisher_id": "image.h", "event_type": "image.upload", "priority": "INFO",
+        "timestamp": "2026-03-01 10:00:00.000001", "payload": {"id": "i", "owner": "p", "size": 3, "name": "n"}}"#;
+    for (name, text) in [
+        ("c.conf", "[nephoscope]\nlisten =\n"),
+        ("pipeline.yaml", samples),
+        ("event_pipeline.yaml", "sources: []\nsinks: []\n"),
+        ("n", &notification.replace('\n', "")),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let told = super::nephoscope(folder.path(), &["convert", "--config-file", "c.conf", "n"]).all();
+    assert!(told.contains("to the sink \"http://u:***@h/x\"") && !told.contains(SESAME), "{told}");
+}
