@@ -2,6 +2,8 @@
 //! configurations and bug reports (`tests/situations/`), and others of their kinds.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "situations/effect.rs"]
+mod effect;
 #[path = "situations/passwords.rs"]
 mod passwords;
 

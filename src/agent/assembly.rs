@@ -9,7 +9,8 @@ use crate::cluster::SlotTable;
 use crate::config::definitions::Found;
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
-use crate::model::{Complaint, Node, Priority, Severity};
+use crate::model::shown::value_shown;
+use crate::model::{Complaint, Data, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
 use crate::publish::{self, LookAtBroker, Publisher};
 use crate::transport::dispatch::{Dispatcher, Rule};
@@ -204,13 +205,88 @@ fn read(settings: &Settings, (definitions, mut complaints): (Definitions, Vec<Co
             }
         }
     }
-    let converter = convert(settings, definitions.meters, definitions.events, &mut complaints);
+    let unused = Unused::of(settings, &plans);
+    let (meters, events) = (definitions.meters, definitions.events);
+    let mut converter = convert(settings, meters.clone(), events.clone(), &mut complaints);
+    if converter.is_none() && unused.any() {
+        // What is right of the definitions that are used has to be enough.
+        let meters = if unused.meters { Vec::new() } else { meters };
+        let events = if unused.events { Some(no_events()) } else { events };
+        let mut more = Vec::new();
+        converter = convert(settings, meters, events, &mut more);
+        more.retain(|complaint| !complaints.contains(complaint));
+        complaints.extend(more);
+    }
+    unused.forgive(&mut complaints, &definitions.meter_files, &definitions.event_files);
+    complaints.extend(notifier_complaints(settings, &plans));
     let dispatcher = dispatcher(settings, &mut complaints);
     let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
     let written = settings.place("notification", "pipeline_processing_queues");
     let table = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
     let queues = table.map(|table| table.queues());
     (Read { converter, plans, unplanned, dispatcher, queues }, complaints)
+}
+
+/// Which definitions nothing is made by, because there are no pipelines for it. Ceilometer does not read them, or runs on
+/// without them: what is wrong with them is worth a warning.
+struct Unused {
+    meters: bool,
+    events: bool,
+}
+
+impl Unused {
+    fn of(settings: &Settings, plans: &[Plan]) -> Unused {
+        // A pipeline file that cannot be read is an error already, and may have some.
+        let has_none = |kind| plans.iter().any(|plan| plan.kind == kind && plan.pipelines.is_empty());
+        let is_used = |kind, wanted: bool| wanted && !has_none(kind);
+        Unused {
+            meters: !is_used(pipeline::Kind::Samples, settings.pipelines.samples),
+            events: !is_used(pipeline::Kind::Events, settings.pipelines.events),
+        }
+    }
+
+    fn any(&self) -> bool {
+        self.meters || self.events
+    }
+
+    /// Makes warnings of the errors in their files.
+    fn forgive(&self, complaints: &mut [Complaint], meter_files: &[Arc<str>], event_files: &[Arc<str>]) {
+        for complaint in complaints.iter_mut().filter(|complaint| complaint.severity == Severity::Error) {
+            let is_in = |files: &[Arc<str>]| files.contains(&complaint.place.file);
+            let made = match () {
+                () if self.meters && is_in(meter_files) => "samples",
+                () if self.events && is_in(event_files) => "events",
+                () => continue,
+            };
+            *complaint =
+                Complaint::warning(&complaint.place, format!("{}; no pipeline takes {made} now", complaint.text));
+        }
+    }
+}
+
+/// Event definitions that define nothing.
+fn no_events() -> Node {
+    Node { place: Place { file: "no events".into(), line: 0 }, data: Data::List(Vec::new()) }
+}
+
+/// What is wrong with what the `notifier` publisher alone uses: errors where a sink has one.
+fn notifier_complaints(settings: &Settings, plans: &[Plan]) -> Vec<Complaint> {
+    let publishers = plans.iter().flat_map(publishers_of);
+    let notifiers: Vec<&str> = publishers.filter_map(|(_, _, p)| p.url.strip_prefix("notifier://")).collect();
+    let of_its_own = |rest: &&str| !rest.is_empty() && !rest.starts_with(['/', '?']);
+    let only = &settings.sources.only_notifier;
+    let judged = |complaints: &[Complaint], used: bool, why: &str| -> Vec<Complaint> {
+        let unused = |c: &Complaint| Complaint::warning(&c.place, format!("{}; it has no effect now: {why}", c.text));
+        if used { complaints.to_vec() } else { complaints.iter().map(unused).collect() }
+    };
+    let mut all = judged(&only.format, !notifiers.is_empty(), "no sink publishes to notifier://");
+    let shared = notifiers.iter().any(|rest| !of_its_own(rest));
+    all.extend(judged(
+        &only.transport,
+        shared,
+        "messaging_urls names the brokers, and no sink publishes to notifier://",
+    ));
+    all
 }
 
 fn convert(
@@ -230,8 +306,13 @@ fn dispatcher(settings: &Settings, complaints: &mut Vec<Complaint>) -> Dispatche
     for text in &settings.intake.accept_notifications {
         match Rule::parse(text) {
             Ok(rule) => rules.push(rule),
-            Err(error) => complaints
-                .push(Complaint::error(&written, format!("[nephoscope] accept_notifications = {text:?}: {error}"))),
+            Err(error) => {
+                // The reason quotes pieces, of which nobody can tell whether they are of a password.
+                let is_shown = value_shown(text) == *text;
+                let why = if is_shown { error.to_string() } else { "expected <field>=<regular expression>".to_owned() };
+                let text = format!("[nephoscope] accept_notifications = {text:?}: {why}");
+                complaints.push(Complaint::error(&written, text));
+            }
         }
     }
     Dispatcher::new(rules)

@@ -9,6 +9,7 @@ use super::jitter;
 use super::nursery::Nursery;
 use super::troubles::{self, Trouble, Troubles};
 use super::until::Until;
+use crate::model::shown::without_secrets;
 use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::link::Link;
@@ -167,15 +168,13 @@ impl Parking {
         reason: &Reason,
     ) -> Result<(), TransportError> {
         let session = self.link.current().ok_or_else(|| self.link.absence())?;
-        let mut end = reason.text.len().min(REASON_BYTES_MAX);
-        while !reason.text.is_char_boundary(end) {
-            end -= 1;
-        }
+        let text = without_secrets(&reason.text);
+        let end = text.floor_char_boundary(REASON_BYTES_MAX);
         let mut headers = BTreeMap::from([
             ("x-nephoscope-format".to_owned(), "1".to_owned()),
             ("x-nephoscope-kind".to_owned(), reason.kind.name().to_owned()),
-            ("x-nephoscope-reason".to_owned(), reason.text[..end].to_owned()),
-            ("x-nephoscope-origin".to_owned(), origin.to_owned()),
+            ("x-nephoscope-reason".to_owned(), text[..end].to_owned()),
+            ("x-nephoscope-origin".to_owned(), without_secrets(origin).into_owned()),
             ("x-nephoscope-member".to_owned(), self.member.to_string()),
         ]);
         headers.extend(compression.map(|method| (COMPRESSION_HEADER.to_owned(), method.to_owned())));

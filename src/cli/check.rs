@@ -4,12 +4,24 @@ use std::io::{self, Write};
 
 use super::examine::{Examined, not_looked_at};
 use super::{ConfigArguments, Failure, refuse_errors};
+use crate::config::{self, Settings};
+use crate::model::shown::without_secrets;
 
 /// What is to be checked.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
+}
+
+/// Which files the configuration is from.
+fn files_read(settings: &Settings) -> String {
+    let definitions = config::definitions::read(settings).0.watched;
+    let files = settings.sources.files.iter().chain(&definitions).filter(|path| path.is_file());
+    let files: String = files.map(|file| format!("  {}\n", file.display())).collect();
+    let defaults =
+        if settings.sources.files.is_empty() { "  no ceilometer.conf: every option has its default\n" } else { "" };
+    format!("read:\n{defaults}{files}")
 }
 
 /// Prints all complaints; fails if one of them would keep the agent from starting.
@@ -25,9 +37,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let text = format!(
         "the configuration can be run{counted}\nnot looked at, because only a running agent can tell:\n{}",
         left_out.concat()
-    );
+    ) + &files_read(&settings);
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(without_secrets(&text).as_bytes()).and_then(|()| out.flush()) {
         // Whoever reads may have had enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| Failure::Other(format!("cannot write: {error}"))),

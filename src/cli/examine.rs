@@ -128,8 +128,7 @@ fn brokers(settings: &Settings) -> Vec<Complaint> {
             if written.line > 0 {
                 complaints.push(Complaint::error(&written, format!("[{SECTION}] {text}")));
             } else {
-                let place = settings.place("DEFAULT", "transport_url");
-                complaints.push(Complaint::error(&place, format!("{url}: {text}")));
+                complaints.push(Complaint::error(&settings.place_of(url), format!("{url}: {text}")));
             }
         }
     }

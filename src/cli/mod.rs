@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self, Named, Settings};
+use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Severity};
 
 /// Everything went as asked.
@@ -137,7 +138,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(EXIT_CONFIG)
         }
         Err(Failure::Other(message)) => {
-            eprintln!("nephoscope: {message}");
+            eprintln!("nephoscope: {}", without_secrets(&message));
             ExitCode::from(EXIT_FAILED)
         }
     }

@@ -12,6 +12,7 @@ use super::{ConfigArguments, Failure, runtime};
 use crate::agent::outside;
 use crate::agent::{Agent, Outcome};
 use crate::config::Settings;
+use crate::config::definitions::gone;
 use crate::config::settings::LogFormat;
 use crate::model::{Complaint, Place, Severity};
 use crate::observe::{self, Board, Format, LogSettings, Metrics};
@@ -53,6 +54,7 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
     })?;
     let agent = Agent::start(parts);
     let mut watch = Watch::new(&settings);
+    let mut read = settings.sources.files.clone();
     let outcome = loop {
         let happened = tokio::select! {
             outcome = agent.ended() => break outcome,
@@ -61,8 +63,9 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         };
         match happened {
             Asked::Reload => {
-                if let Some(taken) = reload(config, &settings, &context, &agent, &metrics).await {
+                if let Some(taken) = reload(config, &settings, &read, &context, &agent, &metrics).await {
                     watch.follow(&taken);
+                    read.clone_from(&taken.sources.files);
                 }
             }
             Asked::Stop => break drain(&agent, &mut signals, &settings).await?,
@@ -118,22 +121,17 @@ async fn drain(agent: &Agent, signals: &mut Signals, settings: &Settings) -> Res
     }
 }
 
-/// What is wrong where no configuration file is found any more: that is no wish for every option's default.
-fn vanished(running: &Settings, next: &Settings) -> Vec<Complaint> {
-    let gone = if next.sources.files.is_empty() { running.sources.files.as_slice() } else { &[] };
-    let complain = |file: &PathBuf| {
-        let place = Place { file: file.to_string_lossy().as_ref().into(), line: 0 };
-        let text = "it was there when the running configuration was read, and is gone: put it back; if it is gone for \
-                    good, restart the agent";
-        Complaint::error(&place, text)
-    };
-    gone.iter().map(complain).collect()
+/// What is wrong where a file that was read is not read again: that is no wish for the defaults of its options.
+fn vanished(read: &[PathBuf], next: &Settings) -> Vec<Complaint> {
+    read.iter().filter(|file| !next.sources.files.contains(file)).map(|file| gone(file)).collect()
 }
 
-/// Reads everything again; keeps what runs if anything is wrong. The settings that were taken over, if they were.
+/// Reads everything again; keeps what runs if anything is wrong, also if one of the configuration files that were `read`
+/// for it is gone. The settings that were taken over, if they were.
 async fn reload(
     config: &ConfigArguments,
     running: &Settings,
+    read: &[PathBuf],
     context: &crate::publish::Context,
     agent: &Agent,
     metrics: &Metrics,
@@ -142,7 +140,7 @@ async fn reload(
     let next = match &settings {
         Some(settings) => {
             complaints.extend(needs_restart(running, settings));
-            complaints.extend(vanished(running, settings));
+            complaints.extend(vanished(read, settings));
             let (next, more) = agent.prepare(settings, context).await;
             complaints.extend(more);
             next

@@ -3,13 +3,14 @@
 //!
 //! Never here: what is in them. They go as nodes to `convert` and `pipeline`.
 
-use super::load::read_text;
+use super::load::{closed, read_text};
 use super::settings::Settings;
 use super::yaml;
 use crate::model::{Complaint, Node, Place};
 use crate::pipeline::Kind;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const SHIPPED_METERS: &str = include_str!("../../config/meters.d/meters.yaml");
 const SHIPPED_EVENTS: &str = include_str!("../../config/event_definitions.yaml");
@@ -23,7 +24,7 @@ const METERS_DIR: &str = "/etc/ceilometer/meters.d";
 const PACKAGED_METERS: &str = "ceilometer/data/meters.d";
 
 /// The definition files, as far as they could be read: what could not is an error among the complaints.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Definitions {
     /// Files of meter definitions, in the order in which they count (the first definition of a name wins).
     pub meters: Vec<Node>,
@@ -33,6 +34,10 @@ pub struct Definitions {
     pub pipeline: Option<Node>,
     /// `event_pipeline.yaml`; `None` also where there are to be no events.
     pub event_pipeline: Option<Node>,
+    /// The names of the files that `meters` is or should be from.
+    pub meter_files: Vec<Arc<str>>,
+    /// The names of the file that `events` is or should be from.
+    pub event_files: Vec<Arc<str>>,
     /// The files that were read, and the folders that were listed: a change of one is a change of configuration.
     pub watched: Vec<PathBuf>,
 }
@@ -41,7 +46,8 @@ pub struct Definitions {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
     files: BTreeMap<String, PathBuf>,
-    folders: BTreeSet<PathBuf>,
+    /// Each with the files in it.
+    folders: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
 /// Finds and reads what the settings name. All complaints at once.
@@ -54,9 +60,19 @@ pub fn read(settings: &Settings) -> (Definitions, Vec<Complaint>) {
 /// error. At start its absence means that the shipped definitions are wanted; while it is replaced it means nothing.
 pub fn read_again(settings: &Settings, before: &Found) -> (Definitions, Vec<Complaint>, Found) {
     let search = &settings.sources.search;
-    let mut reading = Reading { search, before, found: Found::default(), watched: Vec::new(), complaints: Vec::new() };
+    let mut reading = Reading {
+        search,
+        before,
+        found: Found::default(),
+        watched: Vec::new(),
+        names: Vec::new(),
+        complaints: Vec::new(),
+    };
+    reading.complaints.extend(search.iter().filter_map(|folder| closed(folder)));
     let meters = reading.meters(settings);
+    let meter_files = std::mem::take(&mut reading.names);
     let events = reading.one(&settings.conversion.event_definitions_file, "event_definitions.yaml", SHIPPED_EVENTS);
+    let event_files = std::mem::take(&mut reading.names);
     let wanted = &settings.pipelines;
     let pipeline = wanted.samples.then(|| reading.one(&wanted.samples_file, "pipeline.yaml", SHIPPED_PIPELINE));
     let event_pipeline =
@@ -74,7 +90,7 @@ pub fn read_again(settings: &Settings, before: &Found) -> (Definitions, Vec<Comp
         }
     }
     let Reading { watched, complaints, found, .. } = reading;
-    (Definitions { meters, events, pipeline, event_pipeline, watched }, complaints, found)
+    (Definitions { meters, events, pipeline, event_pipeline, meter_files, event_files, watched }, complaints, found)
 }
 
 /// The warning about the shipped pipeline: it publishes to a queue that has no reader in a stock cloud.
@@ -94,6 +110,8 @@ struct Reading<'s> {
     before: &'s Found,
     found: Found,
     watched: Vec<PathBuf>,
+    /// Of the files that were read, or looked for and not found.
+    names: Vec<Arc<str>>,
     complaints: Vec<Complaint>,
 }
 
@@ -110,6 +128,7 @@ impl Reading<'_> {
             return self.file(&path);
         }
         if name != default_name {
+            self.names.push(name.into());
             self.complaints.push(Complaint::error(
                 &Place { file: name.into(), line: 0 },
                 format!("cannot find it, neither as written nor in {}", shown(self.search)),
@@ -142,6 +161,7 @@ impl Reading<'_> {
 
     fn file(&mut self, path: &Path) -> Option<Node> {
         self.watched.push(path.to_path_buf());
+        self.names.push(path.to_string_lossy().into());
         match read_text(path) {
             Ok(text) => self.text(&path.to_string_lossy(), &text),
             Err(complaint) => {
@@ -178,7 +198,7 @@ impl Reading<'_> {
             }
             Some(dirs) => {
                 for dir in dirs {
-                    let stands_for_it = dir.ends_with(PACKAGED_METERS) && !self.before.folders.contains(dir);
+                    let stands_for_it = dir.ends_with(PACKAGED_METERS) && !self.before.folders.contains_key(dir);
                     if stands_for_it && !dir.exists() {
                         files.push(self.text("shipped meters.yaml", SHIPPED_METERS));
                     } else {
@@ -190,6 +210,7 @@ impl Reading<'_> {
         if files.is_empty() {
             let dirs = conversion.meter_definitions_dirs.as_deref().unwrap_or_default();
             let place = Place { file: shown(dirs).into(), line: 0 };
+            self.names.push(Arc::clone(&place.file));
             let text =
                 "holds no *.yaml: there are no meters; remove [meter] meter_definitions_dirs to use the shipped ones";
             // A folder that is there and empty is a way to want none; one that is not there is a mistake.
@@ -204,7 +225,7 @@ impl Reading<'_> {
     fn folder(&mut self, dir: &Path, optional: bool) -> Vec<Option<Node>> {
         let entries = match std::fs::read_dir(dir) {
             Ok(entries) => entries,
-            Err(_) if self.before.folders.contains(dir) => {
+            Err(_) if self.before.folders.contains_key(dir) => {
                 self.complaints.push(gone(dir));
                 return Vec::new();
             }
@@ -216,17 +237,20 @@ impl Reading<'_> {
             }
         };
         self.watched.push(dir.to_path_buf());
-        self.found.folders.insert(dir.to_path_buf());
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         files.retain(|path| path.extension().is_some_and(|e| e == "yaml") && !hidden(path));
         files.sort();
-        files.iter().map(|file| self.file(file)).collect()
+        let before = self.before.folders.get(dir).into_iter().flatten();
+        self.complaints.extend(before.filter(|file| !files.contains(file)).map(|file| gone(file)));
+        let read = files.iter().map(|file| self.file(file)).collect();
+        self.found.folders.insert(dir.to_path_buf(), files);
+        read
     }
 }
 
-/// The complaint about what is gone while the agent runs.
-fn gone(path: &Path) -> Complaint {
+/// The complaint about what is gone while the agent runs: it may be away for a moment only, while somebody replaces it.
+pub(crate) fn gone(path: &Path) -> Complaint {
     let text = "it was there when the running configuration was read, and is gone: put it back; if it is gone for good, \
                 restart the agent";
     Complaint::error(&Place { file: path.to_string_lossy().as_ref().into(), line: 0 }, text)
@@ -236,9 +260,10 @@ fn shown(folders: &[PathBuf]) -> String {
     if folders.is_empty() {
         return "the folder where the agent was started".to_owned();
     }
+    let into = |folder: &&PathBuf| closed(folder).is_none();
     let shown = |folder: &PathBuf| match folder.to_string_lossy() {
         here if here.is_empty() => ".".to_owned(),
         there => there.into_owned(),
     };
-    folders.iter().map(shown).collect::<Vec<_>>().join(", ")
+    folders.iter().filter(into).map(shown).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,7 @@
 //! Files that options name: where an option is written, and whether a file could be written, without writing it.
 
 use super::Settings;
+use super::transport_url::TransportUrl;
 use super::values::Values;
 use crate::model::Place;
 use rustix::fs::{Access, access};
@@ -11,6 +12,16 @@ impl Settings {
     /// Where an option is written, under any of its names; `configuration` where it is not.
     pub fn place(&self, section: &str, name: &str) -> Place {
         Values::new(&self.sources.written).place(section, name)
+    }
+
+    /// Where a broker's URL is written.
+    pub fn place_of(&self, broker: &TransportUrl) -> Place {
+        let mut values = Values::new(&self.sources.written);
+        let urls = values.many("notification", "messaging_urls").unwrap_or_default();
+        let found = urls.into_iter().find(|entry| self.transport_url(&entry.text).is_ok_and(|url| url == *broker));
+        let own = self.place("oslo_messaging_notifications", "transport_url");
+        let plain = || if own.line > 0 { own } else { self.place("DEFAULT", "transport_url") };
+        found.map_or_else(plain, |entry| entry.place)
     }
 }
 

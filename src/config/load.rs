@@ -1,10 +1,11 @@
 //! Finds and reads configuration files, as oslo.config does.
 
-use super::meaning;
 use super::oslo::Written;
 use super::settings::{Settings, Sources};
+use super::{environment, meaning};
 use crate::model::{Complaint, Place};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
     let dirs: Vec<PathBuf> = named.iter().filter_map(|n| Some(expanded(n.folder()?, home.as_deref()))).collect();
     let mut beside = files.clone();
     if files.is_empty() {
+        complaints_of_closed(&standard, &mut reading.complaints);
         beside = found(&standard, ".conf");
         beside.iter().for_each(|file| reading.file(file));
     }
@@ -63,8 +65,10 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
     // oslo.config's find_file: folders that are named, then where the files are (the last first), then the standard ones.
     let beside = beside.iter().rev().filter_map(|file| file.parent()).map(Path::to_path_buf);
     let search = dirs.iter().cloned().chain(beside).chain(standard).collect();
-    let Reading { written, files, mut complaints } = reading;
-    let (settings, more) = meaning::of(&written, Sources { files, search, written: Arc::new(written.clone()) });
+    let Reading { mut written, files, mut complaints } = reading;
+    environment::read(&mut written, variable);
+    let (settings, more) =
+        meaning::of(&written, Sources { files, search, written: Arc::new(written.clone()), ..Sources::default() });
     complaints.extend(more);
     complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
     complaints.dedup();
@@ -75,7 +79,7 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
 pub fn load_text(name: &str, text: &str) -> (Option<Settings>, Vec<Complaint>) {
     let mut written = Written::default();
     let mut complaints = written.add(name, text);
-    let sources = Sources { files: Vec::new(), search: Vec::new(), written: Arc::new(written.clone()) };
+    let sources = Sources { written: Arc::new(written.clone()), ..Sources::default() };
     let (settings, more) = meaning::of(&written, sources);
     complaints.extend(more);
     (Some(settings), complaints)
@@ -148,6 +152,22 @@ fn found(folders: &[PathBuf], extension: &str) -> Vec<PathBuf> {
     NAMES.iter().filter_map(first).collect()
 }
 
+/// Warns of folders into which this user cannot look: what is in them counts as absent, as it does for Ceilometer.
+fn complaints_of_closed(folders: &[PathBuf], complaints: &mut Vec<Complaint>) {
+    complaints.extend(folders.iter().filter_map(|folder| closed(folder)));
+}
+
+/// The warning about a folder into which this user cannot look.
+pub(super) fn closed(folder: &Path) -> Option<Complaint> {
+    let error = std::fs::metadata(folder.join("ceilometer.conf")).err()?;
+    if error.kind() != ErrorKind::PermissionDenied {
+        return None;
+    }
+    let place = Place { file: folder.to_string_lossy().as_ref().into(), line: 0 };
+    let text = format!("cannot look into it: {error}; what is in it is left out, as Ceilometer leaves it out");
+    Some(Complaint::warning(&place, text))
+}
+
 /// `*.conf` of a folder, by name; as in a shell, not those that begin with a dot.
 fn conf_files(dir: &Path) -> Result<Vec<PathBuf>, Complaint> {
     let entries = std::fs::read_dir(dir).map_err(|e| cannot_read(dir, &e.to_string()))?;
@@ -160,11 +180,21 @@ fn conf_files(dir: &Path) -> Result<Vec<PathBuf>, Complaint> {
 
 /// The text of a file of bounded size.
 pub(super) fn read_text(file: &Path) -> Result<String, Complaint> {
-    let size = std::fs::metadata(file).map_err(|e| cannot_read(file, &e.to_string()))?.len();
-    if size > FILE_BYTES_MAX {
+    let about = std::fs::metadata(file).map_err(|e| cannot_read(file, &e.to_string()))?;
+    // To open a pipe is to wait for whoever writes into it, and a device may have no end.
+    if !about.is_file() && !is_nothing(file) {
+        let what = if about.is_dir() { "it is a folder" } else { "it is no regular file" };
+        return Err(cannot_read(file, &format!("{what}; write the path of a file")));
+    }
+    if about.len() > FILE_BYTES_MAX {
         return Err(cannot_read(file, &format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
     std::fs::read_to_string(file).map_err(|e| cannot_read(file, &e.to_string()))
+}
+
+/// Whether this is what stands for an empty file.
+fn is_nothing(file: &Path) -> bool {
+    std::fs::canonicalize(file).is_ok_and(|file| file == Path::new("/dev/null"))
 }
 
 fn cannot_read(path: &Path, why: &str) -> Complaint {

@@ -10,7 +10,7 @@ use super::settings::{
 };
 use super::transport_url::TransportUrl;
 use super::values::Values;
-use super::{older, options, url};
+use super::{names, older, options, url};
 use crate::convert::Repairs;
 use crate::model::Complaint;
 use crate::pipeline::{ChainOptions, TransformerRepairs};
@@ -29,20 +29,32 @@ const LEASE_TTL_MIN: Duration = Duration::from_secs(3);
 
 /// What was written means these settings. Where a complaint is an error they are nobody's wish: what is wrong has its
 /// default in them, so that whatever they lead to can be complained about too.
-pub(super) fn of(written: &Written, sources: Sources) -> (Settings, Vec<Complaint>) {
+pub(super) fn of(written: &Written, mut sources: Sources) -> (Settings, Vec<Complaint>) {
     let mut values = Values::new(written);
     let v = &mut values;
     v.check_all();
     let host = v.text(DEFAULT, "host").unwrap_or_else(host_name);
     let plain = rabbit::read(v);
-    let transport = transport(v, &plain);
+    let (transport, wrong) = v.apart(|v| transport(v, &plain));
+    if v.texts(NOTIFICATION, "messaging_urls").is_empty() {
+        wrong.into_iter().for_each(|complaint| v.complain(complaint));
+    } else {
+        sources.only_notifier.transport = wrong;
+    }
+    let pipelines = pipelines(v);
+    if !pipelines.events {
+        v.idle_section("event", "no events are made, [notification] pipelines and store_events say so");
+    }
+    let (format, wrong) = v.apart(|v| v.one_of("publisher_notifier", "telemetry_driver"));
+    sources.only_notifier.format = wrong;
+    names::complain(v);
     let settings = Settings {
         intake: intake(v, &transport, &plain),
         cluster: cluster(v, &host),
         conversion: conversion(v),
-        pipelines: pipelines(v),
+        pipelines,
         transformers: transformers(v),
-        publishing: publishing(v),
+        publishing: publishing(v, format),
         observing: observing(v),
         lifecycle: lifecycle(v),
         host,
@@ -166,7 +178,7 @@ fn conversion(v: &mut Values<'_>) -> Conversion {
         reserved_metadata_keys: v.list(DEFAULT, "reserved_metadata_keys"),
         meter_definitions_dirs: dirs.map(|dirs| dirs.into_iter().map(|dir| PathBuf::from(dir.text)).collect()),
         meter_definitions_file: v.text("meter", "meter_definitions_cfg_file"),
-        event_definitions_file: v.text("event", "definitions_cfg_file").unwrap_or_default(),
+        event_definitions_file: file(v, "event", "definitions_cfg_file"),
         drop_unmatched_notifications: v.flag("event", "drop_unmatched_notifications"),
         store_raw,
         disable_non_metric_meters: v.flag(NOTIFICATION, "disable_non_metric_meters"),
@@ -223,15 +235,29 @@ fn transformers(v: &mut Values<'_>) -> ChainOptions {
 
 fn pipelines(v: &mut Values<'_>) -> Pipelines {
     let kinds = v.texts(NOTIFICATION, "pipelines");
-    if !kinds.iter().all(|kind| matches!(kind.as_str(), "meter" | "event")) {
-        v.expected(NOTIFICATION, "pipelines", "meter or event; there are no others here");
+    if let Some(row) = options::find(NOTIFICATION, "pipelines") {
+        let written = v.many(NOTIFICATION, "pipelines").unwrap_or_default();
+        for entry in written.iter().filter(|entry| !matches!(entry.text.as_str(), "meter" | "event")) {
+            let text =
+                "meter or event, one a line (pipelines = meter, then pipelines = event); there are no others here";
+            v.wrong(row, entry, text);
+        }
     }
     Pipelines {
         samples: kinds.iter().any(|kind| kind == "meter"),
         events: kinds.iter().any(|kind| kind == "event") && v.flag(NOTIFICATION, "store_events"),
-        samples_file: v.text(DEFAULT, "pipeline_cfg_file").unwrap_or_default(),
-        events_file: v.text(DEFAULT, "event_pipeline_cfg_file").unwrap_or_default(),
+        samples_file: file(v, DEFAULT, "pipeline_cfg_file"),
+        events_file: file(v, DEFAULT, "event_pipeline_cfg_file"),
     }
+}
+
+/// The name of a file that must have one: an empty one would be a folder.
+fn file(v: &mut Values<'_>, section: &str, name: &str) -> String {
+    if let Some(name) = v.text(section, name) {
+        return name;
+    }
+    v.expected(section, name, "the name of a file");
+    options::find(section, name).map(|row| row.default.to_owned()).unwrap_or_default()
 }
 
 fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
@@ -304,7 +330,7 @@ fn lease_ttl(v: &mut Values<'_>, workload_partitioning: bool) -> Duration {
     ttl.max(LEASE_TTL_MIN)
 }
 
-fn publishing(v: &mut Values<'_>) -> Publishing {
+fn publishing(v: &mut Values<'_>, format: Option<&str>) -> Publishing {
     let retry_min = v.seconds(OWN, "publish_retry_min").max(Duration::from_millis(10));
     let retry_max = v.seconds(OWN, "publish_retry_max");
     if retry_max < retry_min {
@@ -315,7 +341,7 @@ fn publishing(v: &mut Values<'_>) -> Publishing {
         control_exchange: v.text(DEFAULT, "control_exchange").unwrap_or_default(),
         metering_topic: v.text("publisher_notifier", "metering_topic").unwrap_or_default(),
         event_topic: v.text("publisher_notifier", "event_topic").unwrap_or_default(),
-        envelope: match v.one_of("publisher_notifier", "telemetry_driver") {
+        envelope: match format {
             Some("messaging") => Envelope::V1,
             _ => Envelope::V2,
         },

@@ -7,9 +7,11 @@
 
 pub mod coordination_url;
 pub mod definitions;
+mod environment;
 pub mod files;
 mod load;
 mod meaning;
+mod names;
 mod older;
 pub mod options;
 pub mod oslo;

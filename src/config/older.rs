@@ -1,15 +1,28 @@
 //! The broker as releases before `transport_url` name it: `rabbit_hosts` and its family (oslo.messaging up to 8).
 
-use super::secret::{Secret, shown};
+use super::secret::Secret;
 use super::transport_url::{Host, PORT, host_name};
 use super::values::Values;
 use crate::model::Complaint;
+use crate::model::shown::name_shown;
 
 const SECTION: &str = "oslo_messaging_rabbit";
 
 /// The options that together name the broker.
 pub(super) const NAMES: [&str; 6] =
     ["rabbit_hosts", "rabbit_host", "rabbit_port", "rabbit_userid", "rabbit_password", "rabbit_virtual_host"];
+
+/// What they mean where they are not written and another option refers to them: `$rabbit_host:$rabbit_port` stands in the
+/// sample files of then.
+pub(super) fn unwritten(name: &str) -> Option<&'static str> {
+    let meant = [
+        ("rabbit_host", "localhost"),
+        ("rabbit_port", "5672"),
+        ("rabbit_userid", "guest"),
+        ("rabbit_virtual_host", "/"),
+    ];
+    meant.into_iter().find(|(known, _)| *known == name).map(|(_, meant)| meant)
+}
 
 /// Hosts and virtual host, if any of the options has a value. Those that have none mean what they meant then:
 /// `guest:guest@localhost:5672`. No hosts where any of it is wrong.
@@ -83,11 +96,11 @@ pub(super) fn complain_as_url(v: &mut Values<'_>, hosts: &[Host], vhost: &str) {
         return;
     }
     let of = |host: &Host| match &host.user {
-        Some((user, _)) => format!("{}:***@{host}", shown(user)),
+        Some((user, _)) => format!("{}:***@{host}", user.split(':').next().unwrap_or_default()),
         None => host.to_string(),
     };
     let hosts: Vec<String> = hosts.iter().map(of).collect();
-    let vhost = if vhost == "/" { "" } else { vhost };
+    let vhost = if vhost == "/" { "".into() } else { name_shown(vhost) };
     let first = written(v).first().copied().unwrap_or(NAMES[0]);
     let text = format!(
         "[{SECTION}] {first} and its like name the broker, as before transport_url; they are taken as [DEFAULT] \

@@ -78,6 +78,21 @@ impl Written {
         more
     }
 
+    /// Forgets an option under all of its names, the present one first, and gives it this one value.
+    pub(super) fn replace<'a>(&mut self, names: impl Iterator<Item = (&'a str, &'a str)> + Clone, entry: Entry) {
+        for file in &mut self.files {
+            for (section, option) in names.clone() {
+                if let Some(section) = file.get_mut(&section.to_ascii_lowercase()) {
+                    section.options.remove(option);
+                }
+            }
+        }
+        let Some((section, option)) = names.clone().next() else { return };
+        let place = entry.place.clone();
+        let options = BTreeMap::from([(option.to_owned(), vec![entry])]);
+        self.files.push(Sections::from([(section.to_ascii_lowercase(), Section { place, options })]));
+    }
+
     /// The value of an option under any of its names (current one first): the last one written in the last file that
     /// has any.
     pub fn last<'a>(&self, names: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<&Entry> {

@@ -7,6 +7,7 @@ use super::secret::Secret;
 use super::transport_url::TransportUrl;
 use super::values::Values;
 use crate::convert::Repairs;
+use crate::model::Complaint;
 use crate::pipeline::ChainOptions;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -213,8 +214,19 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// Folders searched for definition files, in order (Ceilometer reference §2.2).
     pub search: Vec<PathBuf>,
+    /// What is wrong with what the `notifier` publisher alone uses: an error if a sink has one.
+    pub only_notifier: OnlyNotifier,
     /// What was written, for URLs that are met later.
     pub(super) written: Arc<Written>,
+}
+
+/// Errors that are none where no sink publishes to `notifier://`.
+#[derive(Debug, Clone, Default)]
+pub struct OnlyNotifier {
+    /// About the message format.
+    pub format: Vec<Complaint>,
+    /// About the broker, which a URL with a host does not use.
+    pub transport: Vec<Complaint>,
 }
 
 impl Settings {

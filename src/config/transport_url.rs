@@ -75,8 +75,15 @@ impl TransportUrl {
             Unclear::Several => SEVERAL.to_owned(),
             Unclear::Password => format!("an `@` only before the host; {}", url::ESCAPES),
         })?;
-        match parts.scheme.split('+').next().unwrap_or_default() {
+        // As in Python, where the case of a scheme does not count.
+        match parts.scheme.to_ascii_lowercase().split('+').next().unwrap_or_default() {
             "rabbit" | "kombu" => {}
+            other @ "amqp" => return Err(format!("rabbit://; write rabbit:// in the place of {other}://")),
+            other @ ("amqps" | "rabbits") => {
+                return Err(format!(
+                    "rabbit://; write rabbit:// in the place of {other}://, and ssl = true and ssl_ca_file in [{SECTION}]"
+                ));
+            }
             other => return Err(format!("rabbit://; {other}:// is not spoken here, give the agent a RabbitMQ")),
         }
         if text.trim().contains(char::is_whitespace) || text.matches("://").count() > 1 {
@@ -237,6 +244,7 @@ mod tests {
     #[rstest]
     #[case("rabbit://", "localhost:5672 /")]
     #[case("rabbit://h", "h:5672 /")]
+    #[case("RABBIT://h", "h:5672 /")]
     #[case("kombu://h//", "h:5672 /")]
     #[case("rabbit://u:p@h1,h2/v", "u:p@h1:5672 h2:5672 v")]
     #[case("rabbit://u:p%40%2F@h:1/v%2Fx", "u:p@/@h:1 v/x")]
@@ -257,6 +265,11 @@ mod tests {
     #[rstest]
     #[case("h:5672", "a URL: rabbit://user:password@host:5672/vhost")]
     #[case("memory://", "rabbit://; memory:// is not spoken here, give the agent a RabbitMQ")]
+    #[case("amqp://h", "rabbit://; write rabbit:// in the place of amqp://")]
+    #[case(
+        "rabbits://h",
+        "rabbit://; write rabbit:// in the place of rabbits://, and ssl = true and ssl_ca_file in [oslo_messaging_rabbit]"
+    )]
     #[case("kafka://h", "rabbit://; kafka:// is not spoken here, give the agent a RabbitMQ")]
     #[case("rabbit://:1/", "a host name before the port")]
     #[case("rabbit://[::1/", "a `]` after the IPv6 address")]

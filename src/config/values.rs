@@ -2,8 +2,8 @@
 
 use super::options::{self, Effect, Kind, Opt};
 use super::oslo::{Entry, Written};
-use super::secret;
-use crate::model::{Complaint, Place};
+use super::{older, secret};
+use crate::model::{Complaint, Place, Severity};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,15 +13,32 @@ use std::time::Duration;
 pub(super) struct Values<'w> {
     written: &'w Written,
     complaints: Vec<Complaint>,
+    /// Sections whose options do nothing, and why.
+    idle: Vec<(&'static str, &'static str)>,
 }
 
 impl<'w> Values<'w> {
     pub(super) fn new(written: &'w Written) -> Self {
-        Values { written, complaints: Vec::new() }
+        Values { written, complaints: Vec::new(), idle: Vec::new() }
     }
 
     pub(super) fn into_complaints(self) -> Vec<Complaint> {
         self.complaints
+    }
+
+    /// From now on the options of this section do nothing, for this reason: whatever is wrong with them is a warning.
+    pub(super) fn idle_section(&mut self, section: &'static str, why: &'static str) {
+        self.idle.push((section, why));
+    }
+
+    /// What `read` gives, and the errors that it leads to, which are complained about only where it is used.
+    pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Vec<Complaint>) {
+        let before = self.complaints.len();
+        let value = read(self);
+        let said = self.complaints.split_off(before);
+        let (errors, warnings) = said.into_iter().partition(|complaint| complaint.severity == Severity::Error);
+        self.complaints.extend::<Vec<_>>(warnings);
+        (value, errors)
     }
 
     pub(super) fn complain(&mut self, complaint: Complaint) {
@@ -135,12 +152,12 @@ impl<'w> Values<'w> {
     pub(super) fn wrong(&mut self, row: &Opt, entry: &Entry, what: &str) {
         let value = self.shown(row, entry);
         let option = format!("[{}] {}", row.section, row.name);
-        let complaint = match self.idle(row) {
+        let idle = self.idle.iter().find(|(section, _)| *section == row.section);
+        let idle = idle.map(|(_, why)| format!("{why}; else, expected {what}"));
+        let off = || Some(format!("{} is off; with it on, expected {what}", self.flags_off(row)?));
+        let complaint = match idle.or_else(off) {
             None => Complaint::error(&entry.place, format!("{option} = {value}: expected {what}")),
-            Some(flags) => {
-                let text = format!("{option} has no effect: {flags} is off; with it on, expected {what}");
-                Complaint::warning(&entry.place, text)
-            }
+            Some(why) => Complaint::warning(&entry.place, format!("{option} has no effect: {why}")),
         };
         self.complain(complaint);
     }
@@ -153,7 +170,7 @@ impl<'w> Values<'w> {
     }
 
     /// The flags that are all off, so that the option does nothing. One that is no flag at all is not off.
-    fn idle(&self, row: &Opt) -> Option<String> {
+    fn flags_off(&self, row: &Opt) -> Option<String> {
         let is_off = |(section, name): &(&str, &str)| {
             let Some(flag) = options::find(section, name) else { return false };
             let text = self.written.last(flag.names()).map(|entry| self.resolved(flag, entry));
@@ -191,6 +208,12 @@ impl<'w> Values<'w> {
             let Some(entry) = entries.last() else { continue };
             let option = format!("[{}] {}", in_capitals(section), secret::shown(name));
             if let Some(row) = options::find_written(section, name) {
+                if let [.., before, _] = entries
+                    && !matches!(row.kind, Kind::Multi | Kind::MultiSecret)
+                {
+                    let text = format!("{option} is already written in line {}; this one wins", before.place.line);
+                    self.complain(Complaint::warning(&entry.place, text));
+                }
                 if let Effect::None(why) = row.effect {
                     let text = format!("{option} has no effect: {why}{}", self.misfit(row, entry));
                     self.complain(Complaint::warning(&entry.place, text));
@@ -244,11 +267,19 @@ impl<'w> Values<'w> {
     }
 
     fn resolved(&self, row: &Opt, entry: &Entry) -> String {
-        self.written.substituted(row.section, &entry.text, &default_of)
+        self.written.substituted(row.section, &entry.text, &|section, name| self.meant(section, name))
     }
 
     fn default(&self, row: &Opt) -> String {
-        self.written.substituted(row.section, row.default, &default_of)
+        self.written.substituted(row.section, row.default, &|section, name| self.meant(section, name))
+    }
+
+    /// What an option is that another one refers to, where it is not written under its present name: what it is under a
+    /// former one, else its default.
+    fn meant(&self, section: &str, name: &str) -> Option<String> {
+        let row = options::find(section, name)?;
+        let written = self.written.last(row.names()).map(|entry| entry.text.clone());
+        written.or_else(|| Some(older::unwritten(name).unwrap_or(row.default).to_owned()))
     }
 }
 
@@ -262,10 +293,6 @@ fn row(section: &str, name: &str) -> Option<&'static Opt> {
 /// The separate values of a default.
 pub(super) fn defaults(row: &Opt) -> impl Iterator<Item = &'static str> + use<> {
     row.default.split(',').filter(|value| !value.is_empty())
-}
-
-fn default_of(section: &str, name: &str) -> Option<String> {
-    options::find(section, name).map(|row| row.default.to_owned())
 }
 
 fn in_capitals(section: &str) -> &str {

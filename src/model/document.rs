@@ -1,7 +1,9 @@
 //! What an operator wrote, with file and line: the tree a YAML file becomes before anybody says what it means, and
 //! the complaint about a place in it.
 
+use super::shown::{is_scheme, value_shown, without_secrets};
 use super::value::Value;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,9 +18,11 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may stand where the path of a file belongs.
+        let file = value_shown(&self.file);
         match self.line {
-            0 => f.write_str(&self.file),
-            line => write!(f, "{}:{line}", self.file),
+            0 => f.write_str(&file),
+            line => write!(f, "{file}:{line}"),
         }
     }
 }
@@ -46,12 +50,20 @@ pub struct Complaint {
 impl Complaint {
     /// A complaint that keeps the agent from starting.
     pub fn error(place: &Place, text: impl Into<String>) -> Self {
-        Complaint { place: place.clone(), severity: Severity::Error, text: text.into() }
+        Complaint { place: place.clone(), severity: Severity::Error, text: said(text.into()) }
     }
 
     /// A complaint that does not.
     pub fn warning(place: &Place, text: impl Into<String>) -> Self {
-        Complaint { place: place.clone(), severity: Severity::Warning, text: text.into() }
+        Complaint { place: place.clone(), severity: Severity::Warning, text: said(text.into()) }
+    }
+}
+
+/// The words of a complaint, whatever was quoted in them: without passwords.
+fn said(text: String) -> String {
+    match without_secrets(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
     }
 }
 
@@ -144,6 +156,11 @@ impl Node {
         }
     }
 
+    /// A key for a sentence: it may be a URL, or a login, by mistake.
+    pub fn key_shown(&self) -> String {
+        value_shown(&self.key_text()).into_owned()
+    }
+
     /// What this is, for a sentence that says that something else is expected: `the text "cpu"`, `a list`, `nothing`.
     pub fn described(&self) -> String {
         match &self.data {
@@ -175,8 +192,9 @@ impl Node {
 pub(super) fn without_address(text: &str) -> String {
     match text.split_once("://") {
         Some((scheme, "")) => format!("{scheme}://"),
-        Some((scheme, _)) => format!("{scheme}://…"),
-        None => text.to_owned(),
+        Some((scheme, _)) if is_scheme(scheme) => format!("{scheme}://…"),
+        Some(_) => "…".to_owned(),
+        None => value_shown(text).into_owned(),
     }
 }
 

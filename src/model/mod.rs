@@ -15,6 +15,7 @@ pub mod number;
 pub mod python;
 pub mod receipt;
 pub mod sample;
+pub mod shown;
 pub mod time;
 pub mod value;
 

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{Board, Metrics};
+use crate::model::shown::without_secrets;
 
 /// Connections at once, at most. One more, and the oldest is closed.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -207,15 +208,40 @@ fn ready(board: &Board) -> Response {
 }
 
 fn json(code: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(mut text) => {
-            text.push(b'\n');
+    match serde_json::to_string(body) {
+        Ok(text) => {
+            let text = strings_shown(&text) + "\n";
             (code, [(header::CONTENT_TYPE, "application/json")], text).into_response()
         }
         Err(error) => {
             (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the answer: {error}\n")).into_response()
         }
     }
+}
+
+/// JSON as `serde_json` writes it, every string in it without passwords: names and reasons are other people's words.
+fn strings_shown(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(begin) = rest.find('"') {
+        let mut escaped = false;
+        let ends = |byte| {
+            let ends = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        };
+        let Some(length) = rest[begin + 1..].bytes().position(ends) else { break };
+        let end = begin + length + 2;
+        out.push_str(&rest[..begin]);
+        match serde_json::from_str::<String>(&rest[begin..end]) {
+            Ok(text) if text.contains('@') || text.contains("://") => {
+                out.push_str(&serde_json::Value::from(without_secrets(&text)).to_string());
+            }
+            _ => out.push_str(&rest[begin..end]),
+        }
+        rest = &rest[end..];
+    }
+    out + rest
 }
 
 #[cfg(test)]

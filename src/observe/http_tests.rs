@@ -1,5 +1,6 @@
 //! The listener with clients that are slow, many, or do not read.
 
+use super::super::status;
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,6 +39,18 @@ async fn it_shows_metrics_life_and_status() {
     assert!(ask(serving.address, "/livez").await.ends_with("ok\n"));
     assert!(ask(serving.address, "/status").await.contains("\"phase\":\"starting\""));
     assert!(ask(serving.address, "/nothing").await.starts_with("HTTP/1.1 404"));
+}
+
+#[tokio::test]
+async fn a_pipeline_is_named_by_a_url() {
+    let (serving, board, _stop) = started().await;
+    board.change(|status| {
+        status.pipelines.insert("http://u:PA\"SS@h/x".to_owned(), status::Pipeline::default());
+        status.standstill = vec!["the \"one\" at http://u:PASS@h to answer: 404".to_owned()];
+    });
+    let said = ask(serving.address, "/status").await;
+    assert!(said.contains("{\"http://u:***@h/x\":{"), "{said}");
+    assert!(said.contains("[\"the \\\"one\\\" at http://u:***@h to answer: 404\"]"), "{said}");
 }
 
 #[tokio::test]

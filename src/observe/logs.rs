@@ -9,11 +9,17 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::model::shown::without_secrets;
 
 /// The environment variable that overrides the level, e.g. `debug` or `info,nephoscope::transport=trace`.
 pub const LEVEL_VARIABLE: &str = "NEPHOSCOPE_LOG";
@@ -21,6 +27,23 @@ pub const LEVEL_VARIABLE: &str = "NEPHOSCOPE_LOG";
 /// Libraries that say at `info` what interests only those who debug them. What lapin says is said in our words, and only there
 /// with its consequences: a queue that was looked for and is not there is no error.
 const QUIET: &str = "lapin=off,h2=warn,hyper=warn,tonic=warn,tower=warn,rustls=warn,reqwest=warn";
+
+/// Libraries that print what they send and receive at `trace`, logins in bytes among it: no level that is written lets them.
+const PRINT_FRAMES: [&str; 13] = [
+    "amq_protocol",
+    "amq_protocol_tcp",
+    "amq_protocol_types",
+    "amq_protocol_uri",
+    "async_rs",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "lapin",
+    "pinky_swear",
+    "reqwest",
+    "rustls",
+    "tonic",
+];
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,6 +106,12 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|cause| LogError::Level { level, cause: cause.to_string() })
 }
 
+/// Whether a happening may be logged at all, whatever the level says.
+fn shows_no_frames(happening: &Metadata<'_>) -> bool {
+    let library = happening.target().split("::").next().unwrap_or_default();
+    *happening.level() <= Level::DEBUG || !PRINT_FRAMES.contains(&library)
+}
+
 /// Sends the log of this process to its file, or to standard error, from now on.
 pub fn init(settings: &LogSettings) -> Result<(), LogError> {
     let filter = filter(&settings.level)?;
@@ -97,6 +126,8 @@ pub fn init(settings: &LogSettings) -> Result<(), LogError> {
         .with_env_filter(filter)
         .with_writer(writer)
         .event_format(OneLine(settings.format))
+        .finish()
+        .with(filter_fn(shows_no_frames))
         .try_init()
         .map_err(|_| LogError::Twice)
 }
@@ -157,7 +188,9 @@ impl Line {
         };
     }
 
+    /// A text: of ours or of a library, and perhaps with a URL in it that somebody else wrote.
     fn text(&mut self, field: &Field, value: &str) {
+        let value = &*without_secrets(value);
         match (field.name(), self.format) {
             ("event", _) => self.event = Some(value.to_owned()),
             ("message", Format::Text) => self.message = one_line(value),
@@ -251,6 +284,34 @@ mod tests {
         assert_eq!(value["message"], "queue\nopened");
         assert_eq!((&value["queue"], &value["epoch"]), (&"q 1".into(), &5.into()));
         assert_eq!(line.lines().count(), 1);
+    }
+
+    /// What a level lets through, `target` and the level of the happening in front.
+    fn lets(level: &str, happen: impl FnOnce()) -> bool {
+        let sink = Sink::default();
+        let into = sink.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter(level).unwrap())
+            .with_writer(move || into.clone())
+            .finish()
+            .with(filter_fn(shows_no_frames));
+        tracing::subscriber::with_default(subscriber, happen);
+        !sink.0.lock().unwrap().is_empty()
+    }
+
+    #[test]
+    fn a_library_prints_the_frames_of_a_login_at_trace() {
+        let everything = "trace,lapin=trace,amq_protocol=trace,h2=trace";
+        assert!(!lets(everything, || tracing::trace!(target: "lapin::channel", "frame")));
+        assert!(!lets(everything, || tracing::trace!(target: "h2", "frame")));
+        assert!(lets(everything, || tracing::debug!(target: "lapin::channel", "opened")));
+        assert!(lets(everything, || tracing::trace!("ours")));
+    }
+
+    #[test]
+    fn a_line_quotes_a_url() {
+        let line = logged(Format::Text, || tracing::info!(event = "e", sink = "http://u:PASS@h/x", "http://h/?k=PASS"));
+        assert_eq!(&line[25..], "INFO  e http://h/ sink=http://u:***@h/x\n");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::model::shown::without_secrets;
+
 /// Series of one family at most; what comes later is counted under [`OTHER`] in all its labels.
 pub(super) const SERIES_MAX: usize = 500;
 /// The label value of everything past [`SERIES_MAX`].
@@ -32,7 +34,7 @@ pub(super) struct Series<const N: usize, M, C = fn() -> M> {
 impl<const N: usize, M: Clone, C: MetricConstructor<M>> Series<N, M, C> {
     /// The metric with these label values, or the one for the rest when there are too many.
     pub(super) fn of(&self, values: [&str; N]) -> M {
-        let wanted: [(&'static str, String); N] = std::array::from_fn(|n| (self.labels[n], values[n].to_owned()));
+        let wanted = self.labelled(values);
         if let Some(metric) = self.family.get(&wanted) {
             return metric.clone();
         }
@@ -46,9 +48,14 @@ impl<const N: usize, M: Clone, C: MetricConstructor<M>> Series<N, M, C> {
 
     /// Forgets the series of something that is gone.
     pub(super) fn forget(&self, values: [&str; N]) {
-        if self.family.remove(&std::array::from_fn(|n| (self.labels[n], values[n].to_owned()))) {
+        if self.family.remove(&self.labelled(values)) {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// The labels with these values: a sink, for one, may be named by a URL.
+    fn labelled(&self, values: [&str; N]) -> [(&'static str, String); N] {
+        std::array::from_fn(|n| (self.labels[n], without_secrets(values[n]).into_owned()))
     }
 }
 
@@ -185,6 +192,14 @@ mod tests {
         assert_eq!(tally.series.of([OTHER]).get(), 40);
         assert_eq!(tally.series.of(["kind-0"]).get(), 1 + SERIES_MAX as u64 + 40);
         assert_eq!(tally.series.count.load(Ordering::Relaxed), SERIES_MAX);
+    }
+
+    #[test]
+    fn a_label_is_a_url() {
+        let mut registrar = Registrar::new();
+        let counters = registrar.counters("records", ["sink"], "Records");
+        counters.of(["http://u:PASS@h/x"]).inc();
+        assert_eq!(counters.of(["http://u:***@h/x"]).get(), 1);
     }
 
     #[test]

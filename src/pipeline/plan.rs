@@ -238,6 +238,10 @@ impl Reading {
         for item in self.list(sink, "publishers", "URLs", &missing) {
             if let Some(url) = item.as_str().filter(|url| !url.is_empty()) {
                 let url = if url.contains("://") { url.to_owned() } else { format!("{url}://") };
+                if publishers.iter().any(|known: &PublisherUrl| known.url == url) {
+                    let text = format!("the publisher {url:?} is named twice; its data come twice");
+                    self.warnings.push(Complaint::warning(&item.place, text));
+                }
                 publishers.push(PublisherUrl { url, place: item.place.clone() });
             } else {
                 let found = item.described();

@@ -4,6 +4,7 @@
 
 use reqwest::{Certificate, Identity};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::shown;
@@ -13,14 +14,19 @@ type Named<'f> = (&'f str, &'f Path);
 
 /// A client's certificate and its key; the key may be in the certificate's file.
 pub(super) fn identity((option, cert): Named<'_>, key: Option<Named<'_>>) -> Result<Identity, String> {
-    let mut pem = fs::read(cert).map_err(|cause| format!("{option}={}: {cause}", shown_path(cert)))?;
+    let mut pem = bytes(cert).map_err(|cause| format!("{option}={}: {cause}", shown_path(cert)))?;
     if let Some((option, key)) = key {
         pem.push(b'\n');
-        pem.extend(fs::read(key).map_err(|cause| format!("{option}={}: {cause}", shown_path(key)))?);
+        pem.extend(bytes(key).map_err(|cause| format!("{option}={}: {cause}", shown_path(key)))?);
     }
     Identity::from_pem(&pem).map_err(|cause| {
         format!("{option}={}: not a certificate with its key in PEM: {}", shown_path(cert), told(&cause))
     })
+}
+
+/// What is in a file. To open a pipe would be to wait for whoever writes into it.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.is_file() { fs::read(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 /// The certificates of a file, or of all files of a folder.
@@ -33,7 +39,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<Certificate>, String> {
     };
     let mut certificates = Vec::new();
     for file in files {
-        let pem = fs::read(&file).map_err(|cause| cause.to_string())?;
+        let pem = bytes(&file).map_err(|cause| cause.to_string())?;
         certificates.extend(Certificate::from_pem_bundle(&pem).map_err(|cause| told(&cause))?);
     }
     if certificates.is_empty() { Err("no certificate in PEM there".to_owned()) } else { Ok(certificates) }

@@ -63,7 +63,7 @@ impl Options {
         };
         if target.path.len() < 2 || target.path.ends_with('/') {
             options.complain(format!(
-                "the path of a file is missing; write file:///var/log/ceilometer/{}?json; {}",
+                "the path of a file is missing; write file:///var/log/ceilometer/{} and, for JSON, ?json behind it; {}",
                 kind.name(),
                 kind.none_wanted()
             ));

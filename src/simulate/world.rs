@@ -732,6 +732,6 @@ fn definitions(plan: &Plan) -> Result<Definitions, Vec<Complaint>> {
         events: Some(node("event_definitions.yaml", EVENTS)?),
         pipeline: Some(node("pipeline.yaml", &pipeline)?),
         event_pipeline: if plan.events { Some(node("event_pipeline.yaml", EVENT_PIPELINE)?) } else { None },
-        watched: Vec::new(),
+        ..Definitions::default()
     })
 }

@@ -1,9 +1,10 @@
 //! A password is hidden by where it stands: generated texts, most of them no URLs or others than their authors meant,
 //! through everything that prints what an operator wrote.
 
-use nephoscope::agent::outside;
-use nephoscope::config::{self, coordination_url::CoordinationUrl, transport_url::TransportUrl};
+use nephoscope::agent::{assembly, outside};
+use nephoscope::config::{self, coordination_url::CoordinationUrl, transport_url::TransportUrl, yaml};
 use nephoscope::model::Severity;
+use nephoscope::pipeline::{self, Plan};
 use nephoscope::publish::{self, Kind};
 use nephoscope::transport::Broker;
 use proptest::prelude::*;
@@ -109,6 +110,7 @@ fn printed(text: &str) -> String {
             .for_each(|url| printed_of_broker(&mut out, url));
         settings.cluster.backend.iter().for_each(|url| printed_of_group(&mut out, url));
     }
+    printed_of_pipelines(&mut out, text);
     // A line of its own, without an option before it.
     let (_, complaints) = config::load_text("ceilometer.conf", &format!("[notification]\n{text}\n"));
     complaints.iter().for_each(|complaint| writeln!(out, "{complaint}").unwrap());
@@ -128,6 +130,57 @@ fn printed(text: &str) -> String {
     out
 }
 
+/// Options that are to name files.
+fn printed_of_paths(text: &str) -> String {
+    let mut out = String::new();
+    for option in [
+        "[DEFAULT]\npipeline_cfg_file",
+        "[DEFAULT]\nlog_file",
+        "[meter]\nmeter_definitions_dirs",
+        "[event]\ndefinitions_cfg_file",
+        "[oslo_messaging_rabbit]\nssl = true\nssl_ca_file",
+        "[nephoscope]\naccept_notifications",
+    ] {
+        let (settings, complaints) = config::load_text("ceilometer.conf", &format!("{option} = {text}\n"));
+        let settings = settings.unwrap();
+        let more = assembly::check(&settings, &|_| Ok(()));
+        complaints.iter().chain(&more).for_each(|complaint| writeln!(out, "{complaint}").unwrap());
+    }
+    out
+}
+
+/// Pipelines in which the text stands where something else belongs.
+fn printed_of_pipelines(out: &mut String, text: &str) {
+    let quoted = format!("{text:?}");
+    for (key, value) in [
+        ("sinks: [a, b], name: a", "publishers: [test://], name: b"),
+        ("sinks: [TEXT, a], name: a", "publishers: [TEXT, TEXT, '://'], name: a"),
+        ("sinks: [TEXT, TEXT], name: TEXT", "publishers: [test://], name: TEXT, transformers: [{name: TEXT}]"),
+        (
+            "sinks: [a], meters: [TEXT, '!TEXT'], events: [TEXT, '!x'], name: a",
+            "publishers: [test://], name: a, TEXT: 1",
+        ),
+        ("sinks: [a], meters: TEXT, events: TEXT, name: a", "TEXT: 1, TEXT: 2, publishers: TEXT, name: a"),
+    ] {
+        let yaml = format!("sources:\n- {{meters: ['*'], events: ['*'], {key}}}\nsinks:\n- {{{value}}}\n");
+        let yaml = yaml.replace("'!TEXT'", &format!("{:?}", format!("!{text}"))).replace("TEXT", &quoted);
+        let node = match yaml::read_with_warnings("pipeline.yaml", &yaml) {
+            Ok((node, warnings)) => {
+                warnings.iter().for_each(|complaint| writeln!(out, "{complaint}").unwrap());
+                node
+            }
+            Err(complaint) => {
+                writeln!(out, "{complaint}").unwrap();
+                continue;
+            }
+        };
+        for kind in [pipeline::Kind::Samples, pipeline::Kind::Events] {
+            let complaints = Plan::read(kind, &node).map_or_else(|errors| errors, |plan| plan.warnings);
+            complaints.iter().for_each(|complaint| writeln!(out, "{complaint} {complaint:?}").unwrap());
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_password_is_shown_nowhere(text in text()) {
@@ -135,4 +188,43 @@ proptest! {
         let lines: Vec<&str> = printed.lines().filter(|line| line.contains(SESAME)).collect();
         prop_assert!(lines.is_empty(), "{lines:#?}");
     }
+}
+
+proptest! {
+    // Each case reads all definitions several times.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_password_stands_where_a_file_is_named(text in text()) {
+        let printed = printed_of_paths(&text);
+        let lines: Vec<&str> = printed.lines().filter(|line| line.contains(SESAME)).collect();
+        prop_assert!(lines.is_empty(), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_name_is_written_like_a_login() {
+    for option in ["rabbit_userid = u:SESAME", "rabbit_virtual_host = /v:SESAME"] {
+        let (_, complaints) = config::load_text("ceilometer.conf", &format!("[DEFAULT]\n{option}\n"));
+        let said = format!("{complaints:?}");
+        assert!(said.contains("***") && !said.contains("SESAME"), "{said}");
+    }
+}
+
+#[test]
+fn a_sink_is_named_by_a_url_and_convert_prints_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = "sources: [{name: s, meters: ['*'], sinks: ['http://u:SESAME@h/x']}]\n\
+                   sinks: [{name: 'http://u:SESAME@h/x', publishers: ['test://']}]\n";
+    let notification = r#"{"message_id": "m", "publisher_id": "image.h", "event_type": "image.upload", "priority": "INFO",
+        "timestamp": "2026-03-01 10:00:00.000001", "payload": {"id": "i", "owner": "p", "size": 3, "name": "n"}}"#;
+    for (name, text) in [
+        ("c.conf", "[nephoscope]\nlisten =\n"),
+        ("pipeline.yaml", samples),
+        ("event_pipeline.yaml", "sources: []\nsinks: []\n"),
+        ("n", &notification.replace('\n', "")),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let told = super::nephoscope(folder.path(), &["convert", "--config-file", "c.conf", "n"]).all();
+    assert!(told.contains("to the sink \"http://u:***@h/x\"") && !told.contains(SESAME), "{told}");
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::agent::{self, assembly::DryRun};
 use crate::convert::Converted;
+use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Dict, Event, Notification, Place, Sample, Value, time};
 use crate::pipeline::{Chain, ChainOptions, Kind, Pipeline, Plan, Sink, volume};
 use crate::state::window;
@@ -102,7 +103,7 @@ impl Dry {
         let told = sinks.flat_map(|(sink, working)| {
             working.chain.held().into_iter().map(|(transformer, count)| {
                 let what = if transformer == "accumulator" { "sample" } else { "aggregate" };
-                let (name, s) = (&sink.name, if count == 1 { "" } else { "s" });
+                let (name, s) = (without_secrets(&sink.name), if count == 1 { "" } else { "s" });
                 format!(
                     "sink {name}: its {transformer} still holds {count} {what}{s}, as an agent would until more comes"
                 )
@@ -163,6 +164,6 @@ pub(super) fn takers(plans: &[Plan], kind: Kind, name: &str) -> String {
 
 /// A record as it is printed, with the sink that publishes it.
 pub(super) fn with_sink(mut record: Dict, sink: &str) -> Value {
-    record.insert("sink", Value::from(sink));
+    record.insert("sink", Value::from(&*without_secrets(sink)));
     Value::Dict(record)
 }

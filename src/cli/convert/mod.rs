@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::{ConfigArguments, Failure, refuse_errors};
 use crate::agent::assembly;
 use crate::convert::{Converted, Converter};
+use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Notification, Value};
 use crate::pipeline::{Kind, Plan};
 use dry::{Dry, Published};
@@ -174,7 +175,7 @@ impl Work {
             };
             let made: Vec<_> = published.samples.extract_if(.., |(name, _)| *name == sink.name).collect();
             if made.is_empty() && plans.clone().any(takes) {
-                writeln!(out, "  the transformers of the sink {} give nothing yet", sink.name)?;
+                writeln!(out, "  the transformers of the sink {} give nothing yet", without_secrets(&sink.name))?;
             }
             Answer::from(Published { samples: made, ..Published::default() }).records(out)?;
         }

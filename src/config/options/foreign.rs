@@ -9,6 +9,8 @@ const RPC: &str = "the agent makes no RPC";
 const OSLO_LOG: &str = "log lines have their own form here; see [nephoscope] log_format and log_level";
 const NOT_YET: &str = "the publishers that need Keystone are not built yet";
 const KAFKA: &str = "the agent speaks RabbitMQ only";
+const SOURCES: &str =
+    "the agent reads files and environment variables only; write its options into a file of ceilometer.conf.d";
 const FOR_EVER: &str = "oslo.messaging has dropped it; the agent tries for ever to connect";
 
 pub(super) const ROWS: &[Foreign] = &[
@@ -27,6 +29,7 @@ pub(super) const ROWS: &[Foreign] = &[
         ],
         why: RPC,
     },
+    Foreign { section: DEFAULT, names: &["config_source"], why: SOURCES },
     Foreign { section: "oslo_messaging_rabbit", names: &["rabbit_max_retries", "fake_rabbit"], why: FOR_EVER },
     Foreign { section: DEFAULT, names: &["rabbit_max_retries", "fake_rabbit"], why: FOR_EVER },
     Foreign {

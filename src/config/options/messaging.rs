@@ -4,6 +4,7 @@ use super::{Kind, Opt, flag, list, number, one_of, row, secret, text, whole};
 
 const DEFAULT: &str = "DEFAULT";
 const RABBIT: &str = "oslo_messaging_rabbit";
+const QUORUM: &[(&str, &str)] = &[(RABBIT, "rabbit_quorum_queue")];
 const REPLIES: &str = "it is about reply and fanout queues, which the agent has none of";
 const POOL: &str = "the agent holds one connection per broker";
 const ONE_PAUSE: &str = "a lost connection is renewed after rabbit_retry_interval, cut at random by up to a half";
@@ -56,13 +57,16 @@ pub(super) const ROWS: &[Opt] = &[
     flag(RABBIT, "amqp_auto_delete", "false", "Whether exchanges and main queues go with their last user")
         .old(&[(DEFAULT, "amqp_auto_delete")]),
     flag(RABBIT, "rabbit_quorum_queue", "false", "Whether main queues are quorum queues; implies durable"),
-    whole(RABBIT, "rabbit_quorum_delivery_limit", 0, "0", "x-delivery-limit of quorum queues; 0 sets none"),
+    whole(RABBIT, "rabbit_quorum_delivery_limit", 0, "0", "x-delivery-limit of quorum queues; 0 sets none")
+        .only_with(QUORUM),
     whole(RABBIT, "rabbit_quorum_max_memory_length", 0, "0", "x-max-in-memory-length of quorum queues; 0 sets none")
         .unit("messages")
-        .old(&[(RABBIT, "rabbit_quroum_max_memory_length")]),
+        .old(&[(RABBIT, "rabbit_quroum_max_memory_length")])
+        .only_with(QUORUM),
     whole(RABBIT, "rabbit_quorum_max_memory_bytes", 0, "0", "x-max-in-memory-bytes of quorum queues; 0 sets none")
         .unit("bytes")
-        .old(&[(RABBIT, "rabbit_quroum_max_memory_bytes")]),
+        .old(&[(RABBIT, "rabbit_quroum_max_memory_bytes")])
+        .only_with(QUORUM),
     flag(RABBIT, "rabbit_ha_queues", "false", "Whether main queues carry x-ha-policy: all")
         .old(&[(DEFAULT, "rabbit_ha_queues")]),
     flag(RABBIT, "rabbit_transient_quorum_queue", "false", "Type of transient queues").without_effect(REPLIES),

@@ -91,6 +91,8 @@ pub struct Foreign {
     pub why: &'static str,
 }
 
+/// The shortest part of a name, in bytes, by which the whole is found: `ssl_ca` of `ssl_ca_file`.
+const PART_MIN: usize = 6;
 /// The largest whole number of options that set no bound of their own.
 const WHOLE_MAX: i64 = i32::MAX as i64;
 /// The largest number of seconds and the like: a year.
@@ -210,6 +212,17 @@ pub fn knows_section(section: &str) -> bool {
 
 /// The option of a section whose name is nearest to what was written, if one is near enough to be meant.
 pub fn nearest(section: &str, name: &str) -> Option<&'static str> {
+    let name = &*name.to_ascii_lowercase().replace('-', "_").replace("vhost", "virtual_host");
+    let part = |known: &&str| {
+        let rest = known.strip_prefix(name).and_then(|rest| rest.strip_prefix('_'));
+        name == *known || rest.or_else(|| known.strip_suffix(name)?.strip_suffix('_')).is_some()
+    };
+    let is_long = name.len() >= PART_MIN && name.contains('_');
+    if let Some(known) = known_names(section).filter(part).min_by_key(|known| known.len())
+        && (is_long || known == name)
+    {
+        return Some(known);
+    }
     let (distance, near) = known_names(section).map(|known| (distance(known, name), known)).min()?;
     (distance <= 1 + name.len() / 5).then_some(near)
 }
@@ -277,6 +290,13 @@ mod tests {
         assert_eq!(nearest("notification", "bacth_size"), Some("batch_size"));
         assert_eq!(nearest("nephoscope", "listn"), Some("listen"));
         assert_eq!(nearest("notification", "colour"), None);
+        assert_eq!(nearest("DEFAULT", "Transport_URL"), Some("transport_url"));
+        assert_eq!(nearest("DEFAULT", "pipeline_cfg"), Some("pipeline_cfg_file"));
+        let rabbit = |name| nearest("oslo_messaging_rabbit", name);
+        assert_eq!(rabbit("rabbit_vhost"), Some("rabbit_virtual_host"));
+        assert_eq!(rabbit("use_ssl"), Some("rabbit_use_ssl"));
+        assert_eq!(rabbit("durable_queues"), Some("amqp_durable_queues"));
+        assert_eq!(rabbit("ssl_ca"), Some("ssl_ca_file"));
     }
 
     #[test]

@@ -91,6 +91,11 @@ pub fn meant_section(section: &str, options: &[&str]) -> Option<&'static str> {
         return (distance == 0 || !belongs_to_others(known)).then_some(known);
     }
     let names = |known| known_names(known).filter(|name| options.contains(name)).count();
+    // `[oslo_messaging]`: the beginning of one that knows these options.
+    let begun = of_rows.iter().copied().filter(|known| known.starts_with(&format!("{written}_")));
+    if let Some((1.., known)) = begun.map(|known| (names(known), known)).max() {
+        return Some(known);
+    }
     let mut best: Option<(usize, &'static str)> = None;
     for known in of_rows {
         let count = names(known);
@@ -124,6 +129,8 @@ mod tests {
     #[case::defaults("defaults", &["transport_url"], Some("DEFAULT"))]
     #[case::by_its_options("rabbitmq", &["rabbit_quorum_queue", "ssl"], Some("oslo_messaging_rabbit"))]
     #[case::by_most_of_its_options("cluster", &["backend_url", "check_watchers", "x"], Some("coordination"))]
+    #[case::the_beginning_of_one("oslo_messaging", &["topics"], Some("oslo_messaging_notifications"))]
+    #[case::the_beginning_of_none("oslo_messaging", &["colour"], None)]
     #[case::a_name_that_anybody_has("somebody", &["host", "workers"], None)]
     #[case::a_name_of_several_sections("somebody", &["transport_url"], None)]
     #[case::another_program_s("keystone_authtoken", &["transport_url", "backend_url"], None)]

@@ -274,7 +274,7 @@ impl Composer {
             let line = (n >= inherited).then_some(key.place.line);
             if let Some((at, first)) = places.get_mut(&identity) {
                 if let (Some(line), Some(first)) = (line, *first) {
-                    let text = format!("the key {} is already written in line {first}; this one wins", key.key_text());
+                    let text = format!("the key {} is already written in line {first}; this one wins", key.key_shown());
                     self.warnings.push(Complaint::warning(&self.place(line), text));
                 }
                 *first = line;

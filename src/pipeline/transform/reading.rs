@@ -119,7 +119,7 @@ impl Reading<'_> {
         let names = || KNOWN.map(|known| known.name).join(", ");
         let Some(known) = KNOWN.iter().find(|known| name.as_str() == Some(known.name)) else {
             let meant = did_you_mean(&name.key_text(), KNOWN.iter().map(|known| known.name));
-            self.wrong(name, format!("there is no transformer {}{meant}; there are {}", name.key_text(), names()));
+            self.wrong(name, format!("there is no transformer {}{meant}; there are {}", name.key_shown(), names()));
             return None;
         };
         let parameters = parameters?;

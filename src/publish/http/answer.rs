@@ -5,6 +5,8 @@ use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::time::Duration;
 
+use super::secrets::Secrets;
+
 /// The longest wait that a `Retry-After` can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// How much of an answer's body is read, in bytes: to use the connection again, and to tell why.
@@ -25,8 +27,8 @@ pub(super) enum Answer {
     Never { cause: String },
 }
 
-/// Reads the answer.
-pub(super) async fn read(mut response: Response, now: DateTime<Utc>) -> Answer {
+/// Reads the answer; what the server says does not show our secrets.
+pub(super) async fn read(mut response: Response, secrets: &Secrets, now: DateTime<Utc>) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
     // A body that breaks off tells less; the status counts.
@@ -36,17 +38,20 @@ pub(super) async fn read(mut response: Response, now: DateTime<Utc>) -> Answer {
             break;
         }
     }
-    judge(status, &headers, &body, now)
+    judge(status, &headers, &body, secrets, now)
 }
 
-fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Answer {
+fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], secrets: &Secrets, now: DateTime<Utc>) -> Answer {
     if status.is_success() {
         return Answer::Taken;
     }
-    let said: String = String::from_utf8_lossy(body).trim().chars().take(REASON_CHARACTERS_MAX).collect();
+    // Before it is cut: half of a secret would not be known.
+    let said: String =
+        secrets.hidden_in(String::from_utf8_lossy(body).trim()).chars().take(REASON_CHARACTERS_MAX).collect();
     let cause = if said.is_empty() { status.to_string() } else { format!("{status}: {said}") };
     if status.is_redirection() {
         let place = headers.get(LOCATION).and_then(|place| place.to_str().ok()).unwrap_or("another place");
+        let place = secrets.hidden_in(place);
         return Answer::Never { cause: format!("{status}: redirects are not followed, write {place} in the pipeline") };
     }
     match status.as_u16() {

@@ -9,15 +9,17 @@
 
 mod answer;
 mod options;
+mod secrets;
 
 use async_trait::async_trait;
 use chrono::Utc;
 use reqwest::Client;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use std::sync::Arc;
 
 use self::answer::Answer;
 use self::options::Options;
+use self::secrets::Secrets;
 use super::record::{self, Form};
 use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::Target;
@@ -33,12 +35,16 @@ pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec
 pub(super) fn build(target: &Target, _: Kind, _: &Context) -> Built {
     let options = Options::read(target)?;
     let client = options.client()?;
-    Ok(Arc::new(HttpPublisher { options, client }))
+    let authorization = options.authorized(client.post(options.url.clone())).build().ok();
+    let authorization = authorization.as_ref().and_then(|request| request.headers().get(AUTHORIZATION)?.to_str().ok());
+    let secrets = Secrets::of(target, authorization);
+    Ok(Arc::new(HttpPublisher { options, client, secrets }))
 }
 
 struct HttpPublisher {
     options: Options,
     client: Client,
+    secrets: Secrets,
 }
 
 /// One record ready to be posted, with its position in the batch.
@@ -140,12 +146,10 @@ impl HttpPublisher {
         let body = bytes::Bytes::from(body);
         let mut retries = self.options.max_retries;
         loop {
-            let mut request = self.client.post(self.options.url.clone()).header(CONTENT_TYPE, "application/json");
-            if let Some((user, password)) = &self.options.credentials {
-                request = request.basic_auth(user, Some(password));
-            }
+            let request = self.options.authorized(self.client.post(self.options.url.clone()));
+            let request = request.header(CONTENT_TYPE, "application/json");
             match request.body(body.clone()).send().await {
-                Ok(response) => return answer::read(response, Utc::now()).await,
+                Ok(response) => return answer::read(response, &self.secrets, Utc::now()).await,
                 Err(error) if error.is_connect() && retries > 0 => retries -= 1,
                 Err(error) => return Answer::Later { cause: certificates::told(&error), after: None },
             }

@@ -1,7 +1,7 @@
 //! What an `http://` or `https://` URL says (Ceilometer reference §6.3), and the client it makes.
 
 use percent_encoding::percent_decode_str;
-use reqwest::{Client, Identity, Url, redirect};
+use reqwest::{Client, Identity, RequestBuilder, Url, redirect};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -122,6 +122,14 @@ impl Options {
         let near = names.filter_map(|name| nearest(&name, OPTIONS).map(|near| (name, near)));
         near.map(|(name, near)| format!("{name} is no option here and stays in the URL; did you mean {near}?"))
             .collect()
+    }
+
+    /// A request with the login of the URL.
+    pub(super) fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.credentials {
+            Some((user, password)) => request.basic_auth(user, Some(password)),
+            None => request,
+        }
     }
 
     /// The client: redirects are not followed, certificates are read now.

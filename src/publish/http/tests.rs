@@ -208,3 +208,19 @@ fn certificates_that_cannot_be_read_are_named_all_at_once() {
     assert!(error.contains("clientcert=/nowhere/me.pem: No such file"), "{error}");
     assert_eq!(check(url, Kind::Samples, &|_| Ok(())), Err(built));
 }
+
+#[tokio::test]
+async fn a_server_quotes_the_token_of_the_request() {
+    for status in [503, 404, 400, 302] {
+        let quotes = move |request: &Request| {
+            let place = request.url.as_str();
+            ResponseTemplate::new(status)
+                .insert_header("location", place)
+                .set_body_string(format!("Cannot POST {place}"))
+        };
+        let publisher = publisher(&answering(quotes).await, "token=SeCrEt%2F");
+        let error = publisher.publish(&batch(&["1"])).await.unwrap_err();
+        let why = format!("{error:?}");
+        assert!(why.contains("token=***") && !why.contains("SeCrEt"), "{why}");
+    }
+}
