@@ -6,7 +6,7 @@ use futures_util::future::try_join;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::state::{Head, Kind, Record};
 use crate::transport::{
@@ -18,6 +18,10 @@ const MUST_COME: Duration = Duration::from_secs(30);
 
 /// For so long a record may keep its reader waiting that is looked for without its being certain.
 const MAY_COME: Duration = Duration::from_secs(1);
+
+/// Before a log that seems deleted is looked for: whoever deleted it may make another one at once. RabbitMQ ends the connection, or
+/// leaves a stream that nobody can use, where two make one at the same time, or one makes it while the other looks.
+const OTHERS_FIRST: Duration = Duration::from_millis(500);
 
 /// Records before the end that are looked at, one number after the other, for where the last snapshot is; then all are read.
 const LOOKS_BACK: [u64; 2] = [32, 512];
@@ -165,8 +169,11 @@ impl StateLog for StreamLog {
     }
 
     async fn make_again(&mut self, bounds: (usize, i64), whatever: bool) -> Result<bool, TransportError> {
-        if !whatever && self.is_there().await? {
-            return Ok(false);
+        if !whatever {
+            self.session.over().run_until_cancelled(sleep(OTHERS_FIRST)).await;
+            if self.is_there().await? {
+                return Ok(false);
+            }
         }
         declare(&*self.session, self.stream.clone(), bounds).await?;
         self.tail = Tail::follow(&*self.session, &self.stream, StreamStart::Last).await?;
