@@ -116,6 +116,11 @@ async fn a_session_that_is_closed_ends_each_queue_once_and_no_state_is_said_to_b
     lab.until("it owns all", || owned(&board) == 8).await;
     send(&mut lab, 40).await;
     lab.settle().await;
+    // While every state log is in use.
+    let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(5)) };
+    (0..8).for_each(|_| lab.context.shelf.answer_next("samples", away()));
+    send(&mut lab, 40).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let queues = board.read().queues.len();
     let closed = |times: usize| format!(r#"nephoscope_queues_closed_total{{why="lost"}} {times}"#);
     lab.broker.close_sessions("CONNECTION_FORCED - maintenance of rack seven");
