@@ -314,10 +314,8 @@ impl Carrier {
         let (cause, unroutable) = match taken {
             Ok(()) => {
                 metrics.packet_sent(&queue, packet.receipts.len(), packet.body.len());
-                if self.refusals.remove(&queue).is_some() {
-                    if troubles.over(&Trouble::Packets(queue.clone())).is_some() {
-                        metrics.packet_taken_again(&queue);
-                    }
+                if self.refusals.remove(&queue).is_some() && troubles.over(&Trouble::Packets(queue.clone())).is_some() {
+                    metrics.packet_taken_again(&queue);
                 }
                 packet.receipts.into_iter().for_each(|receipt| receipt.settle(Verdict::Kept));
                 if let Some(told) = packet.told {

@@ -65,7 +65,7 @@ pub(super) async fn warn_of_limits(place: Arc<BrokerPlace>, metrics: Metrics) {
     match queue.arguments.get("x-delivery-limit") {
         Some(Argument::Integer(limit)) => metrics.delivery_limit_declared(place.link.name(), *limit),
         _ if major.is_some_and(|major| major >= 4) => {
-            let policy = no_limit(place.link.virtual_host(), &place.main_queues);
+            let policy = no_limit(&place.link.virtual_host(), &place.main_queues);
             metrics.delivery_limit_default(place.link.name(), &version, DELIVERY_LIMIT_OF_4, &policy);
         }
         _ => {}

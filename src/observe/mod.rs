@@ -5,6 +5,8 @@
 //!
 //! Never here: decisions. Nothing in the agent reads a counter or a status to choose what to do.
 
+#[cfg(test)]
+pub(crate) mod captured;
 pub mod http;
 pub mod logs;
 pub mod metrics;

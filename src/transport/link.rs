@@ -185,7 +185,7 @@ impl Link {
     }
 
     /// The virtual host that its sessions are in.
-    pub fn virtual_host(&self) -> &str {
+    pub fn virtual_host(&self) -> String {
         self.broker.virtual_host()
     }
 

@@ -43,8 +43,8 @@ pub trait Broker: Send + Sync + 'static {
     /// The broker in words for logs, without secrets: `rabbit://127.0.0.1:5672/`.
     fn name(&self) -> &str;
     /// The virtual host that sessions are in.
-    fn virtual_host(&self) -> &str {
-        "/"
+    fn virtual_host(&self) -> String {
+        "/".to_owned()
     }
 }
 

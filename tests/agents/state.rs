@@ -111,6 +111,32 @@ async fn an_agent_alone_loses_its_broker_and_its_rates_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_is_closed_ends_each_queue_once_and_no_state_is_said_to_be_lost() {
+    let mut lab = lab(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    // While every state log is in use.
+    let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(5)) };
+    (0..8).for_each(|_| lab.context.shelf.answer_next("samples", away()));
+    send(&mut lab, 40).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let queues = board.read().queues.len();
+    let closed = |times: usize| format!(r#"nephoscope_queues_closed_total{{why="lost"}} {times}"#);
+    lab.broker.close_sessions("CONNECTION_FORCED - maintenance of rack seven");
+    lab.reconnect().await;
+    lab.until("all queues were lost", || lab.context.metrics.page().contains(&closed(queues))).await;
+    lab.until("it owns all again", || owned(&board) == 8).await;
+    let page = lab.context.metrics.page();
+    assert!(page.lines().any(|line| line == closed(queues)), "{page}");
+    assert!(!page.contains(r#"what="state""#), "{page}");
+    send(&mut lab, 40).await;
+    lab.settle().await;
+    check(&lab);
+}
+
+#[tokio::test(start_paused = true)]
 async fn state_follows_its_queue_when_members_join_and_leave() {
     let mut lab = lab(true).await;
     let first = lab.start("a");

@@ -102,7 +102,7 @@ impl Broker for AmqpBroker {
         self.name_text()
     }
 
-    fn virtual_host(&self) -> &str {
-        self.shared.options.vhost()
+    fn virtual_host(&self) -> String {
+        self.shared.options.vhost().to_owned()
     }
 }

@@ -1,6 +1,7 @@
 //! The link against the in-process broker, on a paused clock.
 
 use super::*;
+use crate::observe::captured::Captured;
 use crate::transport::MemoryBroker;
 use async_trait::async_trait;
 use proptest::prelude::*;
@@ -84,43 +85,11 @@ async fn sessions_that_end_at_once_do_not_become_a_hot_loop() {
     killer.abort();
 }
 
-/// What is logged from now on in this thread, a line each.
-fn logged() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Writer(Arc::clone(&lines))).finish();
-    (lines, tracing::subscriber::set_default(subscriber))
-}
-
-#[derive(Clone)]
-struct Writer(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Writer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl tracing_subscriber::fmt::MakeWriter<'_> for Writer {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-/// The lines of a log that hold all of these.
-fn lines_with(log: &Mutex<Vec<u8>>, all: &[&str]) -> Vec<String> {
-    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
-    log.lines().filter(|line| all.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
-}
-
 const FORCED: &str = "CONNECTION_FORCED - maintenance of rack seven";
 
 #[tokio::test(start_paused = true)]
 async fn the_brokers_reason_for_ending_a_session_is_said_however_long_it_was() {
-    let (log, _guard) = logged();
+    let log = Captured::begin();
     let broker = MemoryBroker::default();
     let link = Link::start(Arc::new(broker.clone()), BACKOFF, Metrics::new());
     let long = link.session().await.unwrap();
@@ -128,34 +97,34 @@ async fn the_brokers_reason_for_ending_a_session_is_said_however_long_it_was() {
     broker.close_sessions(FORCED);
     link.session().await.unwrap();
     assert_eq!(long.why().get().map(String::as_str), Some(FORCED));
-    assert_eq!(lines_with(&log, &["WARN", "up => connecting", FORCED]).len(), 1, "{log:?}");
+    assert_eq!(log.count(&["WARN", "up => connecting", FORCED]), 1, "{log:?}");
     broker.close_sessions(FORCED);
     tokio::task::yield_now().await;
     let absence = link.absence().to_string();
     assert!(absence.ends_with(&format!("the last session was short: {FORCED}")), "{absence}");
-    assert_eq!(lines_with(&log, &["WARN", "up => waiting", "short: ", FORCED]).len(), 1, "{log:?}");
+    assert_eq!(log.count(&["WARN", "up => waiting", "short: ", FORCED]), 1, "{log:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_stays_away_is_said_once_and_again_after_minutes_with_a_count() {
-    let (log, _guard) = logged();
+    let log = Captured::begin();
     let broker = MemoryBroker::default();
     broker.stop();
     let counted = counted(&broker, None);
     let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
     tokio::time::sleep(Duration::from_secs(299)).await;
     assert!(counted.1.lock().unwrap().len() > 8, "it is tried again all the while");
-    assert_eq!(lines_with(&log, &["WARN", "link.changed"]).len(), 1, "{log:?}");
+    assert_eq!(log.count(&["WARN", "link.changed"]), 1, "{log:?}");
     tokio::time::sleep(Duration::from_secs(31)).await;
-    assert_eq!(lines_with(&log, &["WARN", "link.changed", "times="]).len(), 1, "{log:?}");
+    assert_eq!(log.count(&["WARN", "link.changed", "times="]), 1, "{log:?}");
     broker.start();
     link.session().await.unwrap();
-    assert_eq!(lines_with(&log, &["INFO", "connecting => up"]).len(), 1, "{log:?}");
+    assert_eq!(log.count(&["INFO", "connecting => up"]), 1, "{log:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_lost_again_and_again_for_the_same_reason_is_no_news_each_time() {
-    let (log, _guard) = logged();
+    let log = Captured::begin();
     let broker = MemoryBroker::default();
     let link = Link::start(Arc::new(broker.clone()), BACKOFF, Metrics::new());
     for _ in 0..20 {
@@ -164,8 +133,8 @@ async fn a_session_that_is_lost_again_and_again_for_the_same_reason_is_no_news_e
         broker.close_sessions(FORCED);
     }
     link.session().await.unwrap();
-    assert_eq!(lines_with(&log, &["WARN", FORCED]).len(), 1, "{log:?}");
-    assert_eq!(lines_with(&log, &["INFO", "=> up"]).len(), 2, "the first, and the return from the loss that was said");
+    assert_eq!(log.count(&["WARN", FORCED]), 1, "{log:?}");
+    assert_eq!(log.count(&["INFO", "=> up"]), 2, "the first, and the return from the loss that was said");
 }
 
 #[tokio::test(start_paused = true)]

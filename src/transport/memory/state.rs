@@ -170,6 +170,8 @@ impl State {
         for (_, why) in self.sessions.values() {
             let _said_before = why.set(words.to_owned());
         }
+        // Who consumes may hear of it before who holds the session.
+        self.consumers.values().for_each(|consumer| consumer.over.cancel());
         let sessions: Vec<u64> = self.sessions.keys().copied().collect();
         sessions.into_iter().for_each(|session| self.end_session(session));
     }
