@@ -76,6 +76,9 @@ pub(crate) fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b'_'))
 }
 
+/// A line is shown up to so many bytes: what a sender or a server wrote may stand in it, and looking for URLs in it takes the square of
+/// its length at worst.
+const SENTENCE_BYTES_MAX: usize = 16 * 1024;
 /// A part of a sentence that shows a form, not a value: what these stand in is left as it is.
 const FORMS: [&str; 2] = ["user:password@", "host[:port]"];
 /// What may follow a URL in a sentence, and is none of it.
@@ -86,9 +89,29 @@ const PUNCTUATION: [char; 10] = ['.', ',', ':', ';', ')', ']', '}', '>', '"', '`
 ///
 /// Where a value stands between quotes, as `{:?}` writes it, it ends there, whatever is in it. Where it does not, a URL
 /// ends at a blank; one that is none by then goes on to the last `@` of the sentence, because a password may have blanks.
-pub fn without_secrets(sentence: &str) -> Cow<'_, str> {
-    let has_login = sentence.contains('@') && sentence.contains('"');
-    if !has_login && !sentence.contains("://") {
+pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    if is_harmless(text) && text.len() <= SENTENCE_BYTES_MAX {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len().min(2 * SENTENCE_BYTES_MAX));
+    for sentence in text.split_inclusive('\n') {
+        let end = sentence.floor_char_boundary(SENTENCE_BYTES_MAX);
+        out.push_str(&sentence_shown(&sentence[..end]));
+        if end < sentence.len() {
+            out.push_str(&format!(" … ({} bytes more)", sentence.len() - end));
+            out.push_str(if sentence.ends_with('\n') { "\n" } else { "" });
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether no password can stand there.
+fn is_harmless(text: &str) -> bool {
+    !(text.contains("://") || text.contains('@') && text.contains('"'))
+}
+
+fn sentence_shown(sentence: &str) -> Cow<'_, str> {
+    if is_harmless(sentence) {
         return Cow::Borrowed(sentence);
     }
     let mut out = String::with_capacity(sentence.len());
@@ -221,6 +244,14 @@ mod tests {
     #[case::a_third_slash("rabbit:///u:PASS@h/", "rabbit://***@h/")]
     fn a_text_is_shown(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(shown(text), expected);
+    }
+
+    #[test]
+    fn a_text_without_end_is_cut_line_by_line() {
+        let long = format!("short http://u:PASS@h/\n{}\nshort", "\"http://u:PASS@h ".repeat(100_000));
+        let shown = without_secrets(&long);
+        assert!(shown.len() < 2 * SENTENCE_BYTES_MAX && !shown.contains("PASS"), "{} bytes", shown.len());
+        assert!(shown.starts_with("short http://u:***@h/\n") && shown.ends_with(" bytes more)\nshort"));
     }
 
     #[rstest]

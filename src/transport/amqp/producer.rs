@@ -161,7 +161,7 @@ impl Lane {
             match channel.basic_publish(exchange, key, options, &message.body, properties(message)).await {
                 // It was closed in this moment, and nothing of this message was sent.
                 Err(_) if again && self.connection.status().connected() && !channel.status().connected() => {
-                    again = false
+                    again = false;
                 }
                 sent => return sent.map_err(|error| self.line.away(&error)),
             }
