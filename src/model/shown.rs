@@ -98,8 +98,8 @@ pub fn without_secrets(text: &str) -> Cow<'_, str> {
         let end = sentence.floor_char_boundary(SENTENCE_BYTES_MAX);
         out.push_str(&sentence_shown(&sentence[..end]));
         if end < sentence.len() {
-            out.push_str(&format!(" … ({} bytes more)", sentence.len() - end));
-            out.push_str(if sentence.ends_with('\n') { "\n" } else { "" });
+            let line_end = if sentence.ends_with('\n') { "\n" } else { "" };
+            out.extend([" … (", &(sentence.len() - end).to_string(), " bytes more)", line_end]);
         }
     }
     Cow::Owned(out)
