@@ -38,14 +38,14 @@ async fn service_broker_is_away_when_it_starts() {
     );
     folder.pipelines(&[TO_FILES.0], &[TO_FILES.1]);
     let mut agent = folder.start();
-    // It says so, and again.
-    until("it tries again", || agent.said("=> waiting") >= 2, || agent.log()).await;
+    agent.until_it_says("=> waiting").await;
     let answer = ask(port, "/readyz");
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the broker at "), "{answer}");
     assert!(ask(port, "/livez").starts_with("HTTP/1.1 200"));
 
     broker.start();
     agent.until_it_works().await;
+    assert_eq!(agent.said("=> waiting"), 1, "it tried all the time, and said it once: {}", agent.log());
     let wire = Wire::connect(&broker.url).await;
     put_all(&wire, 0..10).await;
     until_out(&folder, &agent, 0..10).await;
@@ -64,7 +64,12 @@ async fn service_broker_denies_queues_that_are_not_durable() {
     let mut agent = folder.start();
     agent.until_it_says(SENTENCE).await;
     // It tries again, and says nothing new by that.
-    until("it has tried three times", || agent.said("connecting => up") >= 3, || agent.log()).await;
+    let losses = || {
+        let page = ask(port, "/metrics");
+        let row = page.lines().find(|line| line.starts_with("nephoscope_link_losses_total{"));
+        row.and_then(|row| row.rsplit(' ').next()?.parse::<u32>().ok()).unwrap_or_default()
+    };
+    until("it has tried three times", || losses() >= 3, || agent.log()).await;
     let mut answer = String::new();
     until(
         "readyz says why",
@@ -77,6 +82,7 @@ async fn service_broker_denies_queues_that_are_not_durable() {
     .await;
     assert_eq!(agent.said(SENTENCE), 1, "{}", agent.log());
     assert_eq!(agent.said(" WARN ") + agent.said(" ERROR "), 1, "{}", agent.log());
+    assert_eq!(agent.said("agent.queue.closed"), 0, "none was open: {}", agent.log());
     agent.stop().await;
 }
 

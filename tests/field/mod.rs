@@ -61,11 +61,13 @@ impl Folder {
     /// Writes `ceilometer.conf`: what every test has, then `more`.
     pub fn configure(&self, transport_url: &str, more: &str) {
         let transport_url = transport_url.replacen("amqp://", "rabbit://", 1);
+        // Written twice it would be warned of.
+        let listen = if more.contains("listen =") { "" } else { "listen =\n" };
         let text = format!(
             "[DEFAULT]\ntransport_url = {transport_url}\npipeline_cfg_file = {{folder}}/pipeline.yaml\n\
              event_pipeline_cfg_file = {{folder}}/event_pipeline.yaml\n\
              [oslo_messaging_rabbit]\nrabbit_interval_max = 2\n\
-             [nephoscope]\ngroup = {}\nmember_id = agent\nlisten =\n{more}\n",
+             [nephoscope]\ngroup = {}\nmember_id = agent\n{listen}{more}\n",
             self.name
         );
         self.write("ceilometer.conf", &text);

@@ -117,7 +117,7 @@ struct Running {
     epoch: i64,
     stop: CancellationToken,
     cut: CancellationToken,
-    /// Whether its end was said: what is cut may have said so itself.
+    /// Whether its end was said, or need not be: what is cut may have said so itself, and what was never open does not close.
     end_said: Arc<AtomicBool>,
 }
 
@@ -414,8 +414,12 @@ impl Supervisor {
             });
             return;
         };
-        let running =
-            Running { epoch, stop: CancellationToken::new(), cut: CancellationToken::new(), end_said: Arc::default() };
+        let running = Running {
+            epoch,
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            end_said: Arc::new(AtomicBool::new(true)),
+        };
         let (stop, cut, end_said) = (running.stop.clone(), running.cut.clone(), Arc::clone(&running.end_said));
         term.running.insert(unit.clone(), running);
         let name = match &kind {

@@ -56,7 +56,7 @@ pub(super) async fn describe(
 pub(super) struct Work {
     pub(super) opening: Opening,
     pub(super) answers: mpsc::Sender<Happening>,
-    /// Whether its end was said.
+    /// Whether its end was said, or need not be.
     pub(super) end_said: Arc<AtomicBool>,
 }
 
@@ -84,6 +84,7 @@ impl Work {
             }
         };
         ground.troubles.over(&Trouble::Queue(unit.clone()));
+        end_said.store(false, Ordering::Relaxed);
         let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
         let why = listener.why();
         let session = ground.brokers[broker].link.current().map(|session| session.why()).unwrap_or_default();
