@@ -15,8 +15,8 @@ use super::route::Routes;
 use crate::model::Receipt;
 use crate::model::envelope::{self, Unreadable};
 use crate::observe::{Metrics, ParkReason};
+use crate::transport::Delivery;
 use crate::transport::dispatch::Route;
-use crate::transport::{COMPRESSION_HEADER, Delivery};
 
 /// Messages that one task converts. Not by the number of cores: a simulation is the same on every machine.
 const SHARE_MESSAGES: usize = 16;
@@ -121,11 +121,7 @@ impl<T: Part> Conversion<T> {
 fn read<T: Part>(routes: &Routes, delivery: Delivery, metrics: &Metrics) -> Read<T> {
     match convert(routes, &delivery, metrics) {
         Ok(yields) => Read::Yields(yields, delivery.receipt),
-        Err(reason) => {
-            let Delivery { queue, raw, mut headers, receipt, .. } = delivery;
-            let compression = headers.remove(COMPRESSION_HEADER);
-            Read::Unfit(Unfit { origin: queue, body: raw, compression, reason, receipt })
-        }
+        Err(reason) => Read::Unfit(Unfit::of(delivery, reason)),
     }
 }
 

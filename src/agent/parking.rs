@@ -14,7 +14,9 @@ use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::link::Link;
 use crate::transport::topology::QueueKind;
-use crate::transport::{COMPRESSION_HEADER, Outgoing, Session, Topology, TransportError, UNROUTABLE, topology};
+use crate::transport::{
+    COMPRESSION_HEADER, Delivery, Outgoing, Session, Topology, TransportError, UNROUTABLE, topology,
+};
 
 /// Waits before a message is offered again that the parking queue did not take: the first, doubled up to the longest.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
@@ -46,6 +48,12 @@ pub(super) struct Unfit {
 }
 
 impl Unfit {
+    /// A delivery that is to be parked, as it came.
+    pub(super) fn of(delivery: Delivery, reason: Reason) -> Unfit {
+        let Delivery { queue, raw, mut headers, receipt, .. } = delivery;
+        Unfit { origin: queue, body: raw, compression: headers.remove(COMPRESSION_HEADER), reason, receipt }
+    }
+
     fn content(&self) -> Content<'_> {
         (&self.body, self.compression.as_deref())
     }

@@ -17,7 +17,7 @@ use super::sink::{Dead, Parcel, SinkContext, SinkSlot};
 use super::transform;
 use crate::model::{Receipt, Verdict};
 use crate::observe::ParkReason;
-use crate::transport::{COMPRESSION_HEADER, Delivery};
+use crate::transport::Delivery;
 
 /// One listener on one pipeline queue. The queue has a single active consumer, and this member owns it.
 pub(super) struct PipelineListener {
@@ -115,17 +115,14 @@ pub(super) fn in_turn(turn: Turn, queue: &str, context: &SinkContext) -> Vec<(Pa
 pub(super) async fn read(context: &SinkContext, nursery: &Nursery, batch: Vec<Delivery>) -> Vec<(Packet, Receipt)> {
     let mut packets = Vec::with_capacity(batch.len());
     for delivery in batch {
-        let Delivery { queue, body, raw, mut headers, receipt, redelivered, .. } = delivery;
-        match packet::read(&body) {
+        match packet::read(&delivery.body) {
             Ok(packet) => {
-                context.metrics.packet_received(&queue, &queue, redelivered);
-                packets.push((packet, receipt));
+                context.metrics.packet_received(&delivery.queue, &delivery.queue, delivery.redelivered);
+                packets.push((packet, delivery.receipt));
             }
             Err(error) => {
                 let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
-                let compression = headers.remove(COMPRESSION_HEADER);
-                let unfit = Unfit { origin: queue, body: raw, compression, reason, receipt };
-                context.parking.set_aside(unfit, &context.until, nursery).await;
+                context.parking.set_aside(Unfit::of(delivery, reason), &context.until, nursery).await;
             }
         }
     }

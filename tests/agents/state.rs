@@ -81,6 +81,20 @@ fn check(lab: &Lab) -> usize {
     repeats
 }
 
+/// An agent that owns all queues and has made something of so many notifications.
+async fn one_that_works(lab: &mut Lab, count: usize) -> (Agent, Board) {
+    let (agent, board) = lab.start("a");
+    lab.until("it owns all", || owned(&board) == 8).await;
+    send(lab, count).await;
+    lab.settle().await;
+    (agent, board)
+}
+
+/// The state logs.
+fn logs() -> impl Iterator<Item = String> {
+    (0..4).map(|queue| format!("nephoscope.ceilometer.sink.g1.{queue}.state"))
+}
+
 async fn three(lab: &Lab) -> BTreeMap<&'static str, (Agent, Board)> {
     let agents = BTreeMap::from(["a", "b", "c"].map(|id| (id, lab.start(id))));
     lab.until("all own some", || agents.values().all(|(_, board)| owned(board) > 0)).await;
@@ -113,10 +127,7 @@ async fn an_agent_alone_loses_its_broker_and_its_rates_go_on() {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_closed_ends_each_queue_once_and_no_state_is_said_to_be_lost() {
     let mut lab = lab(true).await;
-    let (_agent, board) = lab.start("a");
-    lab.until("it owns all", || owned(&board) == 8).await;
-    send(&mut lab, 40).await;
-    lab.settle().await;
+    let (_agent, board) = one_that_works(&mut lab, 40).await;
     // While every state log is in use.
     let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(5)) };
     (0..8).for_each(|_| lab.context.shelf.answer_next("samples", away()));
@@ -249,13 +260,8 @@ async fn the_number_of_queues_changes_under_load_and_state_goes_along() {
 #[tokio::test(start_paused = true)]
 async fn a_state_log_is_deleted_and_no_rate_is_missing() {
     let mut lab = lab(true).await;
-    let (_agent, board) = lab.start("a");
-    lab.until("it owns all", || owned(&board) == 8).await;
-    send(&mut lab, 80).await;
-    lab.settle().await;
-    for queue in 0..4 {
-        assert!(lab.broker.delete_queue(&format!("nephoscope.ceilometer.sink.g1.{queue}.state")));
-    }
+    let (_agent, board) = one_that_works(&mut lab, 80).await;
+    assert!(logs().all(|log| lab.broker.delete_queue(&log)));
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(board.read().not_ready().is_empty(), "{:?}", board.read().not_ready());
     send(&mut lab, 80).await;
@@ -263,26 +269,19 @@ async fn a_state_log_is_deleted_and_no_rate_is_missing() {
     assert_eq!(check(&lab), 0);
     // Under load, with batches on their way.
     send(&mut lab, 40).await;
-    for queue in 0..4 {
-        lab.broker.delete_queue(&format!("nephoscope.ceilometer.sink.g1.{queue}.state"));
+    for log in logs() {
+        lab.broker.delete_queue(&log);
     }
     send(&mut lab, 40).await;
     lab.settle().await;
     check(&lab);
 }
 
-fn logs() -> impl Iterator<Item = String> {
-    (0..4).map(|queue| format!("nephoscope.ceilometer.sink.g1.{queue}.state"))
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_state_log_is_deleted_while_a_publisher_is_away_and_no_rate_is_missing() {
     for (drains, an_empty_one) in [(true, false), (true, true), (false, false)] {
         let mut lab = lab(true).await;
-        let (first, board) = lab.start("a");
-        lab.until("it owns all", || owned(&board) == 8).await;
-        send(&mut lab, 40).await;
-        lab.settle().await;
+        let (first, _) = one_that_works(&mut lab, 40).await;
         lab.context.shelf.set_away("samples", true);
         send(&mut lab, 40).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -337,10 +336,7 @@ async fn a_deleted_state_log_that_takes_nothing_yet_is_waited_for_and_it_is_said
 #[tokio::test(start_paused = true)]
 async fn a_later_owner_begins_while_a_publisher_is_away() {
     let mut lab = lab(true).await;
-    let (_agent, board) = lab.start("a");
-    lab.until("it owns all", || owned(&board) == 8).await;
-    send(&mut lab, 40).await;
-    lab.settle().await;
+    let (_agent, _) = one_that_works(&mut lab, 40).await;
     lab.context.shelf.set_away("samples", true);
     send(&mut lab, 40).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -393,10 +389,7 @@ async fn a_packet_is_missing_and_is_counted_after_it_was_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn a_log_keeps_the_bound_it_was_made_with_and_is_used_all_the_same() {
     let mut lab = lab(true).await;
-    let (first, board) = lab.start("a");
-    lab.until("it owns all", || owned(&board) == 8).await;
-    send(&mut lab, 40).await;
-    lab.settle().await;
+    let (first, _) = one_that_works(&mut lab, 40).await;
     first.drain(TTL).await.unwrap();
     lab.more = "state_log_bytes_max = 67108864\n";
     let _second = lab.start("b");
