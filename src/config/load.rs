@@ -48,7 +48,7 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
     let dirs: Vec<PathBuf> = named.iter().filter_map(|n| Some(expanded(n.folder()?, home.as_deref()))).collect();
     let mut beside = files.clone();
     if files.is_empty() {
-        complaints_of_closed(&standard, &mut reading.complaints);
+        reading.complaints.extend(standard.iter().filter_map(|folder| closed(folder)));
         beside = found(&standard, ".conf");
         beside.iter().for_each(|file| reading.file(file));
     }
@@ -152,12 +152,7 @@ fn found(folders: &[PathBuf], extension: &str) -> Vec<PathBuf> {
     NAMES.iter().filter_map(first).collect()
 }
 
-/// Warns of folders into which this user cannot look: what is in them counts as absent, as it does for Ceilometer.
-fn complaints_of_closed(folders: &[PathBuf], complaints: &mut Vec<Complaint>) {
-    complaints.extend(folders.iter().filter_map(|folder| closed(folder)));
-}
-
-/// The warning about a folder into which this user cannot look.
+/// The warning about a folder into which this user cannot look: what is in it counts as absent, as it does for Ceilometer.
 pub(super) fn closed(folder: &Path) -> Option<Complaint> {
     let error = std::fs::metadata(folder.join("ceilometer.conf")).err()?;
     if error.kind() != ErrorKind::PermissionDenied {
