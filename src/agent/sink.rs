@@ -1,6 +1,7 @@
 //! A sink at work: everything it is given reaches all of its publishers, in order, or is parked, or goes back.
 
 use futures_util::future::join_all;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use super::until::Until;
 use crate::model::{Receipt, Verdict, json};
 use crate::observe::{Metrics, ParkReason};
 use crate::pipeline::transform::{ChainOptions, Transformers};
-use crate::publish::{Batch, PublishError, Publisher};
+use crate::publish::{Batch, Left, Partly, PublishError, Publisher, Refused};
 
 /// The publishers of one sink of `pipeline.yaml` or `event_pipeline.yaml`.
 pub(super) struct Sink {
@@ -144,8 +145,8 @@ impl Sink {
         for (outcome, (url, _)) in join_all(offers).await.into_iter().zip(&self.publishers) {
             match outcome {
                 Outcome::Accepted => {}
-                Outcome::Refused(which, cause) => {
-                    for &record in &which {
+                Outcome::Refused(which) => {
+                    for Refused { record, cause } in which {
                         let text = format!("{url} refused it: {cause}");
                         let reason = Reason { kind: ParkReason::Refused, text };
                         let Some(body) = record_json(&batch, record) else { continue };
@@ -169,7 +170,8 @@ impl Sink {
 
 enum Outcome {
     Accepted,
-    Refused(Vec<usize>, String),
+    /// Taken but for these.
+    Refused(Vec<Refused>),
     /// The wait was ended before the publisher accepted.
     Ended,
     Dead(Dead),
@@ -204,22 +206,47 @@ async fn offer_on(
     let metrics = &context.metrics;
     let mut wait = context.backoff.first;
     let who = format!("{} {sink} {url}", context.member);
+    // What is still to be taken, and where it stands in the batch.
+    let mut rest = Rest { batch: Cow::Borrowed(batch), positions: (0..batch.len()).collect() };
+    let mut refused = Vec::new();
     for attempt in 1.. {
         let offered = Instant::now();
-        let (cause, after) = match publisher.publish(batch).await {
-            Ok(()) => {
-                metrics.published(sink, url, batch.len(), offered.elapsed());
-                return Outcome::Accepted;
+        let error = publisher.publish(&rest.batch).await.err();
+        let (cause, after, left) = match error {
+            None => (String::new(), None, Vec::new()),
+            Some(PublishError::Stop { cause }) => {
+                return Outcome::Dead(Dead { publisher: Arc::clone(url), cause });
             }
-            Err(PublishError::Refuse { which, cause }) => {
-                metrics.publish_refused(sink, url, which.len(), &cause);
-                return Outcome::Refused(which, cause);
+            Some(PublishError::Retry { cause, after }) => (cause, after, (0..rest.positions.len()).collect()),
+            Some(PublishError::Partly(Partly { refused: more, left })) => {
+                if let Some(first) = more.first() {
+                    metrics.publish_refused(sink, url, more.len(), &first.cause);
+                }
+                let taken = rest.positions.len() - more.len();
+                refused.extend(more.into_iter().filter_map(|refused| rest.in_the_batch(refused)));
+                match left {
+                    None => {
+                        metrics.published(sink, url, taken, offered.elapsed());
+                        return Outcome::Refused(refused);
+                    }
+                    Some(Left { records, cause, after }) => {
+                        metrics.published(sink, url, taken.saturating_sub(records.len()), offered.elapsed());
+                        (cause, after, records)
+                    }
+                }
             }
-            Err(PublishError::Stop { cause }) => return Outcome::Dead(Dead { publisher: Arc::clone(url), cause }),
-            Err(PublishError::Retry { cause, after }) => (cause, after),
         };
+        if left.is_empty() {
+            metrics.published(sink, url, rest.positions.len(), offered.elapsed());
+            return if refused.is_empty() { Outcome::Accepted } else { Outcome::Refused(refused) };
+        }
+        if left.len() < rest.positions.len() {
+            // It goes on: the next wait is a first one.
+            wait = context.backoff.first;
+            rest = rest.only(&left);
+        }
         let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(jitter::factor(&who, attempt));
-        let said = context.troubles.note(trouble, &cause, batch.len());
+        let said = context.troubles.note(trouble, &cause, rest.positions.len());
         metrics.publish_held(sink, url, pause, &cause, said);
         wait = (wait * 2).min(context.backoff.longest);
         tokio::select! {
@@ -229,6 +256,27 @@ async fn offer_on(
         }
     }
     Outcome::Ended
+}
+
+/// The part of a batch that is still to be taken.
+struct Rest<'b> {
+    batch: Cow<'b, Batch>,
+    /// Where each of its records stands in the whole batch.
+    positions: Vec<usize>,
+}
+
+impl Rest<'_> {
+    /// What stays of it, by positions in this rest.
+    fn only(&self, left: &[usize]) -> Rest<'static> {
+        let positions = left.iter().filter_map(|n| self.positions.get(*n).copied()).collect();
+        Rest { batch: Cow::Owned(self.batch.only(left)), positions }
+    }
+
+    /// What is said of a record of this rest, with its place in the whole batch; nothing if it is none of it (a publisher's
+    /// mistake).
+    fn in_the_batch(&self, refused: Refused) -> Option<Refused> {
+        Some(Refused { record: *self.positions.get(refused.record)?, ..refused })
+    }
 }
 
 fn same_kind(one: &Batch, other: &Batch) -> bool {

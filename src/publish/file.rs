@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::record::{self, Form};
 use super::schemes::{Built, Kind, LookAtBroker};
-use super::target::Target;
+use super::target::{Row, Target};
 use super::{Batch, Context, PublishError, Publisher};
 use crate::config::files::appendable;
 
@@ -71,6 +71,25 @@ impl Options {
         options.finish(Options { path: PathBuf::from(&target.path), form, rotation, fsync })
     }
 }
+
+/// The rows of its options.
+pub(super) const OPTIONS: &[&[Row]] = &[&[
+    Row::new(
+        "json",
+        "true or false",
+        "false",
+        "JSON lines; without it each line is the Python `repr` of the dictionary",
+    ),
+    Row::new("max_bytes", "bytes", "", "the file rotates before it reaches this size,"),
+    Row::new(
+        "backup_count",
+        "number",
+        "",
+        "and so many old ones are kept: `.1` is the youngest. Rotation needs both, neither 0",
+    ),
+    Row::new("fsync", "true or false", "false", "each batch is on the disk before it counts as taken"),
+    Row::NAN,
+]];
 
 pub(super) fn check(target: &Target, kind: Kind, _: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
     let path = Options::read(target, kind)?.path;

@@ -7,26 +7,27 @@
 //! here: which sample goes where, holding and repeating a batch, parking what is refused: that is the agent's.
 
 use async_trait::async_trait;
-use std::time::Duration;
 
 use crate::model::{Event, Sample};
 
-mod certificates;
 pub mod context;
 mod file;
 mod http;
 pub mod message;
 mod notifier;
+mod outcome;
 mod python;
 mod record;
 pub mod schemes;
 pub mod signature;
 mod target;
 pub mod test;
+mod web;
 
 pub use crate::config::shown;
 pub use context::{Amqp, Context};
-pub use schemes::{BuildError, Kind, LookAtBroker, build, check};
+pub use outcome::{Left, Partly, PublishError, Refused};
+pub use schemes::{BuildError, Kind, LookAtBroker, build, check, names, options_page};
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.
@@ -34,7 +35,8 @@ pub use test::Shelf;
 pub trait Publisher: Send + Sync + 'static {
     /// Hands over a batch in its order. `Ok` means that the destination has taken responsibility for all of it.
     ///
-    /// May be called from several pipelines at once; each call is one batch, whole or (see [`PublishError`]) not.
+    /// May be called from several pipelines at once; each call is one batch. What is not taken, and why, is said for each
+    /// record. Dropping the future is no fault; the destination may have taken some of it all the same.
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError>;
     /// Whether the destination can be reached now, as far as that can be told without publishing anything; else why not,
     /// in words. Asked before a member counts in its group; it has to bear being cut short.
@@ -63,42 +65,17 @@ impl Batch {
         }
     }
 
+    /// The records at these positions, in the order in which they are named; a position that is not there is left out.
+    #[must_use]
+    pub fn only(&self, positions: &[usize]) -> Batch {
+        match self {
+            Batch::Samples(all) => Batch::Samples(positions.iter().filter_map(|n| all.get(*n).cloned()).collect()),
+            Batch::Events(all) => Batch::Events(positions.iter().filter_map(|n| all.get(*n).cloned()).collect()),
+        }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// Why a batch was not taken, and what to do about it.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum PublishError {
-    /// The destination is away or busy: hold the pipeline, offer the same batch again.
-    #[error("cannot publish now: {cause}")]
-    Retry {
-        /// What the destination said.
-        cause: String,
-        /// How long it asks to wait, if it says.
-        after: Option<Duration>,
-    },
-    /// The destination will never take these (positions in the batch): park them with the reason; the others are taken.
-    #[error("the destination refuses {} records: {cause}", which.len())]
-    Refuse {
-        /// Positions in the batch.
-        which: Vec<usize>,
-        /// What the destination said.
-        cause: String,
-    },
-    /// Nothing can be published any more: the agent must stop.
-    #[error("cannot publish any more: {cause}")]
-    Stop {
-        /// What happened.
-        cause: String,
-    },
-}
-
-impl PublishError {
-    /// [`PublishError::Retry`] without a wish for when.
-    pub(crate) fn retry(cause: impl std::fmt::Display) -> Self {
-        PublishError::Retry { cause: cause.to_string(), after: None }
     }
 }

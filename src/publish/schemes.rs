@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::target::Target;
+use super::target::{Row, Target};
 use super::{Context, Publisher, file, http, notifier, test};
 use crate::config::shown;
 use crate::model::did_you_mean;
@@ -62,7 +62,14 @@ struct Scheme {
 #[derive(Clone, Copy)]
 enum State {
     /// Here: `check` reads the options, looks at files and changes nothing; `build` opens what is needed.
-    Here { check: Check, build: Build },
+    Here {
+        /// Its options, by groups.
+        options: &'static [&'static [Row]],
+        /// See [`check`].
+        check: Check,
+        /// See [`build`].
+        build: Build,
+    },
     /// Ceilometer has it, this version does not.
     NotYet,
     /// Ceilometer had it; what to write instead.
@@ -74,11 +81,16 @@ pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 
 /// Every scheme that Ceilometer ever had (Ceilometer reference §6).
 const SCHEMES: &[Scheme] = &[
-    row("file", true, true, State::Here { check: file::check, build: file::build }),
-    row("http", true, true, State::Here { check: http::check, build: http::build }),
-    row("https", true, true, State::Here { check: http::check, build: http::build }),
-    row("notifier", true, true, State::Here { check: notifier::check, build: notifier::build }),
-    row("test", true, true, State::Here { check: test::check, build: test::build }),
+    row("file", true, true, State::Here { options: file::OPTIONS, check: file::check, build: file::build }),
+    row("http", true, true, State::Here { options: http::OPTIONS, check: http::check, build: http::build }),
+    row("https", true, true, State::Here { options: http::OPTIONS, check: http::check, build: http::build }),
+    row(
+        "notifier",
+        true,
+        true,
+        State::Here { options: notifier::OPTIONS, check: notifier::check, build: notifier::build },
+    ),
+    row("test", true, true, State::Here { options: test::OPTIONS, check: test::check, build: test::build }),
     row("gnocchi", true, true, State::NotYet),
     row("udp", true, false, State::NotYet),
     row("tcp", true, false, State::NotYet),
@@ -129,7 +141,7 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
         return refuse(target.shown(), format!("there is no publisher {name}{meant}; {}", available(kind)));
     };
     match (scheme.state, takes(scheme, kind)) {
-        (State::Here { check, build }, true) => Ok((target, check, build)),
+        (State::Here { check, build, .. }, true) => Ok((target, check, build)),
         (State::NotYet, true) => refuse(
             target.shown(),
             format!(
@@ -144,6 +156,23 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
         }
         (_, false) => refuse(target.shown(), format!("{name} does not take {}; {}", kind.name(), available(kind))),
     }
+}
+
+/// The options of a scheme as a table for `docs/publishers`; nothing if there is no such publisher here.
+pub fn options_page(scheme: &str) -> Option<String> {
+    let row = SCHEMES.iter().find(|row| row.name == scheme)?;
+    let State::Here { options, .. } = row.state else { return None };
+    let mut out = "| option | expected | default | meaning |\n|---|---|---|---|\n".to_owned();
+    for Row { name, expected, default, meaning } in options.iter().copied().flatten() {
+        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
+        out += &format!("| `{name}` | {expected} | {default} | {meaning} |\n");
+    }
+    Some(out)
+}
+
+/// Every scheme that is here.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SCHEMES.iter().filter(|row| matches!(row.state, State::Here { .. })).map(|row| row.name)
 }
 
 fn takes(scheme: &Scheme, kind: Kind) -> bool {

@@ -9,6 +9,39 @@ use crate::config::url::{self, Unclear};
 use crate::model::did_you_mean;
 use crate::model::json::NonFinite;
 
+/// One option of a URL, as `docs/publishers` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Its name.
+    pub name: &'static str,
+    /// What is expected, with the unit.
+    pub expected: &'static str,
+    /// What holds without it; empty: nothing.
+    pub default: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+impl Row {
+    /// A row.
+    pub(super) const fn new(
+        name: &'static str,
+        expected: &'static str,
+        default: &'static str,
+        meaning: &'static str,
+    ) -> Self {
+        Row { name, expected, default, meaning }
+    }
+
+    /// See [`Options::non_finite`].
+    pub(super) const NAN: Row = Row::new(
+        "nan",
+        "null or python",
+        "null",
+        "how JSON says what is no finite number: `null`, which every reader takes, or `NaN`, `Infinity`, `-Infinity` as Ceilometer does",
+    );
+}
+
 /// One URL of a sink, split as Python's `urlsplit` splits it; nothing is normalised. `Debug` shows no passwords.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target {

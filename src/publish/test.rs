@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::schemes::{Built, Kind, LookAtBroker};
-use super::target::Target;
+use super::target::{Row, Target};
 use super::{Batch, Context, PublishError, Publisher};
 
 /// Records kept under one name, unless `max_records` says otherwise.
@@ -55,12 +55,15 @@ impl Shelf {
         }
         match tray.answers.pop_front() {
             None => tray.keep(batch.clone(), records_max),
-            Some(PublishError::Refuse { which, cause }) => {
+            Some(PublishError::Partly(partly)) => {
+                let refused = partly.refused.iter().map(|refused| refused.record);
+                let left = partly.left.iter().flat_map(|left| left.records.iter().copied());
+                let which: Vec<usize> = refused.chain(left).collect();
                 let others = without(batch, &which);
                 if !others.is_empty() {
                     tray.keep(others, records_max);
                 }
-                return Err(PublishError::Refuse { which, cause });
+                return Err(PublishError::Partly(partly));
             }
             Some(error) => return Err(error),
         }
@@ -84,13 +87,8 @@ impl Tray {
 
 /// The batch without some positions.
 fn without(batch: &Batch, which: &[usize]) -> Batch {
-    fn others<T: Clone>(records: &[T], which: &[usize]) -> Vec<T> {
-        records.iter().enumerate().filter(|(n, _)| !which.contains(n)).map(|(_, record)| record.clone()).collect()
-    }
-    match batch {
-        Batch::Samples(samples) => Batch::Samples(others(samples, which)),
-        Batch::Events(events) => Batch::Events(others(events, which)),
-    }
+    let others: Vec<usize> = (0..batch.len()).filter(|n| !which.contains(n)).collect();
+    batch.only(&others)
 }
 
 struct TestPublisher {
@@ -117,6 +115,10 @@ fn options(target: &Target) -> Result<usize, Vec<String>> {
     options.finish(records_max)
 }
 
+/// The rows of its options.
+pub(super) const OPTIONS: &[&[Row]] =
+    &[&[Row::new("max_records", "number", "100000", "past it the oldest batches go")]];
+
 pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
     options(target).map(|_| Vec::new())
 }
@@ -142,9 +144,9 @@ mod tests {
         let publisher = build("test://a?max_records=3", Kind::Samples, &context).unwrap();
         let batch = |ids: &[&str]| Batch::Samples(ids.iter().map(|id| sample("cpu", id)).collect());
         context.shelf.answer_next("a", PublishError::retry("away"));
-        context.shelf.answer_next("a", PublishError::Refuse { which: vec![0], cause: "no".to_owned() });
+        context.shelf.answer_next("a", PublishError::refuse([0], "no"));
         assert!(matches!(publisher.publish(&batch(&["1"])).await, Err(PublishError::Retry { .. })));
-        assert!(matches!(publisher.publish(&batch(&["1", "2"])).await, Err(PublishError::Refuse { .. })));
+        assert!(matches!(publisher.publish(&batch(&["1", "2"])).await, Err(PublishError::Partly(_))));
         publisher.publish(&batch(&["3"])).await.unwrap();
         assert_eq!(context.shelf.batches("a"), [batch(&["2"]), batch(&["3"])]);
         publisher.publish(&batch(&["4", "5"])).await.unwrap();

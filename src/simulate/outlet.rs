@@ -101,6 +101,6 @@ impl Publisher for Outlet {
             }
             return Err(PublishError::retry("503"));
         }
-        if which.is_empty() { Ok(()) } else { Err(PublishError::Refuse { which, cause: "400".to_owned() }) }
+        if which.is_empty() { Ok(()) } else { Err(PublishError::refuse(which, "400")) }
     }
 }

@@ -218,7 +218,7 @@ async fn a_refused_record_that_cannot_be_parked_is_held_and_no_other_publisher_g
         let mut lab = lab(partitioned).await;
         lab.write_pipeline("pipeline.yaml", "meters", &["test://samples", "test://refuses"]);
         lab.broker.refuse(PARKED, true);
-        lab.context.shelf.answer_next("refuses", PublishError::Refuse { which: vec![0], cause: "400".to_owned() });
+        lab.context.shelf.answer_next("refuses", PublishError::refuse([0], "400"));
         let (_agent, board) = lab.start("a");
         lab.until("it consumes", || consumes_main(&board)).await;
         lab.send(30).await;

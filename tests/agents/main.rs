@@ -328,7 +328,7 @@ async fn a_slow_publisher_holds_only_its_own_sink() {
 async fn a_publisher_refuses_one_record_and_its_neighbours_are_kept() {
     let mut lab = Lab::new(false).await;
     lab.send(10).await;
-    lab.context.shelf.answer_next("samples", PublishError::Refuse { which: vec![3], cause: "400".to_owned() });
+    lab.context.shelf.answer_next("samples", PublishError::refuse([3], "400"));
     let _agent = lab.start("a");
     lab.settle().await;
     assert_eq!(lab.parked(), 1);

@@ -1,50 +1,42 @@
 //! `http://` and `https://`: posts samples and events as JSON (Ceilometer reference §6.3).
 //!
-//! Options: `timeout` (seconds, 5), `max_retries` (of connecting, 2), `batch` (one array for all, true), `verify_ssl`
-//! (true, false, or a file or folder of authorities), `clientcert`, `clientkey`, `raw_only` (events: only the
-//! payloads that `store_raw` kept), `nan` (see `docs/publishers.md`). Other options stay in the URL.
-//!
 //! Where the original swallows every status, this one says what it means: away, busy, or refused. Of an array that is
 //! refused as malformed or too large, halves are tried until only the bad records are left.
 
-mod answer;
 mod options;
-mod secrets;
 
 use async_trait::async_trait;
-use chrono::Utc;
-use reqwest::Client;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
 use std::sync::Arc;
 
-use self::answer::Answer;
 use self::options::Options;
-use self::secrets::Secrets;
+use super::outcome::{Answer, Parts};
 use super::record::{self, Form};
 use super::schemes::{Built, Kind, LookAtBroker};
-use super::target::Target;
-use super::{Batch, Context, PublishError, Publisher, certificates};
+use super::target::{Row, Target};
+use super::web::{self, Web};
+use super::{Batch, Context, PublishError, Publisher};
 use crate::model::{Event, json};
+
+/// The rows of its options.
+pub(super) const OPTIONS: &[&[Row]] = &[options::OPTIONS, web::OPTIONS];
 
 pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
     let options = Options::read(target)?;
-    options.client()?;
+    options.web(target)?;
     Ok(options.near_misses())
 }
 
 pub(super) fn build(target: &Target, _: Kind, _: &Context) -> Built {
     let options = Options::read(target)?;
-    let client = options.client()?;
-    let authorization = options.authorized(client.post(options.url.clone())).build().ok();
-    let authorization = authorization.as_ref().and_then(|request| request.headers().get(AUTHORIZATION)?.to_str().ok());
-    let secrets = Secrets::of(target, authorization);
-    Ok(Arc::new(HttpPublisher { options, client, secrets }))
+    let web = options.web(target)?;
+    Ok(Arc::new(HttpPublisher { options, web }))
 }
 
 struct HttpPublisher {
     options: Options,
-    client: Client,
-    secrets: Secrets,
+    web: Web,
 }
 
 /// One record ready to be posted, with its position in the batch.
@@ -57,44 +49,17 @@ struct Item {
 impl Publisher for HttpPublisher {
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
         let items = self.items(batch);
-        let mut refused: Vec<usize> = Vec::new();
-        let mut causes: Vec<String> = Vec::new();
-        // Parts yet to post, the next one last.
-        let mut parts: Vec<&[Item]> = match self.options.batch {
-            true if items.is_empty() => Vec::new(),
-            true => vec![&items],
-            false => items.chunks(1).rev().collect(),
-        };
-        while let Some(part) = parts.pop() {
-            match self.post(self.body(part)).await {
-                Answer::Taken => {}
-                Answer::Later { cause, after } => return Err(PublishError::Retry { cause, after }),
-                Answer::NotThese { .. } if part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
-                }
-                Answer::NotThese { cause } | Answer::Never { cause } => {
-                    refused.extend(part.iter().map(|item| item.position));
-                    if !causes.contains(&cause) {
-                        causes.push(cause);
-                    }
-                }
-            }
+        let most = if self.options.batch { items.len() } else { 1 };
+        let mut parts = Parts::of_at_most(items.len(), most);
+        while let Some(part) = parts.next() {
+            let body = self.body(&items[part.clone()]);
+            parts.answered(part, self.post(body).await);
         }
-        if refused.is_empty() {
-            return Ok(());
-        }
-        Err(PublishError::Refuse { which: refused, cause: causes.join("; ") })
+        parts.outcome(|item| items[item].position)
     }
 
-    /// Whether somebody listens there; what they would say to a request is not asked.
     async fn reach(&self) -> Result<(), String> {
-        let url = &self.options.url;
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Ok(()) };
-        // A URL has an IPv6 address in brackets.
-        let host = host.trim_matches(['[', ']']);
-        let connected = tokio::net::TcpStream::connect((host, port)).await;
-        connected.map(drop).map_err(|error| format!("cannot connect to {host}:{port}: {error}"))
+        web::reach(&self.options.url).await
     }
 }
 
@@ -143,17 +108,8 @@ impl HttpPublisher {
     }
 
     async fn post(&self, body: Vec<u8>) -> Answer {
-        let body = bytes::Bytes::from(body);
-        let mut retries = self.options.max_retries;
-        loop {
-            let request = self.options.authorized(self.client.post(self.options.url.clone()));
-            let request = request.header(CONTENT_TYPE, "application/json");
-            match request.body(body.clone()).send().await {
-                Ok(response) => return answer::read(response, &self.secrets, Utc::now()).await,
-                Err(error) if error.is_connect() && retries > 0 => retries -= 1,
-                Err(error) => return Answer::Later { cause: certificates::told(&error), after: None },
-            }
-        }
+        let request = self.options.authorized(self.web.request(Method::POST, self.options.url.clone()));
+        self.web.post(request.header(CONTENT_TYPE, "application/json").body(body)).await
     }
 }
 

@@ -21,13 +21,16 @@ use self::letter::{Letter, Writer};
 use self::link::Link;
 use self::options::{Options, Policy};
 use super::schemes::{Built, Kind, LookAtBroker};
-use super::target::Target;
+use super::target::{Row, Target};
 use super::{Batch, Context, PublishError, Publisher};
 use crate::model::nearest;
 use crate::observe::Metrics;
 
 /// What `policy=queue` keeps at most, in bytes, whatever `max_queue_length` says.
 const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The rows of its options.
+pub(super) const OPTIONS: &[&[Row]] = &[options::OPTIONS];
 
 pub(super) fn check(target: &Target, _: Kind, broker: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
     let options = Options::read(target)?;
@@ -97,7 +100,7 @@ impl Publisher for NotifierPublisher {
         if too_long.is_empty() {
             return Ok(());
         }
-        Err(PublishError::Refuse { which: too_long, cause: "too long for a message of the broker".to_owned() })
+        Err(PublishError::refuse(too_long, "too long for a message of the broker"))
     }
 
     async fn reach(&self) -> Result<(), String> {

@@ -2,13 +2,34 @@
 
 use crate::config::shown;
 use crate::model::json::NonFinite;
-use crate::publish::target::Target;
+use crate::publish::target::{Row, Target};
 
 /// Batches that `policy=queue` keeps, unless `max_queue_length` says otherwise.
 const QUEUE_BATCHES: usize = 1024;
 
 /// The options that are ours; beside a host every other is the transport's.
 pub(super) const NAMES: [&str; 6] = ["topic", "policy", "max_queue_length", "per_meter_topic", "max_retry", "driver"];
+
+/// The rows of the options.
+pub(super) const OPTIONS: &[Row] = &[
+    Row::new(
+        "topic",
+        "name",
+        "",
+        "instead of `[publisher_notifier] metering_topic` or `event_topic`; repeatable: each topic gets its own copy",
+    ),
+    Row::new(
+        "policy",
+        "default, queue or drop",
+        "default",
+        "while the broker is away: `default` holds, `queue` keeps batches in memory, `drop` loses them",
+    ),
+    Row::new("max_queue_length", "batches", "1024", "what `queue` keeps; past it, or past 64 MiB, the oldest are lost"),
+    Row::new("per_meter_topic", "true or false", "false", "each meter's samples also go to `<topic>.<meter>`"),
+    Row::NAN,
+    Row::new("driver", "rabbit or kombu", "rabbit", "the transport; `kombu` is its alias"),
+    Row::new("max_retry", "number", "", "read, without effect: a batch is offered again until it is taken"),
+];
 
 /// What the URL says.
 #[derive(Debug, Clone, PartialEq, Eq)]

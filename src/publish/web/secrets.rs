@@ -1,5 +1,6 @@
 //! What a publisher's URL holds that nobody may read, taken out of what the server says: many quote the request.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::publish::target::Target;
@@ -11,7 +12,7 @@ const CHARACTERS_MIN: usize = 3;
 
 /// The login and the values of the options, in every form in which a server may quote them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Secrets {
+pub(in crate::publish) struct Secrets {
     /// The longest first.
     values: Vec<String>,
     /// What ends before the value of an option begins: `token=`.
@@ -19,15 +20,15 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Those of a URL, and of the header that carries its login.
-    pub(super) fn of(target: &Target, authorization: Option<&str>) -> Secrets {
+    /// Those of a URL, and of the header that carries its login (user and password, decoded).
+    pub(in crate::publish) fn of(target: &Target, credentials: Option<&(String, String)>) -> Secrets {
         let login = target.netloc.rsplit_once('@').map(|(login, _)| login);
         let mut secrets: Vec<String> = Vec::new();
         if let Some(login) = login {
             // Without a password, the user is the key.
             secrets.push(login.split_once(':').map_or(login, |(_, password)| password).to_owned());
         }
-        secrets.extend(authorization.map(|header| header.trim_start_matches("Basic ").to_owned()));
+        secrets.extend(credentials.map(|(user, password)| BASE64_STANDARD.encode(format!("{user}:{password}"))));
         secrets.extend(target.query.iter().map(|(_, value)| value.clone()));
         let mut values: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
         values.retain(|value| value.chars().count() >= CHARACTERS_MIN);
@@ -37,8 +38,17 @@ impl Secrets {
         Secrets { values, keys: with_value.flat_map(|(key, _)| forms(key)).map(|key| format!("{key}=")).collect() }
     }
 
+    /// The same, and these too: a token that came later, a password out of a file.
+    pub(in crate::publish) fn and(mut self, more: &[&str]) -> Secrets {
+        let more = more.iter().flat_map(|secret| forms(secret));
+        self.values.extend(more.filter(|value| value.chars().count() >= CHARACTERS_MIN));
+        self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        self.values.dedup();
+        self
+    }
+
     /// A text without them. Case does not count: `%2f` is `%2F`.
-    pub(super) fn hidden_in(&self, text: &str) -> String {
+    pub(in crate::publish) fn hidden_in(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for value in &self.values {
             text = replaced(&text, value, false);
@@ -111,6 +121,7 @@ mod tests {
     #[case::nothing("the disk is full", "the disk is full")]
     fn a_server_quotes_the_request(#[case] said: &str, #[case] shown: &str) {
         let target = Target::parse("http://u:S%20E@h/x?token=PA%26SS&n=7").unwrap();
-        assert_eq!(Secrets::of(&target, Some("Basic dTpTIEU=")).hidden_in(said), shown);
+        let login = ("u".to_owned(), "S E".to_owned());
+        assert_eq!(Secrets::of(&target, Some(&login)).hidden_in(said), shown);
     }
 }

@@ -2,64 +2,43 @@
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
 use std::time::Duration;
 
+use super::Reply;
 use super::secrets::Secrets;
+use crate::publish::outcome::Answer;
 
 /// The longest wait that a `Retry-After` can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
-/// How much of an answer's body is read, in bytes: to use the connection again, and to tell why.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How much of it goes into the reason, in characters.
+/// How much of what a server says goes into the reason, in characters.
 const REASON_CHARACTERS_MAX: usize = 200;
 
-/// What becomes of a post.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// The server has taken responsibility.
-    Taken,
-    /// Not now.
-    Later { cause: String, after: Option<Duration> },
-    /// Not these records; others may do.
-    NotThese { cause: String },
-    /// Nothing like this, ever.
-    Never { cause: String },
-}
-
-/// Reads the answer; what the server says does not show our secrets.
-pub(super) async fn read(mut response: Response, secrets: &Secrets, now: DateTime<Utc>) -> Answer {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = Vec::new();
-    // A body that breaks off tells less; the status counts.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk);
-        if body.len() > BODY_BYTES_MAX {
-            break;
-        }
-    }
-    judge(status, &headers, &body, secrets, now)
-}
-
-fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], secrets: &Secrets, now: DateTime<Utc>) -> Answer {
+/// The usual verdict of an answer; what the server says does not show our secrets.
+pub(super) fn judge(reply: &Reply, secrets: &Secrets, now: DateTime<Utc>) -> Answer {
+    let Reply { status, headers, .. } = reply;
     if status.is_success() {
         return Answer::Taken;
     }
-    // Before it is cut: half of a secret would not be known.
-    let said: String =
-        secrets.hidden_in(String::from_utf8_lossy(body).trim()).chars().take(REASON_CHARACTERS_MAX).collect();
-    let cause = if said.is_empty() { status.to_string() } else { format!("{status}: {said}") };
     if status.is_redirection() {
         let place = headers.get(LOCATION).and_then(|place| place.to_str().ok()).unwrap_or("another place");
-        let place = secrets.hidden_in(place);
+        let place: String = secrets.hidden_in(place).chars().take(REASON_CHARACTERS_MAX).collect();
         return Answer::Never { cause: format!("{status}: redirects are not followed, write {place} in the pipeline") };
     }
+    let cause = cause(reply, secrets);
     match status.as_u16() {
         // Wrong credentials are the operator's to mend, not the records' fault: hold.
         401 | 403 | 407 | 408 | 425 | 429 | 500.. => Answer::Later { cause, after: wait(headers, now) },
         400 | 413 | 422 => Answer::NotThese { cause },
         _ => Answer::Never { cause },
     }
+}
+
+/// The status and the beginning of what the server said, in one line.
+pub(super) fn cause(Reply { status, body, .. }: &Reply, secrets: &Secrets) -> String {
+    // Before it is cut: half of a secret would not be known.
+    let said = secrets.hidden_in(String::from_utf8_lossy(body).trim());
+    let said: String = said.chars().take(REASON_CHARACTERS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if said.is_empty() { status.to_string() } else { format!("{status}: {said}") }
 }
 
 /// `Retry-After`, in seconds or as a date.

@@ -51,7 +51,7 @@ pub(super) fn install() {
 }
 
 /// An error with its causes, without the URL: it may hold secrets.
-pub(super) fn told(error: &reqwest::Error) -> String {
+pub(in crate::publish) fn told(error: &reqwest::Error) -> String {
     let mut text = if error.is_builder() {
         "not usable".to_owned()
     } else if error.is_timeout() {

@@ -1,0 +1,228 @@
+//! What became of a batch, record by record.
+
+use std::ops::Range;
+use std::time::Duration;
+
+/// Why a batch was not taken whole, and what to do about it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PublishError {
+    /// The destination is away or busy, and took nothing: offer the same batch again.
+    #[error("cannot publish now: {cause}")]
+    Retry {
+        /// What the destination said.
+        cause: String,
+        /// How long it asks to wait, if it says.
+        after: Option<Duration>,
+    },
+    /// Some records are taken, others not.
+    #[error("{0}")]
+    Partly(Partly),
+    /// Nothing can be published any more: the agent must stop.
+    #[error("cannot publish any more: {cause}")]
+    Stop {
+        /// What happened.
+        cause: String,
+    },
+}
+
+impl PublishError {
+    /// [`PublishError::Retry`] without a wish for when.
+    pub fn retry(cause: impl std::fmt::Display) -> Self {
+        PublishError::Retry { cause: cause.to_string(), after: None }
+    }
+
+    /// These records of the batch are refused, for one cause; all others are taken.
+    pub fn refuse(records: impl IntoIterator<Item = usize>, cause: &str) -> Self {
+        let refused = records.into_iter().map(|record| Refused { record, cause: cause.to_owned() }).collect();
+        PublishError::Partly(Partly { refused, left: None })
+    }
+}
+
+/// A batch of which some records are taken: those that are named nowhere in here.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Partly {
+    /// Will never be taken: park them, each with its cause.
+    pub refused: Vec<Refused>,
+    /// Are not taken yet: offer these, and only these, again.
+    pub left: Option<Left>,
+}
+
+impl std::fmt::Display for Partly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(first) = self.refused.first() {
+            write!(f, "the destination refuses {} records: {}", self.refused.len(), first.cause)?;
+        }
+        match &self.left {
+            None => Ok(()),
+            Some(left) => {
+                let between = if self.refused.is_empty() { "" } else { "; " };
+                write!(f, "{between}{} records cannot be published now: {}", left.records.len(), left.cause)
+            }
+        }
+    }
+}
+
+/// One record that the destination will never take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its position in the batch.
+    pub record: usize,
+    /// What the destination said.
+    pub cause: String,
+}
+
+/// Records that the destination does not take now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Their positions in the batch, rising.
+    pub records: Vec<usize>,
+    /// What the destination said.
+    pub cause: String,
+    /// How long it asks to wait, if it says.
+    pub after: Option<Duration>,
+}
+
+/// What became of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The destination has taken responsibility.
+    Taken,
+    /// Not now.
+    Later {
+        /// What it said.
+        cause: String,
+        /// How long it asks to wait.
+        after: Option<Duration>,
+    },
+    /// Not these records together; fewer of them may do.
+    NotThese {
+        /// What it said.
+        cause: String,
+    },
+    /// None of these, ever.
+    Never {
+        /// What it said.
+        cause: String,
+    },
+}
+
+/// A batch on its way in parts, first to last: a part that is refused for what is in it is halved until only the bad
+/// records are left, so that one bad record in a thousand costs twenty requests and takes nobody with it.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// Parts yet to send, the next one last.
+    open: Vec<Range<usize>>,
+    said: Partly,
+}
+
+impl Parts {
+    /// All `items` as one part, if there are any.
+    pub(super) fn whole(items: usize) -> Self {
+        Parts::of_at_most(items, items.max(1))
+    }
+
+    /// Parts of at most so many items.
+    pub(super) fn of_at_most(items: usize, most: usize) -> Self {
+        let most = most.max(1);
+        let open = (0..items).step_by(most).map(|from| from..items.min(from + most)).rev().collect();
+        Parts { open, said: Partly::default() }
+    }
+
+    /// The next part; nothing when all is said.
+    pub(super) fn next(&mut self) -> Option<Range<usize>> {
+        self.open.pop()
+    }
+
+    /// What became of a part.
+    pub(super) fn answered(&mut self, part: Range<usize>, answer: Answer) {
+        match answer {
+            Answer::Taken => {}
+            Answer::NotThese { .. } if part.len() > 1 => {
+                let middle = part.start + part.len() / 2;
+                self.open.extend([middle..part.end, part.start..middle]);
+            }
+            Answer::NotThese { cause } | Answer::Never { cause } => {
+                self.said.refused.extend(part.map(|record| Refused { record, cause: cause.clone() }));
+            }
+            Answer::Later { cause, after } => {
+                // Nothing younger goes before it.
+                let records = part.chain(self.open.drain(..).rev().flatten()).collect();
+                self.said.left = Some(Left { records, cause, after });
+            }
+        }
+    }
+
+    /// The outcome, with `position` of each item in the batch. If nothing of it was decided, all of it is to be offered again.
+    pub(super) fn outcome(mut self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
+        self.said.refused.iter_mut().for_each(|refused| refused.record = position(refused.record));
+        if let Some(left) = &mut self.said.left {
+            left.records.iter_mut().for_each(|record| *record = position(*record));
+        }
+        self.said.outcome()
+    }
+}
+
+impl Partly {
+    /// As a publisher says it.
+    pub(super) fn outcome(self) -> Result<(), PublishError> {
+        if self.refused.is_empty() && self.left.is_none() { Ok(()) } else { Err(PublishError::Partly(self)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn refuse(cause: &str) -> Answer {
+        Answer::NotThese { cause: cause.to_owned() }
+    }
+
+    /// Plays a server: what each part is answered with. The parts that were taken, and the outcome.
+    fn play(mut parts: Parts, answer: impl Fn(&Range<usize>) -> Answer) -> (Vec<usize>, Result<(), PublishError>) {
+        let mut taken = Vec::new();
+        while let Some(part) = parts.next() {
+            let answer = answer(&part);
+            if answer == Answer::Taken {
+                taken.extend(part.clone());
+            }
+            parts.answered(part, answer);
+        }
+        (taken, parts.outcome(|item| item * 10))
+    }
+
+    #[rstest]
+    #[case::none(&[])]
+    #[case::one(&[3])]
+    #[case::all(&[0, 1, 2, 3, 4, 5, 6, 7, 8])]
+    fn the_bad_ones_are_found_and_the_others_arrive_once_and_in_order(#[case] bad: &[usize]) {
+        let answer =
+            |part: &Range<usize>| if bad.iter().any(|b| part.contains(b)) { refuse("400") } else { Answer::Taken };
+        let (taken, outcome) = play(Parts::whole(9), answer);
+        let good: Vec<usize> = (0..9).filter(|n| !bad.contains(n)).collect();
+        assert_eq!(taken, good);
+        let expected =
+            if bad.is_empty() { Ok(()) } else { Err(PublishError::refuse(bad.iter().map(|b| b * 10), "400")) };
+        assert_eq!(outcome, expected);
+    }
+
+    #[test]
+    fn what_comes_behind_a_part_that_is_not_taken_now_waits_with_it() {
+        let answer = |part: &Range<usize>| match part.start {
+            0 if part.len() > 1 => refuse("400"),
+            0 => refuse("bad"),
+            1 => Answer::Taken,
+            _ => Answer::Later { cause: "503".to_owned(), after: None },
+        };
+        let (taken, outcome) = play(Parts::of_at_most(7, 2), answer);
+        assert_eq!(taken, [1]);
+        let refused = vec![Refused { record: 0, cause: "bad".to_owned() }];
+        let left = Left { records: vec![20, 30, 40, 50, 60], cause: "503".to_owned(), after: None };
+        assert_eq!(outcome, Err(PublishError::Partly(Partly { refused, left: Some(left) })));
+    }
+
+    #[test]
+    fn nothing_to_send_is_taken() {
+        assert_eq!(play(Parts::whole(0), |_| refuse("never asked")), (Vec::new(), Ok(())));
+    }
+}

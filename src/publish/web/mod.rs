@@ -1,0 +1,111 @@
+//! What every publisher over HTTP has in common: options, client, reading an answer, verdict.
+//!
+//! Redirects are not followed. Of a body so much is read as the caller wants to know. Addresses of the link (169.254.0.0/16,
+//! `fe80::/10`: metadata services of clouds among them) are refused unless the URL says `link_local=true`.
+
+mod answer;
+mod certificates;
+mod options;
+mod resolver;
+mod secrets;
+
+use chrono::Utc;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+
+pub(super) use self::certificates::told;
+pub(super) use self::options::{OPTIONS, WebOptions, credentials};
+pub(super) use self::secrets::Secrets;
+use super::outcome::Answer;
+
+/// How much of an answer's body is read where nobody needs more, in bytes: to use the connection again, and to tell why.
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A client with what it must not tell.
+pub(super) struct Web {
+    client: Client,
+    connect_retries: u32,
+    secrets: Secrets,
+}
+
+/// What a server said.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, cut off where it is longer than was wanted.
+    pub body: Vec<u8>,
+}
+
+impl Web {
+    /// A client as the options say. `secrets` are taken out of everything that servers say.
+    pub(super) fn new(options: &WebOptions, url: &Url, secrets: Secrets) -> Result<Web, Vec<String>> {
+        Ok(Web { client: options.client(url.scheme() == "https")?, connect_retries: options.max_retries, secrets })
+    }
+
+    /// A request, not yet sent.
+    pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Sends a request and reads the answer; `Err` is why there is none. Of a body at most `bytes_max` is read.
+    pub(super) async fn ask(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Answer> {
+        let mut retries = self.connect_retries;
+        loop {
+            // A body that is a stream cannot be sent twice; ours never is.
+            let Some(this) = request.try_clone() else {
+                return Err(Answer::Never { cause: "the request cannot be repeated".to_owned() });
+            };
+            match this.send().await {
+                Ok(response) => return read(response, bytes_max).await,
+                Err(error) if error.is_connect() && retries > 0 => retries -= 1,
+                Err(error) => return Err(Answer::Later { cause: self.hidden(&told(&error)), after: None }),
+            }
+        }
+    }
+
+    /// Sends a request; what becomes of the records in it, by the [usual verdict](Web::verdict).
+    pub(super) async fn post(&self, request: RequestBuilder) -> Answer {
+        match self.ask(request, BODY_BYTES_MAX).await {
+            Ok(reply) => self.verdict(&reply),
+            Err(answer) => answer,
+        }
+    }
+
+    /// What an answer means where the receiver has no rules of its own.
+    pub(super) fn verdict(&self, reply: &Reply) -> Answer {
+        answer::judge(reply, &self.secrets, Utc::now())
+    }
+
+    /// The status and what the server said, in one line without our secrets, for a cause.
+    pub(super) fn cause(&self, reply: &Reply) -> String {
+        answer::cause(reply, &self.secrets)
+    }
+
+    /// A text without our secrets.
+    pub(super) fn hidden(&self, text: &str) -> String {
+        self.secrets.hidden_in(text)
+    }
+}
+
+/// Whether somebody listens there; what they would say to a request is not asked.
+pub(super) async fn reach(url: &Url) -> Result<(), String> {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Ok(()) };
+    // A URL has an IPv6 address in brackets.
+    let host = host.trim_matches(['[', ']']);
+    let connected = tokio::net::TcpStream::connect((host, port)).await;
+    connected.map(drop).map_err(|error| format!("cannot connect to {host}:{port}: {error}"))
+}
+
+async fn read(mut response: Response, bytes_max: usize) -> Result<Reply, Answer> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Vec::new();
+    // A body that breaks off tells less; the status counts.
+    while body.len() < bytes_max {
+        let Ok(Some(chunk)) = response.chunk().await else { break };
+        body.extend_from_slice(&chunk[..chunk.len().min(bytes_max - body.len())]);
+    }
+    Ok(Reply { status, headers, body })
+}

@@ -1,0 +1,174 @@
+//! The options that every publisher over HTTP has, by the names that Ceilometer's http publisher gave them (reference §6.3).
+
+use percent_encoding::percent_decode_str;
+use reqwest::{Client, Identity, Url, redirect};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::certificates::{self, authorities, shown_path, told};
+use super::resolver::{NoLinkLocal, is_link_local};
+use crate::publish::target::{Options, Row, Target};
+
+/// The rows of the options.
+pub(in crate::publish) const OPTIONS: &[Row] = &[
+    Row::new("timeout", "seconds, 0.001 to 3600", "5", "for one request, with its answer"),
+    Row::new("max_retries", "number", "2", "further attempts to connect before the batch counts as not taken"),
+    Row::new(
+        "verify_ssl",
+        "true, false, or a path",
+        "true",
+        "whether the server's certificate is checked, by the authorities of the system or those in a file or folder",
+    ),
+    Row::new("clientcert", "path", "", "a certificate to show to the server, in PEM"),
+    Row::new("clientkey", "path", "", "its key, where it is not in the same file"),
+    Row::new(
+        "link_local",
+        "true or false",
+        "false",
+        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
+    ),
+];
+
+/// Seconds for one request, unless `timeout` says otherwise.
+const TIMEOUT_S: f64 = 5.0;
+/// The longest `timeout`, in seconds.
+const TIMEOUT_S_MAX: f64 = 3600.0;
+/// Attempts to connect after the first, unless `max_retries` says otherwise.
+const CONNECT_RETRIES: u32 = 2;
+/// Idle connections kept for the next batches.
+const IDLE_CONNECTIONS_MAX: usize = 8;
+
+/// What a URL says about how to reach its server.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::publish) struct WebOptions {
+    /// For one request, with its answer.
+    pub timeout: Duration,
+    /// Further attempts to connect.
+    pub max_retries: u32,
+    verify: Verify,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+    link_local: bool,
+}
+
+/// Whether the server must show who it is.
+#[derive(Debug, Clone, PartialEq)]
+enum Verify {
+    /// To the authorities of the system.
+    System,
+    /// To those in this file or folder.
+    Authorities(PathBuf),
+    /// To nobody.
+    No,
+}
+
+impl WebOptions {
+    /// Takes them out of a URL's options; what is wrong is noted there.
+    pub(in crate::publish) fn read(options: &mut Options) -> WebOptions {
+        let seconds = options.number("timeout", 0.001).unwrap_or(TIMEOUT_S);
+        if seconds > TIMEOUT_S_MAX {
+            options.complain(format!("timeout={seconds}: expected at most {TIMEOUT_S_MAX} seconds"));
+        }
+        let max_retries = options.number("max_retries", 0).unwrap_or(CONNECT_RETRIES);
+        let verify = match options.text("verify_ssl") {
+            None => Verify::System,
+            Some(text) => match text.to_ascii_lowercase().as_str() {
+                "1" | "true" | "t" | "yes" | "y" | "on" => Verify::System,
+                "0" | "false" | "f" | "no" | "n" | "off" => Verify::No,
+                _ => Verify::Authorities(PathBuf::from(text)),
+            },
+        };
+        let client_cert = options.text("clientcert").map(PathBuf::from);
+        let client_key = options.text("clientkey").map(PathBuf::from);
+        if client_key.is_some() && client_cert.is_none() {
+            options
+                .complain("clientkey is given without clientcert: give both, or clientcert alone with the key in it");
+        }
+        let link_local = options.flag("link_local").unwrap_or(false);
+        let timeout = Duration::from_secs_f64(seconds.min(TIMEOUT_S_MAX));
+        WebOptions { timeout, max_retries, verify, client_cert, client_key, link_local }
+    }
+
+    /// The URL that is posted to: `scheme` with the place, path and further `pairs` of a target; none if something is wrong,
+    /// which is noted.
+    pub(in crate::publish) fn url(
+        &self,
+        options: &mut Options,
+        scheme: &str,
+        target: &Target,
+        pairs: Vec<(String, String)>,
+    ) -> Option<Url> {
+        let place = target.netloc.rsplit_once('@').map_or(target.netloc.as_str(), |(_, place)| place);
+        // The URL standard would take the first part of the path for the host.
+        let place = if place.is_empty() { ":" } else { place };
+        let mut url = match Url::parse(&format!("{scheme}://{place}{}", target.path)) {
+            Ok(url) => url,
+            Err(cause) => {
+                options.complain(format!("{cause}; write {}://host[:port]/path", target.scheme));
+                return None;
+            }
+        };
+        let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        if !self.link_local && literal.is_some_and(is_link_local) {
+            options.complain("a link-local address; write link_local=true if that is meant");
+            return None;
+        }
+        if !pairs.is_empty() {
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        Some(url)
+    }
+
+    /// The client: redirects are not followed, certificates are read now.
+    pub(super) fn client(&self, https: bool) -> Result<Client, Vec<String>> {
+        certificates::install();
+        let mut complaints = Vec::new();
+        let mut builder = Client::builder()
+            .user_agent(concat!("nephoscope/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .timeout(self.timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
+        if !self.link_local {
+            builder = builder.dns_resolver(NoLinkLocal);
+        }
+        builder = match &self.verify {
+            // Without TLS a machine without authorities will do.
+            _ if !https => builder.tls_certs_only([]),
+            Verify::System => builder,
+            Verify::No => builder.tls_danger_accept_invalid_certs(true),
+            Verify::Authorities(path) => match authorities(path) {
+                Ok(certificates) => builder.tls_certs_only(certificates),
+                Err(cause) => {
+                    complaints.push(format!("verify_ssl={}: {cause}", shown_path(path)));
+                    builder
+                }
+            },
+        };
+        match self.identity() {
+            Ok(Some(identity)) => builder = builder.identity(identity),
+            Ok(None) => {}
+            Err(complaint) => complaints.push(complaint),
+        }
+        if complaints.is_empty() {
+            return builder.build().map_err(|cause| vec![format!("the HTTP client cannot be made: {}", told(&cause))]);
+        }
+        Err(complaints)
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, String> {
+        let Some(cert) = &self.client_cert else { return Ok(None) };
+        certificates::identity(("clientcert", cert), self.client_key.as_deref().map(|key| ("clientkey", key))).map(Some)
+    }
+}
+
+/// The user and the password of a URL, decoded; a user without a password is a complaint.
+pub(in crate::publish) fn credentials(options: &mut Options, target: &Target) -> Option<(String, String)> {
+    let (user, _) = target.netloc.rsplit_once('@')?;
+    let Some((user, password)) = user.split_once(':') else {
+        options.complain(format!("a user without a password; write {}://user:password@host/path", target.scheme));
+        return None;
+    };
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    Some((decoded(user), decoded(password)))
+}
