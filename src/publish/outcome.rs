@@ -112,6 +112,7 @@ pub(super) enum Answer {
 pub(super) struct Parts {
     /// Parts yet to send, the next one last.
     open: Vec<Range<usize>>,
+    items: usize,
     said: Partly,
 }
 
@@ -125,7 +126,7 @@ impl Parts {
     pub(super) fn of_at_most(items: usize, most: usize) -> Self {
         let most = most.max(1);
         let open = (0..items).step_by(most).map(|from| from..items.min(from + most)).rev().collect();
-        Parts { open, said: Partly::default() }
+        Parts { open, items, said: Partly::default() }
     }
 
     /// The next part; nothing when all is said.
@@ -152,10 +153,13 @@ impl Parts {
         }
     }
 
-    /// The outcome, with `position` of each item in the batch. If nothing of it was decided, all of it is to be offered again.
+    /// The outcome, with `position` of each item in the batch.
     pub(super) fn outcome(mut self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
         self.said.refused.iter_mut().for_each(|refused| refused.record = position(refused.record));
         if let Some(left) = &mut self.said.left {
+            if left.records.len() == self.items {
+                return Err(PublishError::Retry { cause: std::mem::take(&mut left.cause), after: left.after });
+            }
             left.records.iter_mut().for_each(|record| *record = position(*record));
         }
         self.said.outcome()
@@ -219,6 +223,14 @@ mod tests {
         let refused = vec![Refused { record: 0, cause: "bad".to_owned() }];
         let left = Left { records: vec![20, 30, 40, 50, 60], cause: "503".to_owned(), after: None };
         assert_eq!(outcome, Err(PublishError::Partly(Partly { refused, left: Some(left) })));
+    }
+
+    #[test]
+    fn where_nothing_is_taken_all_is_offered_again() {
+        let away = |_: &Range<usize>| Answer::Later { cause: "503".to_owned(), after: Some(Duration::from_secs(7)) };
+        let (taken, outcome) = play(Parts::of_at_most(7, 2), away);
+        assert_eq!(taken, [0; 0]);
+        assert_eq!(outcome, Err(PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(7)) }));
     }
 
     #[test]
