@@ -4,13 +4,15 @@
 #   NEPHOSCOPE_GENERATION 3 (the default): RabbitMQ 3.10 and etcd 3.4, installed here from Debian 12
 #                         4: RabbitMQ 4.0 and etcd 3.5, in a folder that is Debian 13 (see debian13.sh)
 #   NEPHOSCOPE_RIG        folder of all state      (default <repository>/target/rig)
-#   NEPHOSCOPE_RIG_PORTS  first of its 100 ports   (default: chosen once per checkout, kept in <state>/ports)
+#   NEPHOSCOPE_RIG_PORTS  first of its 200 ports   (default: chosen once per checkout, kept in <state>/ports)
 #   NEPHOSCOPE_DEBIAN13   folder of Debian 13      (default <repository>/target/debian13)
 #
 # A server is named by its generation and its slot. Slot 0 is the one that the whole test run shares, 1 to 5 belong to tests
 # that kill or freeze theirs, 6 to 8 are the three nodes of the clusters, 9 is shared too, a RabbitMQ that allows what is deprecated.
 # Each generation has 50 ports on 127.0.0.1, the first 50 are those of generation 3:
 #   +0..9 AMQP   +10..19 management   +20..29 Erlang distribution   +30,32..46 etcd clients   +31,33..47 etcd peers   +49 epmd
+# What publishers publish to is there once, from Debian 12, in slots 0 to 5:
+#   +100..105 Gnocchi's API   +110..115 its PostgreSQL   +120..125 Prometheus   +130..135 Pushgateway
 # so that two generations, two checkouts on one machine, or a RabbitMQ that was there before, never meet.
 set -euo pipefail
 # A login shell may turn this on; the server's output is not ours to translate.
@@ -33,6 +35,9 @@ rig_started=$(date +%s%N)
 say_secs() { awk -v a="$rig_started" -v b="$(date +%s%N)" 'BEGIN { printf "%.2f", (b - a) / 1e9 }'; }
 fail() { echo "$*" >&2; exit 1; }
 
+# End with 77, which means: this cannot be had here, skip what needs it.
+unavailable() { echo "$*" >&2; exit 77; }
+
 # Wait for the lock named $1 (in folder $2); a server must not inherit it: start servers with 8>&-.
 hold() { exec 8> "${2:-$rig_state}/$1.lock"; flock 8; }
 
@@ -42,7 +47,7 @@ block_is_busy() {
     while read -r _ line _ state _; do
         [ "$state" = 0A ] || continue
         port=$((16#${line##*:}))
-        if [ "$port" -ge "$1" ] && [ "$port" -lt $(($1 + 100)) ]; then return 0; fi
+        if [ "$port" -ge "$1" ] && [ "$port" -lt $(($1 + 200)) ]; then return 0; fi
     done < <(cat /proc/net/tcp /proc/net/tcp6 2> /dev/null)
     return 1
 }
@@ -54,16 +59,19 @@ first_port() {
     (
         hold ports "$rig_root"
         if [ ! -s "$rig_root/ports" ]; then
-            n=$(($(printf %s "$rig_root" | cksum | cut -d' ' -f1) % 160))
-            for _ in $(seq 160); do
-                block_is_busy $((16000 + 100 * n)) || break
-                n=$(((n + 1) % 160))
+            n=$(($(printf %s "$rig_root" | cksum | cut -d' ' -f1) % 80))
+            for _ in $(seq 80); do
+                block_is_busy $((16000 + 200 * n)) || break
+                n=$(((n + 1) % 80))
             done
-            echo $((16000 + 100 * n)) > "$rig_root/ports"
+            echo $((16000 + 200 * n)) > "$rig_root/ports"
         fi
         cat "$rig_root/ports"
     )
 }
+
+# Print the first port of what publishers publish to.
+destinations() { echo $(($(first_port) + 100)); }
 
 # Print the first port of this generation.
 block() {
@@ -74,6 +82,22 @@ block() {
 
 # True when process $1 lives and has the line $2 in its environment: only such a process is ever signalled.
 is_ours() { [ -n "$1" ] && grep -qzxF -- "$2" "/proc/$1/environ" 2> /dev/null; }
+
+# True when process $1 lives and has $2 in its command line: for programs that overwrite their environment.
+is_command() { [ -n "$1" ] && tr '\0' ' ' 2> /dev/null < "/proc/$1/cmdline" | grep -qF -- "$2"; }
+
+# Send signal $1 to every process of the group that process $2 leads.
+signal_group() { kill -"$1" -- "-$2" 2> /dev/null || true; }
+
+# True when a server on loopback answers GET $2 on port $1 with a 200.
+answers_get() {
+    local answer
+    { exec 9<> "/dev/tcp/127.0.0.1/$1"; } 2> /dev/null || return 1
+    printf 'GET %s HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: application/json\r\n\r\n' "$2" 1>&9 2> /dev/null || { exec 9>&-; return 1; }
+    answer=$(timeout 10 head -n 1 0<&9 2> /dev/null | tr -d '\0' || true)
+    exec 9>&-
+    case $answer in *' 200 '*) ;; *) return 1 ;; esac
+}
 
 # End process $1 with signal $2, and wait up to $3 seconds; then SIGKILL.
 end() {

@@ -12,6 +12,11 @@ for NEPHOSCOPE_GENERATION in 3 4; do
         "$rig_here/${name%-*}.sh" stop "${name##*-}" &
     done
 done
+for dir in "$rig_root"/{gnocchi,prometheus,pushgateway}-[0-5]; do
+    [ -d "$dir" ] || continue
+    name=${dir##*/}
+    NEPHOSCOPE_GENERATION=3 "$rig_here/${name%-*}.sh" stop "${name##*-}" &
+done
 wait
 # epmd is started by the first Erlang node and stays; it refuses to go while a node is still registered.
 if command -v epmd > /dev/null && [ -n "${NEPHOSCOPE_RIG_PORTS:-}$(cat "$rig_root/ports" 2> /dev/null)" ]; then
