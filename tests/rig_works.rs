@@ -127,3 +127,36 @@ fn one_member_of_a_cluster_of_three_is_killed(#[values(Generation::Three, Genera
     cluster.members[0].start();
     assert!(accepts(cluster.members[0].port));
 }
+
+#[test]
+fn gnocchi_is_killed_and_started_again_with_what_it_knew() {
+    let Some(gnocchi) = rig::own_gnocchi(rig::Metricd::Runs) else { return };
+    let port: u16 = gnocchi.url.rsplit(':').next().unwrap().parse().unwrap();
+    let ask = |request: String| {
+        let mut answer = String::new();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let head = "HTTP/1.0\r\nAuthorization: basic YWRtaW46\r\nContent-Type: application/json\r\n";
+    let body = r#"{"name": "mine"}"#;
+    let made = ask(format!("POST /v1/resource_type {head}Content-Length: {}\r\n\r\n{body}", body.len()));
+    assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+    gnocchi.kill();
+    assert!(!accepts(port));
+    gnocchi.start();
+    let found = ask(format!("GET /v1/resource_type/mine {head}\r\n"));
+    assert!(found.contains(r#""name": "mine""#), "{found}");
+    drop(gnocchi);
+    assert!(!accepts(port), "the guard removed it");
+}
+
+#[test]
+fn prometheus_and_a_pushgateway_are_started_and_removed() {
+    let (Some(prometheus), Some(gateway)) = (rig::own_prometheus(""), rig::own_pushgateway()) else { return };
+    let ports = [&prometheus.url, &gateway.url].map(|url| url.rsplit(':').next().unwrap().parse().unwrap());
+    assert!(ports.iter().all(|port| accepts(*port)));
+    drop((prometheus, gateway));
+    assert!(!ports.iter().any(|port| accepts(*port)), "the guards removed them");
+}
