@@ -23,6 +23,9 @@ use crate::transport::{Session, topology};
 /// How long a listener waits for an answer that it expects at once: nothing was put into the overflow queue meanwhile, and the
 /// destination takes what is in there.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
+/// How long an overflow queue may take to confirm when the listener is asked to stop. What it does not confirm goes back to the
+/// pipeline queue, and destinations that have it get it again.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 /// Between two looks for a session, where there is none.
 const SESSION_AGAIN: Duration = Duration::from_millis(200);
 
@@ -112,6 +115,8 @@ impl Detours {
             let after = self.ground.options.overflow.after;
             match timeout(after, offer::offer_rest(sink, destination, &mut offering, context)).await {
                 Ok(Ok(())) => return offering.taken(),
+                // Other destinations have taken it, perhaps: they would get it again if it went back.
+                Ok(Err(Outcome::Ended)) if !context.until.over.is_cancelled() => *detour = Detour::default(),
                 Ok(Err(outcome)) => return outcome,
                 Err(_) => {
                     self.ground.metrics.overflow_begun(sink, &destination.url, &queue);
@@ -210,7 +215,8 @@ impl Detours {
             let patience = if asked.more || detour.slow { Duration::ZERO } else { ANSWER_WAIT };
             let answer = tokio::select! {
                 biased;
-                () = context.until.reached() => return Err(Ended),
+                () = context.until.over.cancelled() => return Err(Ended),
+                () = context.until.stop.cancelled() => return Ok(false),
                 answer = timeout(patience, &mut asked.answer) => answer,
             };
             match answer {
@@ -264,7 +270,7 @@ impl Detours {
             lanes.send();
             let all = tokio::select! {
                 biased;
-                () = context.until.reached() => {
+                () = done_waiting(context) => {
                     // Nothing of it may go out any more.
                     lanes.abandon();
                     *self.road.lock().await = None;
@@ -304,10 +310,23 @@ impl Detours {
             }
             tokio::select! {
                 biased;
-                () = context.until.reached() => return Err(Ended),
+                () = done_waiting(context) => return Err(Ended),
                 () = tokio::time::sleep(SESSION_AGAIN) => {}
             }
         }
+    }
+}
+
+/// Waits until nothing of a listener may go out any more: its consumer is over, or it was asked to stop and has had time.
+async fn done_waiting(context: &SinkContext) {
+    let stopped = async {
+        context.until.stop.cancelled().await;
+        tokio::time::sleep(STOP_WAIT).await;
+    };
+    tokio::select! {
+        biased;
+        () = context.until.over.cancelled() => {}
+        () = stopped => {}
     }
 }
 
