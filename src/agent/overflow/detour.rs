@@ -32,8 +32,8 @@ const SESSION_AGAIN: Duration = Duration::from_millis(200);
 /// The ways of one listener to the destinations of its sink.
 pub(in crate::agent) struct Detours {
     ground: Arc<Ground>,
-    /// The sender of its packets, another one at every opening.
-    sender: Arc<str>,
+    /// Whose packets they are, in words.
+    sender: String,
     epoch: i64,
     /// The listener's own session, so that nothing of it is sent when its consumer is over; else the present one.
     session: Option<Arc<dyn Session>>,
@@ -81,8 +81,7 @@ impl Detours {
         if ground.options.overflow.bytes_max == 0 {
             return None;
         }
-        let nonce = hash::stable(format!("{queue} {epoch} {}", ground.options.clock.now()).as_bytes());
-        let sender = format!("{} {queue} {nonce:016x}", ground.member).into();
+        let sender = format!("{} {queue}", ground.member);
         let (road, detours) = (Mutex::new(None), StdMutex::default());
         Some(Arc::new(Detours { ground: Arc::clone(ground), sender, epoch, session, road, detours }))
     }
@@ -298,7 +297,10 @@ impl Detours {
             }
             let session = self.session.clone().or_else(|| self.ground.first_broker().link.current());
             if let Some(session) = session.filter(|session| !session.over().is_cancelled()) {
-                let lanes = Lanes::new(&self.sender, self.epoch, self.ground.options.packet);
+                // Another sender in every session, for a lane counts its packets from 1.
+                let nonce = hash::stable(format!("{} {}", self.epoch, self.ground.options.clock.now()).as_bytes());
+                let sender = format!("{} {nonce:016x}", self.sender).into();
+                let lanes = Lanes::new(&sender, self.epoch, self.ground.options.packet);
                 let carry = lanes::carry(lanes.clone(), Arc::clone(&session), Arc::clone(&self.ground));
                 self.ground.nursery.spawn(&format!("overflow of {}", self.sender), carry);
                 *road = Some(Road { session, lanes: lanes.clone() });
