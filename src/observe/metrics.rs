@@ -317,6 +317,15 @@ impl Metrics {
         self.0.overflowed.of([pipeline, publisher]).inc_by(records as u64);
     }
 
+    /// A destination was taken out of the configuration, and something waits for it.
+    pub fn overflow_forsaken(&self, queue: &str) {
+        warn!(
+            event = "publish.overflow.forsaken",
+            queue,
+            "its publisher is not configured any more, and what waits for it stays: write the publisher again, or delete the queue"
+        );
+    }
+
     /// What a listener had put into an overflow queue is published, and it offers to the destination itself again.
     pub fn overflow_over(&self, pipeline: &str, publisher: &str) {
         info!(event = "publish.overflow.over", pipeline, publisher, "has caught up");

@@ -162,12 +162,12 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
 pub fn options_page(scheme: &str) -> Option<String> {
     let row = SCHEMES.iter().find(|row| row.name == scheme)?;
     let State::Here { options, .. } = row.state else { return None };
-    let mut out = "| option | expected | default | meaning |\n|---|---|---|---|\n".to_owned();
-    for Row { name, expected, default, meaning } in options.iter().copied().flatten() {
+    let line = |Row { name, expected, default, meaning }: &Row| {
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        out += &format!("| `{name}` | {expected} | {default} | {meaning} |\n");
-    }
-    Some(out)
+        format!("| `{name}` | {expected} | {default} | {meaning} |\n")
+    };
+    let lines: String = options.iter().copied().flatten().map(line).collect();
+    Some(format!("| option | expected | default | meaning |\n|---|---|---|---|\n{lines}"))
 }
 
 /// Every scheme that is here.
