@@ -11,17 +11,22 @@ use async_trait::async_trait;
 use crate::model::{Event, Sample};
 
 pub mod context;
+mod exposition;
 mod file;
 mod http;
 pub mod message;
 mod notifier;
 mod outcome;
+mod prometheus;
 mod python;
 mod record;
 pub mod schemes;
 pub mod signature;
+mod socket;
 mod target;
+mod tcp;
 pub mod test;
+mod udp;
 mod web;
 
 pub use crate::config::shown;
