@@ -69,7 +69,8 @@ fn of(id: &str) -> Vec<Sample> {
         gauge("a-b", Value::from("12")),
         gauge("", Value::Bool(true)),
         sample("mixed", SampleType::Delta, Value::Int(1), id),
-        sample("mixed", SampleType::Gauge, Value::Int(2), &format!("{id} too")),
+        // In one push the type that is known counts.
+        Sample { user_id: "another".into(), ..gauge("mixed", Value::Int(2)) },
     ]
 }
 
@@ -195,4 +196,19 @@ async fn a_metric_that_a_pushgateway_knows_with_another_type_is_refused_alone() 
     assert!(error.starts_with("the destination refuses 1 records: 400 Bad Request: "), "{error}");
     let page = get(gateway.port, "/metrics").unwrap();
     assert!(page.contains("resource_id=\"s\"") && page.contains("memory{"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_to_scrape_has_every_id_name_type_and_volume() {
+    let port = free_port();
+    let url = format!("prometheus-scrape://127.0.0.1:{port}");
+    let publisher = build(&url, Kind::Samples, &Context::default()).unwrap();
+    let timestamp = chrono::Utc::now().to_rfc3339();
+    let samples = IDS.iter().flat_map(|id| of(id)).map(|sample| Sample { timestamp: timestamp.clone(), ..sample });
+    publisher.publish(&Batch::Samples(samples.collect())).await.unwrap();
+    let page = tokio::task::spawn_blocking(move || get(port, "/metrics")).await.unwrap().unwrap();
+    promtool(&page).unwrap();
+    assert_eq!(page.lines().filter(|line| line.starts_with("cpu{")).count(), IDS.len());
+    assert_eq!(page.lines().filter(|line| line.starts_with("mixed{")).count(), 2 * IDS.len());
+    assert!(page.contains("# TYPE mixed gauge\n") && page.contains("# TYPE cpu counter\n"), "{page}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Publisher, Shelf};
+use super::{Listeners, Publisher, Shelf};
 use crate::observe::Metrics;
 use crate::transport::{Argument, Broker};
 
@@ -35,6 +35,8 @@ pub struct Context {
     pub shelf: Shelf,
     /// Takes what every `test://` publisher would take; for the simulator.
     pub stand_in: Option<Arc<dyn Publisher>>,
+    /// Where pages for Prometheus are served.
+    pub listeners: Listeners,
     /// Where publishers count what they lose by their own policy.
     pub metrics: Metrics,
 }
@@ -65,6 +67,7 @@ impl Default for Context {
             amqp: Amqp::default(),
             shelf: Shelf::default(),
             stand_in: None,
+            listeners: Listeners::default(),
             metrics: Metrics::default(),
         }
     }

@@ -21,6 +21,7 @@ mod prometheus;
 mod python;
 mod record;
 pub mod schemes;
+mod scrape;
 pub mod signature;
 mod socket;
 mod target;
@@ -33,6 +34,7 @@ pub use crate::config::shown;
 pub use context::{Amqp, Context};
 pub use outcome::{Left, Partly, PublishError, Refused};
 pub use schemes::{BuildError, Kind, LookAtBroker, build, check, names, options_page};
+pub use scrape::Listeners;
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, http, notifier, prometheus, tcp, test, udp};
+use super::{Context, Publisher, file, http, notifier, prometheus, scrape, tcp, test, udp};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -100,6 +100,12 @@ const SCHEMES: &[Scheme] = &[
         true,
         false,
         State::Here { options: prometheus::OPTIONS, check: prometheus::check, build: prometheus::build },
+    ),
+    row(
+        "prometheus-scrape",
+        true,
+        false,
+        State::Here { options: scrape::OPTIONS, check: scrape::check, build: scrape::build },
     ),
     row("opentelemetryhttp", true, false, State::NotYet),
     row("kafka", true, true, State::Gone("notifier:// or https://")),
