@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Publisher, Shelf};
+use super::{Listeners, Publisher, Shelf};
 use crate::observe::Metrics;
 use crate::transport::{Argument, Broker};
 
@@ -38,6 +38,8 @@ pub struct Context {
     pub shelf: Shelf,
     /// Makes what takes the place of `test://name`, by its name; for the simulator.
     pub stand_in: Option<StandIn>,
+    /// Where pages for Prometheus are served.
+    pub listeners: Listeners,
     /// Where publishers count what they lose by their own policy.
     pub metrics: Metrics,
 }
@@ -68,6 +70,7 @@ impl Default for Context {
             amqp: Amqp::default(),
             shelf: Shelf::default(),
             stand_in: None,
+            listeners: Listeners::default(),
             metrics: Metrics::default(),
         }
     }

@@ -11,23 +11,30 @@ use async_trait::async_trait;
 use crate::model::{Event, Sample};
 
 pub mod context;
+mod exposition;
 mod file;
 mod http;
 pub mod message;
 mod notifier;
 mod outcome;
+mod prometheus;
 mod python;
 mod record;
 pub mod schemes;
+mod scrape;
 pub mod signature;
+mod socket;
 mod target;
+mod tcp;
 pub mod test;
+mod udp;
 mod web;
 
 pub use crate::config::shown;
 pub use context::{Amqp, Context};
 pub use outcome::{Left, Partly, PublishError, Refused};
 pub use schemes::{BuildError, Kind, LookAtBroker, build, check, names, options_page};
+pub use scrape::Listeners;
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, http, notifier, test};
+use super::{Context, Publisher, file, http, notifier, prometheus, scrape, tcp, test, udp};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -92,10 +92,21 @@ const SCHEMES: &[Scheme] = &[
     ),
     row("test", true, true, State::Here { options: test::OPTIONS, check: test::check, build: test::build }),
     row("gnocchi", true, true, State::NotYet),
-    row("udp", true, false, State::NotYet),
-    row("tcp", true, false, State::NotYet),
+    row("udp", true, false, State::Here { options: udp::OPTIONS, check: udp::check, build: udp::build }),
+    row("tcp", true, false, State::Here { options: tcp::OPTIONS, check: tcp::check, build: tcp::build }),
     row("zaqar", true, true, State::NotYet),
-    row("prometheus", true, false, State::NotYet),
+    row(
+        "prometheus",
+        true,
+        false,
+        State::Here { options: prometheus::OPTIONS, check: prometheus::check, build: prometheus::build },
+    ),
+    row(
+        "prometheus-scrape",
+        true,
+        false,
+        State::Here { options: scrape::OPTIONS, check: scrape::check, build: scrape::build },
+    ),
     row("opentelemetryhttp", true, false, State::NotYet),
     row("kafka", true, true, State::Gone("notifier:// or https://")),
     row("rpc", true, false, State::Gone("notifier://")),
