@@ -72,6 +72,7 @@ struct Families {
     refused: Series<2, Counter>,
     shed: Series<1, Counter>,
     overflowed: Series<2, Counter>,
+    breaker: Series<1, Gauge>,
 
     packets_sent: Series<1, Counter>,
     packets_sent_bytes: Series<1, Counter>,
@@ -135,6 +136,11 @@ impl Metrics {
             publishing: r.histograms("publish_seconds", ["publisher"], "Time of one publish call, in seconds", seconds),
             retries: r.counters("publish_retries", ["pipeline", "publisher"], "Publish calls to be repeated"),
             refused: r.counters("publish_refused", ["pipeline", "publisher"], "Samples or events refused for good"),
+            breaker: r.gauges(
+                "breaker",
+                ["publisher"],
+                "How a publisher is asked: 0 as ever, 1 tried with a few records, 2 left alone because it failed again and again",
+            ),
             overflowed: r.counters(
                 "overflowed",
                 ["pipeline", "publisher"],
@@ -301,6 +307,18 @@ impl Metrics {
     pub fn records_shed(&self, publisher: &str, records: usize, cause: &str) {
         warn!(event = "publish.shed", publisher, records, cause, "lost by the publisher's policy");
         self.0.shed.of([publisher]).inc_by(records as u64);
+    }
+
+    /// A publisher that failed again and again is left alone (`open`), tried with a few records (`half-open`), or asked as ever
+    /// (`closed`).
+    pub fn breaker(&self, publisher: &str, state: &'static str) {
+        let level = match state {
+            "open" => 2,
+            "half-open" => 1,
+            _ => 0,
+        };
+        debug!(event = "publish.breaker", publisher, state, "breaker");
+        self.0.breaker.of([publisher]).set(level);
     }
 
     /// One of several destinations takes nothing for too long: what it does not take goes to its overflow queue.

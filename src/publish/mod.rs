@@ -17,6 +17,7 @@ mod http;
 pub mod message;
 mod notifier;
 mod outcome;
+mod pace;
 mod prometheus;
 mod python;
 mod record;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::pace::{self, Paced};
 use super::target::{Row, Target};
 use super::{Context, Publisher, file, http, notifier, prometheus, scrape, tcp, test, udp};
 use crate::config::shown;
@@ -126,15 +127,32 @@ const fn row(name: &'static str, samples: bool, events: bool, state: State) -> S
 
 /// Makes the publisher of a URL. Links to servers are opened later, at the first batch; files are opened now.
 pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publisher>, BuildError> {
-    let (target, _, build) = find(url, kind)?;
-    build(&target, kind, context).map_err(|complaints| BuildError { url: target.shown(), complaints })
+    let (mut target, _, build) = find(url, kind)?;
+    let (pace, complaints) = target.take_pace();
+    let built = build(&target, kind, context)
+        .map(|built| -> Arc<dyn Publisher> { Arc::new(Paced::new(built, &pace, &target.shown(), &context.metrics)) });
+    all_of(complaints, built).map_err(|complaints| BuildError { url: target.shown(), complaints })
 }
 
 /// Says what [`build`] would say of the URL, its options and the files that it names, and changes nothing: no file is made
 /// and no server asked. Where nothing is wrong, what is probably not meant comes back.
 pub fn check(url: &str, kind: Kind, broker: LookAtBroker<'_>) -> Result<Vec<String>, BuildError> {
-    let (target, check, _) = find(url, kind)?;
-    check(&target, kind, broker).map_err(|complaints| BuildError { url: target.shown(), complaints })
+    let (mut target, check, _) = find(url, kind)?;
+    let (_, complaints) = target.take_pace();
+    let checked = check(&target, kind, broker);
+    all_of(complaints, checked).map_err(|complaints| BuildError { url: target.shown(), complaints })
+}
+
+/// What is right, if nothing is wrong; else all complaints.
+fn all_of<T>(mut complaints: Vec<String>, right: Result<T, Vec<String>>) -> Result<T, Vec<String>> {
+    match right {
+        Ok(right) if complaints.is_empty() => Ok(right),
+        Ok(_) => Err(complaints),
+        Err(more) => {
+            complaints.extend(more);
+            Err(complaints)
+        }
+    }
 }
 
 type Check = fn(&Target, Kind, LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>>;
@@ -177,7 +195,7 @@ pub fn options_page(scheme: &str) -> Option<String> {
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
         format!("| `{name}` | {expected} | {default} | {meaning} |\n")
     };
-    let lines: String = options.iter().copied().flatten().map(line).collect();
+    let lines: String = options.iter().copied().flatten().chain(pace::OPTIONS).map(line).collect();
     Some(format!("| option | expected | default | meaning |\n|---|---|---|---|\n{lines}"))
 }
 
