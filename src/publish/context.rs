@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Publisher, Shelf};
+use super::{Login, Publisher, Shelf, identity};
 use crate::observe::Metrics;
 use crate::transport::{Argument, Broker};
 
@@ -31,6 +31,10 @@ pub struct Context {
     pub connect: Connect,
     /// How exchanges and queues are declared: as every sender of this cloud declares them.
     pub amqp: Amqp,
+    /// How `gnocchi://` logs in.
+    pub gnocchi: Login,
+    /// How `zaqar://` logs in.
+    pub zaqar: Login,
     /// Where `test://` puts what it takes.
     pub shelf: Shelf,
     /// Takes what every `test://` publisher would take; for the simulator.
@@ -63,6 +67,8 @@ impl Default for Context {
             broker: None,
             connect: Arc::new(|_| Err("no message broker is available here".to_owned())),
             amqp: Amqp::default(),
+            gnocchi: identity::nobody(),
+            zaqar: identity::nobody(),
             shelf: Shelf::default(),
             stand_in: None,
             metrics: Metrics::default(),
