@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Publisher, Shelf};
+use super::{Login, Publisher, Shelf, identity};
 use crate::observe::Metrics;
 use crate::transport::{Argument, Broker};
 
@@ -34,6 +34,10 @@ pub struct Context {
     pub connect: Connect,
     /// How exchanges and queues are declared: as every sender of this cloud declares them.
     pub amqp: Amqp,
+    /// How `gnocchi://` logs in.
+    pub gnocchi: Login,
+    /// How `zaqar://` logs in.
+    pub zaqar: Login,
     /// Where `test://` puts what it takes.
     pub shelf: Shelf,
     /// Makes what takes the place of `test://name`, by its name; for the simulator.
@@ -66,6 +70,8 @@ impl Default for Context {
             broker: None,
             connect: Arc::new(|_| Err("no message broker is available here".to_owned())),
             amqp: Amqp::default(),
+            gnocchi: identity::nobody(),
+            zaqar: identity::nobody(),
             shelf: Shelf::default(),
             stand_in: None,
             metrics: Metrics::default(),

@@ -13,6 +13,7 @@ use crate::model::{Event, Sample};
 pub mod context;
 mod file;
 mod http;
+pub mod identity;
 pub mod message;
 mod notifier;
 mod outcome;
@@ -26,6 +27,7 @@ mod web;
 
 pub use crate::config::shown;
 pub use context::{Amqp, Context};
+pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
 pub use schemes::{BuildError, Kind, LookAtBroker, build, check, names, options_page};
 pub use test::Shelf;
