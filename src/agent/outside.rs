@@ -133,6 +133,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
             auto_delete: own.auto_delete,
             arguments: arguments.into_iter().next().map(|queue| queue.arguments).unwrap_or_default(),
         },
+        search: settings.sources.search.clone(),
         gnocchi,
         zaqar,
         shelf: publish::Shelf::default(),

@@ -1,6 +1,7 @@
 //! What publishers are told beside their URL.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Login, Publisher, Shelf, identity};
@@ -34,6 +35,8 @@ pub struct Context {
     pub connect: Connect,
     /// How exchanges and queues are declared: as every sender of this cloud declares them.
     pub amqp: Amqp,
+    /// The folders in which definition files are looked for.
+    pub search: Vec<PathBuf>,
     /// How `gnocchi://` logs in.
     pub gnocchi: Login,
     /// How `zaqar://` logs in.
@@ -70,6 +73,7 @@ impl Default for Context {
             broker: None,
             connect: Arc::new(|_| Err("no message broker is available here".to_owned())),
             amqp: Amqp::default(),
+            search: Vec::new(),
             gnocchi: identity::nobody(),
             zaqar: identity::nobody(),
             shelf: Shelf::default(),

@@ -12,6 +12,7 @@ use crate::model::{Event, Sample};
 
 pub mod context;
 mod file;
+mod gnocchi;
 mod http;
 pub mod identity;
 pub mod message;
@@ -29,7 +30,7 @@ pub use crate::config::shown;
 pub use context::{Amqp, Context};
 pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
-pub use schemes::{BuildError, Kind, LookAtBroker, build, check, names, options_page};
+pub use schemes::{AskBroker, BuildError, Kind, Look, build, check, check_with, names, options_page};
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.

@@ -156,7 +156,9 @@ impl Parts {
     /// A part was refused, and the receiver names the items that are at fault: they are tried by themselves, and those before
     /// and behind them too, so that all stay in order. What is named must be less than the part.
     pub(super) fn apart(&mut self, part: Range<usize>, named: Range<usize>) {
-        debug_assert!(named.start >= part.start && named.end <= part.end && named.len() < part.len() && !named.is_empty());
+        debug_assert!(
+            named.start >= part.start && named.end <= part.end && named.len() < part.len() && !named.is_empty()
+        );
         let pieces = [named.end..part.end, named.clone(), part.start..named.start];
         self.open.extend(pieces.into_iter().filter(|piece| !piece.is_empty()));
     }

@@ -53,7 +53,9 @@ impl Said {
 pub(super) fn judged(reply: &Reply, usual: Answer) -> Answer {
     match (reply.status.as_u16(), usual) {
         // No Gnocchi at this address, or another one that stands in its place.
-        (300..400 | 404 | 405, Answer::Never { cause } | Answer::NotThese { cause }) => Answer::Later { cause, after: None },
+        (300..400 | 404 | 405, Answer::Never { cause } | Answer::NotThese { cause }) => {
+            Answer::Later { cause, after: None }
+        }
         (_, Answer::Never { cause }) => Answer::NotThese { cause },
         (_, usual) => usual,
     }

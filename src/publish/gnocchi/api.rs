@@ -36,8 +36,9 @@ impl Api {
     /// Sends a request; `path` is below the endpoint, percent-encoded. `Err` is why there is no answer.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Reply, Answer> {
         let endpoint = self.identity.endpoint(&SERVICE).await?;
-        let url = Url::parse(&format!("{}/{path}", endpoint.as_str().trim_end_matches('/')))
-            .map_err(|error| Answer::Later { cause: format!("the address of Gnocchi is none: {error}"), after: None })?;
+        let url = Url::parse(&format!("{}/{path}", endpoint.as_str().trim_end_matches('/'))).map_err(|error| {
+            Answer::Later { cause: format!("the address of Gnocchi is none: {error}"), after: None }
+        })?;
         let mut request = self.web.request(method, url).header(ACCEPT, JSON);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, JSON).body(body);

@@ -120,7 +120,10 @@ impl Definitions {
                     definitions.metrics.extend(placed);
                 }
                 Err(Complaint { place, text, .. }) => {
-                    warnings.push(Complaint::warning(&place, format!("this resource is left out, with its metrics and events: {text}")));
+                    warnings.push(Complaint::warning(
+                        &place,
+                        format!("this resource is left out, with its metrics and events: {text}"),
+                    ));
                 }
             }
         }
@@ -225,7 +228,10 @@ impl Reading<'_> {
             event_attributes.push((Box::from(key.key_text()), Box::from(of)));
         }
         if takes_events && !event_attributes.iter().any(|(name, _)| &**name == "id") {
-            return Err(Complaint::error(&entry.place, "it takes events, and event_attributes has no id: write `id: TRAIT`"));
+            return Err(Complaint::error(
+                &entry.place,
+                "it takes events, and event_attributes has no id: write `id: TRAIT`",
+            ));
         }
         let mut associated = Vec::new();
         for (key, node) in mapping(entry, "event_associated_resources")? {
@@ -235,7 +241,10 @@ impl Reading<'_> {
             })?;
             associated.push((key.key_text().into(), query));
         }
-        Ok((ResourceType { name: name.into(), attributes, create, delete, update, event_attributes, associated }, metrics))
+        Ok((
+            ResourceType { name: name.into(), attributes, create, delete, update, event_attributes, associated },
+            metrics,
+        ))
     }
 
     /// `metrics`, as a mapping or as a list.
@@ -245,7 +254,8 @@ impl Reading<'_> {
         };
         let for_all = match self.entry.get("archive_policy") {
             Some(policy) => {
-                let text = "archive_policy of a resource type is an old key: write archive_policy_name under each metric";
+                let text =
+                    "archive_policy of a resource type is an old key: write archive_policy_name under each metric";
                 self.warnings.push(Complaint::warning(&policy.place, text));
                 Some(policy.as_str().ok_or_else(|| wrong(policy, "archive_policy", "the name of an archive policy"))?)
             }
@@ -254,7 +264,9 @@ impl Reading<'_> {
         let named = |name: Option<&str>| Box::from(for_all.or(name).unwrap_or(self.default));
         match &node.data {
             Data::List(items) => {
-                let text = |item: &Node| item.as_str().ok_or_else(|| wrong(item, "metrics", "the name of a meter")).map(Box::from);
+                let text = |item: &Node| {
+                    item.as_str().ok_or_else(|| wrong(item, "metrics", "the name of a meter")).map(Box::from)
+                };
                 items.iter().map(|item| Ok((text(item)?, named(None)))).collect()
             }
             Data::Map(pairs) => {

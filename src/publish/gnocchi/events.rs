@@ -2,7 +2,7 @@
 //!
 //! Where an event must wait, the younger ones of its resource wait with it, and the others go on.
 
-use chrono::Utc;
+use chrono::{NaiveDateTime, Utc};
 use std::collections::BTreeSet;
 
 use super::definitions::{Operation, ResourceType};
@@ -11,7 +11,7 @@ use super::resources::{self, Done};
 use super::tally::Tally;
 use super::{GnocchiPublisher, path};
 use crate::model::{Dict, Event, Value, json, time};
-use crate::publish::outcome::{Answer, PublishError};
+use crate::publish::outcome::PublishError;
 
 impl GnocchiPublisher {
     pub(super) async fn publish_events(&self, events: &[Event]) -> Result<(), PublishError> {
@@ -20,8 +20,12 @@ impl GnocchiPublisher {
         for (position, event) in events.iter().enumerate() {
             let Some((kind, operation)) = self.definitions.operation(&event.event_type) else { continue };
             let mut attributes = kind.event_attributes(event);
-            let Some(raw_id) = attributes.remove("id").and_then(|id| path::text_of(&id).map(|id| id.into_owned())) else {
-                tally.refuse(position, "the event has no trait for the id of its resource, or one that is neither text nor a whole number");
+            let Some(raw_id) = attributes.remove("id").and_then(|id| path::text_of(&id).map(|id| id.into_owned()))
+            else {
+                tally.refuse(
+                    position,
+                    "the event has no trait for the id of its resource, or one that is neither text nor a whole number",
+                );
                 continue;
             };
             let id = path::id(&raw_id).into_owned();
@@ -81,17 +85,41 @@ impl GnocchiPublisher {
                 Err(done) => worst = worse(worst, done),
             }
         }
-        let ended = self.ended_at(event);
-        worst = worse(worst, self.end_one(&ended, |at| resources::update_owned(&self.api, &kind.name, id, at)).await);
+        worst = worse(worst, self.end_one(&kind.name, id, event).await);
         for resource in &found {
-            if let Done::Stop(_) = worst {
+            if matches!(worst, Done::Stop(_)) {
                 break;
             }
-            worst = worse(worst, self.end_one(&ended, |at| resource.end_owned(&self.api, at)).await);
+            worst = worse(worst, self.end_one(&resource.resource_type, &resource.id, event).await);
         }
         worst
     }
+
+    /// A resource that is not there does not end.
+    async fn end_one(&self, resource_type: &str, id: &str, event: &Event) -> Done {
+        let ended = |at: &NaiveDateTime| Dict::from_iter([("ended_at", Value::from(time::isoformat_naive(at)))]);
+        let now = || Utc::now().naive_utc();
+        let at = match self.ended_at {
+            EndedAt::Event => ended(&event.generated),
+            EndedAt::Now => ended(&now()),
+        };
+        let done = resources::update(&self.api, resource_type, id, &at).await;
+        match (&done, self.ended_at) {
+            // Gnocchi lets nothing end before it has begun, and for Gnocchi a resource begins when it is created there, which
+            // may be after the event where notifications have waited.
+            (Done::Refused(_), EndedAt::Event) => resources::update(&self.api, resource_type, id, &ended(&now())).await,
+            _ => done,
+        }
+    }
 }
 
-fn unused(_: Answer, _: time::Unused, _: EndedAt, _: Utc) {}
-fn worse(a: Done, _: Done) -> Done { a }
+/// What is to be said of an event that is carried out in several steps.
+fn worse(so_far: Done, step: Done) -> Done {
+    let rank = |done: &Done| match done {
+        Done::Done | Done::Exists | Done::Missing(_) => 0,
+        Done::Refused(_) => 1,
+        Done::Later(_) => 2,
+        Done::Stop(_) => 3,
+    };
+    if rank(&step) > rank(&so_far) { step } else { so_far }
+}

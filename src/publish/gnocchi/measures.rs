@@ -62,8 +62,12 @@ impl<'b> Measures<'b> {
         let mut sorted: Vec<(usize, &Sample)> = samples.iter().enumerate().collect();
         // Ids that differ only in their slashes become one: in this order, as in Ceilometer.
         sorted.sort_by(|(_, a), (_, b)| a.resource_id.as_str().cmp(&b.resource_id.as_str()));
-        let mut measures =
-            Measures { items: Vec::with_capacity(samples.len()), resources: Vec::new(), unknown: Vec::new(), failed: Vec::new() };
+        let mut measures = Measures {
+            items: Vec::with_capacity(samples.len()),
+            resources: Vec::new(),
+            unknown: Vec::new(),
+            failed: Vec::new(),
+        };
         let mut numbers: HashMap<Box<str>, usize> = HashMap::new();
         let mut orders = Vec::with_capacity(samples.len());
         for (position, sample) in sorted {
@@ -99,7 +103,14 @@ impl<'b> Measures<'b> {
                 of.metrics.len() - 1
             });
             orders.push((resource, order));
-            measures.items.push(Item { position, resource, policy: &metric.policy, kind, metric: &sample.name, sample });
+            measures.items.push(Item {
+                position,
+                resource,
+                policy: &metric.policy,
+                kind,
+                metric: &sample.name,
+                sample,
+            });
         }
         let mut items: Vec<_> = orders.into_iter().zip(measures.items).collect();
         items.sort_by_key(|(order, _)| *order);

@@ -35,8 +35,10 @@ pub(super) enum Done {
 /// A resource that a search found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    id: Box<str>,
-    resource_type: Box<str>,
+    /// Gnocchi's own id, a UUID.
+    pub id: Box<str>,
+    /// Its type, which may be one below that which was searched.
+    pub resource_type: Box<str>,
 }
 
 /// Creates a resource.
@@ -68,13 +70,6 @@ pub(super) async fn keep_up(api: &Api, cache: &Cache, resource_type: &str, id: &
         cache.told(id, attributes);
     }
     done
-}
-
-impl Found {
-    /// Sets the end of its life.
-    pub(super) async fn end(&self, api: &Api, ended: &Dict) -> Done {
-        update(api, &self.resource_type, &self.id, ended).await
-    }
 }
 
 /// The resources of a type that belong to the resource `id`, by its attribute in them.
@@ -119,7 +114,8 @@ async fn search(api: &Api, resource_type: &str, query: &Value) -> Result<Vec<Fou
         if !reply.status.is_success() {
             return Err(done(api, Ok(reply)));
         }
-        let Some(resources) = json::read(&reply.body).ok().and_then(|body| body.as_list().map(<[Value]>::to_vec)) else {
+        let Some(resources) = json::read(&reply.body).ok().and_then(|body| body.as_list().map(<[Value]>::to_vec))
+        else {
             let cause = "the answer to a search is no list of resources".to_owned();
             return Err(Done::Later(Answer::Later { cause, after: None }));
         };

@@ -56,13 +56,7 @@ impl Keystone {
             return Err(named("auth_url is a link-local address; write the address of Keystone".to_owned()));
         }
         let secrets = Secrets::default().and(&secrets_of(&credentials.auth));
-        let web = Web::new(&options, &url, secrets).map_err(|all| {
-            let by_our_names = |why: String| {
-                let why = why.replace("verify_ssl=", "cafile=").replace("clientcert=", "certfile=");
-                format!("[{}] {}", credentials.section, why.replace("clientkey=", "keyfile="))
-            };
-            all.into_iter().map(by_our_names).collect::<Vec<_>>()
-        })?;
+        let web = Web::new(&options, &url, secrets).map_err(|all| by_our_names(&credentials.section, all))?;
         Ok(Keystone { web, url, section: credentials.section.clone() })
     }
 
@@ -168,6 +162,15 @@ impl Keystone {
             _ => Answer::Later { cause: about(what), after: None },
         }
     }
+}
+
+/// Complaints about files, by the names that their options have in `ceilometer.conf`.
+pub(super) fn by_our_names(section: &str, all: Vec<String>) -> Vec<String> {
+    let named = |why: String| {
+        let why = why.replace("verify_ssl=", "cafile=").replace("clientcert=", "certfile=");
+        format!("[{section}] {}", why.replace("clientkey=", "keyfile="))
+    };
+    all.into_iter().map(named).collect()
 }
 
 /// What must never be shown of a login.

@@ -116,9 +116,14 @@ impl Identity {
         self.keystone.is_some()
     }
 
-    /// How to reach the service by the files of the section: authorities, certificate, timeout.
-    pub(super) fn web_options(&self) -> WebOptions {
-        WebOptions::of_credentials(&self.credentials)
+    /// A client for the service, by the files of the section (authorities, certificate, `insecure`), for http and https
+    /// alike. What servers say is shown without `secrets` and those of the section.
+    pub(super) fn web(&self, timeout: Duration, link_local: bool, secrets: Secrets) -> Result<Web, Vec<String>> {
+        let mut options = WebOptions::of_credentials(&self.credentials);
+        options.timeout = timeout;
+        options.link_local = link_local;
+        let secrets = secrets.and(&self.secrets.values());
+        Web::to_anywhere(&options, secrets).map_err(|all| keystone::by_our_names(&self.credentials.section, all))
     }
 
     /// Address of a service: what is written in the section, else the catalogue's. Its path has no slash at the end
@@ -166,7 +171,7 @@ impl Identity {
     /// The id of a project, which is named in a domain (by name, or by id); nothing if there is none.
     pub(super) async fn project_id(&self, domain: &str, name: &str) -> Result<Option<String>, Answer> {
         let Some(keystone) = &self.keystone else {
-            return Err(self.later("its auth_type has no Keystone that could tell the id of a project".to_owned()));
+            return Err(self.later("its auth_type has no Keystone that could tell the id of a project; write enable_filter_project=false into the URL".to_owned()));
         };
         keystone.project_id(self, domain, name).await
     }

@@ -50,7 +50,8 @@ pub(in crate::publish) struct WebOptions {
     verify: Verify,
     client_cert: Option<PathBuf>,
     client_key: Option<PathBuf>,
-    link_local: bool,
+    /// Whether addresses of the link may be used.
+    pub link_local: bool,
 }
 
 /// Whether the server must show who it is.
