@@ -13,7 +13,7 @@ use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
 use crate::model::shown::value_shown;
 use crate::model::{Complaint, Data, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
-use crate::publish::{self, LookAtBroker, Publisher};
+use crate::publish::{self, AskBroker, Look, Publisher};
 use crate::transport::dispatch::{Dispatcher, Rule};
 
 /// Definitions, pipelines and publishers: what a reload replaces.
@@ -57,7 +57,12 @@ impl Blueprint {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
         }
         let broker = |url: &str| (context.connect)(url).map(drop).map_err(|cause| vec![cause]);
-        complaints.extend(read.publishers_without_a_plan(&broker));
+        let look = Look {
+            broker: &broker,
+            search: &context.search,
+            gnocchi: context.gnocchi.as_ref().err().map_or(&[], |wrong| wrong),
+        };
+        complaints.extend(read.publishers_without_a_plan(look));
         let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
         let (Some(converter), Some(queues_wanted), false) = (read.converter, read.queues, wrong) else {
             return (None, complaints);
@@ -139,12 +144,14 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
 
 /// Everything there is to complain about in the files that the settings name, and in those that publishers name, without
 /// building anything. `broker` looks at the URL of another broker.
-pub fn check(settings: &Settings, broker: LookAtBroker<'_>) -> Vec<Complaint> {
+pub fn check(settings: &Settings, broker: AskBroker<'_>) -> Vec<Complaint> {
     let (read, mut complaints) = read(settings, config::definitions::read(settings));
+    let (gnocchi, _) = publish::identity::logins(&settings.logins);
+    let look = Look { broker, search: &settings.sources.search, gnocchi: &gnocchi.err().unwrap_or_default() };
     for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
-        complaints.extend(publisher_complaints(plan.kind, &sink.name, publisher, broker));
+        complaints.extend(publisher_complaints(plan.kind, &sink.name, publisher, look));
     }
-    complaints.extend(read.publishers_without_a_plan(broker));
+    complaints.extend(read.publishers_without_a_plan(look));
     complaints
 }
 
@@ -153,10 +160,10 @@ fn publisher_complaints(
     kind: pipeline::Kind,
     sink: &str,
     publisher: &pipeline::PublisherUrl,
-    broker: LookAtBroker<'_>,
+    look: Look<'_>,
 ) -> Vec<Complaint> {
     let place = &publisher.place;
-    match publish::check(&publisher.url, publish_kind(kind), broker) {
+    match publish::check_with(&publisher.url, publish_kind(kind), look) {
         Ok(warnings) => {
             let url = publish::shown(&publisher.url);
             let warn = |text| Complaint::warning(place, format!("sink {sink}: publisher {url}: {text}"));
@@ -178,11 +185,11 @@ struct Read {
 
 impl Read {
     /// What is wrong with the publishers of files that are no plans, for which nobody comes to build them.
-    fn publishers_without_a_plan(&self, broker: LookAtBroker<'_>) -> Vec<Complaint> {
+    fn publishers_without_a_plan(&self, look: Look<'_>) -> Vec<Complaint> {
         let of_file = |(kind, node): &(pipeline::Kind, Node)| {
             let kind = *kind;
             let publishers = Plan::publishers(kind, node).into_iter();
-            publishers.flat_map(move |(sink, publisher)| publisher_complaints(kind, &sink, &publisher, broker))
+            publishers.flat_map(move |(sink, publisher)| publisher_complaints(kind, &sink, &publisher, look))
         };
         self.unplanned.iter().flat_map(of_file).collect()
     }

@@ -111,6 +111,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
     let further = settings.clone();
     let own = oslo_queues(&url.rabbit);
     let arguments = topology::notify_target("", "", crate::model::Priority::Sample, &own).topology.queues;
+    let (gnocchi, zaqar) = publish::identity::logins(&settings.logins);
     publish::Context {
         host: settings.host.clone(),
         telemetry_secret: publishing.telemetry_secret.as_ref().map(Secret::reveal).unwrap_or_default().to_owned(),
@@ -132,6 +133,9 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
             auto_delete: own.auto_delete,
             arguments: arguments.into_iter().next().map(|queue| queue.arguments).unwrap_or_default(),
         },
+        search: settings.sources.search.clone(),
+        gnocchi,
+        zaqar,
         shelf: publish::Shelf::default(),
         stand_in: None,
         listeners: publish::Listeners::default(),

@@ -1,9 +1,10 @@
 //! What publishers are told beside their URL.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Listeners, Publisher, Shelf};
+use super::{Listeners, Login, Publisher, Shelf, identity};
 use crate::observe::Metrics;
 use crate::transport::{Argument, Broker};
 
@@ -34,6 +35,12 @@ pub struct Context {
     pub connect: Connect,
     /// How exchanges and queues are declared: as every sender of this cloud declares them.
     pub amqp: Amqp,
+    /// The folders in which definition files are looked for.
+    pub search: Vec<PathBuf>,
+    /// How `gnocchi://` logs in.
+    pub gnocchi: Login,
+    /// How `zaqar://` logs in.
+    pub zaqar: Login,
     /// Where `test://` puts what it takes.
     pub shelf: Shelf,
     /// Makes what takes the place of `test://name`, by its name; for the simulator.
@@ -68,6 +75,9 @@ impl Default for Context {
             broker: None,
             connect: Arc::new(|_| Err("no message broker is available here".to_owned())),
             amqp: Amqp::default(),
+            search: Vec::new(),
+            gnocchi: identity::nobody(),
+            zaqar: identity::nobody(),
             shelf: Shelf::default(),
             stand_in: None,
             listeners: Listeners::default(),

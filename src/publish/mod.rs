@@ -13,7 +13,9 @@ use crate::model::{Event, Sample};
 pub mod context;
 mod exposition;
 mod file;
+mod gnocchi;
 mod http;
+pub mod identity;
 pub mod message;
 mod notifier;
 mod outcome;
@@ -33,8 +35,9 @@ mod web;
 
 pub use crate::config::shown;
 pub use context::{Amqp, Context};
+pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
-pub use schemes::{BuildError, Kind, LookAtBroker, build, check, names, options_page};
+pub use schemes::{AskBroker, BuildError, Kind, Look, build, check, check_with, names, options_page};
 pub use scrape::Listeners;
 pub use test::Shelf;
 

@@ -160,6 +160,21 @@ impl Parts {
         }
     }
 
+    /// A part was refused, and the receiver names the items that are at fault: they are tried by themselves, and those before
+    /// and behind them too, so that all stay in order. What is named must be less than the part.
+    pub(super) fn apart(&mut self, part: Range<usize>, named: Range<usize>) {
+        debug_assert!(
+            named.start >= part.start && named.end <= part.end && named.len() < part.len() && !named.is_empty()
+        );
+        let pieces = [named.end..part.end, named.clone(), part.start..named.start];
+        self.open.extend(pieces.into_iter().filter(|piece| !piece.is_empty()));
+    }
+
+    /// What is said so far, by item.
+    pub(super) fn said(self) -> Partly {
+        self.said
+    }
+
     /// The outcome, with `position` of each item in the batch.
     pub(super) fn outcome(self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
         self.outcome_beside(Vec::new(), position)
@@ -266,6 +281,16 @@ mod tests {
         let left = Left { records: vec![1, 2, 4], cause: "503".to_owned(), after: None };
         let expected = Partly { refused: Vec::new(), left: Some(left) };
         assert_eq!(parts.outcome(|item| positions[item]), Err(PublishError::Partly(expected)));
+    }
+
+    #[test]
+    fn items_that_are_named_are_tried_apart_and_in_order() {
+        let mut parts = Parts::whole(9);
+        let part = parts.next().unwrap();
+        parts.apart(part, 3..5);
+        assert_eq!(std::iter::from_fn(|| parts.next()).collect::<Vec<_>>(), [0..3, 3..5, 5..9]);
+        parts.apart(0..3, 0..1);
+        assert_eq!(std::iter::from_fn(|| parts.next()).collect::<Vec<_>>(), [0..1, 1..3]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The table of publishers, and the one way from a URL to a publisher.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::pace::{self, Paced};
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, http, notifier, prometheus, scrape, tcp, test, udp};
+use super::{Context, Publisher, file, gnocchi, http, notifier, prometheus, scrape, tcp, test, udp};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -39,7 +40,21 @@ impl From<Kind> for pipeline::Kind {
 }
 
 /// What is wrong with the URL of another broker, if anything: its text, its files. Nothing is connected to.
-pub type LookAtBroker<'l> = &'l dyn Fn(&str) -> Result<(), Vec<String>>;
+pub type AskBroker<'l> = &'l dyn Fn(&str) -> Result<(), Vec<String>>;
+
+/// What [`check`] looks at besides the URL.
+#[derive(Clone, Copy)]
+pub struct Look<'l> {
+    /// The URLs of other brokers.
+    pub broker: AskBroker<'l>,
+    /// The folders in which definition files are looked for.
+    pub search: &'l [PathBuf],
+    /// What is wrong with the login of `gnocchi://`.
+    pub gnocchi: &'l [String],
+}
+
+/// The name that publishers have for it which look at nothing else.
+pub(super) type LookAtBroker<'l> = Look<'l>;
 
 /// Why a URL does not become a publisher: all that is wrong with it. The agent refuses to start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +107,7 @@ const SCHEMES: &[Scheme] = &[
         State::Here { options: notifier::OPTIONS, check: notifier::check, build: notifier::build },
     ),
     row("test", true, true, State::Here { options: test::OPTIONS, check: test::check, build: test::build }),
-    row("gnocchi", true, true, State::NotYet),
+    row("gnocchi", true, true, State::Here { options: gnocchi::OPTIONS, check: gnocchi::check, build: gnocchi::build }),
     row("udp", true, false, State::Here { options: udp::OPTIONS, check: udp::check, build: udp::build }),
     row("tcp", true, false, State::Here { options: tcp::OPTIONS, check: tcp::check, build: tcp::build }),
     row("zaqar", true, true, State::NotYet),
@@ -136,10 +151,15 @@ pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publish
 
 /// Says what [`build`] would say of the URL, its options and the files that it names, and changes nothing: no file is made
 /// and no server asked. Where nothing is wrong, what is probably not meant comes back.
-pub fn check(url: &str, kind: Kind, broker: LookAtBroker<'_>) -> Result<Vec<String>, BuildError> {
+pub fn check(url: &str, kind: Kind, broker: AskBroker<'_>) -> Result<Vec<String>, BuildError> {
+    check_with(url, kind, Look { broker, search: &[], gnocchi: &[] })
+}
+
+/// The same, with the definition files and the logins of the configuration.
+pub fn check_with(url: &str, kind: Kind, look: Look<'_>) -> Result<Vec<String>, BuildError> {
     let (mut target, check, _) = find(url, kind)?;
     let (_, complaints) = target.take_pace();
-    let checked = check(&target, kind, broker);
+    let checked = check(&target, kind, look);
     all_of(complaints, checked).map_err(|complaints| BuildError { url: target.shown(), complaints })
 }
 
@@ -155,7 +175,7 @@ fn all_of<T>(mut complaints: Vec<String>, right: Result<T, Vec<String>>) -> Resu
     }
 }
 
-type Check = fn(&Target, Kind, LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>>;
+type Check = fn(&Target, Kind, Look<'_>) -> Result<Vec<String>, Vec<String>>;
 type Build = fn(&Target, Kind, &Context) -> Built;
 
 fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
@@ -228,7 +248,8 @@ mod tests {
     #[case("panko://", Kind::Events, "pipelines = meter")]
     #[case("file://", Kind::Events, "pipelines = meter")]
     #[case("file:///x?max_byte=10", Kind::Samples, "did you mean max_bytes?")]
-    #[case("gnocchi://?archive_policy=low", Kind::Samples, "not yet in this version")]
+    #[case("gnocchi://?archive_polici=low", Kind::Samples, "did you mean archive_policy?")]
+    #[case("tcp://h:1", Kind::Samples, "not yet in this version")]
     #[case("udp://h:1", Kind::Events, "udp does not take events")]
     #[case("meter_publisher://", Kind::Samples, "use notifier://")]
     #[case("notifier", Kind::Samples, "scheme://")]

@@ -48,6 +48,13 @@ impl Web {
         Ok(Web { client: options.client(url.scheme() == "https")?, connect_retries: options.max_retries, secrets })
     }
 
+    /// The same where it is not known yet whether the server speaks TLS.
+    pub(super) fn to_anywhere(options: &WebOptions, secrets: Secrets) -> Result<Web, Vec<String>> {
+        // On a machine without authorities it will do for http.
+        let client = options.client(true).or_else(|why| options.client(false).map_err(|_| why))?;
+        Ok(Web { client, connect_retries: options.max_retries, secrets })
+    }
+
     /// A request, not yet sent.
     pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.client.request(method, url)
