@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, http, notifier, test};
+use super::{Context, Publisher, file, http, notifier, otlp, test};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -79,7 +79,7 @@ enum State {
 /// A publisher, or all complaints about its URL.
 pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 
-/// Every scheme that Ceilometer ever had (Ceilometer reference §6).
+/// Every scheme that Ceilometer ever had (Ceilometer reference §6), and those that it never had.
 const SCHEMES: &[Scheme] = &[
     row("file", true, true, State::Here { options: file::OPTIONS, check: file::check, build: file::build }),
     row("http", true, true, State::Here { options: http::OPTIONS, check: http::check, build: http::build }),
@@ -91,6 +91,10 @@ const SCHEMES: &[Scheme] = &[
         State::Here { options: notifier::OPTIONS, check: notifier::check, build: notifier::build },
     ),
     row("test", true, true, State::Here { options: test::OPTIONS, check: test::check, build: test::build }),
+    row("otlp", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlps", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlp+http", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlp+https", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
     row("gnocchi", true, true, State::NotYet),
     row("udp", true, false, State::NotYet),
     row("tcp", true, false, State::NotYet),
