@@ -7,6 +7,7 @@
 mod attributes;
 mod grpc;
 mod http;
+pub(super) mod json;
 mod logs;
 pub(super) mod metrics;
 mod options;

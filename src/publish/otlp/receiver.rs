@@ -11,8 +11,8 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tonic::codec::CompressionEncoding;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use super::metrics::tests::ids;
@@ -36,6 +36,20 @@ impl Receiver {
         message_bytes_max: usize,
         judge: impl Fn(&[String]) -> Result<(i64, &'static str), Status> + Send + Sync + 'static,
     ) -> Receiver {
+        Receiver::start_with(Server::builder(), message_bytes_max, judge).await
+    }
+
+    /// The same behind TLS, with this certificate and key.
+    pub(super) async fn start_with_tls(identity: Identity) -> Receiver {
+        let tls = ServerTlsConfig::new().identity(identity);
+        Receiver::start_with(Server::builder().tls_config(tls).unwrap(), usize::MAX, |_| Ok((0, ""))).await
+    }
+
+    async fn start_with(
+        mut server: Server,
+        message_bytes_max: usize,
+        judge: impl Fn(&[String]) -> Result<(i64, &'static str), Status> + Send + Sync + 'static,
+    ) -> Receiver {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let receiver = Receiver {
             address: listener.local_addr().unwrap(),
@@ -48,7 +62,7 @@ impl Receiver {
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(message_bytes_max);
         let logs = LogsServiceServer::new(receiver.clone()).accept_compressed(CompressionEncoding::Gzip);
-        let server = Server::builder().add_service(metrics).add_service(logs);
+        let server = server.add_service(metrics).add_service(logs);
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
         receiver
     }

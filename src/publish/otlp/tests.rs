@@ -87,6 +87,24 @@ async fn a_request_over_http_may_be_compressed() {
     assert_eq!(ids(&ExportMetricsServiceRequest::decode(body.as_slice()).unwrap()), ["1"]);
 }
 
+#[tokio::test]
+async fn grpc_goes_through_tls_to_a_receiver_that_shows_who_it_is() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, made.cert.pem()).unwrap();
+    let identity = tonic::transport::Identity::from_pem(made.cert.pem(), made.signing_key.serialize_pem());
+    let receiver = Receiver::start_with_tls(identity).await;
+    let url = format!("otlps://{}?verify_ssl", receiver.address);
+    publisher(&format!("{url}={}", authority.display()), Kind::Samples).publish(&samples(&["1"])).await.unwrap();
+    publisher(&format!("{url}=false"), Kind::Samples).publish(&samples(&["2"])).await.unwrap();
+    let error = publisher(&format!("{url}=true"), Kind::Samples).publish(&samples(&["3"])).await.unwrap_err();
+    assert!(matches!(error, PublishError::Retry { .. }), "{error}");
+    let taken: Vec<String> = receiver.metrics.lock().unwrap().iter().flat_map(ids).collect();
+    assert_eq!(taken, ["1", "2"]);
+}
+
 fn bad(ids: &[String]) -> i64 {
     i64::try_from(ids.iter().filter(|id| id.starts_with("bad")).count()).unwrap()
 }
