@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::packet::Fragment;
 use super::sink::SinkSlot;
 use crate::convert::{Converted, Converter};
-use crate::model::{Complaint, Event, Notification, Place, Sample, TraitValue};
+use crate::model::{Complaint, Event, Notification, Place, Sample};
 use crate::pipeline::{NameFilter, volume};
 use crate::publish::Batch;
 use crate::transport::dispatch::Dispatcher;
@@ -113,8 +113,8 @@ fn select<T: Clone>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::event_key;
     use crate::model::{Dict, Trait, Value, time};
+    use crate::model::{TraitValue, event_key};
 
     fn event(event_type: &str, resource: Option<&str>) -> Event {
         let trait_of = |id: &str| Trait { name: "resource_id".to_owned(), value: TraitValue::Text(id.to_owned()) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::pace::{self, Paced};
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, gnocchi, http, notifier, prometheus, scrape, tcp, test, udp};
+use super::{Context, Publisher, file, gnocchi, http, notifier, otlp, prometheus, scrape, tcp, test, udp};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -95,7 +95,7 @@ enum State {
 /// A publisher, or all complaints about its URL.
 pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 
-/// Every scheme that Ceilometer ever had (Ceilometer reference §6).
+/// Every scheme that Ceilometer ever had (Ceilometer reference §6), and those that it never had.
 const SCHEMES: &[Scheme] = &[
     row("file", true, true, State::Here { options: file::OPTIONS, check: file::check, build: file::build }),
     row("http", true, true, State::Here { options: http::OPTIONS, check: http::check, build: http::build }),
@@ -110,6 +110,10 @@ const SCHEMES: &[Scheme] = &[
     row("gnocchi", true, true, State::Here { options: gnocchi::OPTIONS, check: gnocchi::check, build: gnocchi::build }),
     row("udp", true, false, State::Here { options: udp::OPTIONS, check: udp::check, build: udp::build }),
     row("tcp", true, false, State::Here { options: tcp::OPTIONS, check: tcp::check, build: tcp::build }),
+    row("otlp", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlps", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlp+http", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlp+https", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
     row("zaqar", true, true, State::NotYet),
     row(
         "prometheus",

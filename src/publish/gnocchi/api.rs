@@ -62,7 +62,7 @@ impl Api {
         match self.identity.endpoint(&SERVICE).await {
             Ok(endpoint) => crate::publish::web::reach(&endpoint).await.map_err(|why| format!("Gnocchi: {why}")),
             Err(Answer::Later { cause, .. } | Answer::NotThese { cause } | Answer::Never { cause }) => Err(cause),
-            Err(Answer::Taken) => Ok(()),
+            Err(Answer::Taken | Answer::Some { .. }) => Ok(()),
         }
     }
 }

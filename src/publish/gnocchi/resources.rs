@@ -149,6 +149,6 @@ fn done(api: &Api, reply: Result<Reply, Answer>) -> Done {
         (_, Answer::Taken) => Done::Done,
         (_, answer @ Answer::Later { .. }) if answer::stops_all(&reply) => Done::Stop(answer),
         (_, answer @ Answer::Later { .. }) => Done::Later(answer),
-        (_, Answer::NotThese { cause } | Answer::Never { cause }) => Done::Refused(cause),
+        (_, Answer::NotThese { cause } | Answer::Never { cause } | Answer::Some { cause, .. }) => Done::Refused(cause),
     }
 }

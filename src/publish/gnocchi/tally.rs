@@ -49,7 +49,7 @@ impl Tally {
         match answer {
             Answer::Taken => {}
             Answer::Later { cause, after } => self.leave(records, cause, *after),
-            Answer::NotThese { cause } | Answer::Never { cause } => {
+            Answer::NotThese { cause } | Answer::Never { cause } | Answer::Some { cause, .. } => {
                 records.into_iter().for_each(|record| self.refuse(record, cause));
             }
         }

@@ -255,6 +255,7 @@ impl Identity {
         match answer {
             Answer::Taken => Answer::Taken,
             Answer::Later { cause, after } => Answer::Later { cause: hidden(cause), after },
+            Answer::Some { refused, cause } => Answer::Some { refused, cause: hidden(cause) },
             Answer::NotThese { cause } => Answer::NotThese { cause: hidden(cause) },
             Answer::Never { cause } => Answer::Never { cause: hidden(cause) },
         }
