@@ -13,6 +13,7 @@ mod definitions;
 mod events;
 mod filter;
 mod measures;
+mod odd;
 mod options;
 mod path;
 mod policies;
