@@ -138,6 +138,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
         zaqar,
         shelf: publish::Shelf::default(),
         stand_in: None,
+        listeners: publish::Listeners::default(),
         metrics: metrics.clone(),
     }
 }

@@ -83,16 +83,6 @@ pub fn dropped(sample: &Sample, why: &str) -> Complaint {
     Complaint::warning(&place, format!("left out: {why}"))
 }
 
-/// Events group by their `resource_id` trait, so that the events of one resource keep their order whatever their
-/// types; by event type, as the original does for all, where there is no such trait.
-pub(super) fn event_key(event: &Event) -> &[u8] {
-    let resource = event.traits.iter().find(|t| t.name == "resource_id").map(|t| &t.value);
-    match resource {
-        Some(TraitValue::Text(id) | TraitValue::None(id)) => id.as_bytes(),
-        _ => event.event_type.as_bytes(),
-    }
-}
-
 fn fragment(notification: &Notification, pipeline: &Pipeline, batch: Batch) -> Fragment {
     Fragment { message_id: notification.message_id().clone(), pipeline: Arc::clone(&pipeline.name), batch }
 }
@@ -123,6 +113,7 @@ fn select<T: Clone>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::event_key;
     use crate::model::{Dict, Trait, Value, time};
 
     fn event(event_type: &str, resource: Option<&str>) -> Event {

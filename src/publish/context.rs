@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Login, Publisher, Shelf, identity};
+use super::{Listeners, Login, Publisher, Shelf, identity};
 use crate::observe::Metrics;
 use crate::transport::{Argument, Broker};
 
@@ -45,6 +45,8 @@ pub struct Context {
     pub shelf: Shelf,
     /// Makes what takes the place of `test://name`, by its name; for the simulator.
     pub stand_in: Option<StandIn>,
+    /// Where pages for Prometheus are served.
+    pub listeners: Listeners,
     /// Where publishers count what they lose by their own policy.
     pub metrics: Metrics,
 }
@@ -78,6 +80,7 @@ impl Default for Context {
             zaqar: identity::nobody(),
             shelf: Shelf::default(),
             stand_in: None,
+            listeners: Listeners::default(),
             metrics: Metrics::default(),
         }
     }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use crate::model::{Event, Sample};
 
 pub mod context;
+mod exposition;
 mod file;
 mod gnocchi;
 mod http;
@@ -18,12 +19,18 @@ pub mod identity;
 pub mod message;
 mod notifier;
 mod outcome;
+mod pace;
+mod prometheus;
 mod python;
 mod record;
 pub mod schemes;
+mod scrape;
 pub mod signature;
+mod socket;
 mod target;
+mod tcp;
 pub mod test;
+mod udp;
 mod web;
 
 pub use crate::config::shown;
@@ -31,6 +38,7 @@ pub use context::{Amqp, Context};
 pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
 pub use schemes::{AskBroker, BuildError, Kind, Look, build, check, check_with, names, options_page};
+pub use scrape::Listeners;
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.

@@ -129,6 +129,13 @@ impl Parts {
         Parts { open, items, said: Partly::default() }
     }
 
+    /// These parts, in this order; together they are `0..items`.
+    pub(super) fn of(parts: Vec<Range<usize>>) -> Self {
+        let items = parts.iter().map(ExactSizeIterator::len).sum();
+        let open = parts.into_iter().rev().collect();
+        Parts { open, items, said: Partly::default() }
+    }
+
     /// The next part; nothing when all is said.
     pub(super) fn next(&mut self) -> Option<Range<usize>> {
         self.open.pop()
@@ -169,13 +176,26 @@ impl Parts {
     }
 
     /// The outcome, with `position` of each item in the batch.
-    pub(super) fn outcome(mut self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
+    pub(super) fn outcome(self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
+        self.outcome_beside(Vec::new(), position)
+    }
+
+    /// The same where some records of the batch became no items: these are `refused` by their positions in the batch.
+    pub(super) fn outcome_beside(
+        mut self,
+        refused: Vec<Refused>,
+        position: impl Fn(usize) -> usize,
+    ) -> Result<(), PublishError> {
+        let whole = refused.is_empty();
         self.said.refused.iter_mut().for_each(|refused| refused.record = position(refused.record));
+        self.said.refused.extend(refused);
+        self.said.refused.sort_by_key(|refused| refused.record);
         if let Some(left) = &mut self.said.left {
-            if left.records.len() == self.items {
+            if whole && left.records.len() == self.items {
                 return Err(PublishError::Retry { cause: std::mem::take(&mut left.cause), after: left.after });
             }
             left.records.iter_mut().for_each(|record| *record = position(*record));
+            left.records.sort_unstable();
         }
         self.said.outcome()
     }
@@ -246,6 +266,21 @@ mod tests {
         let (taken, outcome) = play(Parts::of_at_most(7, 2), away);
         assert_eq!(taken, [0; 0]);
         assert_eq!(outcome, Err(PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(7)) }));
+    }
+
+    #[test]
+    fn items_that_were_grouped_are_left_in_the_order_of_the_batch() {
+        let parts = Parts::of(vec![0..2, 2..3, 3..5]);
+        let positions = [0, 3, 1, 2, 4];
+        let mut parts = parts;
+        while let Some(part) = parts.next() {
+            let away = Answer::Later { cause: "503".to_owned(), after: None };
+            let answer = if part.start == 0 { Answer::Taken } else { away };
+            parts.answered(part, answer);
+        }
+        let left = Left { records: vec![1, 2, 4], cause: "503".to_owned(), after: None };
+        let expected = Partly { refused: Vec::new(), left: Some(left) };
+        assert_eq!(parts.outcome(|item| positions[item]), Err(PublishError::Partly(expected)));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::pace::{self, Paced};
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, gnocchi, http, notifier, test};
+use super::{Context, Publisher, file, gnocchi, http, notifier, prometheus, scrape, tcp, test, udp};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -107,10 +108,21 @@ const SCHEMES: &[Scheme] = &[
     ),
     row("test", true, true, State::Here { options: test::OPTIONS, check: test::check, build: test::build }),
     row("gnocchi", true, true, State::Here { options: gnocchi::OPTIONS, check: gnocchi::check, build: gnocchi::build }),
-    row("udp", true, false, State::NotYet),
-    row("tcp", true, false, State::NotYet),
+    row("udp", true, false, State::Here { options: udp::OPTIONS, check: udp::check, build: udp::build }),
+    row("tcp", true, false, State::Here { options: tcp::OPTIONS, check: tcp::check, build: tcp::build }),
     row("zaqar", true, true, State::NotYet),
-    row("prometheus", true, false, State::NotYet),
+    row(
+        "prometheus",
+        true,
+        false,
+        State::Here { options: prometheus::OPTIONS, check: prometheus::check, build: prometheus::build },
+    ),
+    row(
+        "prometheus-scrape",
+        true,
+        false,
+        State::Here { options: scrape::OPTIONS, check: scrape::check, build: scrape::build },
+    ),
     row("opentelemetryhttp", true, false, State::NotYet),
     row("kafka", true, true, State::Gone("notifier:// or https://")),
     row("rpc", true, false, State::Gone("notifier://")),
@@ -130,8 +142,11 @@ const fn row(name: &'static str, samples: bool, events: bool, state: State) -> S
 
 /// Makes the publisher of a URL. Links to servers are opened later, at the first batch; files are opened now.
 pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publisher>, BuildError> {
-    let (target, _, build) = find(url, kind)?;
-    build(&target, kind, context).map_err(|complaints| BuildError { url: target.shown(), complaints })
+    let (mut target, _, build) = find(url, kind)?;
+    let (pace, complaints) = target.take_pace();
+    let built = build(&target, kind, context)
+        .map(|built| -> Arc<dyn Publisher> { Arc::new(Paced::new(built, &pace, &target.shown(), &context.metrics)) });
+    all_of(complaints, built).map_err(|complaints| BuildError { url: target.shown(), complaints })
 }
 
 /// Says what [`build`] would say of the URL, its options and the files that it names, and changes nothing: no file is made
@@ -142,8 +157,22 @@ pub fn check(url: &str, kind: Kind, broker: AskBroker<'_>) -> Result<Vec<String>
 
 /// The same, with the definition files and the logins of the configuration.
 pub fn check_with(url: &str, kind: Kind, look: Look<'_>) -> Result<Vec<String>, BuildError> {
-    let (target, check, _) = find(url, kind)?;
-    check(&target, kind, look).map_err(|complaints| BuildError { url: target.shown(), complaints })
+    let (mut target, check, _) = find(url, kind)?;
+    let (_, complaints) = target.take_pace();
+    let checked = check(&target, kind, look);
+    all_of(complaints, checked).map_err(|complaints| BuildError { url: target.shown(), complaints })
+}
+
+/// What is right, if nothing is wrong; else all complaints.
+fn all_of<T>(mut complaints: Vec<String>, right: Result<T, Vec<String>>) -> Result<T, Vec<String>> {
+    match right {
+        Ok(right) if complaints.is_empty() => Ok(right),
+        Ok(_) => Err(complaints),
+        Err(more) => {
+            complaints.extend(more);
+            Err(complaints)
+        }
+    }
 }
 
 type Check = fn(&Target, Kind, Look<'_>) -> Result<Vec<String>, Vec<String>>;
@@ -182,12 +211,12 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
 pub fn options_page(scheme: &str) -> Option<String> {
     let row = SCHEMES.iter().find(|row| row.name == scheme)?;
     let State::Here { options, .. } = row.state else { return None };
-    let mut out = "| option | expected | default | meaning |\n|---|---|---|---|\n".to_owned();
-    for Row { name, expected, default, meaning } in options.iter().copied().flatten() {
+    let line = |Row { name, expected, default, meaning }: &Row| {
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        out += &format!("| `{name}` | {expected} | {default} | {meaning} |\n");
-    }
-    Some(out)
+        format!("| `{name}` | {expected} | {default} | {meaning} |\n")
+    };
+    let lines: String = options.iter().copied().flatten().chain(pace::OPTIONS).map(line).collect();
+    Some(format!("| option | expected | default | meaning |\n|---|---|---|---|\n{lines}"))
 }
 
 /// Every scheme that is here.

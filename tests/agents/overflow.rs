@@ -151,6 +151,27 @@ async fn without_overflow_queues_all_wait_for_all() {
     lab.same();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_is_written_again_gets_what_waited_for_it() {
+    let mut lab = lab(true).await;
+    let (agent, _) = lab.start("a");
+    lab.context.shelf.set_away("other", true);
+    lab.send(100).await;
+    tokio::time::sleep(AWAY / 10).await;
+    for publishers in [&["test://samples", "test://third"], &["test://samples", "test://other"]] {
+        lab.write_pipeline("pipeline.yaml", "meters", publishers);
+        let (next, complaints) = agent.prepare(&lab.settings(), &lab.context).await;
+        agent.reload(next.unwrap_or_else(|| panic!("{complaints:?}"))).await;
+        lab.send(100).await;
+        tokio::time::sleep(AWAY / 10).await;
+    }
+    assert_eq!(lab.taken("third").len(), 100);
+    lab.context.shelf.set_away("other", false);
+    lab.settle().await;
+    assert_eq!(lab.taken("samples").len(), 300);
+    assert_eq!(lab.taken("other").len(), 200);
+}
+
 /// The answers do not come: it can be told to no member that the overflow queue is empty.
 #[tokio::test(start_paused = true)]
 async fn a_destination_whose_owner_never_answers_still_gets_everything() {

@@ -39,7 +39,7 @@ pub(in crate::agent) struct Detours {
     session: Option<Arc<dyn Session>>,
     road: Mutex<Option<Road>>,
     /// By the destinations' keys.
-    detours: StdMutex<BTreeMap<Arc<str>, Arc<Mutex<Detour>>>>,
+    known: StdMutex<BTreeMap<Arc<str>, Arc<Mutex<Detour>>>>,
 }
 
 /// The lanes to the overflow queues, in one session.
@@ -67,6 +67,9 @@ struct Asked {
     more: bool,
 }
 
+/// A fragment as it stands in a packet: its head, and each of its records.
+type Written = (Vec<u8>, Vec<Vec<u8>>);
+
 /// The wait was ended.
 struct Ended;
 
@@ -82,8 +85,8 @@ impl Detours {
             return None;
         }
         let sender = format!("{} {queue}", ground.member);
-        let (road, detours) = (Mutex::new(None), StdMutex::default());
-        Some(Arc::new(Detours { ground: Arc::clone(ground), sender, epoch, session, road, detours }))
+        let (road, known) = (Mutex::new(None), StdMutex::default());
+        Some(Arc::new(Detours { ground: Arc::clone(ground), sender, epoch, session, road, known }))
     }
 
     /// Offers a batch to a destination, or puts it into its overflow queue.
@@ -95,8 +98,8 @@ impl Detours {
         context: &SinkContext,
     ) -> Outcome {
         let detour = {
-            let mut detours = self.detours.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(detours.entry(Arc::clone(&destination.key)).or_default())
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry(Arc::clone(&destination.key)).or_default())
         };
         let mut detour = detour.lock().await;
         let queue = topology::overflow_queue_name(&self.ground.group, sink, &destination.key);
@@ -128,20 +131,17 @@ impl Detours {
             // No queue takes it: the sink waits until the destination does.
             return self.wait(&mut detour, (sink, destination, &queue), offering, context).await;
         };
-        match self.put(&queue, &written, context).await {
-            Ok(()) => {
-                self.ground.metrics.overflowed(sink, &destination.url, rest);
-                detour.used = true;
-                if let Some(asked) = &mut detour.question {
-                    asked.more = true;
-                }
-                offering.taken()
-            }
-            Err(Ended) => {
-                detour.question = None;
-                Outcome::Ended
-            }
+        if self.put(&queue, &written, context).await.is_err() {
+            // What was asked may have been dropped with it.
+            detour.question = None;
+            return Outcome::Ended;
         }
+        self.ground.metrics.overflowed(sink, &destination.url, rest);
+        detour.used = true;
+        if let Some(asked) = &mut detour.question {
+            asked.more = true;
+        }
+        offering.taken()
     }
 
     /// Waits until everything in the overflow queue is published, and offers the batch to the destination itself.
@@ -173,7 +173,7 @@ impl Detours {
 
     /// Fragments as they stand in packets; nothing if one is larger than what travels between agents. One that fills several
     /// packets is as many fragments.
-    fn written(&self, fragments: &[Fragment]) -> Option<Vec<(Vec<u8>, Vec<Vec<u8>>)>> {
+    fn written(&self, fragments: &[Fragment]) -> Option<Vec<Written>> {
         let bytes_max = self.ground.options.packet.bytes_max;
         let mut all = Vec::with_capacity(fragments.len());
         for fragment in fragments {
@@ -245,12 +245,7 @@ impl Detours {
     }
 
     /// Puts fragments into a queue and waits until it has them; where it takes nothing, that is the wait of the sink.
-    async fn put(
-        &self,
-        queue: &str,
-        fragments: &[(Vec<u8>, Vec<Vec<u8>>)],
-        context: &SinkContext,
-    ) -> Result<(), Ended> {
+    async fn put(&self, queue: &str, fragments: &[Written], context: &SinkContext) -> Result<(), Ended> {
         loop {
             let lanes = self.lanes(context).await?;
             let mut confirmations = Vec::with_capacity(fragments.len());
@@ -341,8 +336,7 @@ impl Drop for Detours {
     }
 }
 
-/// A fragment as it stands in a packet: its head, and each of its records.
-fn written(fragment: &Fragment) -> (Vec<u8>, Vec<Vec<u8>>) {
+fn written(fragment: &Fragment) -> Written {
     let mut head = Vec::with_capacity(128);
     packet::write_head(fragment, &mut head);
     let record = |write: &dyn Fn(&mut Vec<u8>)| {

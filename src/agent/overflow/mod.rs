@@ -15,15 +15,34 @@ mod answers;
 mod detour;
 mod listener;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ground::Ground;
+use crate::transport::QueueState;
+
 pub(super) use answers::Answers;
 pub(super) use detour::Detours;
 pub(super) use listener::OverflowListener;
+
+/// After a reload that took a destination away, its owner has let go of its overflow queue within this time.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// A destination is not configured any more: says what still waits for it.
+pub(super) async fn say_what_is_left(ground: Arc<Ground>, queue: String) {
+    tokio::time::sleep(LET_GO).await;
+    let Some(session) = ground.first_broker().link.current() else { return };
+    // A queue that is not there, or cannot be asked, has nothing that could be told.
+    if let Ok(QueueState { messages: 1.., .. }) = session.inspect(&queue).await {
+        ground.metrics.overflow_forsaken(&queue);
+    }
+}
 
 /// How destinations are kept from waiting for each other.
 #[derive(Debug, Clone, Copy)]
 pub struct OverflowOptions {
     /// What a destination does not take for so long goes into its overflow queue.
-    pub after: std::time::Duration,
+    pub after: Duration,
     /// Bytes of bodies that an overflow queue holds; a full one takes nothing more, and the sink waits. 0: there are none.
     pub bytes_max: i64,
 }

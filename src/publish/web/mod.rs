@@ -5,6 +5,7 @@
 
 mod answer;
 mod certificates;
+mod endpoint;
 mod options;
 mod resolver;
 mod secrets;
@@ -14,7 +15,9 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 pub(super) use self::certificates::told;
+pub(super) use self::endpoint::Endpoint;
 pub(super) use self::options::{OPTIONS, WebOptions, credentials};
+pub(super) use self::resolver::is_link_local;
 pub(super) use self::secrets::Secrets;
 use super::outcome::Answer;
 
