@@ -46,6 +46,11 @@ impl Api {
         self.identity.ask(&self.web, request, ANSWER_BYTES_MAX).await
     }
 
+    /// Whether Gnocchi and its index answer now.
+    pub(super) async fn is_alive(&self) -> bool {
+        self.ask(Method::GET, "v1/archive_policy", None).await.is_ok_and(|reply| reply.status.is_success())
+    }
+
     /// What an answer means for the records of the request.
     pub(super) fn judged(&self, reply: &Reply) -> Answer {
         answer::judged(reply, self.web.verdict(reply))

@@ -10,7 +10,7 @@ use super::options::EndedAt;
 use super::resources::{self, Done};
 use super::tally::Tally;
 use super::{GnocchiPublisher, path};
-use crate::model::{Dict, Event, Value, json, time};
+use crate::model::{Dict, Event, Value, time};
 use crate::publish::outcome::PublishError;
 
 impl GnocchiPublisher {
@@ -58,14 +58,7 @@ impl GnocchiPublisher {
     async fn create(&self, kind: &ResourceType, id: &str, attributes: Dict) -> Done {
         let mut body = Dict::from_iter([("id", Value::from(id))]);
         attributes.iter().for_each(|(name, value)| body.insert(name, value.clone()));
-        let mut bytes = Vec::with_capacity(256);
-        json::write_dict(&body, &mut bytes);
-        match resources::create(&self.api, &kind.name, bytes).await {
-            Done::Missing(cause) => {
-                Done::Refused(format!("{cause}; `nephoscope gnocchi-setup` makes Ceilometer's resource types"))
-            }
-            done => done,
-        }
+        resources::create(&self.api, &kind.name, &body).await
     }
 
     /// What is not there is not changed.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::definitions::{Definitions, ResourceType};
 use super::filter::Filtered;
+use super::odd;
 use super::path;
 use super::tally::Tally;
 use crate::model::json::{self, NonFinite};
@@ -161,13 +162,11 @@ impl<'b> Measures<'b> {
     }
 
     /// The body that creates a resource with these attributes.
-    pub(super) fn creation(&self, resource: usize, extra: &Dict) -> Vec<u8> {
+    pub(super) fn creation(&self, resource: usize, extra: &Dict) -> Dict {
         let of = &self.resources[resource];
         let mut body = Dict::from_iter([("id", Value::from(&*of.id)), ("user_id", of.user_id.clone())]);
         extra.iter().for_each(|(name, value)| body.insert(name, value.clone()));
-        let mut out = Vec::with_capacity(256);
-        json::write_dict(&body, &mut out);
-        out
+        body
     }
 
     /// The attributes that the samples of a resource give one by one, as far as they differ from all together; the last first.
@@ -181,6 +180,15 @@ impl<'b> Measures<'b> {
             }
         }
         extras
+    }
+
+    /// The first odd item of a part, with those like it behind it: over which Gnocchi may break down.
+    pub(super) fn odd(&self, part: &Range<usize>) -> Option<Range<usize>> {
+        let within = self.items.get(part.clone())?;
+        let is = |item: &Item<'_>| odd::is_odd_sample(item.sample);
+        let from = within.iter().position(is)?;
+        let len = within[from..].iter().take_while(|item| is(item)).count();
+        Some(part.start + from..part.start + from + len)
     }
 
     /// Of the items in `part`, those that a refusal names: `[resource, metric, "measures", number, …]`, as far as it says so.

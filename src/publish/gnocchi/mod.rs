@@ -13,6 +13,7 @@ mod definitions;
 mod events;
 mod filter;
 mod measures;
+mod odd;
 mod options;
 mod path;
 mod policies;
@@ -62,9 +63,12 @@ pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
     let web = identity.as_ref().and_then(|identity| {
         identity.web(options.timeout, options.link_local, Secrets::default()).map_err(&mut noted).ok()
     });
-    let (Some((definitions, _)), Some(identity), Some(web)) = (definitions, identity, web) else {
+    let (Some((definitions, warnings)), Some(identity), Some(web)) = (definitions, identity, web) else {
         return Err(complaints);
     };
+    for Complaint { place, text, .. } in &warnings {
+        tracing::warn!(event = "publish.gnocchi.definition", %place, "{text}");
+    }
     Ok(Arc::new(GnocchiPublisher {
         api: Api::new(identity, web),
         policies: Policies::new(definitions.policies.len()),

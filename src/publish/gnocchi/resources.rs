@@ -4,6 +4,7 @@ use reqwest::{Method, Url};
 
 use super::api::Api;
 use super::cache::Cache;
+use super::odd::{self, unless_odd};
 use super::query::Query;
 use super::{answer, path};
 use crate::model::{Dict, Value, json};
@@ -41,9 +42,21 @@ pub(super) struct Found {
     pub resource_type: Box<str>,
 }
 
-/// Creates a resource.
-pub(super) async fn create(api: &Api, resource_type: &str, body: Vec<u8>) -> Done {
-    done(api, api.ask(Method::POST, &path::resources(resource_type), Some(body)).await)
+/// Creates a resource; its `id` is among the attributes.
+pub(super) async fn create(api: &Api, resource_type: &str, attributes: &Dict) -> Done {
+    let created = done(api, api.ask(Method::POST, &path::resources(resource_type), Some(written(attributes))).await);
+    match unless_odd(api, created, odd::is_odd_resource("", attributes)).await {
+        Done::Missing(cause) => {
+            Done::Refused(format!("{cause}; `nephoscope gnocchi-setup` makes Ceilometer's resource types"))
+        }
+        done => done,
+    }
+}
+
+fn written(attributes: &Dict) -> Vec<u8> {
+    let mut body = Vec::with_capacity(256);
+    json::write_dict(attributes, &mut body);
+    body
 }
 
 /// Changes attributes of a resource.
@@ -55,9 +68,8 @@ pub(super) async fn update(api: &Api, resource_type: &str, id: &str, attributes:
             Err(done) => return done,
         },
     };
-    let mut body = Vec::with_capacity(256);
-    json::write_dict(attributes, &mut body);
-    done(api, api.ask(Method::PATCH, &path, Some(body)).await)
+    let updated = done(api, api.ask(Method::PATCH, &path, Some(written(attributes))).await);
+    unless_odd(api, updated, odd::is_odd_resource(id, attributes)).await
 }
 
 /// Changes attributes of a resource, unless Gnocchi was just told the same.

@@ -12,8 +12,8 @@ use super::api::Api;
 use super::measures::{Item, Measures};
 use super::resources::{self, Done};
 use super::tally::Tally;
-use super::{GnocchiPublisher, policies};
-use crate::model::Sample;
+use super::{GnocchiPublisher, odd, policies};
+use crate::model::{Dict, Sample};
 use crate::publish::outcome::{Answer, Parts, PublishError};
 
 const MEASURES: &str = "v1/batch/resources/metrics/measures?create_metrics=True";
@@ -107,6 +107,7 @@ impl<'b> Sending<'b> {
             match self.send_part(&part).await {
                 Sent::Answered(answer) => parts.answered(part, answer),
                 Sent::Named(named) => parts.apart(part, named),
+                Sent::Broken(answer) => parts.answered(part, Answer::NotThese { cause: odd::breakdown(&answer) }),
             }
         }
         let said = parts.said();
@@ -134,8 +135,9 @@ impl<'b> Sending<'b> {
             }
             let body = self.measures.body(items());
             let reply = match self.api().ask(Method::POST, MEASURES, Some(body)).await {
+                Ok(reply) if reply.status.as_u16() == 500 => return self.broken(part, self.api().judged(&reply)).await,
                 Ok(reply) => reply,
-                Err(answer) => return Sent::Answered(answer),
+                Err(answer) => return self.broken(part, answer).await,
             };
             let answer = self.api().judged(&reply);
             let Answer::NotThese { cause } = &answer else { return Sent::Answered(answer) };
@@ -164,6 +166,20 @@ impl<'b> Sending<'b> {
         }
     }
 
+    /// Gnocchi has broken down: perhaps over an odd item, which is tried by itself then.
+    async fn broken(&self, part: &Range<usize>, answer: Answer) -> Sent {
+        match self.measures.odd(part) {
+            Some(odd) if self.api().is_alive().await => {
+                if odd.len() < part.len() {
+                    Sent::Named(odd)
+                } else {
+                    Sent::Broken(answer)
+                }
+            }
+            _ => Sent::Answered(answer),
+        }
+    }
+
     /// The measures of metrics that need this policy wait; metrics that are there already do not need it, but nobody knows.
     fn wait_for_policy(&mut self, policy: &str, answer: &Answer) {
         self.waiting.insert(policy.into());
@@ -182,11 +198,7 @@ impl<'b> Sending<'b> {
             match self.create(resource).await {
                 Done::Done => self.states[resource] = State::Created,
                 Done::Exists => self.states[resource] = State::Exists,
-                Done::Missing(cause) => {
-                    let cause = format!("{cause}; `nephoscope gnocchi-setup` makes Ceilometer's resource types");
-                    self.stop(resource, &Answer::Never { cause });
-                }
-                Done::Refused(cause) => self.stop(resource, &Answer::Never { cause }),
+                Done::Missing(cause) | Done::Refused(cause) => self.stop(resource, &Answer::Never { cause }),
                 Done::Later(answer) => self.stop(resource, &answer),
                 Done::Stop(answer) => return Err(answer),
             }
@@ -200,7 +212,9 @@ impl<'b> Sending<'b> {
         /// So many samples are tried.
         const TRIED_MAX: usize = 8;
         let of = &self.measures.resources[resource];
-        let attempt = |extra| resources::create(self.api(), &of.kind.name, self.measures.creation(resource, extra));
+        let attempt = async |extra: &Dict| {
+            resources::create(self.api(), &of.kind.name, &self.measures.creation(resource, extra)).await
+        };
         let all = attempt(&of.extra).await;
         match all {
             Done::Done => self.publisher.cache.told(&of.id, &of.extra),
@@ -269,6 +283,8 @@ impl<'b> Sending<'b> {
 /// What became of a part.
 enum Sent {
     Answered(Answer),
-    /// It is refused for these items, Gnocchi says.
+    /// It is refused for these items of it, fewer than all.
     Named(Range<usize>),
+    /// Gnocchi breaks down over it.
+    Broken(Answer),
 }
