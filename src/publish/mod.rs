@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::model::{Event, Sample};
 
+mod cloudevents;
 pub mod context;
 mod file;
 mod http;
@@ -20,6 +21,7 @@ mod otlp;
 mod outcome;
 mod python;
 mod record;
+mod remote_write;
 pub mod schemes;
 pub mod signature;
 mod target;

@@ -237,6 +237,7 @@ impl Parts {
                 return Err(PublishError::Retry { cause: std::mem::take(&mut left.cause), after: left.after });
             }
             left.records.iter_mut().for_each(|record| *record = position(*record));
+            left.records.sort_unstable();
         }
         self.said.refused.append(&mut self.before);
         self.said.refused.sort_by_key(|refused| refused.record);

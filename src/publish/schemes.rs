@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, http, notifier, otlp, test};
+use super::{Context, Publisher, cloudevents, file, http, notifier, otlp, remote_write, test};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -79,6 +79,11 @@ enum State {
 /// A publisher, or all complaints about its URL.
 pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 
+const CLOUDEVENTS: State =
+    State::Here { options: cloudevents::OPTIONS, check: cloudevents::check, build: cloudevents::build };
+const REMOTE_WRITE: State =
+    State::Here { options: remote_write::OPTIONS, check: remote_write::check, build: remote_write::build };
+
 /// Every scheme that Ceilometer ever had (Ceilometer reference §6), and those that it never had.
 const SCHEMES: &[Scheme] = &[
     row("file", true, true, State::Here { options: file::OPTIONS, check: file::check, build: file::build }),
@@ -95,6 +100,10 @@ const SCHEMES: &[Scheme] = &[
     row("otlps", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
     row("otlp+http", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
     row("otlp+https", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("prometheus-remote-write", true, false, REMOTE_WRITE),
+    row("prometheus-remote-write+https", true, false, REMOTE_WRITE),
+    row("cloudevents+http", false, true, CLOUDEVENTS),
+    row("cloudevents+https", false, true, CLOUDEVENTS),
     row("gnocchi", true, true, State::NotYet),
     row("udp", true, false, State::NotYet),
     row("tcp", true, false, State::NotYet),

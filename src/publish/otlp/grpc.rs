@@ -176,7 +176,8 @@ impl Wire {
         let response = self.web.send(request).await.map_err(Status::unavailable)?;
         let (parts, body) = http::Response::from(response).into_parts();
         let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
-        let body = body.map_err(|cause| Status::unavailable(format!("the answer breaks off or is too long: {cause}")))?;
+        let body =
+            body.map_err(|cause| Status::unavailable(format!("the answer breaks off or is too long: {cause}")))?;
         let trailers = body.trailers().cloned();
         let bytes = body.to_bytes();
         let has_status = |headers: &http::HeaderMap| headers.contains_key("grpc-status");

@@ -101,6 +101,9 @@ mod tests {
         let points = &json["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"];
         let told = |point: &Value| [point["asDouble"].to_string(), point["exemplars"][0]["asDouble"].to_string()];
         let told: Vec<[String; 2]> = points.as_array().unwrap().iter().map(told).collect();
-        assert_eq!(told, ["\"NaN\"", "1.5", "\"Infinity\"", "\"-Infinity\""].map(|word| [word.to_owned(), word.to_owned()]));
+        assert_eq!(
+            told,
+            ["\"NaN\"", "1.5", "\"Infinity\"", "\"-Infinity\""].map(|word| [word.to_owned(), word.to_owned()])
+        );
     }
 }

@@ -80,8 +80,7 @@ pub(in crate::publish) fn request(points: &[Point<'_>], form: &Form) -> ExportMe
             Place::Resource => (attributes, Vec::new()),
             Place::Point => (Vec::new(), attributes),
         };
-        let resource =
-            Resource { attributes: of_resource, dropped_attributes_count: dropped, ..Resource::default() };
+        let resource = Resource { attributes: of_resource, dropped_attributes_count: dropped, ..Resource::default() };
         let at = *place_of_resource.entry(resource.encode_to_vec()).or_insert_with(|| {
             resources.push((resource, Vec::new()));
             resources.len() - 1
@@ -277,7 +276,10 @@ pub(super) mod tests {
                 (pairs(&of.resource.as_ref().unwrap().attributes), metrics.iter().map(points).collect())
             })
             .collect();
-        let of = |id: &str| ["resource_id=".to_owned() + id, "project_id=p".into(), "user_id=u".into(), "source=openstack".into()].to_vec();
+        let of = |id: &str| {
+            ["resource_id=".to_owned() + id, "project_id=p".into(), "user_id=u".into(), "source=openstack".into()]
+                .to_vec()
+        };
         assert_eq!(shape, [(of("r"), vec![2, 1, 1]), (of("other"), vec![1])]);
     }
 

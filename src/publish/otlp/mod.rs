@@ -100,17 +100,15 @@ impl Response {
 
 impl From<ExportMetricsServiceResponse> for Response {
     fn from(said: ExportMetricsServiceResponse) -> Self {
-        said.partial_success.map_or_else(Response::default, |partly| {
-            Response::new(partly.rejected_data_points, partly.error_message)
-        })
+        said.partial_success
+            .map_or_else(Response::default, |partly| Response::new(partly.rejected_data_points, partly.error_message))
     }
 }
 
 impl From<ExportLogsServiceResponse> for Response {
     fn from(said: ExportLogsServiceResponse) -> Self {
-        said.partial_success.map_or_else(Response::default, |partly| {
-            Response::new(partly.rejected_log_records, partly.error_message)
-        })
+        said.partial_success
+            .map_or_else(Response::default, |partly| Response::new(partly.rejected_log_records, partly.error_message))
     }
 }
 

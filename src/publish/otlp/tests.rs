@@ -127,8 +127,7 @@ async fn a_receiver_that_takes_all_may_say_something_too() {
 
 #[tokio::test]
 async fn only_the_bad_records_of_a_batch_are_refused() {
-    let judge =
-        |ids: &[String]| if bad(ids) > 0 { Err(Status::invalid_argument("bad")) } else { Ok((0, "")) };
+    let judge = |ids: &[String]| if bad(ids) > 0 { Err(Status::invalid_argument("bad")) } else { Ok((0, "")) };
     let receiver = Receiver::start(ANY_SIZE, judge).await;
     let mut batch: Vec<_> = ["0", "bad1", "2", "3", "4"].iter().map(|id| sample("cpu", id)).collect();
     batch[3].volume = "ten".into();
@@ -189,9 +188,7 @@ async fn a_receiver_over_grpc_says_when_to_come_again() {
     let info = RetryInfo { retry_delay: Some(RetryDelay { seconds: 7, nanos: 500_000_000 }) };
     let info = Detail { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: info.encode_to_vec() };
     let details = RpcStatus { code: 8, message: String::new(), details: vec![info] }.encode_to_vec();
-    let busy = move |_: &[String]| {
-        Err(Status::with_details(Code::ResourceExhausted, "busy", details.clone().into()))
-    };
+    let busy = move |_: &[String]| Err(Status::with_details(Code::ResourceExhausted, "busy", details.clone().into()));
     let receiver = Receiver::start(ANY_SIZE, busy).await;
     let publisher = publisher(&format!("otlp://{}", receiver.address), Kind::Samples);
     let PublishError::Retry { after, .. } = publisher.publish(&samples(&["1"])).await.unwrap_err() else { panic!() };

@@ -38,7 +38,8 @@ impl Login {
             options.complain("both a user and a token are given: give one of them");
         }
         let basic = user.as_ref().map(|(user, password)| BASE64_STANDARD.encode(format!("{user}:{password}")));
-        let authorization = basic.map(|basic| format!("Basic {basic}")).or(token.map(|token| format!("Bearer {token}")));
+        let authorization =
+            basic.map(|basic| format!("Basic {basic}")).or(token.map(|token| format!("Bearer {token}")));
         let mut pairs: Vec<(String, String)> =
             authorization.into_iter().map(|value| ("authorization".to_owned(), value)).collect();
         for header in options.all("header") {

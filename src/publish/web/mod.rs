@@ -16,8 +16,8 @@ use reqwest::{Client, Method, Request, RequestBuilder, Response, StatusCode, Url
 
 pub(super) use self::certificates::told;
 pub(super) use self::login::{Login, OPTIONS as LOGIN_OPTIONS};
-pub(super) use self::options::{OPTIONS, WebOptions, credentials};
 use self::options::Version;
+pub(super) use self::options::{OPTIONS, WebOptions, credentials};
 pub(super) use self::secrets::Secrets;
 use super::outcome::Answer;
 
