@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::pace::{self, Paced};
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, gnocchi, http, notifier, otlp, prometheus, scrape, tcp, test, udp};
+use super::{
+    Context, Publisher, cloudevents, file, gnocchi, http, notifier, otlp, prometheus, remote_write, scrape, tcp, test,
+    udp,
+};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -95,6 +98,11 @@ enum State {
 /// A publisher, or all complaints about its URL.
 pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 
+const CLOUDEVENTS: State =
+    State::Here { options: cloudevents::OPTIONS, check: cloudevents::check, build: cloudevents::build };
+const REMOTE_WRITE: State =
+    State::Here { options: remote_write::OPTIONS, check: remote_write::check, build: remote_write::build };
+
 /// Every scheme that Ceilometer ever had (Ceilometer reference §6), and those that it never had.
 const SCHEMES: &[Scheme] = &[
     row("file", true, true, State::Here { options: file::OPTIONS, check: file::check, build: file::build }),
@@ -114,6 +122,10 @@ const SCHEMES: &[Scheme] = &[
     row("otlps", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
     row("otlp+http", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
     row("otlp+https", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("prometheus-remote-write", true, false, REMOTE_WRITE),
+    row("prometheus-remote-write+https", true, false, REMOTE_WRITE),
+    row("cloudevents+http", false, true, CLOUDEVENTS),
+    row("cloudevents+https", false, true, CLOUDEVENTS),
     row("zaqar", true, true, State::NotYet),
     row(
         "prometheus",

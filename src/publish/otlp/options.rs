@@ -89,7 +89,7 @@ impl Read {
             options.complain(format!("max_bytes={request_bytes_max}: expected at most {REQUEST_BYTES_MAX}"));
         }
         let login = Login::read(&mut options, target);
-        let mut target = with_port(target, port);
+        let mut target = target.with_port(port);
         match protocol {
             Protocol::Http if matches!(target.path.as_str(), "" | "/") => {
                 target.path = match kind {
@@ -149,18 +149,6 @@ fn form(options: &mut Options) -> Form {
         }
     };
     Form { place, sample_id, metadata }
-}
-
-/// The target with the port of its protocol, where it names none.
-fn with_port(target: &Target, port: u16) -> Target {
-    let mut target = target.clone();
-    let place = target.netloc.rsplit_once('@').map_or(target.netloc.as_str(), |(_, place)| place);
-    // In brackets there is an IPv6 address.
-    let outside = place.rsplit(']').next().unwrap_or_default();
-    if !place.is_empty() && !outside.contains(':') {
-        target.netloc = format!("{}:{port}", target.netloc);
-    }
-    target
 }
 
 #[cfg(test)]
