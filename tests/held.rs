@@ -163,6 +163,39 @@ async fn held_over_25_restarts_with_the_publisher_away(#[case] generation: Gener
 }
 
 #[rstest]
+#[case(Three, "classic")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_publishers_is_away_and_the_other_waits_for_nobody(
+    #[case] generation: Generation,
+    #[case] queues: &str,
+) {
+    let mut stage = Stage::new("overflow", generation, queues, "").await;
+    let (away, there) = (stage.port, free_port());
+    let url = |port: u16| format!("http://127.0.0.1:{port}/samples?max_retries=0");
+    stage.folder.pipelines(&[&url(there), &url(away)], &["file://{folder}/events.jsonl?json"]);
+    stage.port = there;
+    let first = stage.collector().await;
+    stage.send(0..300).await;
+    let mut agent = stage.folder.start();
+    agent.until_it_says("publish.overflow").await;
+    stage.send(300..400).await;
+    stage.all_collected(&first, 400, &agent).await;
+    agent.signal("KILL");
+    agent.ended().await;
+    tokio::task::block_in_place(|| stage.rabbit.restart());
+    stage.wire = Wire::connect(&stage.rabbit.url).await;
+    let agent = stage.folder.start();
+    stage.send(400..450).await;
+    stage.all_collected(&first, 450, &agent).await;
+    stage.port = away;
+    let second = stage.collector().await;
+    stage.all_collected(&second, 450, &agent).await;
+    stage.send(450..460).await;
+    stage.all_collected(&second, 460, &agent).await;
+}
+
+#[rstest]
 #[case(Three, "quorum")]
 #[case(Four, "quorum")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

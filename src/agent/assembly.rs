@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::offer::Destination;
 use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
-use crate::cluster::SlotTable;
+use crate::cluster::{SlotTable, hash};
 use crate::config::definitions::Found;
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
 use crate::model::shown::value_shown;
 use crate::model::{Complaint, Data, Node, Place, Priority, Severity};
 use crate::pipeline::{self, Plan};
-use crate::publish::{self, LookAtBroker, Publisher};
+use crate::publish::{self, AskBroker, Look, Publisher};
 use crate::transport::dispatch::{Dispatcher, Rule};
 
 /// Definitions, pipelines and publishers: what a reload replaces.
@@ -56,7 +57,12 @@ impl Blueprint {
             build_publishers(plan, context, previous, &mut publishers, &mut complaints);
         }
         let broker = |url: &str| (context.connect)(url).map(drop).map_err(|cause| vec![cause]);
-        complaints.extend(read.publishers_without_a_plan(&broker));
+        let look = Look {
+            broker: &broker,
+            search: &context.search,
+            gnocchi: context.gnocchi.as_ref().err().map_or(&[], |wrong| wrong),
+        };
+        complaints.extend(read.publishers_without_a_plan(look));
         let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
         let (Some(converter), Some(queues_wanted), false) = (read.converter, read.queues, wrong) else {
             return (None, complaints);
@@ -138,12 +144,14 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
 
 /// Everything there is to complain about in the files that the settings name, and in those that publishers name, without
 /// building anything. `broker` looks at the URL of another broker.
-pub fn check(settings: &Settings, broker: LookAtBroker<'_>) -> Vec<Complaint> {
+pub fn check(settings: &Settings, broker: AskBroker<'_>) -> Vec<Complaint> {
     let (read, mut complaints) = read(settings, config::definitions::read(settings));
+    let (gnocchi, _) = publish::identity::logins(&settings.logins);
+    let look = Look { broker, search: &settings.sources.search, gnocchi: &gnocchi.err().unwrap_or_default() };
     for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
-        complaints.extend(publisher_complaints(plan.kind, &sink.name, publisher, broker));
+        complaints.extend(publisher_complaints(plan.kind, &sink.name, publisher, look));
     }
-    complaints.extend(read.publishers_without_a_plan(broker));
+    complaints.extend(read.publishers_without_a_plan(look));
     complaints
 }
 
@@ -152,10 +160,10 @@ fn publisher_complaints(
     kind: pipeline::Kind,
     sink: &str,
     publisher: &pipeline::PublisherUrl,
-    broker: LookAtBroker<'_>,
+    look: Look<'_>,
 ) -> Vec<Complaint> {
     let place = &publisher.place;
-    match publish::check(&publisher.url, publish_kind(kind), broker) {
+    match publish::check_with(&publisher.url, publish_kind(kind), look) {
         Ok(warnings) => {
             let url = publish::shown(&publisher.url);
             let warn = |text| Complaint::warning(place, format!("sink {sink}: publisher {url}: {text}"));
@@ -177,11 +185,11 @@ struct Read {
 
 impl Read {
     /// What is wrong with the publishers of files that are no plans, for which nobody comes to build them.
-    fn publishers_without_a_plan(&self, broker: LookAtBroker<'_>) -> Vec<Complaint> {
+    fn publishers_without_a_plan(&self, look: Look<'_>) -> Vec<Complaint> {
         let of_file = |(kind, node): &(pipeline::Kind, Node)| {
             let kind = *kind;
             let publishers = Plan::publishers(kind, node).into_iter();
-            publishers.flat_map(move |(sink, publisher)| publisher_complaints(kind, &sink, &publisher, broker))
+            publishers.flat_map(move |(sink, publisher)| publisher_complaints(kind, &sink, &publisher, look))
         };
         self.unplanned.iter().flat_map(of_file).collect()
     }
@@ -367,6 +375,15 @@ fn build_publishers(
     }
 }
 
+/// What tells a sink's destinations apart: by the URL without passwords and options, so that another password or option leads
+/// to the same overflow queue; and by number where several look alike.
+fn destination_key(shown: &str, nth: u32) -> String {
+    let scheme = shown.split_once(':').map_or("", |(scheme, _)| scheme);
+    let which = hash::stable(shown.as_bytes()) >> 32;
+    let number = if nth > 1 { format!("-{nth}") } else { String::new() };
+    format!("{scheme}-{which:08x}{number}")
+}
+
 fn publish_kind(kind: pipeline::Kind) -> publish::Kind {
     match kind {
         pipeline::Kind::Samples => publish::Kind::Samples,
@@ -412,13 +429,16 @@ impl Drawing<'_> {
         {
             return Arc::clone(former);
         }
-        let publisher = |url: &&str| {
-            let key = (publish_kind(kind), (*url).to_owned());
-            let built = self.publishers.get(&key)?;
-            Some((Arc::from(publish::shown(url)), Arc::clone(built)))
+        let mut alike: BTreeMap<String, u32> = BTreeMap::new();
+        let destination = |url: &&str| {
+            let publisher = Arc::clone(self.publishers.get(&(publish_kind(kind), (*url).to_owned()))?);
+            let shown = publish::shown(url);
+            let nth = alike.entry(shown.clone()).and_modify(|nth| *nth += 1).or_insert(1);
+            let key = destination_key(&shown, *nth).into();
+            Some(Destination { url: shown.into(), key, publisher })
         };
-        let publishers = urls.iter().filter_map(publisher).collect();
-        let built = Sink { publishers, transformers: Arc::clone(&sink.transformers), written };
+        let destinations = urls.iter().filter_map(destination).collect();
+        let built = Sink { destinations, transformers: Arc::clone(&sink.transformers), written };
         match former {
             Some(former) => {
                 self.replacements.push((Arc::clone(former), built));

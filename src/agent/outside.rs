@@ -10,7 +10,7 @@ use super::intake::IntakeBounds;
 use super::packet::PacketBounds;
 use super::sink::Backoff;
 use super::state::StateOptions;
-use super::{Blueprint, Parts};
+use super::{Blueprint, OverflowOptions, Parts};
 use crate::cluster::hash::stable;
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
@@ -111,6 +111,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
     let further = settings.clone();
     let own = oslo_queues(&url.rabbit);
     let arguments = topology::notify_target("", "", crate::model::Priority::Sample, &own).topology.queues;
+    let (gnocchi, zaqar) = publish::identity::logins(&settings.logins);
     publish::Context {
         host: settings.host.clone(),
         telemetry_secret: publishing.telemetry_secret.as_ref().map(Secret::reveal).unwrap_or_default().to_owned(),
@@ -132,8 +133,12 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
             auto_delete: own.auto_delete,
             arguments: arguments.into_iter().next().map(|queue| queue.arguments).unwrap_or_default(),
         },
+        search: settings.sources.search.clone(),
+        gnocchi,
+        zaqar,
         shelf: publish::Shelf::default(),
         stand_in: None,
+        listeners: publish::Listeners::default(),
         metrics: metrics.clone(),
     }
 }
@@ -230,6 +235,10 @@ fn options(settings: &Settings) -> AgentOptions {
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),
         view_period: cluster.check_interval,
+        overflow: OverflowOptions {
+            after: settings.publishing.overflow_after,
+            bytes_max: i64::try_from(settings.publishing.overflow_bytes_max).unwrap_or(i64::MAX),
+        },
         state: state_options(settings),
         clock: Clock::Machine,
         sabotage: None,

@@ -11,11 +11,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::packet::Packet;
-use super::route;
 use super::sabotage::Sabotage;
 use super::sink::Parcel;
 use crate::cluster::hash;
-use crate::model::{Receipt, time};
+use crate::model::{Receipt, event_key, time};
 use crate::publish::Batch;
 
 /// How long all that comes is held after the packet that says so.
@@ -105,7 +104,7 @@ fn by_resource(parcels: &[Parcel]) -> BTreeMap<Vec<u8>, Vec<(Option<NaiveDateTim
                 note(hash::grouping_bytes(&sample.resource_id).to_vec(), moment, at);
             }),
             Batch::Events(events) => {
-                events.iter().for_each(|event| note(route::event_key(event).to_vec(), Some(event.generated), at));
+                events.iter().for_each(|event| note(event_key(event).to_vec(), Some(event.generated), at));
             }
         }
     }
@@ -145,7 +144,8 @@ mod tests {
     }
 
     fn packet(sequence: u64, overlap: bool) -> (Packet, Receipt) {
-        let packet = Packet { member: "m".to_owned(), epoch: 7, sequence, fragments: Vec::new(), fence: None, overlap };
+        let (member, fragments, fence, question) = ("m".to_owned(), Vec::new(), None, None);
+        let packet = Packet { member, epoch: 7, sequence, fragments, fence, overlap, question };
         (packet, Receipt::new(|_| {}))
     }
 

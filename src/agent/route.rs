@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::packet::Fragment;
 use super::sink::SinkSlot;
 use crate::convert::{Converted, Converter};
-use crate::model::{Complaint, Event, Notification, Place, Sample, TraitValue};
+use crate::model::{Complaint, Event, Notification, Place, Sample};
 use crate::pipeline::{NameFilter, volume};
 use crate::publish::Batch;
 use crate::transport::dispatch::Dispatcher;
@@ -83,16 +83,6 @@ pub fn dropped(sample: &Sample, why: &str) -> Complaint {
     Complaint::warning(&place, format!("left out: {why}"))
 }
 
-/// Events group by their `resource_id` trait, so that the events of one resource keep their order whatever their
-/// types; by event type, as the original does for all, where there is no such trait.
-pub(super) fn event_key(event: &Event) -> &[u8] {
-    let resource = event.traits.iter().find(|t| t.name == "resource_id").map(|t| &t.value);
-    match resource {
-        Some(TraitValue::Text(id) | TraitValue::None(id)) => id.as_bytes(),
-        _ => event.event_type.as_bytes(),
-    }
-}
-
 fn fragment(notification: &Notification, pipeline: &Pipeline, batch: Batch) -> Fragment {
     Fragment { message_id: notification.message_id().clone(), pipeline: Arc::clone(&pipeline.name), batch }
 }
@@ -124,6 +114,7 @@ fn select<T: Clone>(
 mod tests {
     use super::*;
     use crate::model::{Dict, Trait, Value, time};
+    use crate::model::{TraitValue, event_key};
 
     fn event(event_type: &str, resource: Option<&str>) -> Event {
         let trait_of = |id: &str| Trait { name: "resource_id".to_owned(), value: TraitValue::Text(id.to_owned()) };

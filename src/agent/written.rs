@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::conversion::Part;
 use super::packet::{self, Fragment};
-use super::route;
 use crate::cluster::hash::{self, SlotTable};
+use crate::model::event_key;
 use crate::publish::Batch;
 
 /// The JSON of a fragment, in parts.
@@ -34,7 +34,7 @@ impl From<Fragment> for Written {
             Batch::Events(events) => {
                 for event in events {
                     event.write_json(&mut records);
-                    ends.push((hash::slot(route::event_key(event)), records.len()));
+                    ends.push((hash::slot(event_key(event)), records.len()));
                 }
             }
         }

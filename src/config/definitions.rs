@@ -8,6 +8,7 @@ use super::settings::Settings;
 use super::yaml;
 use crate::model::{Complaint, Node, Place};
 use crate::pipeline::Kind;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,9 @@ const SHIPPED_METERS: &str = include_str!("../../config/meters.d/meters.yaml");
 const SHIPPED_EVENTS: &str = include_str!("../../config/event_definitions.yaml");
 const SHIPPED_PIPELINE: &str = include_str!("../../config/pipeline.yaml");
 const SHIPPED_EVENT_PIPELINE: &str = include_str!("../../config/event_pipeline.yaml");
+const SHIPPED_GNOCCHI: &str = include_str!("../../config/gnocchi_resources.yaml");
+/// The name under which Gnocchi's resources are looked for where a URL names no file.
+const GNOCCHI: &str = "gnocchi_resources.yaml";
 /// How the place of a shipped file begins.
 const SHIPPED: &str = "shipped ";
 /// The folder of meter definitions that is looked at before the shipped ones.
@@ -91,6 +95,30 @@ pub fn read_again(settings: &Settings, before: &Found) -> (Definitions, Vec<Comp
     }
     let Reading { watched, complaints, found, .. } = reading;
     (Definitions { meters, events, pipeline, event_pipeline, meter_files, event_files, watched }, complaints, found)
+}
+
+/// Reads the definitions of Gnocchi's resources that a URL names: by the literal path, else in the folders of the search, else
+/// the shipped ones, as Ceilometer does (reference §6.1). With warnings; an error if the file that is there cannot be read.
+pub fn gnocchi_resources(search: &[PathBuf], name: &str) -> Result<(Node, Vec<Complaint>), Complaint> {
+    let literal = std::iter::once(PathBuf::from(name));
+    let found = literal.chain(search.iter().map(|folder| folder.join(name))).find(|path| path.exists());
+    let mut warnings = Vec::new();
+    let (file, text) = match &found {
+        Some(path) => (path.to_string_lossy().into_owned(), Cow::Owned(read_text(path)?)),
+        None => {
+            if name != GNOCCHI {
+                let place = Place { file: name.into(), line: 0 };
+                let searched = shown(search);
+                let text =
+                    format!("cannot find it, neither as written nor in {searched}: the shipped definitions are used");
+                warnings.push(Complaint::warning(&place, text));
+            }
+            (format!("{SHIPPED}{GNOCCHI}"), Cow::Borrowed(SHIPPED_GNOCCHI))
+        }
+    };
+    let (node, more) = yaml::read_with_warnings(&file, &text)?;
+    warnings.extend(more);
+    Ok((node, warnings))
 }
 
 /// The warning about the shipped pipeline: it publishes to a queue that has no reader in a stock cloud.

@@ -5,12 +5,12 @@ use super::oslo::{Entry, Written};
 use super::rabbit::{self, Rabbit};
 use super::secret::{Secret, shown};
 use super::settings::{
-    Cluster, Conversion, Envelope, Intake, Lifecycle, LogFormat, Observing, Pipelines, Publishing, QueueType, Settings,
-    Sources,
+    Cluster, Conversion, Envelope, Intake, Lifecycle, LogFormat, Logins, Observing, Pipelines, Publishing, QueueType,
+    Settings, Sources,
 };
 use super::transport_url::TransportUrl;
 use super::values::Values;
-use super::{names, older, options, url};
+use super::{identity, names, older, options, url};
 use crate::convert::Repairs;
 use crate::model::Complaint;
 use crate::pipeline::{ChainOptions, TransformerRepairs};
@@ -55,6 +55,7 @@ pub(super) fn of(written: &Written, mut sources: Sources) -> (Settings, Vec<Comp
         pipelines,
         transformers: transformers(v),
         publishing: publishing(v, format),
+        logins: Logins { gnocchi: identity::read(v, "gnocchi"), zaqar: identity::read(v, "zaqar") },
         observing: observing(v),
         lifecycle: lifecycle(v),
         host,
@@ -337,6 +338,8 @@ fn publishing(v: &mut Values<'_>, format: Option<&str>) -> Publishing {
         v.expected(OWN, "publish_retry_max", "at least publish_retry_min");
     }
     Publishing {
+        overflow_after: v.seconds(OWN, "overflow_after"),
+        overflow_bytes_max: v.count(OWN, "overflow_max_bytes"),
         telemetry_secret: v.text("publisher", "telemetry_secret").map(Secret::new),
         control_exchange: v.text(DEFAULT, "control_exchange").unwrap_or_default(),
         metering_topic: v.text("publisher_notifier", "metering_topic").unwrap_or_default(),

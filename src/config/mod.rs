@@ -9,6 +9,7 @@ pub mod coordination_url;
 pub mod definitions;
 mod environment;
 pub mod files;
+pub mod identity;
 mod load;
 mod meaning;
 mod names;

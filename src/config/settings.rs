@@ -1,6 +1,7 @@
 //! What the configuration means: typed, bounded, complete. A [`Settings`] cannot be wrong.
 
 use super::coordination_url::CoordinationUrl;
+use super::identity::Login;
 use super::oslo::Written;
 use super::rabbit;
 use super::secret::Secret;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub cluster: Cluster,
     /// What publishers share.
     pub publishing: Publishing,
+    /// How publishers log in to OpenStack services.
+    pub logins: Logins,
     /// Logs, metrics, health.
     pub observing: Observing,
     /// Starting, reloading, stopping.
@@ -163,6 +166,19 @@ pub struct Publishing {
     pub retry_min: Duration,
     /// Longest pause before a batch is offered again.
     pub retry_max: Duration,
+    /// What one of several publishers does not take for so long goes into its overflow queue.
+    pub overflow_after: Duration,
+    /// Bytes that an overflow queue holds; 0: there are none.
+    pub overflow_bytes_max: usize,
+}
+
+/// How publishers log in to OpenStack services.
+#[derive(Debug, Clone, Default)]
+pub struct Logins {
+    /// `[gnocchi] auth_section`.
+    pub gnocchi: Login,
+    /// `[zaqar] auth_section`.
+    pub zaqar: Login,
 }
 
 /// The two message formats of oslo.messaging (Ceilometer reference §3.2).

@@ -194,7 +194,9 @@ impl<'w> Values<'w> {
     /// Names what is unknown, misplaced or does nothing.
     pub(super) fn check_all(&mut self) {
         let written = self.written;
-        for (section, place, options) in written.sections() {
+        let credentials = self.credentials();
+        let in_place = |section: &str| credentials.iter().any(|named| named == section);
+        for (section, place, options) in written.sections().filter(|(section, ..)| !in_place(section)) {
             if let Some(meant) = options::meant_section(section, &options) {
                 let shown = secret::shown(section);
                 // Blanks are part of a name, and may be all that is wrong with it.
@@ -207,6 +209,8 @@ impl<'w> Values<'w> {
         for (section, name, entries) in written.iter() {
             let Some(entry) = entries.last() else { continue };
             let option = format!("[{}] {}", in_capitals(section), secret::shown(name));
+            let is_credential = in_place(section) && options::find_written(section, name).is_none();
+            let section = if is_credential { options::CREDENTIALS } else { section };
             if let Some(row) = options::find_written(section, name) {
                 if let [.., before, _] = entries
                     && !matches!(row.kind, Kind::Multi | Kind::MultiSecret)
@@ -232,6 +236,20 @@ impl<'w> Values<'w> {
                 self.complain(Complaint::warning(&entry.place, text));
             }
         }
+    }
+
+    /// The sections that have the options of `[service_credentials]` too, in lower case.
+    fn credentials(&self) -> Vec<String> {
+        let mut sections = vec!["gnocchi".to_owned(), "zaqar".to_owned()];
+        let named = |section: &String| {
+            let row = options::credential("auth_section")?;
+            let entry = self.written.last([(section.as_str(), row.name)].into_iter())?;
+            Some(self.resolved_in(section, entry).trim().to_ascii_lowercase())
+        };
+        let first: Vec<String> = sections.iter().filter_map(named).collect();
+        let second: Vec<String> = first.iter().chain([&options::CREDENTIALS.to_owned()]).filter_map(named).collect();
+        sections.extend(first.into_iter().chain(second));
+        sections
     }
 
     /// What an option without effect would have to be for Ceilometer, if it is not.
@@ -268,6 +286,11 @@ impl<'w> Values<'w> {
 
     fn resolved(&self, row: &Opt, entry: &Entry) -> String {
         self.written.substituted(row.section, &entry.text, &|section, name| self.meant(section, name))
+    }
+
+    /// The same in a section that takes the place of the row's.
+    pub(super) fn resolved_in(&self, section: &str, entry: &Entry) -> String {
+        self.written.substituted(section, &entry.text, &|section, name| self.meant(section, name))
     }
 
     fn default(&self, row: &Opt) -> String {
@@ -319,7 +342,7 @@ fn hint(section: &str, name: &str) -> String {
     }
 }
 
-fn parse_flag(text: &str) -> Option<bool> {
+pub(super) fn parse_flag(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "on" | "yes" => Some(true),
         "false" | "0" | "off" | "no" => Some(false),

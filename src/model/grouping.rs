@@ -1,6 +1,6 @@
 //! The grouping value of a sample or event, as bytes: by it a pipeline queue is chosen and state is kept.
 
-use super::{Value, json};
+use super::{Event, TraitValue, Value, json};
 use std::borrow::Cow;
 
 /// The bytes of a grouping key (in most pipelines a resource id, which may be any JSON): a string is its UTF-8,
@@ -9,6 +9,16 @@ pub fn grouping_bytes(key: &Value) -> Cow<'_, [u8]> {
     match grouping_text(key) {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+/// The grouping key of an event: its `resource_id` trait, so that the events of one resource keep their order whatever their
+/// types; the event type, as the original groups all, where there is no such trait.
+pub fn event_key(event: &Event) -> &[u8] {
+    let resource = event.traits.iter().find(|t| t.name == "resource_id").map(|t| &t.value);
+    match resource {
+        Some(TraitValue::Text(id) | TraitValue::None(id)) => id.as_bytes(),
+        _ => event.event_type.as_bytes(),
     }
 }
 

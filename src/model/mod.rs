@@ -22,7 +22,7 @@ pub mod value;
 pub use document::{Complaint, Data, Node, Place, Severity};
 pub use event::{Event, Trait, TraitValue};
 pub use glob::Glob;
-pub use grouping::{grouping_bytes, grouping_text};
+pub use grouping::{event_key, grouping_bytes, grouping_text};
 pub use keys::Keys;
 pub use nearest::{did_you_mean, nearest};
 pub use notification::{Notification, Parts, Priority};

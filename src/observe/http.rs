@@ -1,4 +1,5 @@
-//! The HTTP server for people and machines that watch: `/metrics`, `/livez`, `/readyz`, `/status`.
+//! The HTTP server for people and machines that watch: `/metrics`, `/livez`, `/readyz`, `/status`. And the same server for the
+//! pages of others, at addresses of their own ([`serve_pages`]).
 //!
 //! It is bound to loopback unless the operator says otherwise: it knows nothing of users or TLS. Whatever its clients do,
 //! it takes no more descriptors, memory and time than the constants here allow: one connection is one request, and when
@@ -6,7 +7,7 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
@@ -50,6 +51,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The content type of [`Metrics::page`].
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The content type of [`Pages`].
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -92,6 +96,23 @@ pub async fn serve(
     let address = listener.local_addr().map_err(refused)?;
     info!(event = "observe.listening", %address, "metrics and health on http://{address}");
     let task = tokio::spawn(accept(listener, router(metrics, board), stop));
+    Ok(Serving { address, task })
+}
+
+/// What is shown at a path now, in Prometheus' text format 0.0.4; nothing where there is no page.
+pub type Pages = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Binds the address and serves text pages until `stop` is cancelled, within the same bounds. Other paths are answered with
+/// 404.
+pub async fn serve_pages(address: SocketAddr, pages: Pages, stop: CancellationToken) -> std::io::Result<Serving> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    info!(event = "observe.listening", %address, "pages for Prometheus on http://{address}");
+    let page = async move |uri: Uri| match pages(uri.path()) {
+        Some(text) => ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    };
+    let task = tokio::spawn(accept(listener, Router::new().fallback(get(page)), stop));
     Ok(Serving { address, task })
 }
 

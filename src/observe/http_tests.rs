@@ -63,6 +63,20 @@ async fn it_stops_when_told() {
 }
 
 #[tokio::test]
+async fn pages_of_others_are_served_at_an_address_of_their_own() {
+    let stop = CancellationToken::new();
+    let pages: Pages = Arc::new(|path| (path == "/metrics").then(|| "cpu 1\n".to_owned()));
+    let serving = serve_pages("127.0.0.1:0".parse().unwrap(), Arc::clone(&pages), stop.clone()).await.unwrap();
+    let answer = ask(serving.address, "/metrics").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\ncpu 1\n"), "{answer}");
+    assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{answer}");
+    assert!(ask(serving.address, "/other").await.starts_with("HTTP/1.1 404"));
+    assert!(serve_pages(serving.address, pages, stop.clone()).await.is_err(), "the address is taken");
+    stop.cancel();
+    serving.stopped().await;
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_named_with_what_to_do() {
     let (serving, board, stop) = started().await;
     let error = serve(serving.address, Metrics::new(), board, stop).await.unwrap_err().to_string();

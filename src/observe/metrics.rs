@@ -71,6 +71,8 @@ struct Families {
     retries: Series<2, Counter>,
     refused: Series<2, Counter>,
     shed: Series<1, Counter>,
+    overflowed: Series<2, Counter>,
+    breaker: Series<1, Gauge>,
 
     packets_sent: Series<1, Counter>,
     packets_sent_bytes: Series<1, Counter>,
@@ -134,6 +136,16 @@ impl Metrics {
             publishing: r.histograms("publish_seconds", ["publisher"], "Time of one publish call, in seconds", seconds),
             retries: r.counters("publish_retries", ["pipeline", "publisher"], "Publish calls to be repeated"),
             refused: r.counters("publish_refused", ["pipeline", "publisher"], "Samples or events refused for good"),
+            breaker: r.gauges(
+                "breaker",
+                ["publisher"],
+                "How a publisher is asked: 0 as ever, 1 tried with a few records, 2 left alone because it failed again and again",
+            ),
+            overflowed: r.counters(
+                "overflowed",
+                ["pipeline", "publisher"],
+                "Samples or events that went to a publisher's overflow queue, because it did not take them",
+            ),
             shed: r.counters("shed", ["publisher"], "Samples or events lost by a publisher's own policy (drop, queue)"),
             packets_sent: r.counters("packets_sent", ["pipeline"], "Packets confirmed by a pipeline queue"),
             packets_sent_bytes: r.counters("packets_sent_bytes", ["pipeline"], "Their size, in bytes"),
@@ -295,6 +307,46 @@ impl Metrics {
     pub fn records_shed(&self, publisher: &str, records: usize, cause: &str) {
         warn!(event = "publish.shed", publisher, records, cause, "lost by the publisher's policy");
         self.0.shed.of([publisher]).inc_by(records as u64);
+    }
+
+    /// A publisher that failed again and again is left alone (`open`), tried with a few records (`half-open`), or asked as ever
+    /// (`closed`).
+    pub fn breaker(&self, publisher: &str, state: &'static str) {
+        let level = match state {
+            "open" => 2,
+            "half-open" => 1,
+            _ => 0,
+        };
+        debug!(event = "publish.breaker", publisher, state, "breaker");
+        self.0.breaker.of([publisher]).set(level);
+    }
+
+    /// One of several destinations takes nothing for too long: what it does not take goes to its overflow queue.
+    pub fn overflow_begun(&self, pipeline: &str, publisher: &str, queue: &str) {
+        warn!(
+            event = "publish.overflow",
+            pipeline, publisher, queue, "away: what it does not take waits in its own queue"
+        );
+    }
+
+    /// So many records went to a destination's overflow queue.
+    pub fn overflowed(&self, pipeline: &str, publisher: &str, records: usize) {
+        trace!(event = "publish.overflowed", pipeline, publisher, records);
+        self.0.overflowed.of([pipeline, publisher]).inc_by(records as u64);
+    }
+
+    /// A destination was taken out of the configuration, and something waits for it.
+    pub fn overflow_forsaken(&self, queue: &str) {
+        warn!(
+            event = "publish.overflow.forsaken",
+            queue,
+            "its publisher is not configured any more, and what waits for it stays: write the publisher again, or delete the queue"
+        );
+    }
+
+    /// What a listener had put into an overflow queue is published, and it offers to the destination itself again.
+    pub fn overflow_over(&self, pipeline: &str, publisher: &str) {
+        info!(event = "publish.overflow.over", pipeline, publisher, "has caught up");
     }
 
     // --- packets between members ---

@@ -1,14 +1,18 @@
 //! What publishers are told beside their URL.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Publisher, Shelf};
+use super::{Listeners, Login, Publisher, Shelf, identity};
 use crate::observe::Metrics;
 use crate::transport::{Argument, Broker};
 
 /// Makes a broker of a transport URL (`rabbit://user:password@host:5672/vhost`); what is wrong with the URL if not.
 pub type Connect = Arc<dyn Fn(&str) -> Result<Arc<dyn Broker>, String> + Send + Sync>;
+
+/// Makes a publisher by the name of a `test://` URL.
+pub type StandIn = Arc<dyn Fn(&str) -> Arc<dyn Publisher> + Send + Sync>;
 
 /// What publishers are told beside their URL: the parts of the configuration that are theirs, and where to count.
 #[derive(Clone)]
@@ -31,10 +35,18 @@ pub struct Context {
     pub connect: Connect,
     /// How exchanges and queues are declared: as every sender of this cloud declares them.
     pub amqp: Amqp,
+    /// The folders in which definition files are looked for.
+    pub search: Vec<PathBuf>,
+    /// How `gnocchi://` logs in.
+    pub gnocchi: Login,
+    /// How `zaqar://` logs in.
+    pub zaqar: Login,
     /// Where `test://` puts what it takes.
     pub shelf: Shelf,
-    /// Takes what every `test://` publisher would take; for the simulator.
-    pub stand_in: Option<Arc<dyn Publisher>>,
+    /// Makes what takes the place of `test://name`, by its name; for the simulator.
+    pub stand_in: Option<StandIn>,
+    /// Where pages for Prometheus are served.
+    pub listeners: Listeners,
     /// Where publishers count what they lose by their own policy.
     pub metrics: Metrics,
 }
@@ -63,8 +75,12 @@ impl Default for Context {
             broker: None,
             connect: Arc::new(|_| Err("no message broker is available here".to_owned())),
             amqp: Amqp::default(),
+            search: Vec::new(),
+            gnocchi: identity::nobody(),
+            zaqar: identity::nobody(),
             shelf: Shelf::default(),
             stand_in: None,
+            listeners: Listeners::default(),
             metrics: Metrics::default(),
         }
     }

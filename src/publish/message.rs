@@ -6,7 +6,21 @@ use crate::model::{Dict, Event, Sample, Value};
 
 /// The meter message of a sample, signed with `secret`: as it will be written, so that its reader finds it signed.
 pub fn of_sample(sample: &Sample, secret: &str, non_finite: NonFinite) -> Dict {
-    let mut message = Dict::from_iter([
+    let mut message = fields(sample);
+    finish(&mut message, secret, non_finite);
+    message
+}
+
+/// The same with the name of its sender, as the tcp publisher has it (Ceilometer reference §6.7).
+pub fn of_sample_from(publisher_id: &str, sample: &Sample, secret: &str, non_finite: NonFinite) -> Dict {
+    let mut message = fields(sample);
+    message.insert("publisher_id", publisher_id);
+    finish(&mut message, secret, non_finite);
+    message
+}
+
+fn fields(sample: &Sample) -> Dict {
+    Dict::from_iter([
         ("source", Value::from(sample.source.as_str())),
         ("counter_name", Value::from(sample.name.as_str())),
         ("counter_type", Value::from(sample.kind.name())),
@@ -21,9 +35,7 @@ pub fn of_sample(sample: &Sample, secret: &str, non_finite: NonFinite) -> Dict {
         ("resource_metadata", Value::Dict(sample.resource_metadata.clone())),
         ("message_id", Value::from(sample.id.as_str())),
         ("monotonic_time", sample.monotonic_time.clone()),
-    ]);
-    finish(&mut message, secret, non_finite);
-    message
+    ])
 }
 
 /// The event message of an event, signed with `secret`.

@@ -10,24 +10,39 @@ use async_trait::async_trait;
 
 use crate::model::{Event, Sample};
 
+mod cloudevents;
 pub mod context;
+mod exposition;
 mod file;
+mod gnocchi;
 mod http;
+pub mod identity;
+mod measure;
 pub mod message;
 mod notifier;
+mod otlp;
 mod outcome;
+mod pace;
+mod prometheus;
 mod python;
 mod record;
+mod remote_write;
 pub mod schemes;
+mod scrape;
 pub mod signature;
+mod socket;
 mod target;
+mod tcp;
 pub mod test;
+mod udp;
 mod web;
 
 pub use crate::config::shown;
 pub use context::{Amqp, Context};
+pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
-pub use schemes::{BuildError, Kind, LookAtBroker, build, check, names, options_page};
+pub use schemes::{AskBroker, BuildError, Kind, Look, build, check, check_with, names, options_page};
+pub use scrape::Listeners;
 pub use test::Shelf;
 
 /// A destination, built from one URL of a sink.

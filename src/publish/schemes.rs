@@ -1,9 +1,14 @@
 //! The table of publishers, and the one way from a URL to a publisher.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::pace::{self, Paced};
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, http, notifier, test};
+use super::{
+    Context, Publisher, cloudevents, file, gnocchi, http, notifier, otlp, prometheus, remote_write, scrape, tcp, test,
+    udp,
+};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -38,7 +43,21 @@ impl From<Kind> for pipeline::Kind {
 }
 
 /// What is wrong with the URL of another broker, if anything: its text, its files. Nothing is connected to.
-pub type LookAtBroker<'l> = &'l dyn Fn(&str) -> Result<(), Vec<String>>;
+pub type AskBroker<'l> = &'l dyn Fn(&str) -> Result<(), Vec<String>>;
+
+/// What [`check`] looks at besides the URL.
+#[derive(Clone, Copy)]
+pub struct Look<'l> {
+    /// The URLs of other brokers.
+    pub broker: AskBroker<'l>,
+    /// The folders in which definition files are looked for.
+    pub search: &'l [PathBuf],
+    /// What is wrong with the login of `gnocchi://`.
+    pub gnocchi: &'l [String],
+}
+
+/// The name that publishers have for it which look at nothing else.
+pub(super) type LookAtBroker<'l> = Look<'l>;
 
 /// Why a URL does not become a publisher: all that is wrong with it. The agent refuses to start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +98,12 @@ enum State {
 /// A publisher, or all complaints about its URL.
 pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 
-/// Every scheme that Ceilometer ever had (Ceilometer reference §6).
+const CLOUDEVENTS: State =
+    State::Here { options: cloudevents::OPTIONS, check: cloudevents::check, build: cloudevents::build };
+const REMOTE_WRITE: State =
+    State::Here { options: remote_write::OPTIONS, check: remote_write::check, build: remote_write::build };
+
+/// Every scheme that Ceilometer ever had (Ceilometer reference §6), and those that it never had.
 const SCHEMES: &[Scheme] = &[
     row("file", true, true, State::Here { options: file::OPTIONS, check: file::check, build: file::build }),
     row("http", true, true, State::Here { options: http::OPTIONS, check: http::check, build: http::build }),
@@ -91,11 +115,30 @@ const SCHEMES: &[Scheme] = &[
         State::Here { options: notifier::OPTIONS, check: notifier::check, build: notifier::build },
     ),
     row("test", true, true, State::Here { options: test::OPTIONS, check: test::check, build: test::build }),
-    row("gnocchi", true, true, State::NotYet),
-    row("udp", true, false, State::NotYet),
-    row("tcp", true, false, State::NotYet),
+    row("gnocchi", true, true, State::Here { options: gnocchi::OPTIONS, check: gnocchi::check, build: gnocchi::build }),
+    row("udp", true, false, State::Here { options: udp::OPTIONS, check: udp::check, build: udp::build }),
+    row("tcp", true, false, State::Here { options: tcp::OPTIONS, check: tcp::check, build: tcp::build }),
+    row("otlp", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlps", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlp+http", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlp+https", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("prometheus-remote-write", true, false, REMOTE_WRITE),
+    row("prometheus-remote-write+https", true, false, REMOTE_WRITE),
+    row("cloudevents+http", false, true, CLOUDEVENTS),
+    row("cloudevents+https", false, true, CLOUDEVENTS),
     row("zaqar", true, true, State::NotYet),
-    row("prometheus", true, false, State::NotYet),
+    row(
+        "prometheus",
+        true,
+        false,
+        State::Here { options: prometheus::OPTIONS, check: prometheus::check, build: prometheus::build },
+    ),
+    row(
+        "prometheus-scrape",
+        true,
+        false,
+        State::Here { options: scrape::OPTIONS, check: scrape::check, build: scrape::build },
+    ),
     row("opentelemetryhttp", true, false, State::NotYet),
     row("kafka", true, true, State::Gone("notifier:// or https://")),
     row("rpc", true, false, State::Gone("notifier://")),
@@ -115,18 +158,40 @@ const fn row(name: &'static str, samples: bool, events: bool, state: State) -> S
 
 /// Makes the publisher of a URL. Links to servers are opened later, at the first batch; files are opened now.
 pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publisher>, BuildError> {
-    let (target, _, build) = find(url, kind)?;
-    build(&target, kind, context).map_err(|complaints| BuildError { url: target.shown(), complaints })
+    let (mut target, _, build) = find(url, kind)?;
+    let (pace, complaints) = target.take_pace();
+    let built = build(&target, kind, context)
+        .map(|built| -> Arc<dyn Publisher> { Arc::new(Paced::new(built, &pace, &target.shown(), &context.metrics)) });
+    all_of(complaints, built).map_err(|complaints| BuildError { url: target.shown(), complaints })
 }
 
 /// Says what [`build`] would say of the URL, its options and the files that it names, and changes nothing: no file is made
 /// and no server asked. Where nothing is wrong, what is probably not meant comes back.
-pub fn check(url: &str, kind: Kind, broker: LookAtBroker<'_>) -> Result<Vec<String>, BuildError> {
-    let (target, check, _) = find(url, kind)?;
-    check(&target, kind, broker).map_err(|complaints| BuildError { url: target.shown(), complaints })
+pub fn check(url: &str, kind: Kind, broker: AskBroker<'_>) -> Result<Vec<String>, BuildError> {
+    check_with(url, kind, Look { broker, search: &[], gnocchi: &[] })
 }
 
-type Check = fn(&Target, Kind, LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>>;
+/// The same, with the definition files and the logins of the configuration.
+pub fn check_with(url: &str, kind: Kind, look: Look<'_>) -> Result<Vec<String>, BuildError> {
+    let (mut target, check, _) = find(url, kind)?;
+    let (_, complaints) = target.take_pace();
+    let checked = check(&target, kind, look);
+    all_of(complaints, checked).map_err(|complaints| BuildError { url: target.shown(), complaints })
+}
+
+/// What is right, if nothing is wrong; else all complaints.
+fn all_of<T>(mut complaints: Vec<String>, right: Result<T, Vec<String>>) -> Result<T, Vec<String>> {
+    match right {
+        Ok(right) if complaints.is_empty() => Ok(right),
+        Ok(_) => Err(complaints),
+        Err(more) => {
+            complaints.extend(more);
+            Err(complaints)
+        }
+    }
+}
+
+type Check = fn(&Target, Kind, Look<'_>) -> Result<Vec<String>, Vec<String>>;
 type Build = fn(&Target, Kind, &Context) -> Built;
 
 fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
@@ -162,12 +227,12 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
 pub fn options_page(scheme: &str) -> Option<String> {
     let row = SCHEMES.iter().find(|row| row.name == scheme)?;
     let State::Here { options, .. } = row.state else { return None };
-    let mut out = "| option | expected | default | meaning |\n|---|---|---|---|\n".to_owned();
-    for Row { name, expected, default, meaning } in options.iter().copied().flatten() {
+    let line = |Row { name, expected, default, meaning }: &Row| {
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        out += &format!("| `{name}` | {expected} | {default} | {meaning} |\n");
-    }
-    Some(out)
+        format!("| `{name}` | {expected} | {default} | {meaning} |\n")
+    };
+    let lines: String = options.iter().copied().flatten().chain(pace::OPTIONS).map(line).collect();
+    Some(format!("| option | expected | default | meaning |\n|---|---|---|---|\n{lines}"))
 }
 
 /// Every scheme that is here.
@@ -199,7 +264,8 @@ mod tests {
     #[case("panko://", Kind::Events, "pipelines = meter")]
     #[case("file://", Kind::Events, "pipelines = meter")]
     #[case("file:///x?max_byte=10", Kind::Samples, "did you mean max_bytes?")]
-    #[case("gnocchi://?archive_policy=low", Kind::Samples, "not yet in this version")]
+    #[case("gnocchi://?archive_polici=low", Kind::Samples, "did you mean archive_policy?")]
+    #[case("tcp://h:1", Kind::Samples, "not yet in this version")]
     #[case("udp://h:1", Kind::Events, "udp does not take events")]
     #[case("meter_publisher://", Kind::Samples, "use notifier://")]
     #[case("notifier", Kind::Samples, "scheme://")]

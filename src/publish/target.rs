@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
+use super::pace::{self, Pace};
 use crate::config::shown;
 use crate::config::url::{self, Unclear};
 use crate::model::did_you_mean;
@@ -85,6 +86,26 @@ impl Target {
     /// The URL for logs and labels: without passwords, and without the options.
     pub(super) fn shown(&self) -> String {
         self.shown.clone()
+    }
+
+    /// Takes out what every publisher has beside its own options; what is wrong with it.
+    pub(super) fn take_pace(&mut self) -> (Pace, Vec<String>) {
+        let mut options = self.options();
+        let pace = Pace::read(&mut options);
+        self.query = options.rest();
+        (pace, options.complaints)
+    }
+
+    /// The same with a port, where it names a host and none.
+    pub(super) fn with_port(&self, port: u16) -> Target {
+        let mut target = self.clone();
+        let place = self.netloc.rsplit_once('@').map_or(self.netloc.as_str(), |(_, place)| place);
+        // In brackets there is an IPv6 address.
+        let outside = place.rsplit(']').next().unwrap_or_default();
+        if !place.is_empty() && !outside.contains(':') {
+            target.netloc = format!("{}:{port}", self.netloc);
+        }
+        target
     }
 
     /// Begins to read the options.
@@ -172,8 +193,9 @@ impl Options {
     /// The options, if nothing is wrong. What nobody has taken is a mistake: a misspelt option would be silence.
     pub(super) fn finish<T>(mut self, options: T) -> Result<T, Vec<String>> {
         for (key, _) in &self.pairs {
-            let meant = did_you_mean(key, self.known.iter().copied());
-            let known = self.known.join(", ");
+            let known = || self.known.iter().copied().chain(pace::OPTIONS.iter().map(|row| row.name));
+            let meant = did_you_mean(key, known());
+            let known = known().collect::<Vec<_>>().join(", ");
             self.complaints.push(format!("unknown option {}{meant}; known here are: {known}", shown(key)));
         }
         if self.complaints.is_empty() { Ok(options) } else { Err(self.complaints) }
@@ -216,7 +238,7 @@ mod tests {
             [
                 "n=ten: expected a number of at least 1",
                 "flag=maybe: expected true or false",
-                "unknown option typo; known here are: n, flag, empty",
+                "unknown option typo; known here are: n, flag, empty, concurrency, rate, breaker_failures, breaker_pause",
             ]
         );
     }

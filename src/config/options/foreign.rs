@@ -7,7 +7,8 @@ const POLLING: &str = "it is for the polling agent";
 const COLLECTOR: &str = "the collector went with Queens; publish from the pipeline";
 const RPC: &str = "the agent makes no RPC";
 const OSLO_LOG: &str = "log lines have their own form here; see [nephoscope] log_format and log_level";
-const NOT_YET: &str = "the publishers that need Keystone are not built yet";
+const CACHE: &str = "the gnocchi publisher keeps what it knows of resources in memory";
+const MONASCA: &str = "the monasca publisher is not built; publish with https://";
 const KAFKA: &str = "the agent speaks RabbitMQ only";
 const SOURCES: &str =
     "the agent reads files and environment variables only; write its options into a file of ceilometer.conf.d";
@@ -127,11 +128,8 @@ pub(super) const ROWS: &[Foreign] = &[
     Foreign { section: "dispatcher_gnocchi", names: &["*"], why: COLLECTOR },
     Foreign { section: "dispatcher_http", names: &["*"], why: COLLECTOR },
     Foreign { section: "dispatcher_file", names: &["*"], why: COLLECTOR },
-    Foreign { section: "gnocchi", names: &["*"], why: NOT_YET },
-    Foreign { section: "zaqar", names: &["*"], why: NOT_YET },
-    Foreign { section: "service_credentials", names: &["*"], why: NOT_YET },
-    Foreign { section: "cache", names: &["*"], why: NOT_YET },
-    Foreign { section: "monasca", names: &["*"], why: NOT_YET },
+    Foreign { section: "cache", names: &["*"], why: CACHE },
+    Foreign { section: "monasca", names: &["*"], why: MONASCA },
     Foreign { section: "oslo_messaging_kafka", names: &["*"], why: KAFKA },
     Foreign { section: "oslo_messaging_amqp", names: &["*"], why: KAFKA },
     Foreign {

@@ -2,6 +2,7 @@
 //!
 //! The sample file and `docs/options.md` are printed from the rows ([`print`]); a test compares them.
 
+mod credentials;
 mod foreign;
 mod messaging;
 mod nephoscope;
@@ -10,6 +11,7 @@ pub mod print;
 mod repairs;
 mod sections;
 
+pub use credentials::{CREDENTIALS, credential};
 pub use sections::{belongs_to_others, meant_section};
 
 /// The flag that makes a group of several agents.
@@ -180,7 +182,7 @@ impl Opt {
 
 /// All rows, in the order in which they are printed.
 pub fn rows() -> impl Iterator<Item = &'static Opt> {
-    [nephoscope::ROWS, repairs::ROWS, notification::ROWS, messaging::ROWS].into_iter().flatten()
+    [nephoscope::ROWS, repairs::ROWS, notification::ROWS, credentials::ROWS, messaging::ROWS].into_iter().flatten()
 }
 
 /// All options that are other programs', or gone.

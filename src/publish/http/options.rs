@@ -4,6 +4,7 @@ use reqwest::{RequestBuilder, Url};
 
 use crate::model::json::NonFinite;
 use crate::model::nearest;
+use crate::publish::pace;
 use crate::publish::target::{Row, Target};
 use crate::publish::web::{self, Secrets, Web, WebOptions, credentials};
 
@@ -64,5 +65,5 @@ impl Options {
 
 /// The options that are ours; every other stays in the URL.
 fn names_of_ours() -> impl Iterator<Item = &'static str> {
-    OPTIONS.iter().chain(web::OPTIONS).map(|row| row.name)
+    OPTIONS.iter().chain(web::OPTIONS).chain(pace::OPTIONS).map(|row| row.name)
 }

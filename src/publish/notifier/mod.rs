@@ -32,14 +32,14 @@ const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The rows of its options.
 pub(super) const OPTIONS: &[&[Row]] = &[options::OPTIONS];
 
-pub(super) fn check(target: &Target, _: Kind, broker: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
+pub(super) fn check(target: &Target, _: Kind, look: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
     let options = Options::read(target)?;
     if let Some(url) = &options.transport {
         // What is none of ours is the transport's, which knows only its own names.
         let others = target.query.iter().filter(|(key, _)| !options::NAMES.contains(&key.as_str()));
         let meant =
             others.filter_map(|(key, _)| Some(format!("{key}: did you mean {}?", nearest(key, options::NAMES)?)));
-        broker(url).map_err(|complaints| complaints.into_iter().chain(meant).collect::<Vec<_>>())?;
+        (look.broker)(url).map_err(|complaints| complaints.into_iter().chain(meant).collect::<Vec<_>>())?;
     }
     Ok(Vec::new())
 }

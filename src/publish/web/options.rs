@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::certificates::{self, authorities, shown_path, told};
 use super::resolver::{NoLinkLocal, is_link_local};
+use crate::config::identity::Credentials;
 use crate::publish::target::{Options, Row, Target};
 
 /// The rows of the options.
@@ -49,7 +50,17 @@ pub(in crate::publish) struct WebOptions {
     verify: Verify,
     client_cert: Option<PathBuf>,
     client_key: Option<PathBuf>,
-    link_local: bool,
+    /// Whether addresses of the link may be used.
+    pub link_local: bool,
+}
+
+/// Which HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without asking for it first.
+    Http2,
 }
 
 /// Whether the server must show who it is.
@@ -90,6 +101,29 @@ impl WebOptions {
         WebOptions { timeout, max_retries, verify, client_cert, client_key, link_local }
     }
 
+    /// Those that a section of `ceilometer.conf` says by other names. Files are read when the client is made.
+    pub(in crate::publish) fn of_credentials(credentials: &Credentials) -> WebOptions {
+        let verify = match &credentials.cafile {
+            _ if credentials.insecure => Verify::No,
+            Some(file) => Verify::Authorities(file.clone()),
+            None => Verify::System,
+        };
+        WebOptions {
+            timeout: credentials.timeout,
+            max_retries: CONNECT_RETRIES,
+            verify,
+            client_cert: credentials.certfile.clone(),
+            client_key: credentials.keyfile.clone(),
+            link_local: false,
+        }
+    }
+
+    /// Whether a URL from elsewhere (a catalogue) may be used.
+    pub(in crate::publish) fn allows(&self, url: &Url) -> bool {
+        let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        self.link_local || !literal.is_some_and(is_link_local)
+    }
+
     /// The URL that is posted to: `scheme` with the place, path and further `pairs` of a target; none if something is wrong,
     /// which is noted.
     pub(in crate::publish) fn url(
@@ -109,8 +143,7 @@ impl WebOptions {
                 return None;
             }
         };
-        let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-        if !self.link_local && literal.is_some_and(is_link_local) {
+        if !self.allows(&url) {
             options.complain("a link-local address; write link_local=true if that is meant");
             return None;
         }
@@ -121,7 +154,7 @@ impl WebOptions {
     }
 
     /// The client: redirects are not followed, certificates are read now.
-    pub(super) fn client(&self, https: bool) -> Result<Client, Vec<String>> {
+    pub(super) fn client(&self, https: bool, version: Version) -> Result<Client, Vec<String>> {
         certificates::install();
         let mut complaints = Vec::new();
         let mut builder = Client::builder()
@@ -129,6 +162,10 @@ impl WebOptions {
             .redirect(redirect::Policy::none())
             .timeout(self.timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
+        builder = match version {
+            Version::Http1 => builder.http1_only(),
+            Version::Http2 => builder.http2_prior_knowledge(),
+        };
         if !self.link_local {
             builder = builder.dns_resolver(NoLinkLocal);
         }

@@ -47,6 +47,11 @@ impl Secrets {
         self
     }
 
+    /// They themselves, for another's [`Secrets::and`].
+    pub(in crate::publish) fn values(&self) -> Vec<&str> {
+        self.values.iter().map(String::as_str).collect()
+    }
+
     /// A text without them. Case does not count: `%2f` is `%2F`.
     pub(in crate::publish) fn hidden_in(&self, text: &str) -> String {
         let mut text = text.to_owned();

@@ -1,0 +1,67 @@
+//! What Gnocchi says, and what it means for the records of a request: the table of docs/publishers/gnocchi.md.
+
+use crate::model::{Value, json};
+use crate::publish::outcome::Answer;
+use crate::publish::web::Reply;
+
+/// What is wrong with a request, out of `{"code", "title", "description"}`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Said {
+    /// `cause` of the description: `Unknown resources`, `Invalid input`.
+    pub cause: Option<Box<str>>,
+    /// `detail` of the description.
+    pub detail: Vec<Value>,
+    /// The description, where it is text.
+    pub text: Option<Box<str>>,
+}
+
+impl Said {
+    /// Nothing where the body is no answer of Gnocchi's, or was cut off.
+    pub(super) fn of(reply: &Reply) -> Said {
+        let Ok(body) = json::read(&reply.body) else { return Said::default() };
+        match body.as_dict().and_then(|body| body.get("description")) {
+            Some(Value::Str(text)) => Said { text: Some(text.clone()), ..Said::default() },
+            Some(Value::Dict(description)) => Said {
+                cause: description.get("cause").and_then(Value::as_str).map(Box::from),
+                detail: description.get("detail").and_then(Value::as_list).unwrap_or_default().to_vec(),
+                text: None,
+            },
+            _ => Said::default(),
+        }
+    }
+
+    /// The ids of resources that must be created first.
+    pub(super) fn unknown_resources(&self) -> Vec<&str> {
+        if self.cause.as_deref() != Some("Unknown resources") {
+            return Vec::new();
+        }
+        let id = |entry: &'_ Value| entry.as_dict().and_then(|entry| entry.get("original_resource_id")).is_some();
+        let named = self.detail.iter().filter(|entry| id(entry));
+        named.filter_map(|entry| entry.as_dict()?.get("original_resource_id")?.as_str()).collect()
+    }
+
+    /// The archive policy that Gnocchi does not have.
+    pub(super) fn missing_policy(&self) -> Option<&str> {
+        self.text.as_deref()?.strip_prefix("Archive policy ")?.strip_suffix(" does not exist")
+    }
+}
+
+/// What an answer means for the records of the request; `usual` is what it means elsewhere.
+///
+/// What depends on rights, addresses and the state of the service is the operator's to mend, and waits; what depends on the
+/// records is refused.
+pub(super) fn judged(reply: &Reply, usual: Answer) -> Answer {
+    match (reply.status.as_u16(), usual) {
+        // No Gnocchi at this address, or another one that stands in its place.
+        (300..400 | 404 | 405, Answer::Never { cause } | Answer::NotThese { cause }) => {
+            Answer::Later { cause, after: None }
+        }
+        (_, Answer::Never { cause }) => Answer::NotThese { cause },
+        (_, usual) => usual,
+    }
+}
+
+/// Whether it is no use to ask anything else now.
+pub(super) fn stops_all(reply: &Reply) -> bool {
+    matches!(reply.status.as_u16(), 401 | 407 | 429 | 503)
+}

@@ -1,0 +1,118 @@
+//! Events on their way: each creates, changes or ends a resource, one after the other.
+//!
+//! Where an event must wait, the younger ones of its resource wait with it, and the others go on.
+
+use chrono::{NaiveDateTime, Utc};
+use std::collections::BTreeSet;
+
+use super::definitions::{Operation, ResourceType};
+use super::options::EndedAt;
+use super::resources::{self, Done};
+use super::tally::Tally;
+use super::{GnocchiPublisher, path};
+use crate::model::{Dict, Event, Value, time};
+use crate::publish::outcome::PublishError;
+
+impl GnocchiPublisher {
+    pub(super) async fn publish_events(&self, events: &[Event]) -> Result<(), PublishError> {
+        let mut tally = Tally::new(events.len());
+        let mut waiting: BTreeSet<String> = BTreeSet::new();
+        for (position, event) in events.iter().enumerate() {
+            let Some((kind, operation)) = self.definitions.operation(&event.event_type) else { continue };
+            let mut attributes = kind.event_attributes(event);
+            let Some(raw_id) = attributes.remove("id").and_then(|id| path::text_of(&id).map(|id| id.into_owned()))
+            else {
+                tally.refuse(
+                    position,
+                    "the event has no trait for the id of its resource, or one that is neither text nor a whole number",
+                );
+                continue;
+            };
+            let id = path::id(&raw_id).into_owned();
+            if waiting.contains(&id) {
+                tally.leave([position], "an older event of the same resource is not taken yet", None);
+                continue;
+            }
+            let done = match operation {
+                Operation::Create => self.create(kind, &id, attributes).await,
+                Operation::Update => self.update(kind, &id, &attributes).await,
+                Operation::Delete => self.end(kind, &id, &raw_id, event).await,
+            };
+            match done {
+                Done::Done | Done::Exists | Done::Missing(_) => {}
+                Done::Refused(cause) => tally.refuse(position, &cause),
+                Done::Later(answer) => {
+                    tally.answered([position], &answer);
+                    waiting.insert(id);
+                }
+                Done::Stop(answer) => {
+                    tally.answered(position..events.len(), &answer);
+                    break;
+                }
+            }
+        }
+        tally.outcome()
+    }
+
+    /// A resource that is there already stays as it is.
+    async fn create(&self, kind: &ResourceType, id: &str, attributes: Dict) -> Done {
+        let mut body = Dict::from_iter([("id", Value::from(id))]);
+        attributes.iter().for_each(|(name, value)| body.insert(name, value.clone()));
+        resources::create(&self.api, &kind.name, &body).await
+    }
+
+    /// What is not there is not changed.
+    async fn update(&self, kind: &ResourceType, id: &str, attributes: &Dict) -> Done {
+        resources::keep_up(&self.api, &self.cache, &kind.name, id, attributes).await
+    }
+
+    /// Ends a resource and those that belong to it: as much as can be done now.
+    async fn end(&self, kind: &ResourceType, id: &str, raw_id: &str, event: &Event) -> Done {
+        let mut worst = Done::Done;
+        let mut found = Vec::new();
+        for (resource_type, query) in &kind.associated {
+            // Attributes of other resources hold the id as it came, slashes and all.
+            match resources::associated(&self.api, resource_type, query, raw_id).await {
+                Ok(more) => found.extend(more),
+                Err(Done::Missing(cause)) => tracing::debug!(%cause, resource_type, "nothing of this type can end"),
+                Err(done) => worst = worse(worst, done),
+            }
+        }
+        worst = worse(worst, self.end_one(&kind.name, id, event).await);
+        for resource in &found {
+            if matches!(worst, Done::Stop(_)) {
+                break;
+            }
+            worst = worse(worst, self.end_one(&resource.resource_type, &resource.id, event).await);
+        }
+        worst
+    }
+
+    /// A resource that is not there does not end.
+    async fn end_one(&self, resource_type: &str, id: &str, event: &Event) -> Done {
+        let ended = |at: &NaiveDateTime| Dict::from_iter([("ended_at", Value::from(time::isoformat_naive(at)))]);
+        let now = || Utc::now().naive_utc();
+        let at = match self.ended_at {
+            EndedAt::Event => ended(&event.generated),
+            EndedAt::Now => ended(&now()),
+        };
+        let done = resources::update(&self.api, resource_type, id, &at).await;
+        match (&done, self.ended_at) {
+            // Gnocchi lets nothing end before it has begun, and for Gnocchi a resource begins when it is created there, which
+            // may be after the event where notifications have waited.
+            (Done::Refused(_), EndedAt::Event) => resources::update(&self.api, resource_type, id, &ended(&now())).await,
+            _ => done,
+        }
+    }
+}
+
+/// What is to be said of an event that is carried out in several steps.
+fn worse(so_far: Done, step: Done) -> Done {
+    let rank = |done: &Done| match done {
+        Done::Done | Done::Exists | Done::Missing(_) => 0,
+        Done::Refused(_) => 1,
+        Done::Later(_) => 2,
+        Done::Stop(_) => 3,
+    };
+    if rank(&step) > rank(&so_far) { step } else { so_far }
+}

@@ -1,0 +1,96 @@
+//! What a `gnocchi://` URL says (Ceilometer reference §6.1).
+
+use std::time::Duration;
+
+use crate::publish::target::{Row, Target};
+
+/// The rows of the options.
+pub(super) const OPTIONS: &[Row] = &[
+    Row::new("archive_policy", "name", "", "the archive policy of all metrics, whatever the definitions say"),
+    Row::new(
+        "resources_definition_file",
+        "path",
+        "gnocchi_resources.yaml",
+        "the definitions; a relative path is looked for in the folders of the configuration, and without such a file the \
+         shipped definitions hold",
+    ),
+    Row::new("enable_filter_project", "true or false", "true", "whether samples of one project are dropped"),
+    Row::new("filter_project", "name", "service", "the project whose samples are dropped"),
+    Row::new("filter_domain", "name", "Default", "the domain of that project"),
+    Row::new(
+        "ended_at",
+        "event or now",
+        "event",
+        "when a resource has ended: at the time of the event, or when the event arrives here, as in Ceilometer",
+    ),
+    Row::new("max_batch", "number", "10000", "samples in one measures request, at most"),
+    Row::new("timeout", "seconds, 0.001 to 3600", "6.05", "for one request to Gnocchi, with its answer"),
+    Row::new(
+        "link_local",
+        "true or false",
+        "false",
+        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
+    ),
+];
+
+/// `gnocchi_resources.yaml`.
+const FILE: &str = "gnocchi_resources.yaml";
+const PROJECT: &str = "service";
+const DOMAIN: &str = "Default";
+/// Seconds for one request, unless `timeout` says otherwise.
+const TIMEOUT_S: f64 = 6.05;
+/// The longest `timeout`, in seconds.
+const TIMEOUT_S_MAX: f64 = 3600.0;
+/// Samples in one request, unless `max_batch` says otherwise: some megabytes.
+const BATCH: usize = 10_000;
+
+/// What the URL says; its host and path say nothing, as in Ceilometer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Options {
+    pub archive_policy: Option<String>,
+    pub file: String,
+    /// Project and domain; nothing where none is filtered.
+    pub filter: Option<(String, String)>,
+    pub ended_at: EndedAt,
+    pub max_batch: usize,
+    pub timeout: Duration,
+    pub link_local: bool,
+}
+
+/// When a resource has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndedAt {
+    /// At the time of the event.
+    Event,
+    /// When the event arrives here.
+    Now,
+}
+
+impl Options {
+    pub(super) fn read(target: &Target) -> Result<Options, Vec<String>> {
+        let mut options = target.options();
+        // An option without a value is none, as Python's `parse_qs` has it.
+        let archive_policy = options.text("archive_policy").filter(|name| !name.is_empty());
+        let mut or =
+            |name, default: &str| options.text(name).filter(|text| !text.is_empty()).unwrap_or(default.to_owned());
+        let file = or("resources_definition_file", FILE);
+        let (project, domain) = (or("filter_project", PROJECT), or("filter_domain", DOMAIN));
+        let filter = options.flag("enable_filter_project").unwrap_or(true).then_some((project, domain));
+        let ended_at = match options.text("ended_at").as_deref() {
+            None | Some("event") => EndedAt::Event,
+            Some("now") => EndedAt::Now,
+            Some(other) => {
+                options.complain(format!("ended_at={}: expected event or now", crate::config::shown(other)));
+                EndedAt::Event
+            }
+        };
+        let max_batch = options.number("max_batch", 1).unwrap_or(BATCH);
+        let seconds = options.number("timeout", 0.001).unwrap_or(TIMEOUT_S);
+        if seconds > TIMEOUT_S_MAX {
+            options.complain(format!("timeout={seconds}: expected at most {TIMEOUT_S_MAX} seconds"));
+        }
+        let timeout = Duration::from_secs_f64(seconds.min(TIMEOUT_S_MAX));
+        let link_local = options.flag("link_local").unwrap_or(false);
+        options.finish(Options { archive_policy, file, filter, ended_at, max_batch, timeout, link_local })
+    }
+}

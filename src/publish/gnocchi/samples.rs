@@ -1,0 +1,290 @@
+//! Samples on their way: archive policies, measures, creation of what Gnocchi does not know, measures again, attributes.
+//!
+//! Within a call everything goes one after the other, so that no measure of a metric overtakes an older one: Gnocchi drops
+//! without a word a measure that is older than the period of the newest one it has worked off.
+
+use reqwest::Method;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::answer::Said;
+use super::api::Api;
+use super::measures::{Item, Measures};
+use super::resources::{self, Done};
+use super::tally::Tally;
+use super::{GnocchiPublisher, odd, policies};
+use crate::model::{Dict, Sample};
+use crate::publish::outcome::{Answer, Parts, PublishError};
+
+const MEASURES: &str = "v1/batch/resources/metrics/measures?create_metrics=True";
+
+impl GnocchiPublisher {
+    pub(super) async fn publish_samples(&self, samples: &[Sample]) -> Result<(), PublishError> {
+        let mut tally = Tally::new(samples.len());
+        let ready = match self.policies.ensure(&self.api, &self.definitions.policies).await {
+            Ok(held) => match &self.filter {
+                Some(filter) => filter.resolve(self.api.identity()).await.map(|filtered| (held, filtered)),
+                None => Ok((held, None)),
+            },
+            Err(answer) => Err(answer),
+        };
+        let (held, filtered) = match ready {
+            Ok(ready) => ready,
+            Err(answer) => {
+                tally.answered(0..samples.len(), &answer);
+                return tally.outcome();
+            }
+        };
+        let measures = Measures::of(samples, &self.definitions, filtered, &mut tally);
+        self.tell(&measures);
+        let mut sending = Sending {
+            publisher: self,
+            states: vec![State::Untold; measures.resources.len()],
+            waiting: policies::names(&held).into_iter().map(Box::from).collect(),
+            measures,
+            tally,
+        };
+        for held in &held {
+            sending.wait_for_policy(held.policy, &held.answer);
+        }
+        sending.send().await;
+        sending.keep_up().await;
+        sending.tally.outcome()
+    }
+
+    /// Says what will not be seen in Gnocchi, each once.
+    fn tell(&self, measures: &Measures<'_>) {
+        for meter in measures.unknown.iter().filter(|meter| self.told.first(meter)) {
+            tracing::warn!(
+                event = "publish.gnocchi.unknown_meter",
+                meter,
+                "samples of this meter are dropped here, because no resource in gnocchi_resources.yaml has it as a metric; add \
+                 it there if it belongs into Gnocchi"
+            );
+        }
+        for attribute in measures.failed.iter().filter(|attribute| self.told.first(attribute)) {
+            tracing::warn!(
+                event = "publish.gnocchi.attribute_failed",
+                %attribute,
+                "an attribute is left out, because its definition fails on a sample; correct it in gnocchi_resources.yaml"
+            );
+        }
+    }
+}
+
+/// What is known of a resource of the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Gnocchi has it, or has not yet said that it has not.
+    Untold,
+    /// Just created, with all attributes.
+    Created,
+    /// Created, but not with these attributes.
+    Exists,
+    /// None of its measures can be taken; what becomes of them is said.
+    Stopped,
+}
+
+/// A batch while it is sent.
+struct Sending<'b> {
+    publisher: &'b GnocchiPublisher,
+    measures: Measures<'b>,
+    states: Vec<State>,
+    /// Archive policies without which metrics cannot be created.
+    waiting: BTreeSet<Box<str>>,
+    tally: Tally,
+}
+
+impl<'b> Sending<'b> {
+    fn api(&self) -> &'b Api {
+        &self.publisher.api
+    }
+
+    /// Sends the measures, in as few requests as Gnocchi takes.
+    async fn send(&mut self) {
+        let mut parts = Parts::of_at_most(self.measures.items.len(), self.publisher.max_batch);
+        while let Some(part) = parts.next() {
+            match self.send_part(&part).await {
+                Sent::Answered(answer) => parts.answered(part, answer),
+                Sent::Named(named) => parts.apart(part, named),
+                Sent::Broken(answer) => parts.answered(part, Answer::NotThese { cause: odd::breakdown(&answer) }),
+            }
+        }
+        let said = parts.said();
+        for refused in said.refused {
+            if let Some(item) = self.measures.items.get(refused.record).filter(|item| self.goes(item)) {
+                self.tally.refuse(item.position, &refused.cause);
+            }
+        }
+        if let Some(left) = said.left {
+            let positions = left.records.iter().filter_map(|record| self.measures.items.get(*record));
+            self.tally.leave(positions.map(|item| item.position).collect::<Vec<_>>(), &left.cause, left.after);
+        }
+    }
+
+    fn goes(&self, item: &Item<'_>) -> bool {
+        self.states[item.resource] != State::Stopped && !self.waiting.contains(item.policy)
+    }
+
+    /// Sends a part, and whatever Gnocchi wants to know first. Each turn creates or stops something, so it comes to an end.
+    async fn send_part(&mut self, part: &Range<usize>) -> Sent {
+        loop {
+            let items = || self.measures.items[part.clone()].iter().filter(|item| self.goes(item));
+            if items().next().is_none() {
+                return Sent::Answered(Answer::Taken);
+            }
+            let body = self.measures.body(items());
+            let reply = match self.api().ask(Method::POST, MEASURES, Some(body)).await {
+                Ok(reply) if reply.status.as_u16() == 500 => return self.broken(part, self.api().judged(&reply)).await,
+                Ok(reply) => reply,
+                Err(answer) => return self.broken(part, answer).await,
+            };
+            let answer = self.api().judged(&reply);
+            let Answer::NotThese { cause } = &answer else { return Sent::Answered(answer) };
+            let said = Said::of(&reply);
+            let unknown = said.unknown_resources();
+            if !unknown.is_empty() {
+                let unknown: BTreeSet<&str> = unknown.into_iter().collect();
+                let is = |item: &&Item<'_>| unknown.contains(&*self.measures.resources[item.resource].id);
+                let resources: BTreeSet<usize> = items().filter(is).map(|item| item.resource).collect();
+                if !resources.is_empty() {
+                    match self.create_all(resources).await {
+                        Ok(()) => continue,
+                        Err(answer) => return Sent::Answered(answer),
+                    }
+                }
+            }
+            if let Some(policy) = said.missing_policy().filter(|policy| items().any(|item| item.policy == *policy)) {
+                let cause = format!("{cause}; create it, or name another in gnocchi_resources.yaml");
+                self.wait_for_policy(policy, &Answer::Later { cause, after: None });
+                continue;
+            }
+            return match self.measures.named(part, &said.detail) {
+                Some(named) => Sent::Named(named),
+                None => Sent::Answered(answer),
+            };
+        }
+    }
+
+    /// Gnocchi has broken down: perhaps over an odd item, which is tried by itself then.
+    async fn broken(&self, part: &Range<usize>, answer: Answer) -> Sent {
+        match self.measures.odd(part) {
+            Some(odd) if self.api().is_alive().await => {
+                if odd.len() < part.len() {
+                    Sent::Named(odd)
+                } else {
+                    Sent::Broken(answer)
+                }
+            }
+            _ => Sent::Answered(answer),
+        }
+    }
+
+    /// The measures of metrics that need this policy wait; metrics that are there already do not need it, but nobody knows.
+    fn wait_for_policy(&mut self, policy: &str, answer: &Answer) {
+        self.waiting.insert(policy.into());
+        let items = self.measures.items.iter().filter(|item| item.policy == policy);
+        self.tally.answered(items.map(|item| item.position).collect::<Vec<_>>(), answer);
+    }
+
+    /// Creates resources; `Err` where nothing can be asked now.
+    async fn create_all(&mut self, resources: BTreeSet<usize>) -> Result<(), Answer> {
+        for resource in resources {
+            if self.states[resource] != State::Untold {
+                let cause = "Gnocchi does not know the resource that it has just created".to_owned();
+                self.stop(resource, &Answer::Later { cause, after: None });
+                continue;
+            }
+            match self.create(resource).await {
+                Done::Done => self.states[resource] = State::Created,
+                Done::Exists => self.states[resource] = State::Exists,
+                Done::Missing(cause) | Done::Refused(cause) => self.stop(resource, &Answer::Never { cause }),
+                Done::Later(answer) => self.stop(resource, &answer),
+                Done::Stop(answer) => return Err(answer),
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a resource, with the attributes that the samples of the batch give it together; where these are refused, with
+    /// those of one of them, so that one bad sample does not keep the others out.
+    async fn create(&self, resource: usize) -> Done {
+        /// So many samples are tried.
+        const TRIED_MAX: usize = 8;
+        let of = &self.measures.resources[resource];
+        let attempt = async |extra: &Dict| {
+            resources::create(self.api(), &of.kind.name, &self.measures.creation(resource, extra)).await
+        };
+        let all = attempt(&of.extra).await;
+        match all {
+            Done::Done => self.publisher.cache.told(&of.id, &of.extra),
+            Done::Refused(_) => {
+                for extra in self.measures.extras(resource).iter().take(TRIED_MAX) {
+                    match attempt(extra).await {
+                        Done::Refused(_) => {}
+                        Done::Done => return Done::Exists,
+                        other => return other,
+                    }
+                }
+            }
+            _ => {}
+        }
+        all
+    }
+
+    /// None of a resource's measures go any more; those that are not taken have this fate.
+    fn stop(&mut self, resource: usize, answer: &Answer) {
+        self.states[resource] = State::Stopped;
+        self.tally.answered(self.positions(resource), answer);
+    }
+
+    fn positions(&self, resource: usize) -> Vec<usize> {
+        let items = self.measures.items.iter().filter(|item| item.resource == resource);
+        items.map(|item| item.position).collect()
+    }
+
+    /// Tells Gnocchi the attributes that have changed, of resources of which it has taken measures.
+    async fn keep_up(&mut self) {
+        let mut stopped: Option<Answer> = None;
+        for resource in 0..self.measures.resources.len() {
+            let of = &self.measures.resources[resource];
+            let positions = self.positions(resource);
+            let is_told = matches!(self.states[resource], State::Created | State::Stopped);
+            if is_told || !self.tally.any_taken(&positions) {
+                continue;
+            }
+            let (api, cache) = (self.api(), &self.publisher.cache);
+            if let Some(answer) = &stopped {
+                if !cache.has(&of.id, &of.extra) {
+                    self.tally.answered(positions, answer);
+                }
+                continue;
+            }
+            match resources::keep_up(api, cache, &of.kind.name, &of.id, &of.extra).await {
+                Done::Done | Done::Exists => {}
+                Done::Missing(cause) | Done::Refused(cause) => tracing::warn!(
+                    event = "publish.gnocchi.attributes_refused",
+                    resource = &*of.id,
+                    resource_type = &*of.kind.name,
+                    %cause,
+                    "Gnocchi has taken the measures and refuses the attributes of their resource; they are sent again with its \
+                     next sample"
+                ),
+                Done::Later(answer) => self.tally.answered(positions, &answer),
+                Done::Stop(answer) => {
+                    self.tally.answered(positions, &answer);
+                    stopped = Some(answer);
+                }
+            }
+        }
+    }
+}
+
+/// What became of a part.
+enum Sent {
+    Answered(Answer),
+    /// It is refused for these items of it, fewer than all.
+    Named(Range<usize>),
+    /// Gnocchi breaks down over it.
+    Broken(Answer),
+}

@@ -1,0 +1,133 @@
+//! A destination that fails again and again is left alone for a while, then tried with a few records by one caller.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use crate::observe::Metrics;
+use crate::publish::outcome::{Partly, PublishError};
+
+/// The longest time that a destination is left alone.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// When those come again who came while another tries.
+const PROBED_IN: Duration = Duration::from_secs(1);
+
+/// The breaker of one publisher, for all its callers.
+pub(super) struct Breaker {
+    failures_max: u32,
+    first_pause: Duration,
+    shown: String,
+    metrics: Metrics,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Failures in a row.
+    failures: u32,
+    /// It is left alone.
+    closed: Option<Closed>,
+}
+
+struct Closed {
+    until: Instant,
+    pause: Duration,
+    cause: String,
+    /// Somebody tries it now.
+    probing: bool,
+}
+
+/// What a caller may do.
+pub(super) enum Admission<'b> {
+    /// Publish.
+    Open,
+    /// Try with a few records, and say what came of it.
+    Probe(Probe<'b>),
+    /// Come again later.
+    Closed {
+        /// Why the destination failed last.
+        cause: String,
+        /// When.
+        after: Duration,
+    },
+}
+
+/// The one that tries. Dropped without a word, another may.
+pub(super) struct Probe<'b>(&'b Breaker);
+
+impl Breaker {
+    /// Of a publisher that is left alone after so many failures; after 0 never.
+    pub(super) fn new(failures_max: u32, first_pause: Duration, shown: &str, metrics: &Metrics) -> Self {
+        let (shown, metrics) = (shown.to_owned(), metrics.clone());
+        Breaker { failures_max, first_pause, shown, metrics, state: Mutex::default() }
+    }
+
+    /// What a caller may do now.
+    pub(super) fn admit(&self) -> Admission<'_> {
+        let mut state = self.state();
+        let Some(closed) = &mut state.closed else { return Admission::Open };
+        let left = closed.until.saturating_duration_since(Instant::now());
+        if !left.is_zero() || closed.probing {
+            return Admission::Closed { cause: closed.cause.clone(), after: left.max(PROBED_IN) };
+        }
+        closed.probing = true;
+        self.metrics.breaker(&self.shown, "half-open");
+        Admission::Probe(Probe(self))
+    }
+
+    /// Notes what came of a batch of so many records.
+    pub(super) fn told(&self, outcome: Result<(), PublishError>, records: usize) -> Result<(), PublishError> {
+        let mut state = self.state();
+        match failure(&outcome, records) {
+            None => {
+                if state.closed.take().is_some() {
+                    self.metrics.breaker(&self.shown, "closed");
+                }
+                state.failures = 0;
+            }
+            Some(cause) => {
+                state.failures = state.failures.saturating_add(1);
+                let again = state.closed.is_some();
+                if self.failures_max > 0 && (state.failures >= self.failures_max || again) {
+                    let pause =
+                        state.closed.as_ref().map_or(self.first_pause, |closed| (closed.pause * 2).min(PAUSE_MAX));
+                    let until = Instant::now() + pause;
+                    state.closed = Some(Closed { until, pause, cause: cause.to_owned(), probing: false });
+                    self.metrics.breaker(&self.shown, "open");
+                }
+            }
+        }
+        outcome
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Probe<'_> {
+    /// Notes what came of it.
+    pub(super) fn told(self, outcome: Result<(), PublishError>, records: usize) -> Result<(), PublishError> {
+        self.0.told(outcome, records)
+    }
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        if let Some(closed) = &mut self.0.state().closed {
+            closed.probing = false;
+        }
+    }
+}
+
+/// Why nothing at all was taken; nothing where something was.
+fn failure(outcome: &Result<(), PublishError>, records: usize) -> Option<&str> {
+    match outcome {
+        Ok(()) => None,
+        Err(PublishError::Retry { cause, .. } | PublishError::Stop { cause }) => Some(cause),
+        Err(PublishError::Partly(Partly { refused, left })) => {
+            let left = left.as_ref()?;
+            (refused.is_empty() && left.records.len() >= records).then_some(&*left.cause)
+        }
+    }
+}
