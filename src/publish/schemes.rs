@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, http, notifier, prometheus, scrape, tcp, test, udp};
+use super::{Context, Publisher, file, http, notifier, opentelemetryhttp, prometheus, scrape, tcp, test, udp};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -107,7 +107,16 @@ const SCHEMES: &[Scheme] = &[
         false,
         State::Here { options: scrape::OPTIONS, check: scrape::check, build: scrape::build },
     ),
-    row("opentelemetryhttp", true, false, State::NotYet),
+    row(
+        "opentelemetryhttp",
+        true,
+        false,
+        State::Here {
+            options: opentelemetryhttp::OPTIONS,
+            check: opentelemetryhttp::check,
+            build: opentelemetryhttp::build,
+        },
+    ),
     row("kafka", true, true, State::Gone("notifier:// or https://")),
     row("rpc", true, false, State::Gone("notifier://")),
     row("meter", true, false, State::Gone("notifier://")),
