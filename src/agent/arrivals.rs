@@ -173,7 +173,8 @@ mod tests {
 
     fn packet(member: &str, sequence: u64) -> (Packet, Receipt) {
         let member = member.to_owned();
-        let packet = Packet { member, epoch: 7, sequence, fragments: Vec::new(), fence: None, overlap: false };
+        let (fragments, fence, question) = (Vec::new(), None, None);
+        let packet = Packet { member, epoch: 7, sequence, fragments, fence, overlap: false, question };
         (packet, Receipt::new(|_| {}))
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::offer::Destination;
 use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
-use crate::cluster::SlotTable;
+use crate::cluster::{SlotTable, hash};
 use crate::config::definitions::Found;
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
@@ -367,6 +368,15 @@ fn build_publishers(
     }
 }
 
+/// What tells a sink's destinations apart: by the URL without passwords and options, so that another password or option leads
+/// to the same overflow queue; and by number where several look alike.
+fn destination_key(shown: &str, nth: u32) -> String {
+    let scheme = shown.split_once(':').map_or("", |(scheme, _)| scheme);
+    let which = hash::stable(shown.as_bytes()) >> 32;
+    let number = if nth > 1 { format!("-{nth}") } else { String::new() };
+    format!("{scheme}-{which:08x}{number}")
+}
+
 fn publish_kind(kind: pipeline::Kind) -> publish::Kind {
     match kind {
         pipeline::Kind::Samples => publish::Kind::Samples,
@@ -412,13 +422,16 @@ impl Drawing<'_> {
         {
             return Arc::clone(former);
         }
-        let publisher = |url: &&str| {
-            let key = (publish_kind(kind), (*url).to_owned());
-            let built = self.publishers.get(&key)?;
-            Some((Arc::from(publish::shown(url)), Arc::clone(built)))
+        let mut alike: BTreeMap<String, u32> = BTreeMap::new();
+        let destination = |url: &&str| {
+            let publisher = Arc::clone(self.publishers.get(&(publish_kind(kind), (*url).to_owned()))?);
+            let shown = publish::shown(url);
+            let nth = alike.entry(shown.clone()).and_modify(|nth| *nth += 1).or_insert(1);
+            let key = destination_key(&shown, *nth).into();
+            Some(Destination { url: shown.into(), key, publisher })
         };
-        let publishers = urls.iter().filter_map(publisher).collect();
-        let built = Sink { publishers, transformers: Arc::clone(&sink.transformers), written };
+        let destinations = urls.iter().filter_map(destination).collect();
+        let built = Sink { destinations, transformers: Arc::clone(&sink.transformers), written };
         match former {
             Some(former) => {
                 self.replacements.push((Arc::clone(former), built));

@@ -153,7 +153,7 @@ async fn forward_rest(
     let Ok(intake) = Intake::open(ground, session, queue, options, rescued).await else { return };
     let stop = CancellationToken::new();
     let straggler = Straggler {
-        context: ground.sink_context(intake.until(&stop), 0),
+        context: ground.sink_context(intake.until(&stop), 0, None),
         intake,
         sink: Arc::clone(&slot.name),
         routes: watch::channel(Arc::clone(routes)).1,

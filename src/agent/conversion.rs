@@ -25,7 +25,7 @@ const BATCHES_MAX: usize = 2;
 
 /// Bytes at most of what one notification yields for one sink, where it travels to another agent. RabbitMQ 4 takes 16 MiB in
 /// one message, and a state log has it together with as much again that was taken at once.
-const FRAGMENT_BYTES_MAX: usize = 8 << 20;
+pub(super) const FRAGMENT_BYTES_MAX: usize = 8 << 20;
 
 /// The batches of one main queue that are in conversion, oldest first. `T` is what a fragment is made into.
 pub(super) struct Conversion<T> {

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
+use super::overflow::Detours;
 use super::sink::{Parcel, SinkSlot};
 use super::state::{Done, Keeper, Lost, MemoryLog, Owner};
 use super::transform;
@@ -88,6 +89,7 @@ async fn work(
 ) {
     let mut keeper: Option<Keeper> = None;
     let mut next = None;
+    let detours = Detours::new(&ground, &slot.name, 0, None);
     loop {
         let handed = match next.take() {
             Some(handed) => Some(handed),
@@ -108,7 +110,7 @@ async fn work(
             continue;
         }
         let until = Until { stop: give_up.clone(), over: CancellationToken::clone(&broken) };
-        let context = ground.sink_context(until, 0);
+        let context = ground.sink_context(until, 0, detours.clone());
         let transformers = Arc::clone(&slot.current().transformers);
         let done = if transformers.is_stateful() {
             let keeper = match &mut keeper {

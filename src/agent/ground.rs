@@ -13,13 +13,15 @@ use super::clock::Clock;
 use super::former::Former;
 use super::intake::IntakeBounds;
 use super::nursery::Nursery;
+use super::offer::Dead;
+use super::overflow::{Answers, Detours, OverflowOptions};
 use super::packet::PacketBounds;
 use super::parking::Parking;
 use super::posted::Posted;
 use super::route::Routes;
 use super::sabotage::Sabotage;
 use super::shape::Shape;
-use super::sink::{Backoff, Dead, SinkContext};
+use super::sink::{Backoff, SinkContext, SinkSlot};
 use super::state::{Recall, StateOptions};
 use super::troubles::{Trouble, Troubles};
 use super::until::Until;
@@ -62,6 +64,8 @@ pub struct AgentOptions {
     pub parked_messages_max: i64,
     /// Time between two reads of the whole group, if nothing wakes it before.
     pub view_period: Duration,
+    /// How destinations are kept from waiting for each other.
+    pub overflow: OverflowOptions,
     /// How the state of transformers is kept.
     pub state: StateOptions,
     /// The time that transformers are told.
@@ -191,6 +195,8 @@ pub(super) struct Ground {
     pub former: Former,
     /// Which brokers are one.
     pub aliases: Aliases,
+    /// What this process has asked about overflow queues.
+    pub answers: Answers,
     /// The shape of the group's pipeline queues, once it is known.
     pub shape: Arc<Posted<Option<Arc<Shape>>>>,
     /// The pipeline queues that were declared, with their generations.
@@ -262,10 +268,28 @@ impl Ground {
         Ok(session)
     }
 
-    /// The parking queue and, with partitioning, the pipeline queues, which are noted as declared by this process.
+    /// The overflow queues, each with its sink and the key of its destination.
+    pub(super) fn overflow_queues<'r>(
+        &self,
+        routes: &'r Routes,
+    ) -> impl Iterator<Item = (String, &'r Arc<SinkSlot>, Arc<str>)> {
+        let (group, none) = (Arc::clone(&self.group), self.options.overflow.bytes_max == 0);
+        let slots = routes.sinks.iter().filter(move |_| !none);
+        slots.flat_map(move |slot| {
+            let sink = slot.current();
+            let keys: Vec<Arc<str>> = sink.with_overflow().iter().map(|d| Arc::clone(&d.key)).collect();
+            let group = Arc::clone(&group);
+            keys.into_iter().map(move |key| (topology::overflow_queue_name(&group, &slot.name, &key), slot, key))
+        })
+    }
+
+    /// The parking queue, the overflow queues and, with partitioning, the pipeline queues, which are noted as declared by this
+    /// process.
     fn own_queues(&self, routes: &Routes) -> Vec<Queue> {
         let (kind, parked_max) = (self.options.queue_kind, self.options.parked_messages_max);
         let mut own = vec![topology::parking_queue(&self.group, kind, parked_max)];
+        let bytes_max = self.options.overflow.bytes_max;
+        own.extend(self.overflow_queues(routes).map(|(queue, ..)| topology::overflow_queue(queue, bytes_max)));
         if let Some(shape) = self.shape.get() {
             for (queue, generation) in routes.sinks.iter().flat_map(|slot| shape.queues(slot)) {
                 self.declared().insert(queue.clone(), generation);
@@ -282,16 +306,16 @@ impl Ground {
         self.declared().iter().filter(outlived).map(|(queue, _)| queue.clone()).collect()
     }
 
-    /// Makes a pipeline queue again that somebody has deleted. Of another generation than the present one it is deleted again
-    /// when it is empty.
-    pub(super) async fn declare_pipeline_queue(
-        &self,
-        session: &dyn Session,
-        queue: &str,
-    ) -> Result<(), TransportError> {
+    /// Makes a queue again that packets go to and that somebody has deleted. A pipeline queue of another generation than the
+    /// present one is deleted again when it is empty.
+    pub(super) async fn declare_packet_queue(&self, session: &dyn Session, queue: &str) -> Result<(), TransportError> {
         self.metrics.queue_gone(queue);
-        self.declared().entry(queue.to_owned()).or_default();
-        let queues = vec![topology::pipeline_queue(queue.to_owned(), self.options.queue_kind)];
+        let queues = if topology::is_overflow_queue(queue) {
+            vec![topology::overflow_queue(queue.to_owned(), self.options.overflow.bytes_max)]
+        } else {
+            self.declared().entry(queue.to_owned()).or_default();
+            vec![topology::pipeline_queue(queue.to_owned(), self.options.queue_kind)]
+        };
         session.declare(&Topology { queues, ..Topology::default() }).await
     }
 
@@ -371,8 +395,8 @@ impl Ground {
         noted.await.is_some()
     }
 
-    /// What a sink needs: until when it may wait, and which listener of the sink waits.
-    pub(super) fn sink_context(&self, until: Until, listener: u64) -> SinkContext {
+    /// What a sink needs: until when it may wait, which listener of the sink waits, and where what is not taken goes.
+    pub(super) fn sink_context(&self, until: Until, listener: u64, detours: Option<Arc<Detours>>) -> SinkContext {
         SinkContext {
             member: Arc::clone(&self.member),
             parking: self.parking.clone(),
@@ -383,6 +407,7 @@ impl Ground {
             troubles: Arc::clone(&self.troubles),
             listener,
             until,
+            detours,
         }
     }
 }

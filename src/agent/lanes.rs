@@ -335,7 +335,7 @@ impl Carrier {
         let times = self.refusals.get(&queue).map_or(0, |refusal| refusal.times) + 1;
         let said = troubles.note(&Trouble::Packets(queue.clone()), &cause, packet.receipts.len());
         metrics.packet_held(&queue, &cause, said);
-        if unroutable && let Err(error) = self.ground.declare_pipeline_queue(&*self.session, &queue).await {
+        if unroutable && let Err(error) = self.ground.declare_packet_queue(&*self.session, &queue).await {
             metrics.queue_not_declared(&queue, &error.to_string());
         }
         let (first, longest) = AGAIN;

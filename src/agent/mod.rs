@@ -9,7 +9,8 @@
 //!    owner runs, in the order of their numbers (`arrivals`).
 //! 4. `transform` makes of samples what the sink's transformers say; where they keep state, `stateful_listener` commits
 //!    each batch to the queue's state log first (`state`).
-//! 5. `sink` offers batches to the publishers; what all of them accepted is settled, and the acknowledgement follows.
+//! 5. `sink` offers batches to the publishers (`offer`); what all of them accepted is settled, and the acknowledgement follows.
+//!    What one of several does not take goes into its `overflow` queue meanwhile.
 //!
 //! What cannot go on is held `until` its listener ends; `troubles` says what stands still, and `standing` how the links are.
 //! `former` has an agent alone wait for the end of its own dead connection.
@@ -37,6 +38,8 @@ mod jitter;
 mod lanes;
 mod main_listener;
 mod nursery;
+mod offer;
+mod overflow;
 mod overlap;
 pub mod packet;
 mod parking;
@@ -76,6 +79,7 @@ use alias::Aliases;
 use direct::DirectSinks;
 use former::Former;
 use nursery::Nursery;
+use overflow::Answers;
 use parking::{Parking, ParkingQueue};
 use posted::Posted;
 use state::Recall;
@@ -86,6 +90,7 @@ pub use assembly::Blueprint;
 pub use clock::Clock;
 pub use ground::{AgentOptions, BrokerPlace};
 pub use intake::IntakeBounds;
+pub use overflow::OverflowOptions;
 pub use packet::PacketBounds;
 pub use route::dropped;
 pub use sabotage::Sabotage;
@@ -169,6 +174,7 @@ impl Agent {
             recall: Recall::default(),
             former: Former::default(),
             aliases: Aliases::default(),
+            answers: Answers::default(),
             shape: Posted::new(None),
             declared: std::sync::Mutex::default(),
             membership: watch::Sender::new(None),
@@ -285,7 +291,7 @@ impl Drop for Agent {
 /// Runs the supervisor and makes known how it ended, or that a publisher is at its end.
 async fn oversee(
     supervisor: Supervisor,
-    mut died: mpsc::Receiver<sink::Dead>,
+    mut died: mpsc::Receiver<offer::Dead>,
     outcome: watch::Sender<Option<Outcome>>,
 ) {
     let ended = tokio::select! {

@@ -10,7 +10,7 @@ use super::intake::IntakeBounds;
 use super::packet::PacketBounds;
 use super::sink::Backoff;
 use super::state::StateOptions;
-use super::{Blueprint, Parts};
+use super::{Blueprint, OverflowOptions, Parts};
 use crate::cluster::hash::stable;
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
@@ -231,6 +231,10 @@ fn options(settings: &Settings) -> AgentOptions {
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),
         view_period: cluster.check_interval,
+        overflow: OverflowOptions {
+            after: settings.publishing.overflow_after,
+            bytes_max: i64::try_from(settings.publishing.overflow_bytes_max).unwrap_or(i64::MAX),
+        },
         state: state_options(settings),
         clock: Clock::Machine,
         sabotage: None,

@@ -145,7 +145,8 @@ mod tests {
     }
 
     fn packet(sequence: u64, overlap: bool) -> (Packet, Receipt) {
-        let packet = Packet { member: "m".to_owned(), epoch: 7, sequence, fragments: Vec::new(), fence: None, overlap };
+        let (member, fragments, fence, question) = ("m".to_owned(), Vec::new(), None, None);
+        let packet = Packet { member, epoch: 7, sequence, fragments, fence, overlap, question };
         (packet, Receipt::new(|_| {}))
     }
 

@@ -31,6 +31,15 @@ pub struct Fence {
     pub unit: String,
 }
 
+/// Asks the owner of an overflow queue to say when everything before it is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// What the answer consists of.
+    pub token: String,
+    /// The queue that it is sent to.
+    pub answer_to: String,
+}
+
 /// Bounds of one packet. A fragment that is larger than `bytes_max` travels alone.
 #[derive(Debug, Clone, Copy)]
 pub struct PacketBounds {
@@ -101,6 +110,17 @@ impl PacketBuilder {
         body
     }
 
+    /// A packet that holds a question and nothing else.
+    pub fn question(member: &str, epoch: i64, sequence: u64, question: &Question) -> Vec<u8> {
+        let mut body = PacketBuilder::new(member, epoch, sequence).body;
+        body.extend_from_slice(br#"],"question":{"token":"#);
+        json::write_str(&question.token, &mut body);
+        body.extend_from_slice(br#","answer_to":"#);
+        json::write_str(&question.answer_to, &mut body);
+        body.extend_from_slice(b"}}");
+        body
+    }
+
     /// Whether a fragment of so many bytes belongs into this packet, and not into the next one.
     pub fn has_room(&self, bytes: usize, bounds: PacketBounds) -> bool {
         self.notifications == 0
@@ -168,6 +188,8 @@ pub struct Packet {
     pub fence: Option<Fence>,
     /// From here on two listeners may send from one main queue, for a moment.
     pub overlap: bool,
+    /// Whoever sent it wants to know when everything before it is published; in overflow queues only.
+    pub question: Option<Question>,
 }
 
 /// Reads a packet.
@@ -188,7 +210,19 @@ pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
     let fragments = fragments.into_iter().map(read_fragment).collect::<Result<_, _>>()?;
     let fence = packet.remove("fence").map(read_fence).transpose()?;
     let overlap = matches!(packet.get("overlap"), Some(Value::Bool(true)));
-    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence, overlap })
+    let question = packet.remove("question").map(read_question).transpose()?;
+    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence, overlap, question })
+}
+
+fn read_question(question: Value) -> Result<Question, NotAPacket> {
+    let wrong = NotAPacket::Part("question");
+    let Value::Dict(mut question) = question else { return Err(wrong) };
+    match (question.remove("token"), question.remove("answer_to")) {
+        (Some(Value::Str(token)), Some(Value::Str(answer_to))) => {
+            Ok(Question { token: token.into_string(), answer_to: answer_to.into_string() })
+        }
+        _ => Err(wrong),
+    }
 }
 
 fn read_fence(fence: Value) -> Result<Fence, NotAPacket> {

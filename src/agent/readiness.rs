@@ -33,7 +33,8 @@ pub(super) async fn queues_declared(ground: &Ground, routes: &Routes) {
 pub(super) async fn publishers_reached(routes: &Routes, metrics: &Metrics) {
     let mut publishers: BTreeMap<Arc<str>, Arc<dyn Publisher>> = BTreeMap::new();
     for slot in &routes.sinks {
-        publishers.extend(slot.current().publishers.iter().cloned());
+        let sink = slot.current();
+        publishers.extend(sink.destinations.iter().map(|d| (Arc::clone(&d.url), Arc::clone(&d.publisher))));
     }
     let until = Instant::now() + REACH_TIMEOUT;
     join_all(publishers.iter().map(|(name, publisher)| reached(name, &**publisher, until, metrics))).await;

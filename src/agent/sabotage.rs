@@ -26,11 +26,13 @@ pub enum Sabotage {
     AckBeforeCommit,
     /// What two listeners of one main queue send is taken as it comes.
     ArrivalOrder,
+    /// A destination is offered the youngest batch while older ones are in its overflow queue.
+    NoQuestion,
 }
 
 impl Sabotage {
     /// All of them, with the names by which a person asks for one.
-    pub const ALL: [(&'static str, Sabotage); 7] = [
+    pub const ALL: [(&'static str, Sabotage); 8] = [
         ("ack-before-publish", Sabotage::AckBeforePublish),
         ("cancel-handover", Sabotage::CancelHandover),
         ("random-hash", Sabotage::RandomHash),
@@ -38,6 +40,7 @@ impl Sabotage {
         ("no-read-back", Sabotage::NoReadBack),
         ("ack-before-commit", Sabotage::AckBeforeCommit),
         ("arrival-order", Sabotage::ArrivalOrder),
+        ("no-question", Sabotage::NoQuestion),
     ];
 }
 

@@ -1,27 +1,26 @@
 //! A sink at work: everything it is given reaches all of its publishers, in order, or is parked, or goes back.
 
 use futures_util::future::join_all;
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::clock::Clock;
-use super::jitter;
+use super::offer::{self, Dead, Destination, Outcome};
+use super::overflow::Detours;
 use super::packet::Fragment;
 use super::parking::{Parking, Reason};
-use super::troubles::{Trouble, Troubles};
+use super::troubles::Troubles;
 use super::until::Until;
-use crate::model::{Receipt, Verdict, json};
+use crate::model::{Receipt, Value, Verdict, json};
 use crate::observe::{Metrics, ParkReason};
 use crate::pipeline::transform::{ChainOptions, Transformers};
-use crate::publish::{Batch, Left, Partly, PublishError, Publisher, Refused};
+use crate::publish::{Batch, Refused};
 
-/// The publishers of one sink of `pipeline.yaml` or `event_pipeline.yaml`.
+/// One sink of `pipeline.yaml` or `event_pipeline.yaml`.
 pub(super) struct Sink {
-    /// Its publishers, each with its URL (no secrets) for logs.
-    pub publishers: Vec<(Arc<str>, Arc<dyn Publisher>)>,
+    /// Where it publishes to.
+    pub destinations: Vec<Destination>,
     /// What its samples go through first.
     pub transformers: Arc<Transformers>,
     /// What was written about it: a reload that changes nothing here keeps this very sink.
@@ -73,14 +72,43 @@ pub(super) struct SinkContext {
     pub listener: u64,
     /// Ends waiting: what is not accepted by then goes back.
     pub until: Until,
+    /// Where what one of several destinations does not take goes meanwhile; nothing where all wait for all.
+    pub detours: Option<Arc<Detours>>,
 }
 
-/// A publisher says that nothing can be published any more: the agent must stop.
-#[derive(Debug, thiserror::Error)]
-#[error("{publisher} cannot publish any more: {cause}")]
-pub(super) struct Dead {
-    publisher: Arc<str>,
-    cause: String,
+/// A batch for the destinations of a sink, and what it consists of.
+pub(super) struct Load {
+    /// All records, in order.
+    pub batch: Batch,
+    /// The fragments that they came in, in order: where each ends in the batch.
+    pub origins: Vec<Origin>,
+}
+
+/// The fragment that some records of a batch came in.
+pub(super) struct Origin {
+    /// The notification's message id.
+    pub message_id: Value,
+    /// The pipeline that took it.
+    pub pipeline: Arc<str>,
+    /// The position behind its last record.
+    pub end: usize,
+}
+
+impl Load {
+    /// The position of the fragment that a record came in.
+    fn origin(&self, record: usize) -> usize {
+        self.origins.partition_point(|origin| origin.end <= record)
+    }
+
+    /// Some of the records, in the fragments that they came in.
+    pub(super) fn fragments(&self, records: &[usize]) -> Vec<Fragment> {
+        let fragment = |some: &[usize]| {
+            let Origin { message_id, pipeline, .. } = self.origins.get(self.origin(*some.first()?))?;
+            let (message_id, pipeline) = (message_id.clone(), Arc::clone(pipeline));
+            Some(Fragment { message_id, pipeline, batch: self.batch.only(some) })
+        };
+        records.chunk_by(|one, other| self.origin(*one) == self.origin(*other)).filter_map(fragment).collect()
+    }
 }
 
 impl SinkSlot {
@@ -108,53 +136,77 @@ impl SinkSlot {
     /// refused it for good, returned when the wait was ended. Whether nothing is returned.
     pub(super) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<bool, Dead> {
         let sink = self.current();
+        self.deliver_all(&sink.destinations, parcels, context).await
+    }
+
+    /// The same for one of its destinations, and no other. Nothing is delivered where a reload has taken it away.
+    pub(super) async fn deliver_to(
+        &self,
+        key: &str,
+        parcels: Vec<Parcel>,
+        context: &SinkContext,
+    ) -> Result<bool, Dead> {
+        let sink = self.current();
+        let Some(one) = sink.destinations.iter().find(|destination| *destination.key == *key) else { return Ok(false) };
+        self.deliver_all(std::slice::from_ref(one), parcels, context).await
+    }
+
+    async fn deliver_all(
+        &self,
+        destinations: &[Destination],
+        parcels: Vec<Parcel>,
+        context: &SinkContext,
+    ) -> Result<bool, Dead> {
         if context.until.over.is_cancelled() {
             // The deliveries are back in their queue, and another may have published them.
             return Ok(false);
         }
         let mut parcels = parcels.into_iter().peekable();
         // One batch holds samples or events; a sink of one file is given one kind only, so this runs once.
-        while let Some(first) = parcels.next() {
-            let mut batch = first.fragment.batch;
-            let mut ends = vec![batch.len()];
-            let mut receipts = vec![first.receipt];
-            while let Some(next) = parcels.next_if(|p| same_kind(&p.fragment.batch, &batch)) {
-                append(&mut batch, next.fragment.batch);
-                ends.push(batch.len());
-                receipts.push(next.receipt);
+        while let Some(Parcel { fragment, receipt }) = parcels.next() {
+            let Fragment { message_id, pipeline, mut batch } = fragment;
+            let mut origins = vec![Origin { message_id, pipeline, end: batch.len() }];
+            let mut receipts = vec![receipt];
+            while let Some(Parcel { fragment, receipt }) = parcels.next_if(|p| same_kind(&p.fragment.batch, &batch)) {
+                let Fragment { message_id, pipeline, batch: more } = fragment;
+                append(&mut batch, more);
+                origins.push(Origin { message_id, pipeline, end: batch.len() });
+                receipts.push(receipt);
             }
-            if !sink.deliver_batch(&self.name, batch, &ends, receipts, context).await? {
+            if !self.deliver_batch(destinations, &Load { batch, origins }, receipts, context).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
-}
 
-impl Sink {
     async fn deliver_batch(
         &self,
-        name: &str,
-        batch: Batch,
-        ends: &[usize],
+        destinations: &[Destination],
+        load: &Load,
         receipts: Vec<Receipt>,
         context: &SinkContext,
     ) -> Result<bool, Dead> {
-        let offers = self.publishers.iter().map(|(url, publisher)| offer(name, url, publisher, &batch, context));
+        let name = &*self.name;
+        let offers = destinations.iter().map(async |destination| match &context.detours {
+            Some(detours) if destinations.len() > 1 => detours.offer(name, destination, load, context).await,
+            _ => offer::offer(name, destination, &load.batch, context).await,
+        });
+        let outcomes = join_all(offers).await;
         let mut refused = vec![false; receipts.len()];
-        for (outcome, (url, _)) in join_all(offers).await.into_iter().zip(&self.publishers) {
+        for (outcome, destination) in outcomes.into_iter().zip(destinations) {
             match outcome {
                 Outcome::Accepted => {}
                 Outcome::Refused(which) => {
                     for Refused { record, cause } in which {
-                        let text = format!("{url} refused it: {cause}");
+                        let text = format!("{} refused it: {cause}", destination.url);
                         let reason = Reason { kind: ParkReason::Refused, text };
-                        let Some(body) = record_json(&batch, record) else { continue };
+                        let Some(body) = record_json(&load.batch, record) else { continue };
                         if !context.parking.park(name, body.into(), &reason, &context.until).await {
                             // Held as long as it can be: dropping the receipts gives the deliveries back.
                             return Ok(false);
                         }
-                        refused[ends.partition_point(|end| *end <= record)] = true;
+                        refused[load.origin(record)] = true;
                     }
                 }
                 Outcome::Ended => return Ok(false),
@@ -168,114 +220,10 @@ impl Sink {
     }
 }
 
-enum Outcome {
-    Accepted,
-    /// Taken but for these.
-    Refused(Vec<Refused>),
-    /// The wait was ended before the publisher accepted.
-    Ended,
-    Dead(Dead),
-}
-
-/// Offers a batch until it is accepted or refused, or the wait is ended.
-async fn offer(
-    sink: &str,
-    url: &Arc<str>,
-    publisher: &Arc<dyn Publisher>,
-    batch: &Batch,
-    context: &SinkContext,
-) -> Outcome {
-    let trouble = Trouble::Publisher { sink: sink.to_owned(), publisher: url.to_string(), listener: context.listener };
-    let outcome = offer_on(sink, url, publisher, batch, context, &trouble).await;
-    if let Some(lasted) = context.troubles.over(&trouble)
-        && matches!(outcome, Outcome::Accepted)
-    {
-        context.metrics.publish_resumed(sink, url, lasted);
-    }
-    outcome
-}
-
-async fn offer_on(
-    sink: &str,
-    url: &Arc<str>,
-    publisher: &Arc<dyn Publisher>,
-    batch: &Batch,
-    context: &SinkContext,
-    trouble: &Trouble,
-) -> Outcome {
-    let metrics = &context.metrics;
-    let mut wait = context.backoff.first;
-    let who = format!("{} {sink} {url}", context.member);
-    // What is still to be taken, and where it stands in the batch.
-    let mut rest = Rest { batch: Cow::Borrowed(batch), positions: (0..batch.len()).collect() };
-    let mut refused = Vec::new();
-    for attempt in 1.. {
-        let offered = Instant::now();
-        let error = publisher.publish(&rest.batch).await.err();
-        let (cause, after, left) = match error {
-            None => (String::new(), None, Vec::new()),
-            Some(PublishError::Stop { cause }) => {
-                return Outcome::Dead(Dead { publisher: Arc::clone(url), cause });
-            }
-            Some(PublishError::Retry { cause, after }) => (cause, after, (0..rest.positions.len()).collect()),
-            Some(PublishError::Partly(Partly { refused: more, left })) => {
-                if let Some(first) = more.first() {
-                    metrics.publish_refused(sink, url, more.len(), &first.cause);
-                }
-                let taken = rest.positions.len() - more.len();
-                refused.extend(more.into_iter().filter_map(|refused| rest.in_the_batch(refused)));
-                match left {
-                    None => {
-                        metrics.published(sink, url, taken, offered.elapsed());
-                        return Outcome::Refused(refused);
-                    }
-                    Some(Left { records, cause, after }) => {
-                        metrics.published(sink, url, taken.saturating_sub(records.len()), offered.elapsed());
-                        (cause, after, records)
-                    }
-                }
-            }
-        };
-        if left.is_empty() {
-            metrics.published(sink, url, rest.positions.len(), offered.elapsed());
-            return if refused.is_empty() { Outcome::Accepted } else { Outcome::Refused(refused) };
-        }
-        if left.len() < rest.positions.len() {
-            // It goes on: the next wait is a first one.
-            wait = context.backoff.first;
-            rest = rest.only(&left);
-        }
-        let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(jitter::factor(&who, attempt));
-        let said = context.troubles.note(trouble, &cause, rest.positions.len());
-        metrics.publish_held(sink, url, pause, &cause, said);
-        wait = (wait * 2).min(context.backoff.longest);
-        tokio::select! {
-            biased;
-            () = context.until.reached() => return Outcome::Ended,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-    Outcome::Ended
-}
-
-/// The part of a batch that is still to be taken.
-struct Rest<'b> {
-    batch: Cow<'b, Batch>,
-    /// Where each of its records stands in the whole batch.
-    positions: Vec<usize>,
-}
-
-impl Rest<'_> {
-    /// What stays of it, by positions in this rest.
-    fn only(&self, left: &[usize]) -> Rest<'static> {
-        let positions = left.iter().filter_map(|n| self.positions.get(*n).copied()).collect();
-        Rest { batch: Cow::Owned(self.batch.only(left)), positions }
-    }
-
-    /// What is said of a record of this rest, with its place in the whole batch; nothing if it is none of it (a publisher's
-    /// mistake).
-    fn in_the_batch(&self, refused: Refused) -> Option<Refused> {
-        Some(Refused { record: *self.positions.get(refused.record)?, ..refused })
+impl Sink {
+    /// Its destinations that have overflow queues: one alone needs none, it has the pipeline queue to itself.
+    pub(super) fn with_overflow(&self) -> &[Destination] {
+        if self.destinations.len() > 1 { &self.destinations } else { &[] }
     }
 }
 

@@ -13,12 +13,14 @@ use super::forward::Forwarder;
 use super::ground::{BrokerPlace, Ground};
 use super::intake::Intake;
 use super::main_listener::{Ended, MainListener, Queues, Way};
+use super::offer::Dead;
+use super::overflow::{Detours, OverflowListener};
 use super::overlap::Overlap;
 use super::pipeline_listener::PipelineListener;
 use super::rescue;
 use super::route::Routes;
 use super::shape::{self, Shape};
-use super::sink::{Dead, SinkSlot};
+use super::sink::SinkSlot;
 use super::state::{Inherited, Keeper, Lost, Owner, StreamLog};
 use super::stateful_listener::StatefulListener;
 use super::straggler::Straggler;
@@ -46,6 +48,15 @@ pub(super) enum Kind {
         /// The generation of queues that it is of.
         generation: u64,
     },
+    /// The overflow queue of one of a sink's destinations.
+    Overflow {
+        /// The sink.
+        slot: Arc<SinkSlot>,
+        /// The destination's key.
+        key: Arc<str>,
+        /// The queue; also the unit's name.
+        queue: String,
+    },
 }
 
 impl Kind {
@@ -53,15 +64,19 @@ impl Kind {
     pub(super) fn broker(&self) -> usize {
         match self {
             Kind::Main { broker, .. } => *broker,
-            Kind::Pipeline { .. } => 0,
+            Kind::Pipeline { .. } | Kind::Overflow { .. } => 0,
         }
     }
 }
 
-/// The units that the routes ask for, by name, in order: every main queue of every broker, and with partitioning every
-/// queue of every sink. A new queue is one only when nothing can come from the old ones any more.
+/// The units that the routes ask for, by name, in order: every main queue of every broker, the overflow queues, and with
+/// partitioning every queue of every sink. A new queue is one only when nothing can come from the old ones any more.
 pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
     let mut units = main(ground);
+    units.extend(ground.overflow_queues(routes).map(|(queue, slot, key)| {
+        let kind = Kind::Overflow { slot: Arc::clone(slot), key, queue: queue.clone() };
+        (queue, kind)
+    }));
     if !ground.options.partitioned {
         return units;
     }
@@ -109,6 +124,8 @@ pub(super) enum Listener {
     Stateful(Box<StatefulListener>),
     /// On a pipeline queue that is sealed.
     Straggler(Box<Straggler>),
+    /// On an overflow queue.
+    Overflow(Box<OverflowListener>),
 }
 
 /// Why a unit cannot be opened.
@@ -169,6 +186,7 @@ impl Opening {
         match self.kind.clone() {
             Kind::Main { broker, queue } => self.main(broker, &queue).await,
             Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
+            Kind::Overflow { slot, key, queue } => self.overflow(slot, key, &queue).await,
         }
     }
 
@@ -268,7 +286,8 @@ impl Opening {
         // Only now: nothing is delivered to an owner that does not know its state.
         let consume = consume_options(place, options.pipeline_prefetch, false);
         let intake = Intake::open(&ground, &session, queue, consume, rescued).await?;
-        let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()));
+        let detours = Detours::new(&ground, queue, epoch, Some(Arc::clone(&session)));
+        let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours);
         if sealed {
             let forwarder = match forwarder(&ground, &now, queue, epoch).await {
                 Ok(forwarder) => forwarder,
@@ -306,6 +325,26 @@ impl Opening {
                 Listener::Stateful(Box::new(listener))
             }
         })
+    }
+}
+
+impl Opening {
+    async fn overflow(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
+        let Opening { ground, routes, stop, .. } = self;
+        let (options, place) = (&ground.options, ground.first_broker());
+        let now = Arc::clone(&routes.borrow());
+        let session = ground.prepared(place, &now).await?;
+        if options.partitioned {
+            // In a group a former owner may still be at work; agents alone that share a broker take turns.
+            session.until_alone(queue).await?;
+        }
+        let rescued = rescue::look(&*session, queue).await?;
+        let consume = consume_options(place, options.pipeline_prefetch, false);
+        let intake = Intake::open(&ground, &session, queue, consume, rescued).await?;
+        let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), None);
+        let (queue, arrivals, nursery) = (queue.into(), Arrivals::default(), ground.nursery.clone());
+        let listener = OverflowListener { queue, intake, slot, key, context, arrivals, nursery, session };
+        Ok(Listener::Overflow(Box::new(listener)))
     }
 }
 
@@ -351,6 +390,7 @@ impl Listener {
             Listener::Pipeline(listener) => listener.intake.why(),
             Listener::Stateful(listener) => listener.intake.why(),
             Listener::Straggler(listener) => listener.intake.why(),
+            Listener::Overflow(listener) => listener.intake.why(),
         }
     }
 
@@ -362,6 +402,7 @@ impl Listener {
             Listener::Pipeline(listener) => listener.run(stop).await,
             Listener::Stateful(listener) => listener.run(stop).await,
             Listener::Straggler(listener) => Ok(listener.run(stop).await),
+            Listener::Overflow(listener) => listener.run(stop).await,
         }
     }
 }

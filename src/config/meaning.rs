@@ -337,6 +337,8 @@ fn publishing(v: &mut Values<'_>, format: Option<&str>) -> Publishing {
         v.expected(OWN, "publish_retry_max", "at least publish_retry_min");
     }
     Publishing {
+        overflow_after: v.seconds(OWN, "overflow_after"),
+        overflow_bytes_max: v.count(OWN, "overflow_max_bytes"),
         telemetry_secret: v.text("publisher", "telemetry_secret").map(Secret::new),
         control_exchange: v.text(DEFAULT, "control_exchange").unwrap_or_default(),
         metering_topic: v.text("publisher_notifier", "metering_topic").unwrap_or_default(),

@@ -163,6 +163,10 @@ pub struct Publishing {
     pub retry_min: Duration,
     /// Longest pause before a batch is offered again.
     pub retry_max: Duration,
+    /// What one of several publishers does not take for so long goes into its overflow queue.
+    pub overflow_after: Duration,
+    /// Bytes that an overflow queue holds; 0: there are none.
+    pub overflow_bytes_max: usize,
 }
 
 /// The two message formats of oslo.messaging (Ceilometer reference §3.2).

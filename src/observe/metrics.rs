@@ -71,6 +71,7 @@ struct Families {
     retries: Series<2, Counter>,
     refused: Series<2, Counter>,
     shed: Series<1, Counter>,
+    overflowed: Series<2, Counter>,
 
     packets_sent: Series<1, Counter>,
     packets_sent_bytes: Series<1, Counter>,
@@ -134,6 +135,11 @@ impl Metrics {
             publishing: r.histograms("publish_seconds", ["publisher"], "Time of one publish call, in seconds", seconds),
             retries: r.counters("publish_retries", ["pipeline", "publisher"], "Publish calls to be repeated"),
             refused: r.counters("publish_refused", ["pipeline", "publisher"], "Samples or events refused for good"),
+            overflowed: r.counters(
+                "overflowed",
+                ["pipeline", "publisher"],
+                "Samples or events that went to a publisher's overflow queue, because it did not take them",
+            ),
             shed: r.counters("shed", ["publisher"], "Samples or events lost by a publisher's own policy (drop, queue)"),
             packets_sent: r.counters("packets_sent", ["pipeline"], "Packets confirmed by a pipeline queue"),
             packets_sent_bytes: r.counters("packets_sent_bytes", ["pipeline"], "Their size, in bytes"),
@@ -295,6 +301,25 @@ impl Metrics {
     pub fn records_shed(&self, publisher: &str, records: usize, cause: &str) {
         warn!(event = "publish.shed", publisher, records, cause, "lost by the publisher's policy");
         self.0.shed.of([publisher]).inc_by(records as u64);
+    }
+
+    /// One of several destinations takes nothing for too long: what it does not take goes to its overflow queue.
+    pub fn overflow_begun(&self, pipeline: &str, publisher: &str, queue: &str) {
+        warn!(
+            event = "publish.overflow",
+            pipeline, publisher, queue, "away: what it does not take waits in its own queue"
+        );
+    }
+
+    /// So many records went to a destination's overflow queue.
+    pub fn overflowed(&self, pipeline: &str, publisher: &str, records: usize) {
+        trace!(event = "publish.overflowed", pipeline, publisher, records);
+        self.0.overflowed.of([pipeline, publisher]).inc_by(records as u64);
+    }
+
+    /// What a listener had put into an overflow queue is published, and it offers to the destination itself again.
+    pub fn overflow_over(&self, pipeline: &str, publisher: &str) {
+        info!(event = "publish.overflow.over", pipeline, publisher, "has caught up");
     }
 
     // --- packets between members ---

@@ -10,6 +10,9 @@ use crate::transport::{Argument, Broker};
 /// Makes a broker of a transport URL (`rabbit://user:password@host:5672/vhost`); what is wrong with the URL if not.
 pub type Connect = Arc<dyn Fn(&str) -> Result<Arc<dyn Broker>, String> + Send + Sync>;
 
+/// Makes a publisher by the name of a `test://` URL.
+pub type StandIn = Arc<dyn Fn(&str) -> Arc<dyn Publisher> + Send + Sync>;
+
 /// What publishers are told beside their URL: the parts of the configuration that are theirs, and where to count.
 #[derive(Clone)]
 pub struct Context {
@@ -33,10 +36,10 @@ pub struct Context {
     pub amqp: Amqp,
     /// Where `test://` puts what it takes.
     pub shelf: Shelf,
-    /// Takes what every `test://` publisher would take; for the simulator.
-    pub stand_in: Option<Arc<dyn Publisher>>,
     /// Where pages for Prometheus are served.
     pub listeners: Listeners,
+    /// Makes what takes the place of `test://name`, by its name; for the simulator.
+    pub stand_in: Option<StandIn>,
     /// Where publishers count what they lose by their own policy.
     pub metrics: Metrics,
 }

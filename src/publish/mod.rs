@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::model::{Event, Sample};
 
+mod cloudevents;
 pub mod context;
 mod exposition;
 mod file;
@@ -23,6 +24,7 @@ mod outcome;
 mod prometheus;
 mod python;
 mod record;
+mod remote_write;
 pub mod schemes;
 mod scrape;
 pub mod signature;

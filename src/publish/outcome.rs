@@ -104,16 +104,50 @@ pub(super) enum Answer {
         /// What it said.
         cause: String,
     },
+    /// So many of these never, the others are taken; it does not say which.
+    Some {
+        /// How many are refused.
+        refused: usize,
+        /// What it said.
+        cause: String,
+    },
 }
 
 /// A batch on its way in parts, first to last: a part that is refused for what is in it is halved until only the bad
 /// records are left, so that one bad record in a thousand costs twenty requests and takes nobody with it.
+///
+/// Where a server takes the good ones of a part and only tells [how many](Answer::Some) it refused, the halves are sent
+/// again to find them: what was taken arrives twice, with the same ids. A half in which all or none are refused by the
+/// numbers so far is not sent again.
 #[derive(Debug)]
 pub(super) struct Parts {
     /// Parts yet to send, the next one last.
-    open: Vec<Range<usize>>,
+    open: Vec<Part>,
     items: usize,
     said: Partly,
+    /// Refused before anything was sent, by their positions in the batch.
+    before: Vec<Refused>,
+    /// What is known of the part that is on its way.
+    sent: Refusals,
+}
+
+/// A part yet to send.
+#[derive(Debug)]
+struct Part {
+    range: Range<usize>,
+    known: Refusals,
+}
+
+/// What earlier answers say of a part.
+#[derive(Debug, Clone, Default, PartialEq)]
+enum Refusals {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// So many are refused in it and in the part that is sent after it.
+    WithNext(usize),
+    /// So many are refused in it, for this cause.
+    Exactly(usize, String),
 }
 
 impl Parts {
@@ -125,63 +159,97 @@ impl Parts {
     /// Parts of at most so many items.
     pub(super) fn of_at_most(items: usize, most: usize) -> Self {
         let most = most.max(1);
-        let open = (0..items).step_by(most).map(|from| from..items.min(from + most)).rev().collect();
-        Parts { open, items, said: Partly::default() }
+        let range = |from| from..items.min(from + most);
+        let part = |from| Part { range: range(from), known: Refusals::Unknown };
+        let open = (0..items).step_by(most).map(part).rev().collect();
+        Parts { open, items, said: Partly::default(), before: Vec::new(), sent: Refusals::Unknown }
     }
 
-    /// These parts, in this order; together they are `0..items`.
-    pub(super) fn of(parts: Vec<Range<usize>>) -> Self {
-        let items = parts.iter().map(ExactSizeIterator::len).sum();
-        let open = parts.into_iter().rev().collect();
-        Parts { open, items, said: Partly::default() }
+    /// The same, and these records of the batch are no items: they are refused before anything is sent.
+    pub(super) fn without(mut self, refused: Vec<Refused>) -> Self {
+        self.before = refused;
+        self
+    }
+
+    /// These parts, in this order; together they are the items from 0 on.
+    pub(super) fn of(ranges: Vec<Range<usize>>) -> Self {
+        let items = ranges.iter().map(ExactSizeIterator::len).sum();
+        let part = |range| Part { range, known: Refusals::Unknown };
+        let open = ranges.into_iter().map(part).rev().collect();
+        Parts { open, items, said: Partly::default(), before: Vec::new(), sent: Refusals::Unknown }
     }
 
     /// The next part; nothing when all is said.
     pub(super) fn next(&mut self) -> Option<Range<usize>> {
-        self.open.pop()
+        while let Some(Part { range, known }) = self.open.pop() {
+            match known {
+                Refusals::Exactly(0, _) => {}
+                Refusals::Exactly(refused, cause) if refused >= range.len() => self.refuse(range, &cause),
+                known => {
+                    self.sent = known;
+                    return Some(range);
+                }
+            }
+        }
+        None
     }
 
     /// What became of a part.
     pub(super) fn answered(&mut self, part: Range<usize>, answer: Answer) {
+        let with_next = match std::mem::take(&mut self.sent) {
+            Refusals::WithNext(refused) => Some(refused),
+            _ => None,
+        };
+        let here = match &answer {
+            Answer::Taken => Some((0, String::new())),
+            Answer::Some { refused, cause } => Some((*refused, cause.clone())),
+            Answer::NotThese { cause } if part.len() == 1 => Some((1, cause.clone())),
+            _ => None,
+        };
+        // The part after this one has the rest of what was refused in both.
+        if let (Some(both), Some((here, cause)), Some(next)) = (with_next, here, self.open.last_mut()) {
+            let cause = if cause.is_empty() { "refused with others".to_owned() } else { cause };
+            next.known = Refusals::Exactly(both.saturating_sub(here), cause);
+        }
         match answer {
-            Answer::Taken => {}
-            Answer::NotThese { .. } if part.len() > 1 => {
-                let middle = part.start + part.len() / 2;
-                self.open.extend([middle..part.end, part.start..middle]);
-            }
-            Answer::NotThese { cause } | Answer::Never { cause } => {
-                self.said.refused.extend(part.map(|record| Refused { record, cause: cause.clone() }));
+            Answer::Taken | Answer::Some { refused: 0, .. } => {}
+            Answer::NotThese { .. } if part.len() > 1 => self.halve(part, Refusals::Unknown),
+            Answer::Some { refused, .. } if refused < part.len() => self.halve(part, Refusals::WithNext(refused)),
+            Answer::NotThese { cause } | Answer::Never { cause } | Answer::Some { cause, .. } => {
+                self.refuse(part, &cause);
             }
             Answer::Later { cause, after } => {
                 // Nothing younger goes before it.
-                let records = part.chain(self.open.drain(..).rev().flatten()).collect();
+                let behind = self.open.drain(..).rev().filter(|part| !matches!(part.known, Refusals::Exactly(0, _)));
+                let records = part.chain(behind.flat_map(|part| part.range)).collect();
                 self.said.left = Some(Left { records, cause, after });
             }
         }
     }
 
-    /// The outcome, with `position` of each item in the batch.
-    pub(super) fn outcome(self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
-        self.outcome_beside(Vec::new(), position)
+    fn halve(&mut self, part: Range<usize>, first: Refusals) {
+        let middle = part.start + part.len() / 2;
+        self.open.push(Part { range: middle..part.end, known: Refusals::Unknown });
+        self.open.push(Part { range: part.start..middle, known: first });
     }
 
-    /// The same where some records of the batch became no items: these are `refused` by their positions in the batch.
-    pub(super) fn outcome_beside(
-        mut self,
-        refused: Vec<Refused>,
-        position: impl Fn(usize) -> usize,
-    ) -> Result<(), PublishError> {
-        let whole = refused.is_empty();
+    fn refuse(&mut self, part: Range<usize>, cause: &str) {
+        self.said.refused.extend(part.map(|record| Refused { record, cause: cause.to_owned() }));
+    }
+
+    /// The outcome, with `position` of each item in the batch.
+    pub(super) fn outcome(mut self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
         self.said.refused.iter_mut().for_each(|refused| refused.record = position(refused.record));
-        self.said.refused.extend(refused);
-        self.said.refused.sort_by_key(|refused| refused.record);
         if let Some(left) = &mut self.said.left {
-            if whole && left.records.len() == self.items {
+            if left.records.len() == self.items && self.before.is_empty() {
                 return Err(PublishError::Retry { cause: std::mem::take(&mut left.cause), after: left.after });
             }
             left.records.iter_mut().for_each(|record| *record = position(*record));
             left.records.sort_unstable();
+            left.records.sort_unstable();
         }
+        self.said.refused.append(&mut self.before);
+        self.said.refused.sort_by_key(|refused| refused.record);
         self.said.outcome()
     }
 }
@@ -253,11 +321,58 @@ mod tests {
         assert_eq!(outcome, Err(PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(7)) }));
     }
 
+    /// A server that takes the good ones of a part, and tells how many it did not take.
+    #[rstest]
+    #[case::none(&[], 1)]
+    #[case::the_first(&[0], 9)]
+    #[case::the_last(&[15], 9)]
+    #[case::two(&[3, 4], 9)]
+    #[case::a_half(&[8, 9, 10, 11, 12, 13, 14, 15], 2)]
+    #[case::all(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], 1)]
+    fn where_only_their_number_is_told_the_bad_ones_are_found(#[case] bad: &[usize], #[case] requests_max: usize) {
+        let requests = std::cell::Cell::new(0);
+        let answer = |part: &Range<usize>| {
+            requests.set(requests.get() + 1);
+            match bad.iter().filter(|b| part.contains(b)).count() {
+                0 => Answer::Taken,
+                refused => Answer::Some { refused, cause: "too old".to_owned() },
+            }
+        };
+        let (_, outcome) = play(Parts::whole(16), answer);
+        match outcome {
+            Ok(()) => assert!(bad.is_empty()),
+            Err(PublishError::Partly(Partly { refused, left: None })) => {
+                assert_eq!(refused.iter().map(|refused| refused.record / 10).collect::<Vec<_>>(), bad);
+            }
+            Err(other) => panic!("{other}"),
+        }
+        assert!(requests.get() <= requests_max, "{} requests", requests.get());
+    }
+
+    #[test]
+    fn a_server_whose_numbers_do_not_add_up_is_asked_no_more_than_twice_a_record() {
+        let requests = std::cell::Cell::new(0);
+        let (_, outcome) = play(Parts::whole(64), |part| {
+            requests.set(requests.get() + 1);
+            Answer::Some { refused: if part.len() > 1 { 1 } else { usize::MAX }, cause: "?".to_owned() }
+        });
+        assert!(matches!(outcome, Err(PublishError::Partly(Partly { left: None, .. }))));
+        assert!(requests.get() <= 128, "{} requests", requests.get());
+    }
+
+    #[test]
+    fn what_is_refused_before_anything_is_sent_stays_refused_while_the_server_is_away() {
+        let before = vec![Refused { record: 5, cause: "no number".to_owned() }];
+        let away = |_: &Range<usize>| Answer::Later { cause: "503".to_owned(), after: None };
+        let (_, outcome) = play(Parts::whole(2).without(before.clone()), away);
+        let left = Left { records: vec![0, 10], cause: "503".to_owned(), after: None };
+        assert_eq!(outcome, Err(PublishError::Partly(Partly { refused: before, left: Some(left) })));
+    }
+
     #[test]
     fn items_that_were_grouped_are_left_in_the_order_of_the_batch() {
-        let parts = Parts::of(vec![0..2, 2..3, 3..5]);
         let positions = [0, 3, 1, 2, 4];
-        let mut parts = parts;
+        let mut parts = Parts::of(vec![0..2, 2..3, 3..5]);
         while let Some(part) = parts.next() {
             let away = Answer::Later { cause: "503".to_owned(), after: None };
             let answer = if part.start == 0 { Answer::Taken } else { away };

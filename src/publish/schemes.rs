@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::target::{Row, Target};
-use super::{Context, Publisher, file, http, notifier, opentelemetryhttp, prometheus, scrape, tcp, test, udp};
+use super::{
+    Context, Publisher, cloudevents, file, http, notifier, opentelemetryhttp, otlp, prometheus, remote_write, scrape,
+    tcp, test, udp,
+};
 use crate::config::shown;
 use crate::model::did_you_mean;
 use crate::pipeline;
@@ -79,7 +82,12 @@ enum State {
 /// A publisher, or all complaints about its URL.
 pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 
-/// Every scheme that Ceilometer ever had (Ceilometer reference §6).
+const CLOUDEVENTS: State =
+    State::Here { options: cloudevents::OPTIONS, check: cloudevents::check, build: cloudevents::build };
+const REMOTE_WRITE: State =
+    State::Here { options: remote_write::OPTIONS, check: remote_write::check, build: remote_write::build };
+
+/// Every scheme that Ceilometer ever had (Ceilometer reference §6), and those that it never had.
 const SCHEMES: &[Scheme] = &[
     row("file", true, true, State::Here { options: file::OPTIONS, check: file::check, build: file::build }),
     row("http", true, true, State::Here { options: http::OPTIONS, check: http::check, build: http::build }),
@@ -91,6 +99,14 @@ const SCHEMES: &[Scheme] = &[
         State::Here { options: notifier::OPTIONS, check: notifier::check, build: notifier::build },
     ),
     row("test", true, true, State::Here { options: test::OPTIONS, check: test::check, build: test::build }),
+    row("otlp", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlps", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlp+http", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("otlp+https", true, true, State::Here { options: otlp::OPTIONS, check: otlp::check, build: otlp::build }),
+    row("prometheus-remote-write", true, false, REMOTE_WRITE),
+    row("prometheus-remote-write+https", true, false, REMOTE_WRITE),
+    row("cloudevents+http", false, true, CLOUDEVENTS),
+    row("cloudevents+https", false, true, CLOUDEVENTS),
     row("gnocchi", true, true, State::NotYet),
     row("udp", true, false, State::Here { options: udp::OPTIONS, check: udp::check, build: udp::build }),
     row("tcp", true, false, State::Here { options: tcp::OPTIONS, check: tcp::check, build: tcp::build }),

@@ -87,6 +87,18 @@ impl Target {
         self.shown.clone()
     }
 
+    /// The same with a port, where it names a host and none.
+    pub(super) fn with_port(&self, port: u16) -> Target {
+        let mut target = self.clone();
+        let place = self.netloc.rsplit_once('@').map_or(self.netloc.as_str(), |(_, place)| place);
+        // In brackets there is an IPv6 address.
+        let outside = place.rsplit(']').next().unwrap_or_default();
+        if !place.is_empty() && !outside.contains(':') {
+            target.netloc = format!("{}:{port}", self.netloc);
+        }
+        target
+    }
+
     /// Begins to read the options.
     pub(super) fn options(&self) -> Options {
         Options { pairs: self.query.clone(), known: Vec::new(), complaints: Vec::new() }

@@ -125,10 +125,10 @@ pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec
 
 pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
     let records_max = options(target)?;
-    if let Some(stand_in) = &context.stand_in {
-        return Ok(Arc::clone(stand_in));
-    }
     let name = format!("{}{}", target.netloc, target.path);
+    if let Some(stand_in) = &context.stand_in {
+        return Ok(stand_in(&name));
+    }
     Ok(Arc::new(TestPublisher { name, records_max, shelf: context.shelf.clone() }))
 }
 

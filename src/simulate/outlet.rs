@@ -1,4 +1,4 @@
-//! The destination: a publisher that takes its time, is away now and then, and refuses what it must.
+//! A destination: a publisher that takes its time, is away now and then, and refuses what it must.
 
 use async_trait::async_trait;
 use rand::rngs::StdRng;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::witness::{EVENTS, SAMPLES, Witness, id_text};
 use crate::publish::{Batch, PublishError, Publisher};
 
-/// How the destination does, for all agents.
+/// How a destination does, for all agents.
 #[derive(Clone, Default)]
 pub(super) struct Weather(Arc<Mutex<Condition>>);
 
@@ -37,18 +37,19 @@ impl Weather {
     }
 }
 
-/// The destination as one agent reaches it.
+/// A destination as one agent reaches it.
 pub(super) struct Outlet {
     agent: Arc<str>,
+    destination: usize,
     weather: Weather,
     witness: Witness,
     rng: Mutex<StdRng>,
 }
 
 impl Outlet {
-    /// An outlet of an agent.
-    pub(super) fn new(agent: Arc<str>, weather: Weather, witness: Witness, seed: u64) -> Self {
-        Outlet { agent, weather, witness, rng: Mutex::new(StdRng::seed_from_u64(seed)) }
+    /// An agent's outlet to one of the destinations.
+    pub(super) fn new(agent: Arc<str>, destination: usize, weather: Weather, witness: Witness, seed: u64) -> Self {
+        Outlet { agent, destination, weather, witness, rng: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 
     /// One way.
@@ -56,6 +57,11 @@ impl Outlet {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         let micros = if rng.random_bool(0.9) { rng.random_range(200..3_000) } else { rng.random_range(3_000..60_000) };
         Duration::from_micros(micros) + extra
+    }
+
+    /// Only the first destination refuses anything.
+    fn refuses(&self, kind: &'static str, id: &str) -> bool {
+        self.destination == 0 && self.witness.refuses(kind, id)
     }
 
     /// Positions of what is refused, and the batch without it.
@@ -71,12 +77,12 @@ impl Outlet {
         };
         let taken = match batch {
             Batch::Samples(samples) => Batch::Samples(
-                samples.iter().filter(|sample| take(self.witness.refuses(SAMPLES, &sample.id))).cloned().collect(),
+                samples.iter().filter(|sample| take(self.refuses(SAMPLES, &sample.id))).cloned().collect(),
             ),
             Batch::Events(events) => Batch::Events(
                 events
                     .iter()
-                    .filter(|event| take(self.witness.refuses(EVENTS, &id_text(&event.message_id))))
+                    .filter(|event| take(self.refuses(EVENTS, &id_text(&event.message_id))))
                     .cloned()
                     .collect(),
             ),
@@ -92,7 +98,7 @@ impl Publisher for Outlet {
         let condition = self.weather.now();
         let (which, taken) = self.sort_out(batch);
         if (!condition.away || condition.forgetful) && !taken.is_empty() {
-            self.witness.published(&self.agent, &taken);
+            self.witness.published(&self.agent, self.destination, &taken);
         }
         tokio::time::sleep(self.leg(Duration::ZERO)).await;
         if condition.away {

@@ -24,6 +24,12 @@ pub(super) struct Plan {
     pub(super) queues: u16,
     /// What samples go through before they are published, if they go through anything.
     pub(super) transformers: Option<&'static str>,
+    /// Where each sink publishes to: so many destinations.
+    pub(super) destinations: usize,
+    /// What one of several does not take for so long goes into its overflow queue.
+    pub(super) overflow_after: Duration,
+    /// Bytes that an overflow queue holds.
+    pub(super) overflow_bytes_max: i64,
     /// Whether state logs are so small that they are cut.
     pub(super) small_logs: bool,
     /// Whether polled samples come too, on a main queue of their own.
@@ -100,10 +106,10 @@ pub(super) enum Happening {
     BrokerRestart { lasts: Duration },
     /// The group is away and comes back.
     GroupAway { lasts: Duration },
-    /// The destination is away; `forgetful`: it takes what it says it does not take.
-    PublishersAway { forgetful: bool, lasts: Duration },
-    /// The destination is slow.
-    PublishersSlow { extra: Duration, lasts: Duration },
+    /// A destination is away; `forgetful`: it takes what it says it does not take.
+    PublishersAway { destination: usize, forgetful: bool, lasts: Duration },
+    /// A destination is slow.
+    PublishersSlow { destination: usize, extra: Duration, lasts: Duration },
     /// An operator pauses moving.
     Pause { lasts: Duration },
     /// An operator changes the number of pipeline queues; where that cannot be begun, it is tried so often again.
@@ -129,8 +135,8 @@ pub(super) enum Over {
     BrokerBack,
     /// The group is back.
     GroupBack,
-    /// The destination is well again.
-    Publishers,
+    /// A destination is well again.
+    Publishers(usize),
     /// Of the pause.
     Pause,
 }
@@ -148,6 +154,8 @@ const TRANSFORMERS: [&str; 4] = [
 const MAIN_QUEUES: u64 = 0x6d61_696e;
 /// What a seed's partitions of the broker are drawn by.
 const OVERLOOKED: u64 = 0x6f76_6572;
+/// What a seed's destinations are drawn by.
+const DESTINATIONS: u64 = 0x6465_7374;
 /// Numbers of pipeline queues that a change may lead to.
 const QUEUES: [u16; 6] = [1, 2, 3, 4, 6, 9];
 /// A change of the number of queues waits so many times half a second for what must be there first.
@@ -182,6 +190,9 @@ impl Plan {
             events: rng.random_bool(0.25),
             queues: [1, 2, 2, 3, 3, 4, 4, 5, 8, 16][rng.random_range(0..10)],
             polled: rng.random_bool(0.4),
+            destinations: 1,
+            overflow_after: Duration::ZERO,
+            overflow_bytes_max: 0,
             lease_ttl: seconds(&mut rng, 2..11),
             view_period: seconds(&mut rng, 1..11),
             main_prefetch: rng.random_range(2..40),
@@ -195,6 +206,7 @@ impl Plan {
             messages: Vec::new(),
             happenings: Vec::new(),
         };
+        plan.plan_destinations(&mut StdRng::seed_from_u64(seed ^ DESTINATIONS));
         if plan.main == MainQueues::Shared {
             // Room for all that comes while two listeners overlap, as there is in the machine that is assembled from settings.
             plan.pipeline_prefetch = 200;
@@ -210,6 +222,12 @@ impl Plan {
         plan.plan_overlooked(&mut StdRng::seed_from_u64(seed ^ OVERLOOKED));
         plan.happenings.sort_by_key(|(at, _)| *at);
         plan
+    }
+
+    fn plan_destinations(&mut self, rng: &mut StdRng) {
+        self.destinations = [1, 1, 1, 1, 1, 2, 2, 2, 2, 3][rng.random_range(0..10)];
+        self.overflow_after = Duration::from_millis(rng.random_range(200..2_000));
+        self.overflow_bytes_max = if rng.random_bool(0.2) { 4_000 } else { 1 << 30 };
     }
 
     fn plan_messages(&mut self, rng: &mut StdRng, lasts: Duration) {
@@ -331,7 +349,7 @@ impl Plan {
             54..66 => Happening::CutGroup { agent, lost: some_stall(rng), lasts },
             66..73 => Happening::BrokerRestart { lasts: lasts / 3 },
             73..78 => Happening::GroupAway { lasts },
-            78..82 => Happening::PublishersAway { forgetful: true, lasts: lasts / 3 },
+            78..82 => self.away(true, lasts),
             _ => self.something_calm(rng),
         }
     }
@@ -344,10 +362,25 @@ impl Plan {
             0..50 => Happening::Drain { agent, back: lasts },
             50..62 => Happening::Deafen { agent, lasts },
             62..72 => Happening::Slow { agent, extra: Duration::from_millis(rng.random_range(1..200)), lasts },
-            72..82 => Happening::PublishersAway { forgetful: false, lasts: lasts / 3 },
-            82..92 => Happening::PublishersSlow { extra: Duration::from_millis(rng.random_range(10..1_000)), lasts },
+            72..82 => self.away(false, lasts),
+            82..92 => {
+                let extra = Duration::from_millis(rng.random_range(10..1_000));
+                Happening::PublishersSlow { destination: self.one_of_the_destinations(lasts), extra, lasts }
+            }
             _ => Happening::Pause { lasts },
         }
+    }
+
+    /// A destination is away. Where there are several, for long enough that it matters.
+    fn away(&self, forgetful: bool, lasts: Duration) -> Happening {
+        let destination = self.one_of_the_destinations(lasts);
+        let lasts = if self.destinations > 1 { lasts } else { lasts / 3 };
+        Happening::PublishersAway { destination, forgetful, lasts }
+    }
+
+    /// One of them, by a number that was drawn already: a draw of its own would make another world of the seed.
+    fn one_of_the_destinations(&self, drawn: Duration) -> usize {
+        usize::try_from(drawn.as_millis()).unwrap_or(0) % self.destinations
     }
 
     /// Whether there is state that does not outlive its process.
@@ -365,7 +398,9 @@ impl Plan {
             _ => None,
         });
         let queues = changes.fold(self.queues, u16::max);
-        main + if self.partitioned { pipeline * sinks * usize::from(queues) } else { 0 }
+        let overflow = pipeline * sinks * if self.destinations > 1 { self.destinations } else { 0 };
+        let once = main + overflow + if self.partitioned { pipeline * sinks * usize::from(queues) } else { 0 };
+        once * self.destinations
     }
 }
 

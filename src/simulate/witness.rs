@@ -92,9 +92,12 @@ type Id = (&'static str, String);
 
 #[derive(Default)]
 struct Notes {
+    /// How many destinations each sink has.
+    destinations: usize,
     expected: BTreeMap<Id, Expected>,
-    published: BTreeMap<Id, usize>,
-    last: BTreeMap<(&'static str, String), i64>,
+    /// By destination, as is all that was published.
+    published: BTreeMap<(usize, Id), usize>,
+    last: BTreeMap<(usize, &'static str, String), i64>,
     /// Bodies that nobody can read, and how often each was parked.
     poison: BTreeMap<Vec<u8>, usize>,
     refused: BTreeMap<Id, usize>,
@@ -122,9 +125,9 @@ struct Expected {
 }
 
 impl Witness {
-    /// A witness that has seen nothing.
-    pub(super) fn new(trace: Trace) -> Self {
-        Witness { trace, notes: Arc::default() }
+    /// A witness that has seen nothing, of a world in which each sink has so many destinations.
+    pub(super) fn new(trace: Trace, destinations: usize) -> Self {
+        Witness { trace, notes: Arc::new(Mutex::new(Notes { destinations, ..Notes::default() })) }
     }
 
     /// There are state logs in this world.
@@ -180,7 +183,7 @@ impl Witness {
     }
 
     /// A destination took a batch.
-    pub(super) fn published(&self, agent: &str, batch: &Batch) {
+    pub(super) fn published(&self, agent: &str, destination: usize, batch: &Batch) {
         let records: Vec<(Id, Option<&Sample>)> = match batch {
             Batch::Samples(samples) => samples.iter().map(|s| ((SAMPLES, s.id.clone()), Some(s))).collect(),
             Batch::Events(events) => events.iter().map(|e| ((EVENTS, id_text(&e.message_id)), None)).collect(),
@@ -203,10 +206,10 @@ impl Witness {
                 let what = format!("{agent} published {} of {} before it was committed", id.1, expected.resource);
                 notes.broken(Invariant::Committed, what);
             }
-            if notes.refused.contains_key(&id) {
+            if destination == 0 && notes.refused.contains_key(&id) {
                 notes.broken(Invariant::NothingInvented, format!("{agent}: {} {} was refused and taken", id.0, id.1));
             }
-            let times = notes.published.entry(id.clone()).or_default();
+            let times = notes.published.entry((destination, id.clone())).or_default();
             *times += 1;
             let again = *times > 1;
             spoken.push(format!("{}:{}{}", expected.resource, expected.counter, if again { " (again)" } else { "" }));
@@ -214,17 +217,17 @@ impl Witness {
                 notes.tally.repeats += 1;
                 continue;
             }
-            let stream = (id.0, expected.resource.clone());
+            let stream = (destination, id.0, expected.resource.clone());
             let before = notes.last.insert(stream, expected.counter);
             if let Some(before) = before.filter(|before| *before >= expected.counter) {
-                let what =
-                    format!("{agent} published {} {} of {} after {before}", id.0, expected.counter, expected.resource);
+                let (kind, Expected { counter, resource, .. }) = (id.0, &expected);
+                let what = format!("{agent} published {kind} {counter} of {resource} after {before} to {destination}");
                 notes.broken(Invariant::Order, what);
             }
         }
         drop(notes);
         let kind = if matches!(batch, Batch::Samples(_)) { SAMPLES } else { EVENTS };
-        self.trace.say(agent, format_args!("published {kind}s {}", spoken.join(" ")));
+        self.trace.say(agent, format_args!("published {kind}s to {destination}: {}", spoken.join(" ")));
     }
 
     /// A message of an agent arrived at the broker.
@@ -250,7 +253,8 @@ impl Witness {
                 }
             }
         }
-        for resource in &resources {
+        // Of an overflow queue each destination has one.
+        for resource in resources.iter().filter(|_| !topology::is_overflow_queue(queue)) {
             let key = (sink.to_owned(), resource.clone());
             let first = notes.queue_of.entry(key).or_insert_with(|| queue.clone()).clone();
             if first != *queue {
@@ -400,8 +404,10 @@ impl Witness {
         let lost: Vec<String> = notes
             .expected
             .iter()
-            .filter(|(id, _)| !notes.published.contains_key(*id) && !notes.refused.contains_key(*id))
-            .map(|((kind, _), expected)| format!("{kind} {}:{}", expected.resource, expected.counter))
+            .flat_map(|owed| (0..notes.destinations).map(move |destination| (destination, owed)))
+            .filter(|(to, (id, _))| !notes.published.contains_key(&(*to, (*id).clone())))
+            .filter(|(to, (id, _))| *to > 0 || !notes.refused.contains_key(*id))
+            .map(|(to, ((kind, _), expected))| format!("{kind} {}:{} to {to}", expected.resource, expected.counter))
             .collect();
         if !lost.is_empty() {
             notes.broken(Invariant::NothingLost, format!("{} records: {}", lost.len(), lost.join(" ")));
@@ -464,7 +470,7 @@ mod tests {
         for (acknowledged, copied, is_early) in
             [(&queue, false, true), (&queue, true, false), (&copy, true, true), (&copy, false, true)]
         {
-            let witness = Witness::new(Trace::new());
+            let witness = Witness::new(Trace::new(), 1);
             let window = WindowBounds { ids_kept: 1, age_ms: 1, ids_max: 1 };
             witness.watch(Logs::new(MemoryBroker::default(), window));
             witness.grown("a", "q.state");

@@ -18,13 +18,13 @@ use super::plan::{Happening, MainQueues, Over, Plan};
 use super::sender::{self, Sender};
 use super::trace::Trace;
 use super::witness::{Invariant, Witness};
-use crate::agent::{Agent, Blueprint, Clock, Outcome, Sabotage, outside};
+use crate::agent::{Agent, Blueprint, Clock, Outcome, OverflowOptions, Sabotage, outside};
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Sources};
 use crate::coordination::{Coordinator, MemoryGroup};
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
-use crate::publish::Context;
+use crate::publish::{Context, Publisher};
 use crate::tasks::Gate;
 use crate::transport::{Broker, ConsumeOptions, MemoryBroker, topology};
 
@@ -45,6 +45,9 @@ const SMALL_LOG: (usize, i64, (usize, usize)) = (128 * 1024, 4 * 1024, (1_000, 1
 /// The parking queue of the group.
 const PARKED: &str = "nephoscope.ceilometer.parked";
 
+/// What the queues of answers begin with: one for each process, which outlives it by minutes.
+const ANSWERS: &str = "nephoscope.ceilometer.answers.";
+
 const METERS: &str = "
 metric:
   - {name: size, event_type: volume.usage, type: cumulative, unit: B, volume: $.payload.size,
@@ -54,21 +57,21 @@ const EVENTS: &str = "
 - event_type: volume.usage
   traits: {resource_id: {fields: payload.id}, size: {type: int, fields: payload.size}}
 ";
-/// Where the transformers of the world are put in.
+/// Where the transformers and the destinations of the world are put in.
 const PIPELINE: &str = "
 sources: [{name: source, meters: ['*'], sinks: [sink]}]
-sinks: [{name: sink, transformers: [TRANSFORMERS], publishers: ['test://samples']}]
+sinks: [{name: sink, transformers: [TRANSFORMERS], publishers: [PUBLISHERS]}]
 ";
 const EVENT_PIPELINE: &str = "
 sources: [{name: source, events: ['*'], sinks: [sink]}]
-sinks: [{name: sink, publishers: ['test://events']}]
+sinks: [{name: sink, publishers: [PUBLISHERS]}]
 ";
 
 /// Plays a seed.
 pub(super) async fn play(seed: u64, sabotage: Option<Sabotage>) -> Run {
     let plan = Plan::of(seed);
     let trace = Trace::new();
-    let witness = Witness::new(trace.clone());
+    let witness = Witness::new(trace.clone(), plan.destinations);
     let repeats_per_fault = plan.repeats_per_fault();
     match World::new(seed, plan, sabotage, trace.clone(), witness.clone()) {
         Ok(world) => world.run().await,
@@ -87,7 +90,8 @@ struct World {
     definitions: Definitions,
     broker: MemoryBroker,
     group: MemoryGroup,
-    weather: Weather,
+    /// Of each destination.
+    weather: Vec<Weather>,
     trace: Trace,
     witness: Witness,
     rng: StdRng,
@@ -153,7 +157,7 @@ impl World {
             definitions,
             broker: MemoryBroker::new("simulated"),
             group: MemoryGroup::new(plan.lease_ttl),
-            weather: Weather::default(),
+            weather: vec![Weather::default(); plan.destinations],
             trace,
             witness,
             rng: StdRng::seed_from_u64(seed ^ 0x77_6f72_6c64),
@@ -348,18 +352,22 @@ impl World {
                 self.group.set_away(true);
                 self.plan_in(lasts, Happening::Over(Over::GroupBack));
             }
-            Happening::PublishersAway { forgetful, lasts } => {
+            Happening::PublishersAway { destination, forgetful, lasts } => {
                 let how = if forgetful { "answers 503 to what it takes" } else { "answers 503" };
-                self.trace.say("outlet", format_args!("{how} for {lasts:?}"));
+                self.trace.say("outlet", format_args!("{destination} {how} for {lasts:?}"));
                 // An agent that stops meanwhile gives back what one of two publishers has taken.
                 self.witness.fault();
-                self.weather.set_away(true, forgetful);
-                self.plan_in(lasts, Happening::Over(Over::Publishers));
+                self.weather[destination].set_away(true, forgetful);
+                self.plan_in(lasts, Happening::Over(Over::Publishers(destination)));
             }
-            Happening::PublishersSlow { extra, lasts } => {
-                self.trace.say("outlet", format_args!("takes {extra:?} longer for {lasts:?}"));
-                self.weather.slow_down(extra);
-                self.plan_in(lasts, Happening::Over(Over::Publishers));
+            Happening::PublishersSlow { destination, extra, lasts } => {
+                self.trace.say("outlet", format_args!("{destination} takes {extra:?} longer for {lasts:?}"));
+                if self.plan.destinations > 1 {
+                    // What one of several is asked to take for too long goes to its overflow queue, and it may have taken it.
+                    self.witness.fault();
+                }
+                self.weather[destination].slow_down(extra);
+                self.plan_in(lasts, Happening::Over(Over::Publishers(destination)));
             }
             Happening::Pause { lasts } => {
                 self.trace.say("operator", format_args!("pauses moving for {lasts:?}"));
@@ -424,10 +432,10 @@ impl World {
                 self.trace.say("group", "is back");
                 self.group.set_away(false);
             }
-            Over::Publishers => {
+            Over::Publishers(destination) => {
                 self.trace.say("outlet", "is well");
-                self.weather.set_away(false, false);
-                self.weather.slow_down(Duration::ZERO);
+                self.weather[destination].set_away(false, false);
+                self.weather[destination].slow_down(Duration::ZERO);
             }
             Over::Pause => {
                 self.trace.say("operator", "lets move");
@@ -462,7 +470,14 @@ impl World {
         let network =
             Network::new(Arc::clone(&id), self.broker.clone(), self.rng.random(), trace.clone(), witness.clone());
         let line = GroupLine::new(Arc::clone(&id), self.group.clone(), self.rng.random(), trace, witness.clone());
-        let outlet = Outlet::new(Arc::clone(&id), self.weather.clone(), witness, self.rng.random());
+        let seed: u64 = self.rng.random();
+        let outlets: Vec<Arc<dyn Publisher>> = (0_u64..)
+            .zip(self.weather.iter().cloned().enumerate())
+            .map(|(n, (destination, weather))| -> Arc<dyn Publisher> {
+                Arc::new(Outlet::new(Arc::clone(&id), destination, weather, witness.clone(), seed ^ n))
+            })
+            .collect();
+        let outlet = move |name: &str| Arc::clone(&outlets[name.parse().unwrap_or(0)]);
         let context = Context { metrics: Metrics::new(), stand_in: Some(Arc::new(outlet)), ..Context::default() };
         let definitions = (self.definitions.clone(), Vec::new());
         let (Some(blueprint), _) = Blueprint::build_of(&self.settings, definitions, &context, None) else { return };
@@ -483,6 +498,8 @@ impl World {
             parts.options.intake.messages_max = self.plan.taken_at_once;
             parts.options.packet.notifications_max = self.plan.packet_notifications;
             parts.options.moves_at_once = self.plan.moves_at_once;
+            parts.options.overflow =
+                OverflowOptions { after: self.plan.overflow_after, bytes_max: self.plan.overflow_bytes_max };
             parts.options.sabotage = self.sabotage;
             parts.options.clock = self.clock();
             if self.plan.small_logs {
@@ -576,8 +593,10 @@ impl World {
         self.broker.start();
         self.group.set_away(false);
         self.group.set_paused(false);
-        self.weather.set_away(false, false);
-        self.weather.slow_down(Duration::ZERO);
+        for weather in &self.weather {
+            weather.set_away(false, false);
+            weather.slow_down(Duration::ZERO);
+        }
         for host in 0..self.hosts.len() {
             self.thaw(host);
             self.start(host);
@@ -633,12 +652,16 @@ impl World {
         let (mut units, mut logs) = (0, 0);
         for queue in self.broker.queues() {
             let ours = queue.name.starts_with("nephoscope.") && queue.name != PARKED;
-            if queue.name == PARKED || !ours && !self.main_queues.contains(&queue.name) {
+            if queue.name == PARKED
+                || queue.name.starts_with(ANSWERS)
+                || !ours && !self.main_queues.contains(&queue.name)
+            {
                 continue;
             }
             let rescued_from = queue.name.strip_prefix(&topology::rescue_queue_name(""));
             let of_main_queue = rescued_from.is_some_and(|from| self.main_queues.iter().any(|main| main == from));
-            if ours && !of_main_queue && !queue.name.contains(&generation) {
+            let of_overflow = topology::is_overflow_queue(rescued_from.unwrap_or(&queue.name));
+            if ours && !of_main_queue && !of_overflow && !queue.name.contains(&generation) {
                 return Some(format!("{} is left", queue.name));
             }
             if rescued_from.is_some() {
@@ -662,8 +685,11 @@ impl World {
             }
         }
         let sinks = 1 + usize::from(self.plan.events);
-        let expected =
-            (self.main_queues.len() + sinks * queues, queues * usize::from(self.plan.transformers.is_some()));
+        let overflow = if self.plan.destinations > 1 { sinks * self.plan.destinations } else { 0 };
+        let expected = (
+            self.main_queues.len() + overflow + sinks * queues,
+            queues * usize::from(self.plan.transformers.is_some()),
+        );
         ((units, logs) != expected).then(|| format!("{units} queues and {logs} logs, expected {expected:?}"))
     }
 
@@ -725,13 +751,17 @@ fn settings(plan: &Plan) -> Result<Settings, Vec<Complaint>> {
 }
 
 fn definitions(plan: &Plan) -> Result<Definitions, Vec<Complaint>> {
+    let destinations: Vec<String> = (0..plan.destinations).map(|n| format!("'test://{n}'")).collect();
+    let destinations = destinations.join(", ");
     let pipeline = PIPELINE.replace("TRANSFORMERS", plan.transformers.unwrap_or_default());
+    let pipeline = pipeline.replace("PUBLISHERS", &destinations);
+    let event_pipeline = EVENT_PIPELINE.replace("PUBLISHERS", &destinations);
     let node = |name: &str, text: &str| config::yaml::read(name, text).map_err(|complaint| vec![complaint]);
     Ok(Definitions {
         meters: vec![node("meters.yaml", METERS)?],
         events: Some(node("event_definitions.yaml", EVENTS)?),
         pipeline: Some(node("pipeline.yaml", &pipeline)?),
-        event_pipeline: if plan.events { Some(node("event_pipeline.yaml", EVENT_PIPELINE)?) } else { None },
+        event_pipeline: if plan.events { Some(node("event_pipeline.yaml", &event_pipeline)?) } else { None },
         ..Definitions::default()
     })
 }

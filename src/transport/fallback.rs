@@ -44,6 +44,7 @@ impl Unequal {
         let own = self.name.starts_with("nephoscope.");
         let option = match argument {
             "x-queue-type" | "type" if own => Some("[nephoscope] queue_type"),
+            "x-max-length-bytes" if own => Some("[nephoscope] overflow_max_bytes"),
             "x-max-length" if own => Some("[nephoscope] parked_messages_max"),
             _ if own => None,
             "durable" => Some("[oslo_messaging_rabbit] amqp_durable_queues"),

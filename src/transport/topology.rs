@@ -158,6 +158,39 @@ fn replicated(kind: QueueKind) -> impl Iterator<Item = (&'static str, Argument)>
     [("x-queue-type", Argument::Text(kind.to_owned()))].into_iter().chain(limit)
 }
 
+/// `nephoscope.<group>.<sink>.overflow.<publisher>`
+pub fn overflow_queue_name(group: &str, sink: &str, publisher: &str) -> String {
+    format!("nephoscope.{group}.{sink}.overflow.{publisher}")
+}
+
+/// Whether a queue of ours is one: what comes behind `.overflow.` is a key without dots, unlike the number of a pipeline queue.
+pub fn is_overflow_queue(name: &str) -> bool {
+    name.rsplit_once(".overflow.").is_some_and(|(_, key)| !key.contains('.'))
+}
+
+/// An overflow queue: durable, with a single active consumer, and full at a bound, when it refuses instead of forgetting.
+/// Always a quorum queue: a classic one that refuses at a bound forgets confirmed messages when RabbitMQ restarts
+/// (`docs/rabbitmq.md`).
+pub fn overflow_queue(name: String, bytes_max: i64) -> Queue {
+    let arguments = [
+        ("x-single-active-consumer", Argument::Bool(true)),
+        ("x-max-length-bytes", Argument::Integer(bytes_max)),
+        ("x-overflow", Argument::Text("reject-publish".to_owned())),
+    ];
+    own_queue(name, arguments.into_iter().chain(replicated(QueueKind::Quorum)))
+}
+
+/// `nephoscope.<group>.answers.<process>`
+pub fn answer_queue_name(group: &str, process: &str) -> String {
+    format!("nephoscope.{group}.answers.{process}")
+}
+
+/// Where one process hears what it asked others: goes by itself when nobody has consumed it for `expires_ms`.
+pub fn answer_queue(name: String, expires_ms: i64) -> Queue {
+    let expires = [("x-expires", Argument::Integer(expires_ms))];
+    own_queue(name, expires.into_iter().chain(replicated(QueueKind::Classic)))
+}
+
 /// `nephoscope.<group>.parked`
 pub fn parking_queue_name(group: &str) -> String {
     format!("nephoscope.{group}.parked")

@@ -8,9 +8,10 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::keeper::{Keeper, Lost};
+use crate::agent::offer::Dead;
 use crate::agent::packet::Fragment;
 use crate::agent::sabotage::{self, Sabotage};
-use crate::agent::sink::{Dead, Parcel, SinkContext, SinkSlot};
+use crate::agent::sink::{Parcel, SinkContext, SinkSlot};
 use crate::agent::transform;
 use crate::agent::until::Until;
 use crate::model::{Receipt, Sample, Verdict};

@@ -425,6 +425,7 @@ impl Supervisor {
         let name = match &kind {
             Kind::Main { queue, .. } => format!("main queue {queue}"),
             Kind::Pipeline { queue, .. } => format!("pipeline queue {queue}"),
+            Kind::Overflow { queue, .. } => format!("overflow queue {queue}"),
         };
         let work = Work {
             opening: Opening {

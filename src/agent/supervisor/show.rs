@@ -41,7 +41,7 @@ impl Supervisor {
     /// Writes down which pipelines there are. What holds one shows with the next failure.
     pub(super) fn show_pipelines(&self) {
         let pipeline = |slot: &Arc<SinkSlot>| {
-            let publishers = slot.current().publishers.iter().map(|(url, _)| url.to_string()).collect();
+            let publishers = slot.current().destinations.iter().map(|d| d.url.to_string()).collect();
             (slot.name.to_string(), status::Pipeline { publishers, held_by: None })
         };
         let pipelines = self.routes.borrow().sinks.iter().map(pipeline).collect();
@@ -92,6 +92,7 @@ impl Supervisor {
                 self.ground.metrics.queue_up(&unit, Some(state == "running"));
                 let kind = match self.units.get(&unit) {
                     Some(Kind::Main { .. }) => "main",
+                    Some(Kind::Overflow { .. }) => "overflow",
                     _ => "pipeline",
                 };
                 let since = since.unwrap_or_else(|| now.clone());

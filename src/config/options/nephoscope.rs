@@ -77,6 +77,21 @@ pub(super) const ROWS: &[Opt] = &[
     ),
     number(OWN, "publish_retry_min", "0.5", "Shortest pause before a refused batch is offered again").seconds(),
     number(OWN, "publish_retry_max", "60", "Longest pause before a refused batch is offered again").seconds(),
+    number(
+        OWN,
+        "overflow_after",
+        "5",
+        "What one of several publishers of a sink does not take for so long goes into its overflow queue, and the others go on",
+    )
+    .seconds(),
+    whole(
+        OWN,
+        "overflow_max_bytes",
+        0,
+        "1073741824",
+        "Most that the overflow queue of one publisher holds before its sink waits for it; 0: there are none, all wait for all",
+    )
+    .unit("bytes"),
     text(OWN, "listen", "127.0.0.1:9187", "Address of /metrics, /livez and /readyz; empty is off"),
     one_of(OWN, "log_format", &["text", "json"], "", "Form of log lines; else [DEFAULT] use_json decides"),
     text(

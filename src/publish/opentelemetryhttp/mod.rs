@@ -6,14 +6,11 @@
 mod ceilometer;
 
 use async_trait::async_trait;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use reqwest::header::CONTENT_TYPE;
 use std::sync::Arc;
 
 use super::measure::{Point, points};
+use super::otlp::json;
 use super::otlp::metrics::{self, Form};
 use super::outcome::{Answer, Parts, Refused};
 use super::schemes::{Built, Kind, LookAtBroker};
@@ -132,7 +129,7 @@ impl OpenTelemetryPublisher {
         if prost::Message::encoded_len(&request) > REQUEST_BYTES_MAX {
             return Answer::NotThese { cause: format!("a request of more than {REQUEST_BYTES_MAX} bytes") };
         }
-        match json(&request) {
+        match json::metrics(&request) {
             Ok(body) => self.post(body).await,
             Err(cause) => Answer::Never { cause: format!("cannot write it as JSON: {cause}") },
         }
@@ -175,57 +172,6 @@ fn rejected(body: &[u8]) -> usize {
     let rejected = &said["partialSuccess"]["rejectedDataPoints"];
     let number = rejected.as_u64().or_else(|| rejected.as_str().and_then(|text| text.parse().ok()));
     usize::try_from(number.unwrap_or_default()).unwrap_or(usize::MAX)
-}
-
-/// The request as JSON. `NaN` and the infinities are texts there, by the rules of protobuf, which serde does not know.
-fn json(request: &ExportMetricsServiceRequest) -> serde_json::Result<Vec<u8>> {
-    if data_points(request).all(|point| odd(point).is_none()) {
-        return serde_json::to_vec(request);
-    }
-    let mut told = serde_json::to_value(request)?;
-    for (r, resource) in request.resource_metrics.iter().enumerate() {
-        for (s, scope) in resource.scope_metrics.iter().enumerate() {
-            for (m, metric) in scope.metrics.iter().enumerate() {
-                let Some((kind, points)) = metric.data.as_ref().and_then(numbers) else { continue };
-                for (p, point) in points.iter().enumerate() {
-                    let Some(word) = odd(point) else { continue };
-                    let place = format!("/resourceMetrics/{r}/scopeMetrics/{s}/metrics/{m}/{kind}/dataPoints/{p}");
-                    let places = [format!("{place}/asDouble"), format!("{place}/exemplars/0/asDouble")];
-                    for place in places {
-                        if let Some(number) = told.pointer_mut(&place) {
-                            *number = word.into();
-                        }
-                    }
-                }
-            }
-        }
-    }
-    serde_json::to_vec(&told)
-}
-
-fn data_points(request: &ExportMetricsServiceRequest) -> impl Iterator<Item = &NumberDataPoint> {
-    let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
-    let data = scopes.flat_map(|scope| &scope.metrics).filter_map(|metric| metric.data.as_ref());
-    data.filter_map(numbers).flat_map(|(_, points)| points)
-}
-
-/// The points of a gauge or sum, and what it is called in JSON.
-fn numbers(data: &Data) -> Option<(&'static str, &[NumberDataPoint])> {
-    match data {
-        Data::Gauge(gauge) => Some(("gauge", &gauge.data_points)),
-        Data::Sum(sum) => Some(("sum", &sum.data_points)),
-        _ => None,
-    }
-}
-
-/// The word for a number that JSON has no digits for.
-fn odd(point: &NumberDataPoint) -> Option<&'static str> {
-    match point.value {
-        Some(Number::AsDouble(number)) if number.is_nan() => Some("NaN"),
-        Some(Number::AsDouble(f64::INFINITY)) => Some("Infinity"),
-        Some(Number::AsDouble(f64::NEG_INFINITY)) => Some("-Infinity"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

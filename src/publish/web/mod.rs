@@ -6,16 +6,19 @@
 mod answer;
 mod certificates;
 mod endpoint;
+mod login;
 mod options;
 mod resolver;
 mod secrets;
 
 use chrono::Utc;
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, Method, Request, RequestBuilder, Response, StatusCode, Url};
 
 pub(super) use self::certificates::told;
 pub(super) use self::endpoint::Endpoint;
+pub(super) use self::login::{Login, OPTIONS as LOGIN_OPTIONS};
+use self::options::Version;
 pub(super) use self::options::{OPTIONS, WebOptions, credentials};
 pub(super) use self::resolver::is_link_local;
 pub(super) use self::secrets::Secrets;
@@ -45,7 +48,14 @@ pub(super) struct Reply {
 impl Web {
     /// A client as the options say. `secrets` are taken out of everything that servers say.
     pub(super) fn new(options: &WebOptions, url: &Url, secrets: Secrets) -> Result<Web, Vec<String>> {
-        Ok(Web { client: options.client(url.scheme() == "https")?, connect_retries: options.max_retries, secrets })
+        let client = options.client(url.scheme() == "https", Version::Http1)?;
+        Ok(Web { client, connect_retries: options.max_retries, secrets })
+    }
+
+    /// The same for HTTP/2 and nothing else, as gRPC needs it.
+    pub(super) fn http2(options: &WebOptions, url: &Url, secrets: Secrets) -> Result<Web, Vec<String>> {
+        let client = options.client(url.scheme() == "https", Version::Http2)?;
+        Ok(Web { client, connect_retries: options.max_retries, secrets })
     }
 
     /// A request, not yet sent.
@@ -55,16 +65,26 @@ impl Web {
 
     /// Sends a request and reads the answer; `Err` is why there is none. Of a body at most `bytes_max` is read.
     pub(super) async fn ask(&self, request: RequestBuilder, bytes_max: usize) -> Result<Reply, Answer> {
+        let sent = match request.build() {
+            Ok(request) => self.send(request).await,
+            Err(error) => Err(self.hidden(&told(&error))),
+        };
+        match sent {
+            Ok(response) => read(response, bytes_max).await,
+            Err(cause) => Err(Answer::Later { cause, after: None }),
+        }
+    }
+
+    /// Sends a request; why there is no answer, without our secrets. The body is not yet read.
+    pub(super) async fn send(&self, request: Request) -> Result<Response, String> {
         let mut retries = self.connect_retries;
         loop {
             // A body that is a stream cannot be sent twice; ours never is.
-            let Some(this) = request.try_clone() else {
-                return Err(Answer::Never { cause: "the request cannot be repeated".to_owned() });
-            };
-            match this.send().await {
-                Ok(response) => return read(response, bytes_max).await,
+            let Some(this) = request.try_clone() else { return Err("the request cannot be repeated".to_owned()) };
+            match self.client.execute(this).await {
                 Err(error) if error.is_connect() && retries > 0 => retries -= 1,
-                Err(error) => return Err(Answer::Later { cause: self.hidden(&told(&error)), after: None }),
+                Err(error) => return Err(self.hidden(&told(&error))),
+                Ok(response) => return Ok(response),
             }
         }
     }

@@ -52,6 +52,15 @@ pub(in crate::publish) struct WebOptions {
     link_local: bool,
 }
 
+/// Which HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without asking for it first.
+    Http2,
+}
+
 /// Whether the server must show who it is.
 #[derive(Debug, Clone, PartialEq)]
 enum Verify {
@@ -121,7 +130,7 @@ impl WebOptions {
     }
 
     /// The client: redirects are not followed, certificates are read now.
-    pub(super) fn client(&self, https: bool) -> Result<Client, Vec<String>> {
+    pub(super) fn client(&self, https: bool, version: Version) -> Result<Client, Vec<String>> {
         certificates::install();
         let mut complaints = Vec::new();
         let mut builder = Client::builder()
@@ -129,6 +138,10 @@ impl WebOptions {
             .redirect(redirect::Policy::none())
             .timeout(self.timeout)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
+        builder = match version {
+            Version::Http1 => builder.http1_only(),
+            Version::Http2 => builder.http2_prior_knowledge(),
+        };
         if !self.link_local {
             builder = builder.dns_resolver(NoLinkLocal);
         }

@@ -117,6 +117,20 @@ impl QueueEntry {
         }
     }
 
+    /// Bytes of bodies, of what is ready.
+    fn bytes_max(&self) -> Option<usize> {
+        match self.arguments.get("x-max-length-bytes") {
+            Some(Argument::Integer(bytes)) => usize::try_from(*bytes).ok(),
+            _ => None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let is_long = self.length_max().is_some_and(|max| self.ready.len() >= max);
+        let bytes = || self.ready.values().map(|message| message.body.len()).sum::<usize>();
+        is_long || self.bytes_max().is_some_and(|max| bytes() >= max)
+    }
+
     fn rejects_publish(&self) -> bool {
         matches!(self.arguments.get("x-overflow"), Some(Argument::Text(what)) if what.starts_with("reject-publish"))
     }
@@ -366,7 +380,7 @@ impl State {
             self.followers.values().filter(|f| f.stream == queue).for_each(|f| f.wake.notify_one());
             return true;
         }
-        if entry.length_max().is_some_and(|max| entry.ready.len() >= max) {
+        if entry.is_full() {
             if entry.rejects_publish() {
                 return false;
             }

@@ -1,0 +1,169 @@
+//! One destination of a sink: a batch is offered to it until it is taken, refused for good, or nobody waits any more.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+use super::jitter;
+use super::sink::SinkContext;
+use super::troubles::Trouble;
+use crate::publish::{Batch, Left, Partly, PublishError, Publisher, Refused};
+
+/// One publisher of a sink.
+#[derive(Clone)]
+pub(super) struct Destination {
+    /// Its URL without secrets, for logs.
+    pub url: Arc<str>,
+    /// What tells it from the sink's others, also where their URLs look alike: part of the name of its overflow queue.
+    pub key: Arc<str>,
+    /// The publisher.
+    pub publisher: Arc<dyn Publisher>,
+}
+
+/// A publisher says that nothing can be published any more: the agent must stop.
+#[derive(Debug, thiserror::Error)]
+#[error("{publisher} cannot publish any more: {cause}")]
+pub(super) struct Dead {
+    publisher: Arc<str>,
+    cause: String,
+}
+
+/// What became of a batch at one destination.
+pub(super) enum Outcome {
+    /// Taken.
+    Accepted,
+    /// Taken but for these.
+    Refused(Vec<Refused>),
+    /// The wait was ended before it was taken.
+    Ended,
+    /// The publisher is at its end.
+    Dead(Dead),
+}
+
+/// A batch on its way to one destination: what is still to be taken of it, and what was refused.
+pub(super) struct Offering<'b> {
+    batch: Cow<'b, Batch>,
+    /// Where each record that is still to be taken stands in the whole batch.
+    positions: Vec<usize>,
+    refused: Vec<Refused>,
+}
+
+impl<'b> Offering<'b> {
+    /// Of a batch of which nothing is taken yet.
+    pub(super) fn new(batch: &'b Batch) -> Self {
+        Offering { batch: Cow::Borrowed(batch), positions: (0..batch.len()).collect(), refused: Vec::new() }
+    }
+
+    /// Positions in the whole batch of what is still to be taken.
+    pub(super) fn rest(&self) -> &[usize] {
+        &self.positions
+    }
+
+    /// The outcome, now that the rest is taken, here or elsewhere.
+    pub(super) fn taken(self) -> Outcome {
+        if self.refused.is_empty() { Outcome::Accepted } else { Outcome::Refused(self.refused) }
+    }
+
+    /// Only these, by their positions in the rest, are still to be taken.
+    fn keep(&mut self, left: &[usize]) {
+        self.positions = left.iter().filter_map(|n| self.positions.get(*n).copied()).collect();
+        self.batch = Cow::Owned(self.batch.only(left));
+    }
+
+    /// Notes what is refused of the rest; what is none of it is a publisher's mistake.
+    fn refuse(&mut self, refused: Vec<Refused>) {
+        let place = |refused: Refused| Some(Refused { record: *self.positions.get(refused.record)?, ..refused });
+        self.refused.extend(refused.into_iter().filter_map(place));
+    }
+}
+
+/// Offers a batch until it is accepted or refused, or the wait is ended.
+pub(super) async fn offer(sink: &str, destination: &Destination, batch: &Batch, context: &SinkContext) -> Outcome {
+    let mut offering = Offering::new(batch);
+    match offer_rest(sink, destination, &mut offering, context).await {
+        Ok(()) => offering.taken(),
+        Err(outcome) => outcome,
+    }
+}
+
+/// Offers what is still to be taken of a batch until it is, or the wait is ended. Dropping the future leaves in `offering` what is
+/// not known to be taken.
+pub(super) async fn offer_rest(
+    sink: &str,
+    destination: &Destination,
+    offering: &mut Offering<'_>,
+    context: &SinkContext,
+) -> Result<(), Outcome> {
+    let url = destination.url.to_string();
+    let standing = Standing {
+        trouble: Trouble::Publisher { sink: sink.to_owned(), publisher: url, listener: context.listener },
+        context,
+    };
+    offer_on(sink, destination, offering, context, &standing.trouble).await?;
+    if let Some(lasted) = context.troubles.over(&standing.trouble) {
+        context.metrics.publish_resumed(sink, &destination.url, lasted);
+    }
+    Ok(())
+}
+
+/// What stands still here, until nobody waits any more.
+struct Standing<'c> {
+    trouble: Trouble,
+    context: &'c SinkContext,
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        self.context.troubles.over(&self.trouble);
+    }
+}
+
+async fn offer_on(
+    sink: &str,
+    Destination { url, publisher, .. }: &Destination,
+    offering: &mut Offering<'_>,
+    context: &SinkContext,
+    trouble: &Trouble,
+) -> Result<(), Outcome> {
+    let metrics = &context.metrics;
+    let mut wait = context.backoff.first;
+    let who = format!("{} {sink} {url}", context.member);
+    for attempt in 1.. {
+        let (offered, records) = (Instant::now(), offering.positions.len());
+        let (cause, after) = match publisher.publish(&offering.batch).await {
+            Ok(()) => {
+                metrics.published(sink, url, records, offered.elapsed());
+                return Ok(());
+            }
+            Err(PublishError::Stop { cause }) => {
+                return Err(Outcome::Dead(Dead { publisher: Arc::clone(url), cause }));
+            }
+            Err(PublishError::Retry { cause, after }) => (cause, after),
+            Err(PublishError::Partly(Partly { refused, left })) => {
+                if let Some(first) = refused.first() {
+                    metrics.publish_refused(sink, url, refused.len(), &first.cause);
+                }
+                let others = refused.len() + left.as_ref().map_or(0, |left| left.records.len());
+                if others < records {
+                    metrics.published(sink, url, records - others, offered.elapsed());
+                }
+                offering.refuse(refused);
+                let Some(Left { records: left, cause, after }) = left else { return Ok(()) };
+                // It goes on: the next wait is a first one.
+                wait = if left.len() < records { context.backoff.first } else { wait };
+                offering.keep(&left);
+                (cause, after)
+            }
+        };
+        let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(jitter::factor(&who, attempt));
+        let said = context.troubles.note(trouble, &cause, offering.positions.len());
+        metrics.publish_held(sink, url, pause, &cause, said);
+        wait = (wait * 2).min(context.backoff.longest);
+        tokio::select! {
+            biased;
+            () = context.until.reached() => return Err(Outcome::Ended),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    Err(Outcome::Ended)
+}
