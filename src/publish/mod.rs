@@ -20,6 +20,7 @@ pub mod identity;
 mod measure;
 pub mod message;
 mod notifier;
+mod opentelemetryhttp;
 mod otlp;
 mod outcome;
 mod pace;

@@ -171,10 +171,11 @@ impl Parts {
         self
     }
 
-    /// These parts, in this order; together they are `0..items`.
-    pub(super) fn of(parts: Vec<Range<usize>>) -> Self {
-        let items = parts.iter().map(ExactSizeIterator::len).sum();
-        let open = parts.into_iter().rev().map(|range| Part { range, known: Refusals::Unknown }).collect();
+    /// These parts, in this order; together they are the items from 0 on.
+    pub(super) fn of(ranges: Vec<Range<usize>>) -> Self {
+        let items = ranges.iter().map(ExactSizeIterator::len).sum();
+        let part = |range| Part { range, known: Refusals::Unknown };
+        let open = ranges.into_iter().map(part).rev().collect();
         Parts { open, items, said: Partly::default(), before: Vec::new(), sent: Refusals::Unknown }
     }
 
@@ -253,25 +254,14 @@ impl Parts {
     }
 
     /// The outcome, with `position` of each item in the batch.
-    pub(super) fn outcome(self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
-        self.outcome_beside(Vec::new(), position)
-    }
-
-    /// The same where some records of the batch became no items: these are `refused` by their positions in the batch.
-    pub(super) fn outcome_beside(
-        mut self,
-        refused: Vec<Refused>,
-        position: impl Fn(usize) -> usize,
-    ) -> Result<(), PublishError> {
-        let whole = refused.is_empty();
+    pub(super) fn outcome(mut self, position: impl Fn(usize) -> usize) -> Result<(), PublishError> {
         self.said.refused.iter_mut().for_each(|refused| refused.record = position(refused.record));
-        self.said.refused.extend(refused);
-        self.said.refused.sort_by_key(|refused| refused.record);
         if let Some(left) = &mut self.said.left {
-            if whole && self.before.is_empty() && left.records.len() == self.items {
+            if left.records.len() == self.items && self.before.is_empty() {
                 return Err(PublishError::Retry { cause: std::mem::take(&mut left.cause), after: left.after });
             }
             left.records.iter_mut().for_each(|record| *record = position(*record));
+            left.records.sort_unstable();
             left.records.sort_unstable();
         }
         self.said.refused.append(&mut self.before);
@@ -397,9 +387,8 @@ mod tests {
 
     #[test]
     fn items_that_were_grouped_are_left_in_the_order_of_the_batch() {
-        let parts = Parts::of(vec![0..2, 2..3, 3..5]);
         let positions = [0, 3, 1, 2, 4];
-        let mut parts = parts;
+        let mut parts = Parts::of(vec![0..2, 2..3, 3..5]);
         while let Some(part) = parts.next() {
             let away = Answer::Later { cause: "503".to_owned(), after: None };
             let answer = if part.start == 0 { Answer::Taken } else { away };

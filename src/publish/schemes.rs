@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::pace::{self, Paced};
 use super::target::{Row, Target};
 use super::{
-    Context, Publisher, cloudevents, file, gnocchi, http, notifier, otlp, prometheus, remote_write, scrape, tcp, test,
-    udp,
+    Context, Publisher, cloudevents, file, gnocchi, http, notifier, opentelemetryhttp, otlp, prometheus, remote_write,
+    scrape, tcp, test, udp,
 };
 use crate::config::shown;
 use crate::model::did_you_mean;
@@ -139,7 +139,16 @@ const SCHEMES: &[Scheme] = &[
         false,
         State::Here { options: scrape::OPTIONS, check: scrape::check, build: scrape::build },
     ),
-    row("opentelemetryhttp", true, false, State::NotYet),
+    row(
+        "opentelemetryhttp",
+        true,
+        false,
+        State::Here {
+            options: opentelemetryhttp::OPTIONS,
+            check: opentelemetryhttp::check,
+            build: opentelemetryhttp::build,
+        },
+    ),
     row("kafka", true, true, State::Gone("notifier:// or https://")),
     row("rpc", true, false, State::Gone("notifier://")),
     row("meter", true, false, State::Gone("notifier://")),

@@ -70,7 +70,7 @@ impl Publisher for PrometheusPublisher {
             urls.push((items.len(), group.url));
             ranges.push(begin..items.len());
         }
-        let mut parts = Parts::of(ranges);
+        let mut parts = Parts::of(ranges).without(refused);
         while let Some(part) = parts.next() {
             // Halves of a group stay in it.
             let group = urls.partition_point(|(end, _)| *end <= part.start);
@@ -80,7 +80,7 @@ impl Publisher for PrometheusPublisher {
             };
             parts.answered(part, answer);
         }
-        parts.outcome_beside(refused, |item| items[item].position)
+        parts.outcome(|item| items[item].position)
     }
 
     async fn reach(&self) -> Result<(), String> {
