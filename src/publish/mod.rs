@@ -42,7 +42,9 @@ pub use crate::config::shown;
 pub use context::{Amqp, Context};
 pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
-pub use schemes::{AskBroker, BuildError, Kind, Look, build, check, check_with, names, options_page};
+pub use schemes::{
+    AskBroker, BuildError, Kind, Look, build, check, check_with, common_options_page, names, options_page,
+};
 pub use scrape::Listeners;
 pub use test::Shelf;
 

@@ -236,12 +236,21 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
 pub fn options_page(scheme: &str) -> Option<String> {
     let row = SCHEMES.iter().find(|row| row.name == scheme)?;
     let State::Here { options, .. } = row.state else { return None };
+    Some(table(options.iter().copied().flatten()))
+}
+
+/// The options that every publisher has beside its own, as a table for `docs/publishers.md`.
+pub fn common_options_page() -> String {
+    table(pace::OPTIONS)
+}
+
+fn table<'r>(rows: impl IntoIterator<Item = &'r Row>) -> String {
     let line = |Row { name, expected, default, meaning }: &Row| {
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
         format!("| `{name}` | {expected} | {default} | {meaning} |\n")
     };
-    let lines: String = options.iter().copied().flatten().chain(pace::OPTIONS).map(line).collect();
-    Some(format!("| option | expected | default | meaning |\n|---|---|---|---|\n{lines}"))
+    let lines: String = rows.into_iter().map(line).collect();
+    format!("| option | expected | default | meaning |\n|---|---|---|---|\n{lines}")
 }
 
 /// Every scheme that is here.
@@ -286,5 +295,32 @@ mod tests {
         let built = build(url, kind, &Context::default()).err().unwrap();
         assert_eq!(checked, built);
         assert!(checked.to_string().contains(what), "{checked}");
+    }
+
+    /// The page of a scheme, without its end.
+    fn page_of(scheme: &str) -> String {
+        let family = if scheme.starts_with("otlp") { "otlp" } else { scheme.split('+').next().unwrap() };
+        format!("docs/publishers/{}.md", if family == "https" { "http" } else { family })
+    }
+
+    /// `NEPHOSCOPE_REGENERATE=1` writes the tables instead of comparing them.
+    #[test]
+    fn every_publisher_has_a_page_with_its_options() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let tables = names().map(|name| (page_of(name), options_page(name).unwrap()));
+        for (page, table) in tables.chain([("docs/publishers.md".to_owned(), common_options_page())]) {
+            let path = root.join(&page);
+            let mut text = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{page}: {why}"));
+            if std::env::var_os("NEPHOSCOPE_REGENERATE").is_some() {
+                let begin = text.find("| option |").unwrap_or_else(|| panic!("{page}: no table of options"));
+                let end = begin + text[begin..].find("\n\n").map_or(text.len() - begin, |end| end + 1);
+                text.replace_range(begin..end, &table);
+                std::fs::write(&path, &text).unwrap();
+            }
+            assert!(
+                text.contains(&table),
+                "{page}: its options are old: NEPHOSCOPE_REGENERATE=1 cargo test --lib its_options"
+            );
+        }
     }
 }
