@@ -87,7 +87,7 @@ impl Read {
         let login = Login::read(&mut options, target);
         let mut target = port.map_or_else(|| target.clone(), |port| target.with_port(port));
         if matches!(target.path.as_str(), "" | "/") {
-            target.path = "/api/v1/write".to_owned();
+            "/api/v1/write".clone_into(&mut target.path);
         }
         let url = web.url(&mut options, scheme, &target, Vec::new());
         let read = url.map(|url| Read { url, version, names, drop_late, login, web });
