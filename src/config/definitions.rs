@@ -103,18 +103,17 @@ pub fn gnocchi_resources(search: &[PathBuf], name: &str) -> Result<(Node, Vec<Co
     let literal = std::iter::once(PathBuf::from(name));
     let found = literal.chain(search.iter().map(|folder| folder.join(name))).find(|path| path.exists());
     let mut warnings = Vec::new();
-    let (file, text) = match &found {
-        Some(path) => (path.to_string_lossy().into_owned(), Cow::Owned(read_text(path)?)),
-        None => {
-            if name != GNOCCHI {
-                let place = Place { file: name.into(), line: 0 };
-                let searched = shown(search);
-                let text =
-                    format!("cannot find it, neither as written nor in {searched}: the shipped definitions are used");
-                warnings.push(Complaint::warning(&place, text));
-            }
-            (format!("{SHIPPED}{GNOCCHI}"), Cow::Borrowed(SHIPPED_GNOCCHI))
+    let (file, text) = if let Some(path) = &found {
+        (path.to_string_lossy().into_owned(), Cow::Owned(read_text(path)?))
+    } else {
+        if name != GNOCCHI {
+            let place = Place { file: name.into(), line: 0 };
+            let searched = shown(search);
+            let text =
+                format!("cannot find it, neither as written nor in {searched}: the shipped definitions are used");
+            warnings.push(Complaint::warning(&place, text));
         }
+        (format!("{SHIPPED}{GNOCCHI}"), Cow::Borrowed(SHIPPED_GNOCCHI))
     };
     let (node, more) = yaml::read_with_warnings(&file, &text)?;
     warnings.extend(more);

@@ -20,7 +20,8 @@ impl GnocchiPublisher {
         for (position, event) in events.iter().enumerate() {
             let Some((kind, operation)) = self.definitions.operation(&event.event_type) else { continue };
             let mut attributes = kind.event_attributes(event);
-            let Some(raw_id) = attributes.remove("id").and_then(|id| path::text_of(&id).map(|id| id.into_owned()))
+            let Some(raw_id) =
+                attributes.remove("id").and_then(|id| path::text_of(&id).map(std::borrow::Cow::into_owned))
             else {
                 tally.refuse(
                     position,
@@ -39,7 +40,7 @@ impl GnocchiPublisher {
                 Operation::Delete => self.end(kind, &id, &raw_id, event).await,
             };
             match done {
-                Done::Done | Done::Exists | Done::Missing(_) => {}
+                Done::AsWanted | Done::Exists | Done::Missing(_) => {}
                 Done::Refused(cause) => tally.refuse(position, &cause),
                 Done::Later(answer) => {
                     tally.answered([position], &answer);
@@ -68,7 +69,7 @@ impl GnocchiPublisher {
 
     /// Ends a resource and those that belong to it: as much as can be done now.
     async fn end(&self, kind: &ResourceType, id: &str, raw_id: &str, event: &Event) -> Done {
-        let mut worst = Done::Done;
+        let mut worst = Done::AsWanted;
         let mut found = Vec::new();
         for (resource_type, query) in &kind.associated {
             // Attributes of other resources hold the id as it came, slashes and all.
@@ -109,7 +110,7 @@ impl GnocchiPublisher {
 /// What is to be said of an event that is carried out in several steps.
 fn worse(so_far: Done, step: Done) -> Done {
     let rank = |done: &Done| match done {
-        Done::Done | Done::Exists | Done::Missing(_) => 0,
+        Done::AsWanted | Done::Exists | Done::Missing(_) => 0,
         Done::Refused(_) => 1,
         Done::Later(_) => 2,
         Done::Stop(_) => 3,

@@ -87,15 +87,14 @@ impl<'b> Measures<'b> {
                 continue;
             };
             let id = path::id(&id);
-            let resource = match numbers.get(&*id) {
-                Some(number) => *number,
-                None => {
-                    let (id, number) = (Box::from(&*id), measures.resources.len());
-                    let (extra, user_id) = (Dict::new(), &sample.user_id);
-                    measures.resources.push(Resource { id, kind, extra, user_id, metrics: Vec::new() });
-                    numbers.insert(measures.resources[number].id.clone(), number);
-                    number
-                }
+            let resource = if let Some(number) = numbers.get(&*id) {
+                *number
+            } else {
+                let (id, number) = (Box::from(&*id), measures.resources.len());
+                let (extra, user_id) = (Dict::new(), &sample.user_id);
+                measures.resources.push(Resource { id, kind, extra, user_id, metrics: Vec::new() });
+                numbers.insert(measures.resources[number].id.clone(), number);
+                number
             };
             let of = &mut measures.resources[resource];
             measures.failed.extend(describe(sample, kind, &mut of.extra));

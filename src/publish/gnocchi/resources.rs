@@ -20,7 +20,7 @@ const FOUND_MAX: usize = 10_000;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Done {
     /// It is as it was asked for.
-    Done,
+    AsWanted,
     /// There is a resource of that id already.
     Exists,
     /// There is no such resource, or no such resource type.
@@ -75,10 +75,10 @@ pub(super) async fn update(api: &Api, resource_type: &str, id: &str, attributes:
 /// Changes attributes of a resource, unless Gnocchi was just told the same.
 pub(super) async fn keep_up(api: &Api, cache: &Cache, resource_type: &str, id: &str, attributes: &Dict) -> Done {
     if cache.has(id, attributes) {
-        return Done::Done;
+        return Done::AsWanted;
     }
     let done = update(api, resource_type, id, attributes).await;
-    if done == Done::Done {
+    if done == Done::AsWanted {
         cache.told(id, attributes);
     }
     done
@@ -158,7 +158,7 @@ fn done(api: &Api, reply: Result<Reply, Answer>) -> Done {
     match (reply.status.as_u16(), api.judged(&reply)) {
         (409, _) => Done::Exists,
         (404, _) => Done::Missing(api.cause(&reply)),
-        (_, Answer::Taken) => Done::Done,
+        (_, Answer::Taken) => Done::AsWanted,
         (_, answer @ Answer::Later { .. }) if answer::stops_all(&reply) => Done::Stop(answer),
         (_, answer @ Answer::Later { .. }) => Done::Later(answer),
         (_, Answer::NotThese { cause } | Answer::Never { cause } | Answer::Some { cause, .. }) => Done::Refused(cause),

@@ -196,7 +196,7 @@ impl<'b> Sending<'b> {
                 continue;
             }
             match self.create(resource).await {
-                Done::Done => self.states[resource] = State::Created,
+                Done::AsWanted => self.states[resource] = State::Created,
                 Done::Exists => self.states[resource] = State::Exists,
                 Done::Missing(cause) | Done::Refused(cause) => self.stop(resource, &Answer::Never { cause }),
                 Done::Later(answer) => self.stop(resource, &answer),
@@ -217,12 +217,12 @@ impl<'b> Sending<'b> {
         };
         let all = attempt(&of.extra).await;
         match all {
-            Done::Done => self.publisher.cache.told(&of.id, &of.extra),
+            Done::AsWanted => self.publisher.cache.told(&of.id, &of.extra),
             Done::Refused(_) => {
                 for extra in self.measures.extras(resource).iter().take(TRIED_MAX) {
                     match attempt(extra).await {
                         Done::Refused(_) => {}
-                        Done::Done => return Done::Exists,
+                        Done::AsWanted => return Done::Exists,
                         other => return other,
                     }
                 }
@@ -261,7 +261,7 @@ impl<'b> Sending<'b> {
                 continue;
             }
             match resources::keep_up(api, cache, &of.kind.name, &of.id, &of.extra).await {
-                Done::Done | Done::Exists => {}
+                Done::AsWanted | Done::Exists => {}
                 Done::Missing(cause) | Done::Refused(cause) => tracing::warn!(
                     event = "publish.gnocchi.attributes_refused",
                     resource = &*of.id,

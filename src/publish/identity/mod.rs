@@ -106,11 +106,6 @@ impl Identity {
         Ok(Identity { credentials: credentials.clone(), keystone, held: Mutex::default(), secrets })
     }
 
-    /// The section that has the login, for complaints: `service_credentials`.
-    pub(super) fn section(&self) -> &str {
-        &self.credentials.section
-    }
-
     /// Whether there is a Keystone, which knows projects and has a catalogue.
     pub(super) fn has_keystone(&self) -> bool {
         self.keystone.is_some()

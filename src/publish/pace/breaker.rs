@@ -9,6 +9,8 @@ use crate::publish::outcome::{Partly, PublishError};
 
 /// The longest time that a destination is left alone.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The longest time that a destination can ask for itself.
+const AFTER_MAX: Duration = Duration::from_mins(5);
 /// When those come again who came while another tries.
 const PROBED_IN: Duration = Duration::from_secs(1);
 
@@ -75,7 +77,8 @@ impl Breaker {
         Admission::Probe(Probe(self))
     }
 
-    /// Notes what came of a batch of so many records.
+    /// Notes what came of a batch of so many records. What was under way when the destination was given up on changes nothing,
+    /// unless it succeeds.
     pub(super) fn told(&self, outcome: Result<(), PublishError>, records: usize) -> Result<(), PublishError> {
         let mut state = self.state();
         match failure(&outcome, records) {
@@ -85,19 +88,21 @@ impl Breaker {
                 }
                 state.failures = 0;
             }
-            Some(cause) => {
+            Some((cause, after)) => {
                 state.failures = state.failures.saturating_add(1);
-                let again = state.closed.is_some();
-                if self.failures_max > 0 && (state.failures >= self.failures_max || again) {
-                    let pause =
-                        state.closed.as_ref().map_or(self.first_pause, |closed| (closed.pause * 2).min(PAUSE_MAX));
-                    let until = Instant::now() + pause;
-                    state.closed = Some(Closed { until, pause, cause: cause.to_owned(), probing: false });
-                    self.metrics.breaker(&self.shown, "open");
+                if self.failures_max > 0 && state.failures >= self.failures_max && state.closed.is_none() {
+                    self.leave_alone(&mut state, self.first_pause, cause, after);
                 }
             }
         }
         outcome
+    }
+
+    fn leave_alone(&self, state: &mut State, pause: Duration, cause: &str, after: Option<Duration>) {
+        // The destination may say how long itself; the agent asks again after its own longest wait at the latest.
+        let until = Instant::now() + pause.max(after.unwrap_or_default().min(AFTER_MAX));
+        state.closed = Some(Closed { until, pause, cause: cause.to_owned(), probing: false });
+        self.metrics.breaker(&self.shown, "open");
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -106,9 +111,15 @@ impl Breaker {
 }
 
 impl Probe<'_> {
-    /// Notes what came of it.
+    /// Notes what came of it: one that failed leaves the destination alone for twice as long.
     pub(super) fn told(self, outcome: Result<(), PublishError>, records: usize) -> Result<(), PublishError> {
-        self.0.told(outcome, records)
+        let breaker = self.0;
+        let Some((cause, after)) = failure(&outcome, records) else { return breaker.told(outcome, records) };
+        let mut state = breaker.state();
+        let pause = state.closed.as_ref().map_or(breaker.first_pause, |closed| (closed.pause * 2).min(PAUSE_MAX));
+        breaker.leave_alone(&mut state, pause, cause, after);
+        drop(state);
+        outcome
     }
 }
 
@@ -120,14 +131,15 @@ impl Drop for Probe<'_> {
     }
 }
 
-/// Why nothing at all was taken; nothing where something was.
-fn failure(outcome: &Result<(), PublishError>, records: usize) -> Option<&str> {
+/// Why nothing at all was taken, and how long the destination asks to wait; nothing where something was.
+fn failure(outcome: &Result<(), PublishError>, records: usize) -> Option<(&str, Option<Duration>)> {
     match outcome {
         Ok(()) => None,
-        Err(PublishError::Retry { cause, .. } | PublishError::Stop { cause }) => Some(cause),
+        Err(PublishError::Retry { cause, after }) => Some((cause, *after)),
+        Err(PublishError::Stop { cause }) => Some((cause, None)),
         Err(PublishError::Partly(Partly { refused, left })) => {
             let left = left.as_ref()?;
-            (refused.is_empty() && left.records.len() >= records).then_some(&*left.cause)
+            (refused.is_empty() && left.records.len() >= records).then_some((&*left.cause, left.after))
         }
     }
 }

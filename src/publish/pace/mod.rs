@@ -74,7 +74,10 @@ impl Pace {
         if concurrency > CONCURRENCY_MAX {
             options.complain(format!("concurrency={concurrency}: expected at most {CONCURRENCY_MAX} requests"));
         }
-        let rate = options.number("rate", 0.001).filter(|rate: &f64| rate.is_finite());
+        let rate = options.number("rate", 0.001);
+        if rate.is_some_and(|rate: f64| !rate.is_finite()) {
+            options.complain("rate: expected a number; leave it out where there is no limit");
+        }
         let breaker_failures = options.number("breaker_failures", 0).unwrap_or(5);
         let (least, most) = PAUSE_S;
         let seconds = options.number("breaker_pause", least).unwrap_or(1.0);
@@ -100,12 +103,14 @@ impl Paced {
         Paced { inner, concurrency: pace.concurrency, bucket: pace.rate.map(Bucket::new), breaker }
     }
 
+    /// Waits for the turn that `rate` gives; else when to come again.
+    async fn turn(&self, records: usize) -> Result<(), PublishError> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        let later = |after| PublishError::Retry { cause: "its rate is used up".to_owned(), after: Some(after) };
+        bucket.turn(records, TURN_WAIT).await.map_err(later)
+    }
+
     async fn ask(&self, batch: &Batch) -> Result<(), PublishError> {
-        if let Some(bucket) = &self.bucket
-            && let Err(after) = bucket.turn(batch.len(), TURN_WAIT).await
-        {
-            return Err(PublishError::Retry { cause: "its rate is used up".to_owned(), after: Some(after) });
-        }
         if self.concurrency == 1 || batch.len() < 2 {
             return self.inner.publish(batch).await;
         }
@@ -119,6 +124,7 @@ impl Paced {
 #[async_trait]
 impl Publisher for Paced {
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
+        self.turn(batch.len()).await?;
         let probe = match self.breaker.admit() {
             Admission::Open => return self.breaker.told(self.ask(batch).await, batch.len()),
             Admission::Closed { cause, after } => return Err(PublishError::Retry { cause, after: Some(after) }),
@@ -159,7 +165,8 @@ fn parts(batch: &Batch, most: usize) -> Vec<Vec<usize>> {
     let mut parts = vec![Vec::new(); most];
     let mut put = |position: usize, key: &[u8]| {
         #[expect(clippy::cast_possible_truncation, reason = "a remainder of a small number")]
-        let part = (hash::stable(key) % most as u64) as usize;
+        // By its upper half: the pipeline queue was chosen by the lower one, and all of a batch may be of one queue.
+        let part = ((hash::stable(key) >> 32) % most as u64) as usize;
         parts[part].push(position);
     };
     match batch {

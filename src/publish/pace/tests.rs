@@ -79,6 +79,48 @@ async fn parts_go_at_the_same_time_and_a_resource_stays_in_order_in_one() {
     }
 }
 
+#[test]
+fn what_is_all_of_one_pipeline_queue_is_in_several_parts() {
+    let resource = |n: usize| {
+        let mut sample = sample("cpu", "x");
+        sample.resource_id = format!("r-{n}").as_str().into();
+        sample
+    };
+    let of_one_queue = |sample: &crate::model::Sample| hash::slot(&grouping_bytes(&sample.resource_id)) % 16 == 3;
+    let batch = Batch::Samples((0..2_000).map(resource).filter(of_one_queue).collect());
+    assert!(batch.len() > 50);
+    assert_eq!(parts(&batch, 4).len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_under_way_when_it_was_given_up_on_does_not_lengthen_the_pause() {
+    let fake = Arc::new(Fake { lasts: Duration::from_secs(1), ..Fake::default() });
+    let publisher = paced(&fake, "breaker_failures=1&breaker_pause=2");
+    fake.answer(8, "503");
+    let batch = batch(1);
+    join_all((0..8).map(|_| publisher.publish(&batch))).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
+    publisher.publish(&batch).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_that_is_used_up_is_no_failure_and_a_server_says_itself_how_long() {
+    let fake = Arc::new(Fake::default());
+    let publisher = paced(&fake, "rate=1&breaker_failures=2");
+    publisher.publish(&batch(50)).await.unwrap();
+    for _ in 0..5 {
+        assert!(matches!(publisher.publish(&batch(1)).await, Err(PublishError::Retry { .. })));
+    }
+    tokio::time::advance(Duration::from_secs(60)).await;
+    publisher.publish(&batch(1)).await.unwrap();
+    let publisher = paced(&fake, "breaker_failures=1");
+    let after = Some(Duration::from_secs(100));
+    fake.answers.lock().unwrap().push(PublishError::Retry { cause: "429".to_owned(), after });
+    assert!(publisher.publish(&batch(1)).await.is_err());
+    let cause = "429".to_owned();
+    assert_eq!(publisher.publish(&batch(1)).await, Err(PublishError::Retry { cause, after }));
+}
+
 #[tokio::test]
 async fn what_becomes_of_a_part_is_said_of_its_records() {
     let fake = Arc::new(Fake::default());

@@ -43,13 +43,12 @@ impl Listeners {
     ) -> io::Result<Arc<Listener>> {
         let mut listeners = self.0.lock().await;
         listeners.retain(|_, listener| listener.strong_count() > 0);
-        let listener = match listeners.get(&address).and_then(Weak::upgrade) {
-            Some(listener) => listener,
-            None => {
-                let listener = Arc::new(Listener::open(address).await?);
-                listeners.insert(address, Arc::downgrade(&listener));
-                listener
-            }
+        let listener = if let Some(listener) = listeners.get(&address).and_then(Weak::upgrade) {
+            listener
+        } else {
+            let listener = Arc::new(Listener::open(address).await?);
+            listeners.insert(address, Arc::downgrade(&listener));
+            listener
         };
         let mut shown = listener.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.retain(|shown| shown.store.strong_count() > 0);

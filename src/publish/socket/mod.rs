@@ -59,13 +59,11 @@ impl Place {
         if target.netloc.contains('@') {
             options.complain(format!("a user in the URL, which {scheme} has no use for; write {scheme}://host[:port]"));
         }
-        let (host, port) = match host_and_port(target.netloc.rsplit('@').next().unwrap_or_default()) {
-            Some(place) => place,
-            None => {
-                options.complain(format!("no host, or a port that is none; write {scheme}://host[:port]"));
-                (String::new(), PORT)
-            }
-        };
+        let place = host_and_port(target.netloc.rsplit('@').next().unwrap_or_default());
+        let (host, port) = place.unwrap_or_else(|| {
+            options.complain(format!("no host, or a port that is none; write {scheme}://host[:port]"));
+            (String::new(), PORT)
+        });
         if !link_local && host.parse().is_ok_and(is_link_local) {
             options.complain("a link-local address; write link_local=true if that is meant");
         }
