@@ -3,6 +3,7 @@
 //! Where an event must wait, the younger ones of its resource wait with it, and the others go on.
 
 use chrono::{NaiveDateTime, Utc};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::definitions::{Operation, ResourceType};
@@ -20,8 +21,7 @@ impl GnocchiPublisher {
         for (position, event) in events.iter().enumerate() {
             let Some((kind, operation)) = self.definitions.operation(&event.event_type) else { continue };
             let mut attributes = kind.event_attributes(event);
-            let Some(raw_id) = attributes.remove("id").and_then(|id| path::text_of(&id).map(|id| id.into_owned()))
-            else {
+            let Some(raw_id) = attributes.remove("id").and_then(|id| path::text_of(&id).map(Cow::into_owned)) else {
                 tally.refuse(
                     position,
                     "the event has no trait for the id of its resource, or one that is neither text nor a whole number",
