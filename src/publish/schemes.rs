@@ -249,7 +249,6 @@ mod tests {
     #[case("file://", Kind::Events, "pipelines = meter")]
     #[case("file:///x?max_byte=10", Kind::Samples, "did you mean max_bytes?")]
     #[case("gnocchi://?archive_polici=low", Kind::Samples, "did you mean archive_policy?")]
-    #[case("tcp://h:1", Kind::Samples, "not yet in this version")]
     #[case("udp://h:1", Kind::Events, "udp does not take events")]
     #[case("meter_publisher://", Kind::Samples, "use notifier://")]
     #[case("notifier", Kind::Samples, "scheme://")]
