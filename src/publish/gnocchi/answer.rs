@@ -35,9 +35,8 @@ impl Said {
         if self.cause.as_deref() != Some("Unknown resources") {
             return Vec::new();
         }
-        let id = |entry: &'_ Value| entry.as_dict().and_then(|entry| entry.get("original_resource_id")).is_some();
-        let named = self.detail.iter().filter(|entry| id(entry));
-        named.filter_map(|entry| entry.as_dict()?.get("original_resource_id")?.as_str()).collect()
+        let named = self.detail.iter().filter_map(Value::as_dict).filter_map(|entry| entry.get("original_resource_id"));
+        named.filter_map(Value::as_str).collect()
     }
 
     /// The archive policy that Gnocchi does not have.

@@ -1,6 +1,6 @@
 //! A batch of samples as Gnocchi's resources and metrics, and the bodies of the requests that carry them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::definitions::{Definitions, ResourceType};
@@ -19,7 +19,7 @@ pub(super) struct Measures<'b> {
     /// The resources that the items are of.
     pub resources: Vec<Resource<'b>>,
     /// Meters that stand in no definition.
-    pub unknown: Vec<&'b str>,
+    pub unknown: BTreeSet<&'b str>,
     /// Attributes that could not be worked out, with why.
     pub failed: Vec<String>,
 }
@@ -66,7 +66,7 @@ impl<'b> Measures<'b> {
         let mut measures = Measures {
             items: Vec::with_capacity(samples.len()),
             resources: Vec::new(),
-            unknown: Vec::new(),
+            unknown: BTreeSet::new(),
             failed: Vec::new(),
         };
         let mut numbers: HashMap<Box<str>, usize> = HashMap::new();
@@ -77,9 +77,7 @@ impl<'b> Measures<'b> {
                 continue;
             }
             let Some((metric, kind)) = metric else {
-                if !measures.unknown.contains(&sample.name.as_str()) {
-                    measures.unknown.push(&sample.name);
-                }
+                measures.unknown.insert(&sample.name);
                 continue;
             };
             let Some(id) = path::text_of(&sample.resource_id) else {
@@ -87,15 +85,14 @@ impl<'b> Measures<'b> {
                 continue;
             };
             let id = path::id(&id);
-            let resource = if let Some(number) = numbers.get(&*id) {
-                *number
-            } else {
-                let (id, number) = (Box::from(&*id), measures.resources.len());
+            let known = numbers.get(&*id).copied();
+            let resource = known.unwrap_or_else(|| {
+                let (id, number): (Box<str>, usize) = (Box::from(&*id), measures.resources.len());
+                numbers.insert(id.clone(), number);
                 let (extra, user_id) = (Dict::new(), &sample.user_id);
                 measures.resources.push(Resource { id, kind, extra, user_id, metrics: Vec::new() });
-                numbers.insert(measures.resources[number].id.clone(), number);
                 number
-            };
+            });
             let of = &mut measures.resources[resource];
             measures.failed.extend(describe(sample, kind, &mut of.extra));
             let order = of.metrics.iter().position(|known| *known == sample.name).unwrap_or_else(|| {
@@ -116,6 +113,13 @@ impl<'b> Measures<'b> {
         items.sort_by_key(|(order, _)| *order);
         measures.items = items.into_iter().map(|(_, item)| item).collect();
         measures
+    }
+
+    /// The items of a resource.
+    pub(super) fn of_resource(&self, resource: usize) -> &[Item<'b>] {
+        let from = self.items.partition_point(|item| item.resource < resource);
+        let len = self.items[from..].partition_point(|item| item.resource == resource);
+        &self.items[from..from + len]
     }
 
     /// The body of a measures request for these items.
@@ -171,7 +175,7 @@ impl<'b> Measures<'b> {
     /// The attributes that the samples of a resource give one by one, as far as they differ from all together; the last first.
     pub(super) fn extras(&self, resource: usize) -> Vec<Dict> {
         let mut extras: Vec<Dict> = Vec::new();
-        for item in self.items.iter().rev().filter(|item| item.resource == resource) {
+        for item in self.of_resource(resource).iter().rev() {
             let mut extra = Dict::new();
             drop(describe(item.sample, item.kind, &mut extra));
             if extra != self.resources[resource].extra && !extras.contains(&extra) {

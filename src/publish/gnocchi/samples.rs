@@ -239,8 +239,7 @@ impl<'b> Sending<'b> {
     }
 
     fn positions(&self, resource: usize) -> Vec<usize> {
-        let items = self.measures.items.iter().filter(|item| item.resource == resource);
-        items.map(|item| item.position).collect()
+        self.measures.of_resource(resource).iter().map(|item| item.position).collect()
     }
 
     /// Tells Gnocchi the attributes that have changed, of resources of which it has taken measures.
