@@ -142,7 +142,7 @@ fn gnocchi_is_killed_and_started_again_with_what_it_knew() {
     let head = "HTTP/1.0\r\nAuthorization: basic YWRtaW46\r\nContent-Type: application/json\r\n";
     let body = r#"{"name": "mine"}"#;
     let made = ask(format!("POST /v1/resource_type {head}Content-Length: {}\r\n\r\n{body}", body.len()));
-    assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+    assert!(made.lines().next().is_some_and(|first| first.contains(" 201 ")), "{made}");
     gnocchi.kill();
     assert!(!accepts(port));
     gnocchi.start();

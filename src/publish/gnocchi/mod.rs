@@ -4,7 +4,7 @@
 //! `gnocchi_resources.yaml`. Where Ceilometer drops what Gnocchi does not take at once, this publisher says of every record
 //! whether it is taken, waits, or can never be taken.
 //!
-//! Never here: which resources and policies an installation must have before (`nephoscope gnocchi-setup`).
+//! Never here: which resources and policies an installation must have before.
 
 mod answer;
 mod api;
