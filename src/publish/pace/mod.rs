@@ -164,7 +164,6 @@ impl Publisher for Paced {
 fn parts(batch: &Batch, most: usize) -> Vec<Vec<usize>> {
     let mut parts = vec![Vec::new(); most];
     let mut put = |position: usize, key: &[u8]| {
-        #[expect(clippy::cast_possible_truncation, reason = "a remainder of a small number")]
         // By its upper half: the pipeline queue was chosen by the lower one, and all of a batch may be of one queue.
         let part = ((hash::stable(key) >> 32) % most as u64) as usize;
         parts[part].push(position);
