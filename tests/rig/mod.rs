@@ -13,7 +13,7 @@
 
 mod destinations;
 
-#[expect(unused_imports, reason = "each test file uses its own part of the rig")]
+#[allow(unused_imports, reason = "each test file uses its own part of the rig")]
 pub use destinations::*;
 use std::fs::File;
 use std::path::{Path, PathBuf};
