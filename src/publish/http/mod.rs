@@ -6,7 +6,6 @@
 mod options;
 
 use async_trait::async_trait;
-use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use std::sync::Arc;
 
@@ -24,13 +23,13 @@ pub(super) const OPTIONS: &[&[Row]] = &[options::OPTIONS, web::OPTIONS];
 
 pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
     let options = Options::read(target)?;
-    options.web(target)?;
-    Ok(options.near_misses())
+    options.endpoint.web(target)?;
+    Ok(options.endpoint.near_misses(options::OPTIONS))
 }
 
 pub(super) fn build(target: &Target, _: Kind, _: &Context) -> Built {
     let options = Options::read(target)?;
-    let web = options.web(target)?;
+    let web = options.endpoint.web(target)?;
     Ok(Arc::new(HttpPublisher { options, web }))
 }
 
@@ -59,7 +58,7 @@ impl Publisher for HttpPublisher {
     }
 
     async fn reach(&self) -> Result<(), String> {
-        web::reach(&self.options.url).await
+        web::reach(&self.options.endpoint.url).await
     }
 }
 
@@ -108,7 +107,8 @@ impl HttpPublisher {
     }
 
     async fn post(&self, body: Vec<u8>) -> Answer {
-        let request = self.options.authorized(self.web.request(Method::POST, self.options.url.clone()));
+        let endpoint = &self.options.endpoint;
+        let request = endpoint.post(&self.web, endpoint.url.clone());
         self.web.post(request.header(CONTENT_TYPE, "application/json").body(body)).await
     }
 }

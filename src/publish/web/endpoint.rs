@@ -4,6 +4,7 @@ use reqwest::{Method, RequestBuilder, Url};
 
 use super::{OPTIONS, Secrets, Web, WebOptions, credentials};
 use crate::model::nearest;
+use crate::publish::pace;
 use crate::publish::target::{Options, Row, Target};
 
 /// What a URL says about the server that is posted to.
@@ -20,6 +21,16 @@ impl Endpoint {
     /// place of the target; none if something is wrong, which is noted.
     pub(in crate::publish) fn read(options: &mut Options, scheme: &str, target: &Target) -> Option<Endpoint> {
         let web = WebOptions::read(options);
+        Endpoint::reached(web, options, scheme, target)
+    }
+
+    /// The same where the options of every publisher over HTTP are taken already.
+    pub(in crate::publish) fn reached(
+        web: WebOptions,
+        options: &mut Options,
+        scheme: &str,
+        target: &Target,
+    ) -> Option<Endpoint> {
         let credentials = credentials(options, target);
         let rest = options.rest();
         let url = web.url(options, scheme, target, rest)?;
@@ -42,7 +53,7 @@ impl Endpoint {
 
     /// Options that stay in the URL, and whose names are nearly those of `own` or of every publisher over HTTP.
     pub(in crate::publish) fn near_misses(&self, own: &[Row]) -> Vec<String> {
-        let ours = || own.iter().chain(OPTIONS).map(|row| row.name);
+        let ours = || own.iter().chain(OPTIONS).chain(pace::OPTIONS).map(|row| row.name);
         let names = self.url.query_pairs().map(|(name, _)| name);
         let near = names.filter_map(|name| nearest(&name, ours()).map(|near| (name, near)));
         near.map(|(name, near)| format!("{name} is no option here and stays in the URL; did you mean {near}?"))
