@@ -7,6 +7,9 @@ mod events;
 mod filters;
 mod meters;
 mod paths;
+mod publishers;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod signatures;
 mod transformers;
 

@@ -32,7 +32,9 @@ impl Endpoint {
         target: &Target,
     ) -> Option<Endpoint> {
         let credentials = credentials(options, target);
-        let rest = options.rest();
+        let mut rest = options.rest();
+        // Ceilometer reads the query by Python's `parse_qs`, which knows no option without a value.
+        rest.retain(|(_, value)| !value.is_empty());
         let url = web.url(options, scheme, target, rest)?;
         Some(Endpoint { url, credentials, web })
     }

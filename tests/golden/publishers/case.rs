@@ -1,0 +1,143 @@
+//! The parts of a case, and how they are compared.
+
+use nephoscope::model::{Dict, Event, Sample, SampleType, Trait, TraitValue, Value};
+use nephoscope::publish::{Batch, Kind};
+
+pub(super) fn text<'c>(dict: &'c Dict, key: &str) -> &'c str {
+    dict.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+pub(super) fn list<'c>(dict: &'c Dict, key: &str) -> &'c [Value] {
+    dict.get(key).and_then(Value::as_list).unwrap_or_default()
+}
+
+pub(super) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Int(int) => Some(*int as f64),
+        Value::Float(float) => Some(*float),
+        _ => None,
+    }
+}
+
+pub(super) fn kind(case: &Dict) -> Kind {
+    if text(case, "kind") == "events" { Kind::Events } else { Kind::Samples }
+}
+
+/// The publish calls. One without anything in it is none: the agent makes no empty batches.
+pub(super) fn calls(case: &Dict) -> Vec<Batch> {
+    let call = |call: &Value| {
+        let call = call.as_dict().unwrap();
+        match call.get("events") {
+            Some(Value::List(events)) => Batch::Events(events.iter().map(event).collect()),
+            _ => Batch::Samples(list(call, "samples").iter().map(sample).collect()),
+        }
+    };
+    list(case, "calls").iter().map(call).collect()
+}
+
+/// Whether the original failed there: the classes of its exceptions.
+pub(super) fn raised(case: &Dict, at: &Value) -> bool {
+    let is_at = |raised: &Value| raised.as_dict().is_some_and(|raised| raised.get("at") == Some(at));
+    match case.get("raised") {
+        Some(Value::List(all)) => all.iter().any(is_at),
+        Some(one) => is_at(one),
+        None => false,
+    }
+}
+
+pub(super) fn logged(case: &Dict) -> bool {
+    !list(case, "log").is_empty()
+}
+
+/// `{"$float": …}` and `{"$datetime": …}` are values that JSON has not.
+fn plain(value: &Value) -> Value {
+    match value {
+        Value::Dict(dict) => match (dict.get("$float"), dict.get("$datetime")) {
+            (Some(name), _) => Value::Float(name.as_str().unwrap().parse().unwrap()),
+            (_, Some(time)) => time.clone(),
+            _ => Value::Dict(dict.iter().map(|(key, value)| (key, plain(value))).collect()),
+        },
+        Value::List(all) => Value::List(all.iter().map(plain).collect()),
+        other => other.clone(),
+    }
+}
+
+fn sample(value: &Value) -> Sample {
+    let value = plain(value);
+    let dict = value.as_dict().unwrap();
+    let any = |key: &str| dict.get(key).cloned().unwrap_or_default();
+    Sample {
+        name: text(dict, "name").to_owned(),
+        kind: SampleType::from_name(text(dict, "type")).unwrap(),
+        unit: any("unit"),
+        volume: any("volume"),
+        user_id: any("user_id"),
+        user_name: any("user_name"),
+        project_id: any("project_id"),
+        project_name: any("project_name"),
+        resource_id: any("resource_id"),
+        timestamp: text(dict, "timestamp").to_owned(),
+        resource_metadata: any("resource_metadata").as_dict().unwrap().clone(),
+        source: text(dict, "source").to_owned(),
+        id: text(dict, "id").to_owned(),
+        monotonic_time: any("monotonic_time"),
+    }
+}
+
+fn event(value: &Value) -> Event {
+    let (value, _) = comparable(value);
+    let dict = value.as_dict().unwrap();
+    let any = |key: &str| dict.get(key).map(plain).unwrap_or_default();
+    let time = |text: &str| chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").unwrap();
+    let one = |value: &Value| {
+        let [name, Value::Int(kind), value] = value.as_list().unwrap() else { panic!("no trait: {value:?}") };
+        let is_time = value.as_dict().is_some();
+        let value = plain(value);
+        let said = || value.as_str().unwrap_or_default().to_owned();
+        let value = match kind {
+            4 => TraitValue::Datetime(time(&said())),
+            1 if is_time => TraitValue::Datetime(time(&said())),
+            1 => TraitValue::Text(said()),
+            2 => TraitValue::Int(value.clone()),
+            3 => TraitValue::Float(number(&value).unwrap()),
+            _ => TraitValue::None(said()),
+        };
+        Trait { name: name.as_str().unwrap().to_owned(), value }
+    };
+    Event {
+        message_id: any("message_id"),
+        event_type: text(dict, "event_type").to_owned(),
+        generated: time(any("generated").as_str().unwrap()),
+        traits: list(dict, "traits").iter().map(one).collect(),
+        raw: any("raw").as_dict().cloned().unwrap_or_default(),
+    }
+}
+
+/// A recorded value as ours can be: with `null` for what is no finite number, and whether there was any; without traits that the
+/// recorder made by hand and no definition yields (a text that is none).
+pub(super) fn comparable(value: &Value) -> (Value, bool) {
+    let mut found = false;
+    let clean = clean(value, &mut found);
+    (clean, found)
+}
+
+fn clean(value: &Value, found: &mut bool) -> Value {
+    match value {
+        Value::Float(float) if !float.is_finite() => {
+            *found = true;
+            Value::Null
+        }
+        Value::Dict(dict) => Value::Dict(dict.iter().map(|(key, value)| (key, clean(value, found))).collect()),
+        Value::List(all) => {
+            let all = all.iter().filter(|value| !is_impossible_trait(value));
+            Value::List(all.map(|value| clean(value, found)).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn is_impossible_trait(value: &Value) -> bool {
+    let Some([name, Value::Int(0 | 1), value]) = value.as_list() else { return false };
+    let is_time = value.as_dict().is_some_and(|dict| dict.contains_key("$datetime"));
+    name.as_str().is_some() && value.as_str().is_none() && !is_time
+}
