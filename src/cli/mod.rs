@@ -7,6 +7,7 @@ mod cluster;
 mod convert;
 mod demo;
 mod examine;
+mod gnocchi_setup;
 mod notify;
 mod partitions;
 mod run;
@@ -61,6 +62,8 @@ enum Command {
     Convert(convert::Arguments),
     /// Send a notification as an OpenStack service does
     Notify(notify::Arguments),
+    /// Create the resource types and archive policies that gnocchi:// needs, as ceilometer-upgrade does; safe to repeat
+    GnocchiSetup(gnocchi_setup::Arguments),
     /// Look at the group of agents that share the work, and say where its queues should be
     Cluster(cluster::Arguments),
     /// Change the number of pipeline queues while the group runs
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),
+        Command::GnocchiSetup(arguments) => gnocchi_setup::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Partitions(arguments) => partitions::run(&arguments),
     };

@@ -55,7 +55,8 @@ impl Options {
         let max_bytes = options.number("max_bytes", 0);
         let backup_count = options.number("backup_count", 0);
         let non_finite = options.non_finite();
-        let form = if options.flag("json").unwrap_or(false) { Form::Json(non_finite) } else { Form::Repr };
+        // Ceilometer asks only whether it is there: `json=false` is JSON too.
+        let form = if options.text("json").is_some() { Form::Json(non_finite) } else { Form::Repr };
         let fsync = options.flag("fsync").unwrap_or(false);
         let rotation = match (max_bytes, backup_count) {
             (Some(max_bytes @ 1..), Some(backup_count @ 1..)) => Some(Rotation { max_bytes, backup_count }),
@@ -76,9 +77,9 @@ impl Options {
 pub(super) const OPTIONS: &[&[Row]] = &[&[
     Row::new(
         "json",
-        "true or false",
-        "false",
-        "JSON lines; without it each line is the Python `repr` of the dictionary",
+        "",
+        "",
+        "JSON lines, whatever its value; without it each line is the Python `repr` of the dictionary",
     ),
     Row::new("max_bytes", "bytes", "", "the file rotates before it reaches this size,"),
     Row::new(

@@ -40,6 +40,7 @@ mod web;
 
 pub use crate::config::shown;
 pub use context::{Amqp, Context};
+pub use gnocchi::{Plan as GnocchiPlan, Setup as GnocchiSetup, Step as GnocchiStep};
 pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
 pub use schemes::{

@@ -35,15 +35,24 @@ impl Api {
 
     /// Sends a request; `path` is below the endpoint, percent-encoded. `Err` is why there is no answer.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Reply, Answer> {
+        self.send(method, path, body, JSON).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>, kind: &str) -> Result<Reply, Answer> {
         let endpoint = self.identity.endpoint(&SERVICE).await?;
         let url = Url::parse(&format!("{}/{path}", endpoint.as_str().trim_end_matches('/'))).map_err(|error| {
             Answer::Later { cause: format!("the address of Gnocchi is none: {error}"), after: None }
         })?;
         let mut request = self.web.request(method, url).header(ACCEPT, JSON);
         if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, JSON).body(body);
+            request = request.header(CONTENT_TYPE, kind).body(body);
         }
         self.identity.ask(&self.web, request, ANSWER_BYTES_MAX).await
+    }
+
+    /// Changes a resource type by a JSON Patch.
+    pub(super) async fn patch(&self, path: &str, body: Vec<u8>) -> Result<Reply, Answer> {
+        self.send(Method::PATCH, path, Some(body), "application/json-patch+json").await
     }
 
     /// Whether Gnocchi and its index answer now.

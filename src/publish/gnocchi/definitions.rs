@@ -130,6 +130,11 @@ impl Definitions {
         Ok((definitions, warnings))
     }
 
+    /// The names of all resource types, in order.
+    pub(super) fn types(&self) -> impl Iterator<Item = &str> {
+        self.resources.iter().map(|resource| &*resource.name)
+    }
+
     /// The metric of a meter and its resource type; of two types that have it, the later one.
     pub(super) fn metric(&self, meter: &str) -> Option<(&Metric, &ResourceType)> {
         let metric = self.metrics.get(meter)?;

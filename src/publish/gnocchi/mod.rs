@@ -20,6 +20,7 @@ mod policies;
 mod query;
 mod resources;
 mod samples;
+mod setup;
 mod tally;
 
 use async_trait::async_trait;
@@ -33,6 +34,7 @@ use self::definitions::Definitions;
 use self::filter::ProjectFilter;
 use self::options::{EndedAt, Options};
 use self::policies::Policies;
+pub use self::setup::{Plan, Setup, Step};
 use super::schemes::{Built, Kind, Look};
 use super::target::{Row, Target};
 use super::web::Secrets;

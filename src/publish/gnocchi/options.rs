@@ -34,7 +34,7 @@ pub(super) const OPTIONS: &[Row] = &[
 ];
 
 /// `gnocchi_resources.yaml`.
-const FILE: &str = "gnocchi_resources.yaml";
+pub(super) const FILE: &str = "gnocchi_resources.yaml";
 const PROJECT: &str = "service";
 const DOMAIN: &str = "Default";
 /// Seconds for one request, unless `timeout` says otherwise.

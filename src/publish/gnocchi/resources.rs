@@ -46,7 +46,7 @@ pub(super) struct Found {
 pub(super) async fn create(api: &Api, resource_type: &str, attributes: &Dict) -> Done {
     let created = done(api, api.ask(Method::POST, &path::resources(resource_type), Some(written(attributes))).await);
     match unless_odd(api, created, odd::is_odd_resource("", attributes)).await {
-        Done::Missing(cause) => Done::Refused(format!("{cause}; `ceilometer-upgrade` makes the resource types")),
+        Done::Missing(cause) => Done::Refused(format!("{cause}; `nephoscope gnocchi-setup` makes the resource types")),
         done => done,
     }
 }

@@ -137,7 +137,18 @@ fn clean(value: &Value, found: &mut bool) -> Value {
 }
 
 fn is_impossible_trait(value: &Value) -> bool {
-    let Some([name, Value::Int(0 | 1), value]) = value.as_list() else { return false };
+    let value = match value {
+        Value::List(all) => match &all[..] {
+            [Value::Str(_), Value::Int(0 | 1), value] => value,
+            _ => return false,
+        },
+        // As the file publisher has it.
+        Value::Dict(dict) => match (dict.get("dtype"), dict.get("value")) {
+            (Some(Value::Int(0 | 1)), Some(value)) => value,
+            _ => return false,
+        },
+        _ => return false,
+    };
     let is_time = value.as_dict().is_some_and(|dict| dict.contains_key("$datetime"));
-    name.as_str().is_some() && value.as_str().is_none() && !is_time
+    value.as_str().is_none() && !is_time
 }

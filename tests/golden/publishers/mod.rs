@@ -10,6 +10,8 @@ mod drive;
 mod files;
 mod gnocchi;
 mod notifier;
+mod opentelemetry;
+mod prometheus;
 mod server;
 mod sockets;
 mod state;

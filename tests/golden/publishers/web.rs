@@ -77,7 +77,7 @@ fn certificates(folder: &Path) -> tokio_rustls::TlsAcceptor {
 
 /// Each call in turn. The first request of a call is the recorded one whatever was answered; where all answers are good, all
 /// requests are; else what ours says of each record must be true of it.
-fn judge(case: &Dict, seen: &Seen) -> Judged {
+pub(super) fn judge(case: &Dict, seen: &Seen) -> Judged {
     let mut rows = BTreeSet::new();
     if let Some(complaints) = &seen.refused {
         return refused(case, complaints);
@@ -109,7 +109,7 @@ fn judge(case: &Dict, seen: &Seen) -> Judged {
 }
 
 /// Ours does not start: rightly where the original does not either, and else by a row.
-fn refused(case: &Dict, complaints: &str) -> Judged {
+pub(super) fn refused(case: &Dict, complaints: &str) -> Judged {
     if raised(case, &"init".into()) {
         return Ok(BTreeSet::new());
     }
@@ -128,7 +128,7 @@ fn refused(case: &Dict, complaints: &str) -> Judged {
 }
 
 /// Whether a request is the recorded one.
-fn request(ours: &Request, recorded: &Dict, rows: &mut BTreeSet<&'static str>) -> Result<(), String> {
+pub(super) fn request(ours: &Request, recorded: &Dict, rows: &mut BTreeSet<&'static str>) -> Result<(), String> {
     let line = |method: &str, path: &str| format!("{method} {path}");
     let (mine, theirs) = (line(&ours.method, &ours.path), line(text(recorded, "method"), text(recorded, "path")));
     if mine != theirs {
@@ -168,7 +168,7 @@ fn unescaped(header: Option<&str>) -> Option<String> {
 
 /// What ours says of each record is true: taken is what stood in a request with a good answer, refused what stood alone in one
 /// that was refused, and all the rest is left.
-fn honest(
+pub(super) fn honest(
     case: &Dict,
     batch: &Batch,
     asked: &[&Request],
