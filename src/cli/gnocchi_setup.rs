@@ -53,7 +53,10 @@ async fn set_up(arguments: &Arguments, settings: &Settings) -> Result<(), Failur
         }
     }
     if failed > 0 {
-        return Err(cannot(&format!("{failed} of {} could not be created; correct it and run this again", plan.steps.len())));
+        return Err(cannot(&format!(
+            "{failed} of {} could not be created; correct it and run this again",
+            plan.steps.len()
+        )));
     }
     let made = if arguments.dry_run { "to create" } else { "created" };
     println!("{} {made}, {} there already", plan.steps.len(), plan.there);

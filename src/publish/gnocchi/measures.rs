@@ -84,6 +84,11 @@ impl<'b> Measures<'b> {
                 tally.refuse(position, "the sample has no resource_id, or one that is neither text nor a whole number");
                 continue;
             };
+            // Gnocchi takes it, and keeps nothing of it.
+            if sample.timestamp.trim().is_empty() {
+                tally.refuse(position, "the sample has no timestamp; correct the meter's definition");
+                continue;
+            }
             let id = path::id(&id);
             let known = numbers.get(&*id).copied();
             let resource = known.unwrap_or_else(|| {

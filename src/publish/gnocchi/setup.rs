@@ -78,7 +78,13 @@ const TYPES: &[(&str, &[(&str, Holds)])] = &[
     ("swift_account", &[("storage_policy", Text)]),
     (
         "volume",
-        &[("display_name", Text), ("image_id", Uuid), ("instance_id", Uuid), ("volume_type", Text), ("volume_type_id", Text)],
+        &[
+            ("display_name", Text),
+            ("image_id", Uuid),
+            ("instance_id", Uuid),
+            ("volume_type", Text),
+            ("volume_type_id", Text),
+        ],
     ),
     ("volume_provider", &[]),
     ("volume_provider_pool", &[("provider", Name)]),
@@ -234,7 +240,8 @@ impl Setup {
         };
         let reply = match step {
             Step::Type(name) => {
-                let attributes = TYPES.iter().filter(|(known, _)| known == name).flat_map(|(_, attributes)| *attributes);
+                let attributes =
+                    TYPES.iter().filter(|(known, _)| known == name).flat_map(|(_, attributes)| *attributes);
                 let attributes: serde_json::Map<String, serde_json::Value> =
                     attributes.map(|(attribute, holds)| ((*attribute).to_owned(), holds.schema())).collect();
                 let body = json!({"name": name, "attributes": attributes}).to_string();
@@ -275,7 +282,9 @@ impl Setup {
         let cause = self.api.cause(reply);
         match reply.status.as_u16() {
             401 => format!("{cause}; see the user and password of the section that [gnocchi] auth_section names"),
-            403 => format!("{cause}; the user must be an administrator of Gnocchi: name one in a configuration file for this command"),
+            403 => format!(
+                "{cause}; the user must be an administrator of Gnocchi: name one in a configuration file for this command"
+            ),
             404 => format!("{cause}; see the address: there is no Gnocchi, or one before 4.2"),
             _ => cause,
         }

@@ -303,12 +303,15 @@ async fn archive_policies_are_created_once_and_those_that_fail_again() {
 }
 
 #[tokio::test]
-async fn a_sample_without_an_id_is_refused_and_an_unknown_meter_dropped() {
+async fn a_sample_without_id_or_time_is_refused_and_an_unknown_meter_dropped() {
     let server = gnocchi().await;
     let (mut nobody, mut other) = (volume("a", 1), volume("b", 1));
     nobody.resource_id = Value::Null;
     other.name = "no.such.meter".to_owned();
-    assert_eq!(said(publisher(&server, "").publish(&samples(&[nobody, other])).await), (vec![0], vec![]));
+    let mut timeless = volume("a", 1);
+    timeless.timestamp.clear();
+    let batch = samples(&[nobody, other, timeless]);
+    assert_eq!(said(publisher(&server, "").publish(&batch).await), (vec![0, 2], vec![]));
     assert_eq!(asked(&server).await, [""; 0]);
 }
 

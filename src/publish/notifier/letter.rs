@@ -96,7 +96,7 @@ impl Writer {
         for topic in topics {
             self.pack(&all, event_type, topic, &mut letters);
             for (meter, records) in &meters {
-                self.pack(records, event_type, &format!("{topic}.{meter}"), &mut letters);
+                self.pack(records, &format!("{event_type}.{meter}"), &format!("{topic}.{meter}"), &mut letters);
             }
         }
         (letters, too_long)

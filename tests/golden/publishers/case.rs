@@ -85,7 +85,6 @@ fn sample(value: &Value) -> Sample {
 }
 
 fn event(value: &Value) -> Event {
-    let (value, _) = comparable(value);
     let dict = value.as_dict().unwrap();
     let any = |key: &str| dict.get(key).map(plain).unwrap_or_default();
     let time = |text: &str| chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").unwrap();
@@ -108,7 +107,7 @@ fn event(value: &Value) -> Event {
         message_id: any("message_id"),
         event_type: text(dict, "event_type").to_owned(),
         generated: time(any("generated").as_str().unwrap()),
-        traits: list(dict, "traits").iter().map(one).collect(),
+        traits: list(dict, "traits").iter().filter(|one| !is_impossible_trait(one)).map(one).collect(),
         raw: any("raw").as_dict().cloned().unwrap_or_default(),
     }
 }
@@ -124,6 +123,10 @@ pub(super) fn comparable(value: &Value) -> (Value, bool) {
 fn clean(value: &Value, found: &mut bool) -> Value {
     match value {
         Value::Float(float) if !float.is_finite() => {
+            *found = true;
+            Value::Null
+        }
+        Value::Dict(dict) if dict.contains_key("$float") => {
             *found = true;
             Value::Null
         }

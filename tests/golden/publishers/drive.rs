@@ -4,7 +4,7 @@ use super::case::{calls, kind, text};
 use super::server::{Request, Server};
 use nephoscope::agent::outside;
 use nephoscope::config;
-use nephoscope::model::{Dict, Value};
+use nephoscope::model::{Dict, Severity, Value};
 use nephoscope::observe::Metrics;
 use nephoscope::publish::{Batch, Context, PublishError, Publisher, build};
 use std::sync::Arc;
@@ -27,9 +27,13 @@ impl Seen {
 
 /// The configuration of the case, as the recorder had it.
 pub(super) fn context(case: &Dict, fill: impl Fn(&str) -> String) -> Context {
-    let mut sections: Vec<(String, Vec<String>)> = vec![
-        ("DEFAULT".to_owned(), vec!["host = agent.example".to_owned()]),
-    ];
+    settled(case, fill).unwrap_or_else(|complaints| panic!("{complaints}"))
+}
+
+/// The same; the complaints where the agent would not start with it.
+pub(super) fn settled(case: &Dict, fill: impl Fn(&str) -> String) -> Result<Context, String> {
+    let mut sections: Vec<(String, Vec<String>)> =
+        vec![("DEFAULT".to_owned(), vec!["host = agent.example".to_owned()])];
     let options = case.get("conf").and_then(Value::as_dict);
     let own_login = options.is_some_and(|all| all.contains_key("service_credentials.auth_type"));
     if !own_login {
@@ -45,10 +49,18 @@ pub(super) fn context(case: &Dict, fill: impl Fn(&str) -> String) -> Context {
             None => sections.push((section.to_owned(), vec![line])),
         }
     }
-    let text: String = sections.iter().map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n"))).collect();
-    let (settings, complaints) = config::load_text("ceilometer.conf", &text);
-    let settings = settings.unwrap_or_else(|| panic!("{text}: {complaints:?}"));
-    outside::publish_context(&settings, &Metrics::default())
+    let written: String = sections.iter().map(|(name, lines)| format!("[{name}]\n{}\n", lines.join("\n"))).collect();
+    let (settings, complaints) = config::load_text("ceilometer.conf", &written);
+    let errors: Vec<String> =
+        complaints.iter().filter(|one| one.severity == Severity::Error).map(ToString::to_string).collect();
+    // What only the notifier publisher uses keeps nobody else from starting.
+    let of_notifier = settings.iter().filter(|_| text(case, "publisher") == "notifier");
+    let of_notifier = of_notifier.flat_map(|settings| &settings.sources.only_notifier.format);
+    let errors: Vec<String> = errors.into_iter().chain(of_notifier.map(ToString::to_string)).collect();
+    match settings {
+        Some(settings) if errors.is_empty() => Ok(outside::publish_context(&settings, &Metrics::default())),
+        _ => Err(errors.join("; ")),
+    }
 }
 
 /// Makes the publisher; its complaints if it cannot be made.
@@ -60,9 +72,8 @@ pub(super) fn made(url: &str, case: &Dict, context: &Context) -> Result<Arc<dyn 
 pub(super) async fn over_http(case: &Dict, server: Server, dir: &str, change: impl Fn(String) -> String) -> Seen {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = server.address.to_string();
-    let fill = |text: &str| {
-        text.replace("{server}", &address).replace("{dir}", dir).replace("{closed}", &closed.to_string())
-    };
+    let fill =
+        |text: &str| text.replace("{server}", &address).replace("{dir}", dir).replace("{closed}", &closed.to_string());
     let context = context(case, fill);
     let mut seen = Seen { refused: None, calls: calls(case), outcomes: Vec::new(), asked: Vec::new() };
     let publisher = match made(&change(fill(text(case, "url"))), case, &context) {

@@ -9,7 +9,7 @@ use nephoscope::publish::{Batch, Kind, PublishError};
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opentelemetryhttp() {
+async fn opentelemetryhttp_as_recorded() {
     run("opentelemetryhttp", |case| async move {
         let mut rows = as_the_original(&case).await?;
         rows.extend(as_otlp(&case).await?);
@@ -39,7 +39,10 @@ async fn as_the_original(case: &Dict) -> Judged {
         let asked = seen.asked_in(n);
         let good = asked.iter().all(|request| request.is_good());
         for (ours, theirs) in asked.iter().zip(&recorded) {
-            let (mine, line) = (format!("{} {}", ours.method, ours.path), format!("{} {}", text(theirs, "method"), text(theirs, "path")));
+            let (mine, line) = (
+                format!("{} {}", ours.method, ours.path),
+                format!("{} {}", text(theirs, "method"), text(theirs, "path")),
+            );
             if mine != line {
                 return Err(about(format!("asks {mine}, recorded {line}")));
             }
@@ -117,7 +120,8 @@ async fn as_otlp(case: &Dict) -> Judged {
         if outcome.is_err() && asked.iter().all(|request| request.is_good()) {
             // Refused by ourselves: what has no number or no time.
             let refused = batch.len() - taken(batch, outcome).len();
-            let unsendable = |sample: &&Sample| time::parse(&sample.timestamp).is_none() || volume(&sample.volume).is_none();
+            let unsendable =
+                |sample: &&Sample| time::parse(&sample.timestamp).is_none() || volume(&sample.volume).is_none();
             let Batch::Samples(samples) = batch else { continue };
             let expected = samples.iter().filter(unsendable).count();
             if refused != expected {
@@ -135,7 +139,8 @@ fn points(request: &Value, found: &mut Vec<Value>) {
         value.as_dict().and_then(|dict| dict.get(key)).and_then(Value::as_list).unwrap_or_default().to_vec()
     };
     for of in all(request, "resourceMetrics") {
-        let resource = of.as_dict().and_then(|of| of.get("resource")).map(|of| all(of, "attributes")).unwrap_or_default();
+        let resource =
+            of.as_dict().and_then(|of| of.get("resource")).map(|of| all(of, "attributes")).unwrap_or_default();
         for metric in all(&of, "scopeMetrics").iter().flat_map(|scope| all(scope, "metrics")) {
             let metric = metric.as_dict().unwrap().clone();
             for (kind, data) in ["sum", "gauge"].iter().filter_map(|kind| Some((kind, metric.get(kind)?))) {
@@ -152,10 +157,16 @@ fn points(request: &Value, found: &mut Vec<Value>) {
                     let attribute = |wanted: &str| {
                         let is = |one: &&Value| text(one.as_dict().unwrap(), "key") == wanted;
                         let value = attributes.iter().find(is).and_then(|one| one.as_dict().unwrap().get("value"));
-                        value.and_then(Value::as_dict).and_then(|value| value.get("stringValue")).cloned().unwrap_or_default()
+                        value
+                            .and_then(Value::as_dict)
+                            .and_then(|value| value.get("stringValue"))
+                            .cloned()
+                            .unwrap_or_default()
                     };
                     let number = match (point.get("asInt"), point.get("asDouble")) {
-                        (Some(int), None) => int.as_str().map_or_else(|| int.clone(), |text| Value::Int(text.parse().unwrap())),
+                        (Some(int), None) => {
+                            int.as_str().map_or_else(|| int.clone(), |text| Value::Int(text.parse().unwrap()))
+                        }
                         (None, Some(Value::Str(name))) => Value::from(&**name),
                         (None, Some(double)) => double.clone(),
                         other => panic!("no number: {other:?}"),

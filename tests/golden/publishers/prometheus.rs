@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Metrics = BTreeMap<String, (Option<String>, BTreeMap<Vec<(String, String)>, String>)>;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus() {
+async fn prometheus_as_recorded() {
     run("prometheus", |case| async move {
         let server = Server::start(&case, None).await;
         let seen = over_http(&case, server, "", |url| url).await;
@@ -31,7 +31,8 @@ async fn prometheus() {
             let about = |why: String| format!("call {n}: {why}");
             let asked = seen.asked_in(n);
             let recorded: Vec<&Dict> = list(&case, "sent").iter().filter_map(Value::as_dict).collect();
-            let recorded: Vec<&Dict> = recorded.into_iter().filter(|r| r.get("call") == Some(&Value::Int(n as i64))).collect();
+            let recorded: Vec<&Dict> =
+                recorded.into_iter().filter(|r| r.get("call") == Some(&Value::Int(n as i64))).collect();
             let failed = asked.iter().any(|request| !request.is_good());
             if failed {
                 if !logged(&case) && !raised(&case, &Value::Int(n as i64)) {
@@ -91,7 +92,8 @@ fn says(url: &str, batch: &Batch, asked: &[&Request], outcome: &Result<(), Publi
     };
     let taken = samples.iter().enumerate().filter(|(n, _)| is_taken(*n)).map(|(_, sample)| sample);
     let by_resource = url.split('?').next().unwrap().trim_end_matches('/').ends_with("/metrics/job/ceilometer")
-        || url.contains("/metrics/job/") && url.split('?').next().unwrap().rsplit("/metrics/job/").next().unwrap().matches('/').count() == 0;
+        || url.contains("/metrics/job/")
+            && url.split('?').next().unwrap().rsplit("/metrics/job/").next().unwrap().matches('/').count() == 0;
     let mut expected: BTreeMap<Option<String>, Metrics> = BTreeMap::new();
     for sample in taken {
         let group = by_resource.then(|| shown(&sample.resource_id));

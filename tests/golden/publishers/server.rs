@@ -91,7 +91,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             address,
-            rules: Mutex::new(case.get("server").and_then(Value::as_list).unwrap_or_default().iter().map(rule).collect()),
+            rules: Mutex::new(
+                case.get("server").and_then(Value::as_list).unwrap_or_default().iter().map(rule).collect(),
+            ),
             is_gnocchi: text(case, "publisher") == "gnocchi",
             keystone: keystone(case.get("identity").and_then(Value::as_dict), address),
             call: AtomicUsize::new(0),
@@ -134,9 +136,9 @@ fn keystone(identity: Option<&Dict>, address: SocketAddr) -> Keystone {
         None => Some(format!("http://{address}")),
         Some(value) => value.as_str().map(|text| text.replace("{server}", &address.to_string())),
     };
-    let fails = get("fail").and_then(Value::as_dict).map(|fail| {
-        (text(fail, "on").to_owned(), fail.get("answer").cloned().unwrap_or_default())
-    });
+    let fails = get("fail")
+        .and_then(Value::as_dict)
+        .map(|fail| (text(fail, "on").to_owned(), fail.get("answer").cloned().unwrap_or_default()));
     Keystone { projects, endpoint, fails, tokens: AtomicUsize::new(0) }
 }
 
@@ -177,11 +179,7 @@ impl std::error::Error for Closed {}
 
 type Response = hyper::Response<Full<bytes::Bytes>>;
 
-async fn answer(
-    shared: Arc<Shared>,
-    request: hyper::Request<Incoming>,
-    certificate: bool,
-) -> Result<Response, Closed> {
+async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>, certificate: bool) -> Result<Response, Closed> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes().to_vec();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -285,7 +283,10 @@ impl Keystone {
             ("POST", "/v3/auth/tokens") => (201, self.token()),
             ("GET", "/v3/domains") => {
                 let wanted = asked("name").is_none_or(|name| name == "Default");
-                (200, serde_json::json!({"domains": wanted.then(|| named("Default", "default")).into_iter().collect::<Vec<_>>()}))
+                (
+                    200,
+                    serde_json::json!({"domains": wanted.then(|| named("Default", "default")).into_iter().collect::<Vec<_>>()}),
+                )
             }
             ("GET", "/v3/projects") => {
                 let wanted = |name: &str| {

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 const ARRIVAL: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn udp() {
+async fn udp_as_recorded() {
     run("udp", |case| async move {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let port = socket.local_addr().unwrap().port();
@@ -53,7 +53,7 @@ async fn udp() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tcp() {
+async fn tcp_as_recorded() {
     run("tcp", |case| async move {
         let mut receiver = Receiver::new().await;
         let fill = |text: &str| text.replace("{port}", &receiver.address.port().to_string());
@@ -91,7 +91,8 @@ async fn tcp() {
         }
         trouble("tcp-rest", failed || logged(&case), &said, &mut rows);
         let frames = receiver.frames.lock().unwrap().clone();
-        let recorded: Vec<Value> = list(&case, "sent").iter().filter_map(Value::as_dict).flat_map(|c| list(c, "frames")).cloned().collect();
+        let recorded: Vec<Value> =
+            list(&case, "sent").iter().filter_map(Value::as_dict).flat_map(|c| list(c, "frames")).cloned().collect();
         compare(&frames, &recorded, &mut rows)?;
         arrived(&frames, &sure)?;
         Ok(rows)
@@ -109,7 +110,9 @@ fn pair(value: &Value) -> Option<(i64, &str)> {
 fn refused(case: &Dict, complaints: &str) -> Judged {
     match text(case, "kind") {
         "events" if raised(case, &Value::Int(0)) => Ok(BTreeSet::from(["events-refused"])),
-        _ if text(case, "url").contains('?') || text(case, "url").ends_with("/p") => Ok(BTreeSet::from(["publisher-options"])),
+        _ if text(case, "url").contains('?') || text(case, "url").ends_with("/p") => {
+            Ok(BTreeSet::from(["publisher-options"]))
+        }
         _ => Err(format!("ours does not start: {complaints}")),
     }
 }
@@ -200,9 +203,9 @@ fn value(of: rmpv::Value) -> Value {
         rmpv::Value::F64(float) => Value::Float(float),
         rmpv::Value::String(text) => Value::from(text.as_str().unwrap()),
         rmpv::Value::Array(all) => Value::List(all.into_iter().map(value).collect()),
-        rmpv::Value::Map(pairs) => Value::Dict(
-            pairs.into_iter().map(|(key, of)| (key.as_str().unwrap().to_owned(), value(of))).collect(),
-        ),
+        rmpv::Value::Map(pairs) => {
+            Value::Dict(pairs.into_iter().map(|(key, of)| (key.as_str().unwrap().to_owned(), value(of))).collect())
+        }
         other => panic!("not what the original sends: {other:?}"),
     }
 }

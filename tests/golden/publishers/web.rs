@@ -14,7 +14,7 @@ use std::sync::Arc;
 const HEADERS: [&str; 5] = ["accept", "content-type", "authorization", "x-auth-token", "client-id"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http() {
+async fn http_as_recorded() {
     run("http", |case| async move {
         let server = Server::start(&case, None).await;
         let seen = over_http(&case, server, "", |url| url).await;
@@ -24,7 +24,7 @@ async fn http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn https() {
+async fn https_as_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let tls = certificates(folder.path());
     let dir = folder.path().display().to_string();
@@ -87,7 +87,11 @@ pub(super) fn judge(case: &Dict, seen: &Seen) -> Judged {
     }
     for (n, (batch, outcome)) in seen.calls.iter().zip(&seen.outcomes).enumerate() {
         let about = |why: String| format!("call {n}: {why}");
-        let recorded: Vec<&Dict> = list(case, "sent").iter().filter_map(Value::as_dict).filter(|r| r.get("call") == Some(&Value::Int(n as i64))).collect();
+        let recorded: Vec<&Dict> = list(case, "sent")
+            .iter()
+            .filter_map(Value::as_dict)
+            .filter(|r| r.get("call") == Some(&Value::Int(n as i64)))
+            .collect();
         let asked = seen.asked_in(n);
         let all_good = asked.iter().all(|request| request.is_good());
         let same = if all_good { recorded.len().max(asked.len()) } else { recorded.len().min(1) };
@@ -101,7 +105,11 @@ pub(super) fn judge(case: &Dict, seen: &Seen) -> Judged {
             request(ours, theirs, &mut rows).map_err(about)?;
         }
         honest(case, batch, &asked, outcome, &mut rows).map_err(about)?;
-        if outcome.is_err() && !logged(case) && !raised(case, &Value::Int(n as i64)) && asked.iter().all(|r| r.is_good()) {
+        if outcome.is_err()
+            && !logged(case)
+            && !raised(case, &Value::Int(n as i64))
+            && asked.iter().all(|r| r.is_good())
+        {
             return Err(about(format!("the original had no trouble, ours says {outcome:?}")));
         }
     }
@@ -184,7 +192,9 @@ pub(super) fn honest(
         let body = request.json();
         let body = body.as_dict().and_then(|body| body.get("messages")).cloned().unwrap_or(body);
         let said = match &body {
-            Value::List(all) => all.iter().map(|one| one.as_dict().and_then(|one| one.get("body")).unwrap_or(one)).collect(),
+            Value::List(all) => {
+                all.iter().map(|one| one.as_dict().and_then(|one| one.get("body")).unwrap_or(one)).collect()
+            }
             one => vec![one],
         };
         let here = said.iter().map(|one| position.get(&key(one)).copied());
@@ -213,11 +223,14 @@ pub(super) fn honest(
         ),
         Err(PublishError::Stop { cause }) => return Err(format!("stops: {cause}")),
     };
-    let mine_taken: BTreeSet<usize> = all.iter().copied().filter(|n| !mine_refused.contains(n) && !mine_left.contains(n)).collect();
+    let mine_taken: BTreeSet<usize> =
+        all.iter().copied().filter(|n| !mine_refused.contains(n) && !mine_left.contains(n)).collect();
     if mine_taken == taken && mine_refused == refused {
         return Ok(());
     }
-    Err(format!("says taken {mine_taken:?} and refused {mine_refused:?}, but taken are {taken:?} and refused {refused:?}"))
+    Err(format!(
+        "says taken {mine_taken:?} and refused {mine_refused:?}, but taken are {taken:?} and refused {refused:?}"
+    ))
 }
 
 /// How each record of a call is known again in a body; nothing for one that is not sent.
@@ -225,10 +238,9 @@ fn records(case: &Dict, batch: &Batch) -> Vec<Option<String>> {
     let raw_only = ["true", "1"].iter().any(|on| text(case, "url").contains(&format!("raw_only={on}")));
     match batch {
         Batch::Samples(all) => all.iter().map(|sample| Some(key(&Value::Dict(sample.as_dict())))).collect(),
-        Batch::Events(all) if raw_only => all
-            .iter()
-            .map(|event| event.raw.get("payload").filter(|payload| payload.is_truthy()).map(key))
-            .collect(),
+        Batch::Events(all) if raw_only => {
+            all.iter().map(|event| event.raw.get("payload").filter(|payload| payload.is_truthy()).map(key)).collect()
+        }
         Batch::Events(all) => all.iter().map(|event| Some(key(&Value::Dict(event.serialize())))).collect(),
     }
 }
