@@ -44,12 +44,13 @@ pub struct Fleet {
     pub ends: Vec<(String, Millis)>,
     /// What the metrics of processes said that are no more.
     counted: u64,
+    /// Further lines of each configuration file.
+    more: String,
 }
 
 impl Fleet {
     /// Writes what all share; starts nobody.
     pub fn new(stage: &Stage, collector: SocketAddr) -> Self {
-        let folder = stage.folder.clone();
         let url = format!("http://{collector}");
         let pipelines = format!(
             "sources: [{{name: all, meters: ['*'], sinks: [rates, plain]}}]\nsinks:\n\
@@ -59,16 +60,23 @@ impl Fleet {
         let events = format!(
             "sources: [{{name: all, events: ['*'], sinks: [events]}}]\nsinks: [{{name: events, publishers: ['{url}/events']}}]\n"
         );
-        fs::create_dir_all(folder.join("meters.d")).unwrap();
-        for (name, text) in [
+        let files = [
             ("meters.d/chaos.yaml", METERS),
             ("event_definitions.yaml", EVENTS),
             ("pipeline.yaml", &pipelines),
             ("event_pipeline.yaml", &events),
-        ] {
+        ];
+        Fleet::with(stage, &files, String::new())
+    }
+
+    /// One with these files, and `more` lines at the end of each configuration file.
+    pub fn with(stage: &Stage, files: &[(&str, &str)], more: String) -> Self {
+        let folder = stage.folder.clone();
+        fs::create_dir_all(folder.join("meters.d")).unwrap();
+        for (name, text) in files {
             fs::write(folder.join(name), text).unwrap();
         }
-        Fleet { folder, members: Vec::new(), ends: Vec::new(), counted: 0 }
+        Fleet { folder, members: Vec::new(), ends: Vec::new(), counted: 0, more }
     }
 
     /// Members that there ever were.
@@ -97,7 +105,7 @@ impl Fleet {
              [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {}\n\
              heartbeat_timeout_threshold = {}\nrabbit_interval_max = 2\n\
              rabbit_qos_prefetch_count = {}\n\
-             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten = {listen}\nlog_format = json\nqueue_type = {}\n",
+             [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten = {listen}\nlog_format = json\nqueue_type = {}\n{}",
             stage.transport(&brokers),
             !stage.alone,
             stage.queues,
@@ -107,6 +115,7 @@ impl Fleet {
             stage.prefetch,
             stage.group,
             stage.kind.queue_type(),
+            self.more,
         );
         fs::write(self.config(&id), text).unwrap();
         self.members.push(Member { id, home, runs: false, turns: 0 });

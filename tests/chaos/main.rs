@@ -13,6 +13,7 @@
 mod collector;
 mod faults;
 mod fleet;
+mod gnocchi;
 mod home;
 mod journal;
 mod ledger;
@@ -34,6 +35,7 @@ mod project;
 use rig::Generation;
 use rstest::rstest;
 use stage::Kind;
+use std::time::Duration;
 
 #[rstest]
 #[case::three_classic(Generation::Three, Kind::Classic)]
@@ -46,7 +48,15 @@ async fn six_faults_and_everything_owed_comes_out_right(#[case] generation: Gene
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gnocchi_is_away_and_agents_are_killed_and_it_has_what_is_owed() {
+    gnocchi::holds(Generation::Four, Kind::Quorum, 200, Duration::from_secs(60)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "two hours of faults: make chaos"]
 async fn every_fault_and_everything_owed_comes_out_right() {
     run::all(run::Form::Full).await;
+    for (generation, kind) in run::wished("gnocchi") {
+        gnocchi::holds(generation, kind, 300, Duration::from_secs(90)).await;
+    }
 }

@@ -88,6 +88,20 @@ impl Wishes {
     }
 }
 
+/// The servers of one node on which this scenario is wished.
+pub fn wished(scenario: &str) -> Vec<(Generation, Kind)> {
+    let wishes = Wishes::read();
+    let kinds = [(Kind::Classic, "classic"), (Kind::Quorum, "quorum")];
+    let all = Generation::ALL.into_iter().flat_map(|generation| kinds.map(|(kind, name)| (generation, kind, name)));
+    all.filter(|(generation, _, name)| {
+        Wishes::wants(wishes.scenarios.as_ref(), scenario)
+            && Wishes::wants(wishes.generations.as_ref(), generation.number())
+            && Wishes::wants(wishes.kinds.as_ref(), name)
+    })
+    .map(|(generation, kind, _)| (generation, kind))
+    .collect()
+}
+
 /// Runs what is wished, prints the table, and fails if a promise was broken.
 pub async fn all(form: Form) {
     let wishes = Wishes::read();
