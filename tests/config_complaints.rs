@@ -289,10 +289,10 @@ fn nothing_is_configured() {
     let (definitions, complaints) = definitions::read(&settings);
     let told = complaints.iter().map(|c| (c.severity, &*c.place.file)).collect::<Vec<_>>();
     let warned = (Severity::Warning, "pipeline.yaml");
-    assert_eq!(told, [warned, (Severity::Warning, "event_pipeline.yaml")], "their queues need a reader");
+    assert_eq!(told, [warned, (Severity::Warning, "event_pipeline.yaml")], "it is said where samples and events go");
     let plan = Plan::read(Kind::Samples, &definitions.pipeline.unwrap()).unwrap();
     assert_eq!(&*plan.pipelines[0].name, "meter_source:meter_sink");
-    assert_eq!(plan.sinks[0].publishers[0].url, "notifier://", "until gnocchi:// is there");
+    assert_eq!(plan.sinks[0].publishers[0].url, "gnocchi://", "as Ceilometer has it");
     let plan = Plan::read(Kind::Events, &definitions.event_pipeline.unwrap()).unwrap();
     assert_eq!(&*plan.pipelines[0].name, "event:event_source:event_sink");
 }

@@ -293,11 +293,13 @@ fn events_are_switched_off_as_the_complaint_says(#[case] name: &str, #[case] tex
 #[test]
 fn nobody_reads_what_is_published() {
     let said = nephoscope(&situation("nobody-reads-what-is-published"), &["check"]);
-    said.ends_with(0).has(&[
+    // Whoever has a Gnocchi has a login for it.
+    said.ends_with(78).has(&[
         (
             "warning: pipeline.yaml: it is not in ",
-            "samples go to the queue metering.sample of the exchange ceilometer, which needs a reader",
+            "samples go to Gnocchi (gnocchi://), with the login of [service_credentials]",
         ),
+        ("error: shipped pipeline.yaml:", "[service_credentials] has no login, and gnocchi:// needs one"),
         (
             "warning: event_pipeline.yaml: it is not in ",
             "events go to the queue event.sample of the exchange ceilometer, which needs a reader",
@@ -565,11 +567,13 @@ fn a_file_vanishes_for_a_moment_while_the_agent_reads_it_again(#[case] name: &st
 
 #[test]
 fn a_definition_file_that_is_not_there_at_start_is_the_shipped_one() {
-    let folder = configured(&[]);
+    let login = "[service_credentials]\nauth_type = password\nauth_url = http://127.0.0.1:1/v3\nusername = u\npassword = p\n\
+        project_name = p\nuser_domain_name = d\nproject_domain_name = d\n";
+    let folder = configured(&[("ceilometer.conf", &format!("{CONF}{login}"))]);
     fs::remove_file(folder.path().join("pipeline.yaml")).unwrap();
     let mut agent = Agent::start(folder.path());
     let log = agent.until("link.changed");
-    assert!(log.contains("samples go to the queue metering.sample"), "the warning is in the log of run too: {log}");
+    assert!(log.contains("samples go to Gnocchi"), "the warning is in the log of run too: {log}");
     // It comes, and is taken; from then on it must not go.
     fs::File::create(folder.path().join("pipeline.yaml")).unwrap().write_all(PIPELINE.as_bytes()).unwrap();
     agent.reload();

@@ -82,15 +82,10 @@ pub fn read_again(settings: &Settings, before: &Found) -> (Definitions, Vec<Comp
     let event_pipeline =
         wanted.events.then(|| reading.one(&wanted.events_file, "event_pipeline.yaml", SHIPPED_EVENT_PIPELINE));
     let (pipeline, event_pipeline) = (pipeline.flatten(), event_pipeline.flatten());
-    let publishing = &settings.publishing;
-    for (kind, node, topic) in [
-        (Kind::Samples, &pipeline, &publishing.metering_topic),
-        (Kind::Events, &event_pipeline, &publishing.event_topic),
-    ] {
+    for (kind, node) in [(Kind::Samples, &pipeline), (Kind::Events, &event_pipeline)] {
         if let Some(name) = node.as_ref().and_then(|node| node.place.file.strip_prefix(SHIPPED)) {
             let place = Place { file: name.into(), line: 0 };
-            let text = unread(kind, search, &format!("{topic}.sample"), &publishing.control_exchange);
-            reading.complaints.push(Complaint::warning(&place, text));
+            reading.complaints.push(Complaint::warning(&place, shipped(kind, search, settings)));
         }
     }
     let Reading { watched, complaints, found, .. } = reading;
@@ -120,15 +115,21 @@ pub fn gnocchi_resources(search: &[PathBuf], name: &str) -> Result<(Node, Vec<Co
     Ok((node, warnings))
 }
 
-/// The warning about the shipped pipeline: it publishes to a queue that has no reader in a stock cloud.
-fn unread(kind: Kind, search: &[PathBuf], queue: &str, exchange: &str) -> String {
-    format!(
-        "it is not in {}, so {} go to the queue {queue} of the exchange {exchange}, which needs a reader: without one it \
-         grows until RabbitMQ blocks every sender; write this file, or read the queue; {}",
-        shown(search),
-        kind.name(),
-        kind.none_wanted()
-    )
+/// The warning about a shipped pipeline, which says where its records go: who did not write the file may not know. Events go to a
+/// queue that has no reader in a stock cloud.
+fn shipped(kind: Kind, search: &[PathBuf], settings: &Settings) -> String {
+    let (searched, none_wanted) = (shown(search), kind.none_wanted());
+    match kind {
+        Kind::Samples => format!(
+            "it is not in {searched}, so samples go to Gnocchi (gnocchi://), with the login of [service_credentials]; write this \
+             file to send them elsewhere; {none_wanted}"
+        ),
+        Kind::Events => format!(
+            "it is not in {searched}, so events go to the queue {}.sample of the exchange {}, which needs a reader: without one it \
+             grows until RabbitMQ blocks every sender; write this file, or read the queue; {none_wanted}",
+            settings.publishing.event_topic, settings.publishing.control_exchange
+        ),
+    }
 }
 
 struct Reading<'s> {

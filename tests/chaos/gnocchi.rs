@@ -44,8 +44,12 @@ pub async fn holds(generation: Generation, kind: Kind, rate: u32, load: Duration
     let servers = tokio::task::block_in_place(|| Servers::start(generation, kind, "")).unwrap();
     let stage = tokio::task::block_in_place(|| servers.stage("gnocchi", Duration::from_secs(3), 4, false));
     let more = format!("[service_credentials]\nauth_type = gnocchi-basic\nuser = admin\nendpoint = {}\n", gnocchi.url);
-    let url = format!("gnocchi://?enable_filter_project=false&resources_definition_file={}/gnocchi.yaml", stage.folder.display());
-    let pipelines = format!("sources: [{{name: all, meters: ['*'], sinks: [s]}}]\nsinks: [{{name: s, publishers: ['{url}']}}]\n");
+    let url = format!(
+        "gnocchi://?enable_filter_project=false&resources_definition_file={}/gnocchi.yaml",
+        stage.folder.display()
+    );
+    let pipelines =
+        format!("sources: [{{name: all, meters: ['*'], sinks: [s]}}]\nsinks: [{{name: s, publishers: ['{url}']}}]\n");
     let event_pipelines = pipelines.replace("meters", "events");
     let mut fleet = Fleet::with(
         &stage,
@@ -147,11 +151,19 @@ async fn send(url: String, rate: u32, load: Duration) -> Owed {
             // The one that was born four lives ago ends, but for every other.
             let id = format!("life-{lives}");
             let is_sure = notify(&channel, "chaos.born", &id, moment(lives), 0).await;
-            if is_sure { owed.born.insert(id) } else { owed.unsure.insert(id) };
+            if is_sure {
+                owed.born.insert(id)
+            } else {
+                owed.unsure.insert(id)
+            };
             if lives >= 4 && lives.is_multiple_of(2) {
                 let id = format!("life-{}", lives - 4);
                 let is_sure = notify(&channel, "chaos.gone", &id, moment(lives), 0).await;
-                if is_sure { owed.gone.insert(id) } else { owed.unsure.insert(id) };
+                if is_sure {
+                    owed.gone.insert(id)
+                } else {
+                    owed.unsure.insert(id)
+                };
             }
             lives += 1;
             continue;
@@ -172,7 +184,8 @@ async fn notify(channel: &Channel, event_type: &str, id: &str, at: i64, n: u32) 
     );
     let properties = BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let sent = channel.basic_publish("cinder".into(), "notifications.info".into(), options, body.as_bytes(), properties);
+    let sent =
+        channel.basic_publish("cinder".into(), "notifications.info".into(), options, body.as_bytes(), properties);
     match sent.await {
         Ok(confirm) => matches!(confirm.await, Ok(Confirmation::Ack(None))),
         Err(_) => false,
@@ -204,7 +217,8 @@ impl Asked {
         let mut wrong = Vec::new();
         for (id, expected) in &owed.measures {
             let found = self.get(&format!("{id}/metric/chaos.volume/measures?refresh=true&granularity=1")).await;
-            let found: BTreeMap<i64, f64> = found.iter().flat_map(|found| found.as_array().unwrap()).map(point).collect();
+            let found: BTreeMap<i64, f64> =
+                found.iter().flat_map(|found| found.as_array().unwrap()).map(point).collect();
             for (at, (value, is_sure)) in expected {
                 match found.get(at) {
                     None if *is_sure => wrong.push(format!("{id}: measure {value} at {at} is missing")),
