@@ -46,8 +46,14 @@ fn main() {
         let mut sink = Sink::start(None);
         let (context, rabbit) = context(&format!("http://127.0.0.1:{}", sink.http));
         let memory = rss_mib();
-        println!("batches of {BATCH} samples of {RESOURCES} resources, {} cores", std::thread::available_parallelism().map_or(0, usize::from));
-        println!("{:<26} {:>10} {:>9} {:>15} {:>18}", "publisher", "samples/s", "of file", "CPU us/sample", "requests/1,000");
+        println!(
+            "batches of {BATCH} samples of {RESOURCES} resources, {} cores",
+            std::thread::available_parallelism().map_or(0, usize::from)
+        );
+        println!(
+            "{:<26} {:>10} {:>9} {:>15} {:>18}",
+            "publisher", "samples/s", "of file", "CPU us/sample", "requests/1,000"
+        );
         let file = format!("file://{}/out?json&max_bytes=100000000&backup_count=1", folder.path().display());
         let mut of_file = None;
         for (name, url) in urls(&file, &sink) {
@@ -137,7 +143,8 @@ async fn real_gnocchi() {
     let file = folder.path().join("ceilometer.conf");
     let text = format!("[service_credentials]\nauth_type = gnocchi-basic\nuser = admin\nendpoint = {endpoint}\n");
     fs::write(&file, text).unwrap();
-    let done = Command::new(env!("CARGO_BIN_EXE_nephoscope")).arg("gnocchi-setup").arg("--config-file").arg(&file).output();
+    let done =
+        Command::new(env!("CARGO_BIN_EXE_nephoscope")).arg("gnocchi-setup").arg("--config-file").arg(&file).output();
     assert!(done.unwrap().status.success(), "gnocchi-setup failed");
     let (context, _) = context(&endpoint);
     let publisher = build("gnocchi://?enable_filter_project=false&timeout=60", Kind::Samples, &context);
@@ -160,17 +167,24 @@ fn original(sink: &mut Sink) {
     let before = sink.requests();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/publishers/original.py");
     let address = format!("http://127.0.0.1:{}", sink.http);
-    let done = Command::new("/usr/bin/python3").args([script, &address, &ORIGINALS.to_string(), &RESOURCES.to_string()]).output();
+    let done = Command::new("/usr/bin/python3")
+        .args([script, &address, &ORIGINALS.to_string(), &RESOURCES.to_string()])
+        .output();
     match done {
         Ok(done) if done.status.success() => {
-            let seconds: f64 = String::from_utf8_lossy(&done.stdout).trim().parse().unwrap();
+            // Its log goes to standard output too.
+            let out = String::from_utf8_lossy(&done.stdout).into_owned();
+            let seconds: f64 = out.lines().last().unwrap().parse().unwrap();
             println!(
                 "the original, for the same samples, a notification a call: {:.0} samples/s, {:.0} requests for 1,000 samples",
                 ORIGINALS as f64 / seconds,
                 (sink.requests() - before) as f64 / ORIGINALS as f64 * 1e3
             );
         }
-        Ok(done) => println!("skipped: the original: {}", String::from_utf8_lossy(&done.stderr).lines().last().unwrap_or_default()),
+        Ok(done) => println!(
+            "skipped: the original: {}",
+            String::from_utf8_lossy(&done.stderr).lines().last().unwrap_or_default()
+        ),
         Err(error) => println!("skipped: the original: {error}"),
     }
 }
@@ -181,7 +195,8 @@ fn batch(n: usize) -> Batch {
         let (resource, meter) = (at % RESOURCES, at / RESOURCES);
         let seconds = n * 10 + meter;
         Sample {
-            name: ["volume.size", "snapshot.size", "backup.size", "volume.backup.size", "volume.snapshot.size"][meter].to_owned(),
+            name: ["volume.size", "snapshot.size", "backup.size", "volume.backup.size", "volume.snapshot.size"][meter]
+                .to_owned(),
             kind: SampleType::Gauge,
             unit: "GB".into(),
             volume: Value::Int((n * 7 + at) as i64),
