@@ -28,6 +28,8 @@ const BATCH: usize = 500;
 const RESOURCES: usize = 100;
 /// How long each is measured.
 const LASTS: Duration = Duration::from_secs(3);
+/// Notifications a second for an agent whose memory is looked at.
+const RATE: u32 = 200;
 /// Batches for a real Gnocchi, which is slower by orders.
 const REAL_BATCHES: usize = 20;
 /// Samples that the original is given, one notification each.
@@ -67,6 +69,9 @@ fn main() {
         }
         println!("memory of all of them together: {:.1} MiB more than before the first", rss_mib() - memory);
         drop(rabbit);
+        if wants("memory") {
+            memory_of_ten(&sink, &file, &folder).await;
+        }
         if wants("gnocchi") {
             real_gnocchi().await;
             original(&mut sink);
@@ -132,6 +137,74 @@ async fn measure(url: &str, context: &Context, sink: &mut Sink) -> Measured {
     };
     publisher.close().await;
     measured
+}
+
+/// What an agent takes with one publisher, and with ten of which one is away.
+async fn memory_of_ten(sink: &Sink, file: &str, folder: &tempfile::TempDir) {
+    let seconds = std::env::var("NEPHOSCOPE_BENCH_AWAY_SECONDS").map_or(30, |text| text.parse().unwrap());
+    let urls = urls(file, sink);
+    let away = "http://127.0.0.1:1/away?max_retries=0";
+    let others =
+        urls.iter().filter(|(name, _)| !matches!(*name, "file" | "notifier" | "prometheus-scrape" | "otlp+http"));
+    let ten: Vec<&str> = [file, away].into_iter().chain(others.map(|(_, url)| url.as_str())).collect();
+    assert_eq!(ten.len(), 10);
+    let one = agent_memory(&[file], sink.http, seconds, folder).await;
+    let all = agent_memory(&ten, sink.http, seconds, folder).await;
+    println!(
+        "an agent at {RATE} notifications/s for {seconds} s: {one:.1} MiB with one publisher, {all:.1} MiB with ten of which one is away"
+    );
+}
+
+/// The largest resident size of an agent with these publishers of samples.
+async fn agent_memory(publishers: &[&str], gnocchi: u16, seconds: u64, folder: &tempfile::TempDir) -> f64 {
+    let vhost = rig::rabbitmq().vhost("memory");
+    let quoted: Vec<String> = publishers.iter().map(|url| format!("'{url}'")).collect();
+    let pipeline = format!(
+        "sources: [{{name: all, meters: ['*'], sinks: [s]}}]\nsinks: [{{name: s, publishers: [{}]}}]\n",
+        quoted.join(", ")
+    );
+    let conf = format!(
+        "[DEFAULT]\ntransport_url = {}\n[notification]\npipelines = meter\n[service_credentials]\nauth_type = gnocchi-basic\nuser = admin\n\
+         endpoint = http://127.0.0.1:{gnocchi}\n[nephoscope]\nlisten = 127.0.0.1:0\n",
+        vhost.replace("amqp://", "rabbit://")
+    );
+    fs::write(folder.path().join("pipeline.yaml"), pipeline).unwrap();
+    let file = folder.path().join("ceilometer.conf");
+    fs::write(&file, conf).unwrap();
+    let log = fs::File::create(folder.path().join("agent.log")).unwrap();
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+    let mut agent = agent.args(["run", "--config-file"]).arg(&file).stderr(log).spawn().unwrap();
+    send(&vhost, seconds).await;
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// The bundled notifications again and again, at a steady rate.
+async fn send(url: &str, seconds: u64) {
+    use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let main = "notifications.info";
+    channel
+        .queue_declare(main.into(), QueueDeclareOptions::default(), lapin::types::FieldTable::default())
+        .await
+        .unwrap();
+    let bodies: Vec<&str> = include_str!("../config/notifications.jsonl").lines().collect();
+    let (began, mut ticks) = (Instant::now(), tokio::time::interval(Duration::from_secs(1) / RATE));
+    for n in 0.. {
+        ticks.tick().await;
+        if began.elapsed() >= Duration::from_secs(seconds) {
+            break;
+        }
+        let body = bodies[n % bodies.len()].as_bytes();
+        let properties = lapin::BasicProperties::default();
+        let sent =
+            channel.basic_publish("".into(), main.into(), BasicPublishOptions::default(), body, properties).await;
+        sent.unwrap();
+    }
 }
 
 /// A real Gnocchi behind a process that counts, from nothing: resources are created and attributes are sent.
