@@ -34,7 +34,7 @@ help:
 	@echo "make bench   throughput, latency, memory beside a bare consume-and-ack loop"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
 	@echo "make sim     whole agents simulated from seeds, with faults: SEEDS=20000 of them, FROM=0 on"
-	@echo "make chaos   faults on real RabbitMQ and etcd under load, more than two hours: SCENARIO=kill,roll RATE=2000 SECONDS=120 QUEUES=classic,quorum,cluster,compose GENERATION=3,4"
+	@echo "make chaos   faults on real RabbitMQ and etcd under load, more than two hours: SCENARIO=kill,roll,gnocchi RATE=2000 SECONDS=120 QUEUES=classic,quorum,cluster,compose GENERATION=3,4"
 	@echo "make deps    install what is missing from Debian (RabbitMQ, etcd, protoc, …)"
 	@echo "make images  container images made from Debian packages, where no registry is reached"
 	@echo "make stop    stop the servers that tests left running"
