@@ -1,0 +1,49 @@
+//! Samples and events to publish.
+
+use nephoscope::model::{Dict, Event, Sample, SampleType, Trait, TraitValue, Value, time};
+use nephoscope::publish::{Batch, Kind};
+
+/// A sample of a volume's size: a metric of Gnocchi's too.
+pub(crate) fn sample(resource: &str, id: &str) -> Sample {
+    Sample {
+        name: "volume.size".to_owned(),
+        kind: SampleType::Gauge,
+        unit: "GB".into(),
+        volume: Value::Int(1),
+        user_id: "u".into(),
+        user_name: Value::Null,
+        project_id: "p".into(),
+        project_name: Value::Null,
+        resource_id: resource.into(),
+        timestamp: "2026-03-01T12:00:00+00:00".to_owned(),
+        resource_metadata: Dict::from_iter([("name", Value::from("n"))]),
+        source: "openstack".to_owned(),
+        id: id.to_owned(),
+        monotonic_time: Value::Null,
+    }
+}
+
+/// An event that changes a volume in Gnocchi too.
+pub(crate) fn event(resource: &str, id: &str) -> Event {
+    let of = |name: &str, text: &str| Trait { name: name.to_owned(), value: TraitValue::Text(text.to_owned()) };
+    Event {
+        message_id: id.into(),
+        event_type: "volume.transfer.accept.end".to_owned(),
+        generated: time::parse("2026-03-01T12:00:00").unwrap().naive_utc(),
+        traits: vec![of("resource_id", resource), of("project_id", "p"), of("service", "volume.host")],
+        raw: Dict::new(),
+    }
+}
+
+/// A record for each name, which is its resource's and in its id.
+pub(crate) fn batch(kind: Kind, names: &[String]) -> Batch {
+    match kind {
+        Kind::Samples => Batch::Samples(names.iter().map(|name| sample(name, &format!("id-{name}"))).collect()),
+        Kind::Events => Batch::Events(names.iter().map(|name| event(name, &format!("id-{name}"))).collect()),
+    }
+}
+
+/// `r-0000`, `r-0001`, …: none is a part of another.
+pub(crate) fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("r-{n:04}")).collect()
+}
