@@ -31,7 +31,7 @@ impl Request {
 
     /// Whether this text is in the path, the query or the body.
     pub(crate) fn has(&self, text: &str) -> bool {
-        self.target.contains(text) || self.body.windows(text.len()).any(|window| window == text.as_bytes())
+        self.target.contains(text) || String::from_utf8_lossy(&self.body).contains(text)
     }
 }
 
@@ -115,7 +115,7 @@ impl Server {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// How many bytes the system took from this server, once no connection is left in which something is said.
+    /// How many bytes the system took from this server, once nobody listens to an answer without end any more.
     pub(crate) async fn written(&self) -> u64 {
         while self.shared.open.load(Ordering::Relaxed) > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -124,7 +124,7 @@ impl Server {
     }
 }
 
-/// Counts who is in the middle of an answer.
+/// Counts who gives an answer without end.
 struct Speaking<'s>(&'s AtomicUsize);
 
 impl<'s> Speaking<'s> {
@@ -151,7 +151,6 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
         };
         let status = std::str::from_utf8(said).ok().and_then(|said| said.split(' ').nth(1)?.parse().ok());
         shared.requests.lock().unwrap().push((request, status.unwrap_or_default()));
-        let _speaking = Speaking::new(&shared.open);
         if say(&mut stream, answer, &shared).await.is_none() {
             return;
         }
@@ -176,6 +175,7 @@ async fn say(stream: &mut TcpStream, answer: Answer, shared: &Shared) -> Option<
             until_left(stream).await
         }
         Answer::Endless(first, chunk) => {
+            let _speaking = Speaking::new(&shared.open);
             stream.write_all(&first).await.ok()?;
             while shared.written.load(Ordering::Relaxed) < ENDLESS_BYTES {
                 let bytes = stream.write(&chunk).await.ok()?;

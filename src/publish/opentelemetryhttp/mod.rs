@@ -159,7 +159,13 @@ impl OpenTelemetryPublisher {
             Ok(reply) => reply,
             Err(answer) => return answer,
         };
+        let says = matches!(self.options.shape, Shape::Otlp);
         match (self.web.verdict(&reply), rejected(&reply.body)) {
+            // Whether points are refused may stand in the rest.
+            (Answer::Taken, _) if says && !reply.whole => Answer::Later {
+                cause: format!("{}, with an answer of more than {BODY_BYTES_MAX} bytes", reply.status),
+                after: None,
+            },
             (Answer::Taken, refused) if refused > 0 => Answer::Some { refused, cause: self.web.cause(&reply) },
             (verdict, _) => verdict,
         }

@@ -43,6 +43,8 @@ pub(super) struct Reply {
     pub headers: HeaderMap,
     /// The body, cut off where it is longer than was wanted.
     pub body: Vec<u8>,
+    /// Whether that is all of the body.
+    pub whole: bool,
 }
 
 impl Web {
@@ -78,7 +80,7 @@ impl Web {
             Err(error) => Err(self.hidden(&told(&error))),
         };
         match sent {
-            Ok(response) => read(response, bytes_max).await,
+            Ok(response) => self.read(response, bytes_max).await,
             Err(cause) => Err(Answer::Later { cause, after: None }),
         }
     }
@@ -95,6 +97,25 @@ impl Web {
                 Ok(response) => return Ok(response),
             }
         }
+    }
+
+    /// Reads an answer. One of success that breaks off may come from somebody on the way who has passed nothing on: it is none.
+    /// Where success is denied, the status says enough.
+    async fn read(&self, mut response: Response, bytes_max: usize) -> Result<Reply, Answer> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let (mut body, mut whole) = (Vec::new(), false);
+        while body.len() < bytes_max && !whole {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(bytes_max - body.len())]),
+                Ok(None) => whole = true,
+                Err(error) if status.is_success() => {
+                    let cause = format!("{status}, and the answer breaks off: {}", self.hidden(&told(&error)));
+                    return Err(Answer::Later { cause, after: None });
+                }
+                Err(_) => break,
+            }
+        }
+        Ok(Reply { status, headers, body, whole })
     }
 
     /// Sends a request; what becomes of the records in it, by the [usual verdict](Web::verdict).
@@ -128,15 +149,4 @@ pub(super) async fn reach(url: &Url) -> Result<(), String> {
     let host = host.trim_matches(['[', ']']);
     let connected = tokio::net::TcpStream::connect((host, port)).await;
     connected.map(drop).map_err(|error| format!("cannot connect to {host}:{port}: {error}"))
-}
-
-async fn read(mut response: Response, bytes_max: usize) -> Result<Reply, Answer> {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = Vec::new();
-    // A body that breaks off tells less; the status counts.
-    while body.len() < bytes_max {
-        let Ok(Some(chunk)) = response.chunk().await else { break };
-        body.extend_from_slice(&chunk[..chunk.len().min(bytes_max - body.len())]);
-    }
-    Ok(Reply { status, headers, body })
 }
