@@ -8,11 +8,11 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 /// How far the clock is pushed for each [`TURN`] of real time.
-const STEP: Duration = Duration::from_millis(20);
+const STEP: Duration = Duration::from_millis(50);
 /// Real time in which sockets have their turn.
 const TURN: Duration = Duration::from_millis(1);
 
-/// Runs `work` while time passes, fifteen times faster than real time or so. The test must have begun with a paused clock.
+/// Runs `work` while time passes, forty times faster than real time or so. The test must have begun with a paused clock.
 pub(crate) async fn passing<F: Future>(work: F) -> F::Output {
     // Tokio does not leap while a blocking task runs.
     let (over, until_over) = sync_channel::<()>(0);

@@ -6,7 +6,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod clock;
+mod contract;
 mod decode;
+mod gate;
+mod lab;
 mod misbehaving;
+mod otlp_receiver;
 mod records;
 mod server;

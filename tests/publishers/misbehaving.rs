@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use self::deeds::Deed;
 use self::rows::{ROWS, Row};
 use crate::clock;
+use crate::contract::resident_bytes;
 use crate::records::{batch, names};
-use crate::server::{Answer, Request, Server, answer};
+use crate::server::{Answer, Request, Server, answer, well};
 
 /// What becomes of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,12 +206,6 @@ async fn of_a_body_of_ten_gigabytes_only_the_beginning_is_read(
     assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more than before");
 }
 
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
-}
-
 /// Of the requests that were taken, how many have each record.
 fn taken(row: &Row, requests: &[(Request, u16)]) -> BTreeMap<String, usize> {
     let name = Regex::new("(r|bad)-[0-9]{4}").unwrap();
@@ -230,7 +225,7 @@ async fn publish_all(names: &[String], handler: fn(&Request, usize) -> Answer) {
         let seen = AtomicUsize::new(0);
         let server = Server::start(move |request| match row.carries(request) {
             true => handler(request, seen.fetch_add(1, Ordering::Relaxed)),
-            false => Answer::Whole(rows::well(request)),
+            false => Answer::Whole(well(request)),
         });
         let server = server.await;
         let publisher = row.publisher(&server.address.to_string(), "");
@@ -263,7 +258,7 @@ async fn one_bad_record_of_a_thousand_is_refused_alone() {
     let mut names = names(1000);
     names[617] = "bad-0617".to_owned();
     publish_all(&names, |request, _| {
-        Answer::Whole(if request.has("bad-0617") { answer(400, "", "no") } else { rows::well(request) })
+        Answer::Whole(if request.has("bad-0617") { answer(400, "", "no") } else { well(request) })
     })
     .await;
 }
@@ -271,7 +266,7 @@ async fn one_bad_record_of_a_thousand_is_refused_alone() {
 #[tokio::test]
 async fn what_is_too_large_for_a_server_goes_in_smaller_parts() {
     publish_all(&names(64), |request, _| {
-        Answer::Whole(if request.body.len() > 2000 { answer(413, "", "") } else { rows::well(request) })
+        Answer::Whole(if request.body.len() > 2000 { answer(413, "", "") } else { well(request) })
     })
     .await;
 }
@@ -279,7 +274,7 @@ async fn what_is_too_large_for_a_server_goes_in_smaller_parts() {
 #[tokio::test]
 async fn after_a_401_all_is_offered_again_and_arrives_once() {
     publish_all(&names(RECORDS), |request, nth| {
-        Answer::Whole(if nth == 0 { answer(401, "", "who are you?") } else { rows::well(request) })
+        Answer::Whole(if nth == 0 { answer(401, "", "who are you?") } else { well(request) })
     })
     .await;
 }
@@ -287,7 +282,7 @@ async fn after_a_401_all_is_offered_again_and_arrives_once() {
 #[tokio::test]
 async fn a_server_that_was_busy_for_a_while_misses_nothing() {
     publish_all(&names(RECORDS), |request, nth| {
-        Answer::Whole(if nth == 0 { answer(503, "", "") } else { rows::well(request) })
+        Answer::Whole(if nth == 0 { answer(503, "", "") } else { well(request) })
     })
     .await;
 }

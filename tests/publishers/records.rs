@@ -3,6 +3,9 @@
 use nephoscope::model::{Dict, Event, Sample, SampleType, Trait, TraitValue, Value, time};
 use nephoscope::publish::{Batch, Kind};
 
+/// How many resources the notifications of a [`Lab`](crate::lab::Lab) have.
+pub(crate) const RESOURCES: i64 = 8;
+
 /// A sample of a volume's size: a metric of Gnocchi's too.
 pub(crate) fn sample(resource: &str, id: &str) -> Sample {
     Sample {

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::decode::samples_of_second_version;
+
 /// What a server sends at most where it sends without end, in bytes: "10 GB".
 const ENDLESS_BYTES: u64 = 10 << 30;
 /// The first byte of a TLS handshake.
@@ -54,6 +56,15 @@ pub(crate) enum Answer {
 pub(crate) fn answer(status: u16, head: &str, body: &str) -> Vec<u8> {
     let length = if status == 204 { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     format!("HTTP/1.1 {status} Said\r\n{length}{head}\r\n{body}").into_bytes()
+}
+
+/// What a server says that has taken everything: to a request of remote write 2.0, how many samples.
+pub(crate) fn well(request: &Request) -> Vec<u8> {
+    if request.header("content-type").contains("io.prometheus.write.v2") {
+        let written = samples_of_second_version(&request.body);
+        return answer(204, &format!("X-Prometheus-Remote-Write-Samples-Written: {written}\r\n"), "");
+    }
+    answer(200, "", "")
 }
 
 type Handler = dyn Fn(&Request) -> Answer + Send + Sync;

@@ -164,7 +164,12 @@ impl WebOptions {
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
         builder = match version {
             Version::Http1 => builder.http1_only(),
-            Version::Http2 => builder.http2_prior_knowledge(),
+            // A request that times out does not end its connection. Where that leads nowhere any more, a ping finds it out; with
+            // this interval there is at most one for each request, which no server takes for too many.
+            Version::Http2 => builder
+                .http2_prior_knowledge()
+                .http2_keep_alive_interval(self.timeout)
+                .http2_keep_alive_timeout(self.timeout),
         };
         if !self.link_local {
             builder = builder.dns_resolver(NoLinkLocal);

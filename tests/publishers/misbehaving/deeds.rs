@@ -2,10 +2,10 @@
 
 use nephoscope::publish::{Batch, PublishError};
 
-use super::rows::{self, Row};
+use super::rows::Row;
 use super::{HEARD_BYTES_MAX, RECORDS};
 use crate::records::{batch, names};
-use crate::server::{Answer, Request, Server, answer};
+use crate::server::{Answer, Request, Server, answer, well};
 
 #[derive(Clone)]
 pub(super) enum Deed {
@@ -62,7 +62,7 @@ impl Deed {
 fn said(what: &str, request: &Request) -> Vec<u8> {
     let login = request.header("authorization");
     match what {
-        "200" => rows::well(request),
+        "200" => well(request),
         "204" => answer(204, "", ""),
         "200 html" => answer(200, "Content-Type: text/html\r\n", "<html><body>the service has failed</body></html>"),
         "200 error" => answer(200, "Content-Type: application/json\r\n", r#"{"error": "the disk is full"}"#),
@@ -89,7 +89,7 @@ pub(super) async fn play(row: &'static Row, deed: &Deed) -> (Result<(), PublishE
 async fn with_server(row: &'static Row, deed: &Deed, batch: &Batch) -> (Result<(), PublishError>, Vec<String>) {
     let done = deed.clone();
     let handler = move |request: &Request| {
-        if row.carries(request) { done.answer(request) } else { Answer::Whole(rows::well(request)) }
+        if row.carries(request) { done.answer(request) } else { Answer::Whole(well(request)) }
     };
     let server = Server::start(handler).await;
     let place = server.address.to_string();

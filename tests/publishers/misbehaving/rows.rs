@@ -4,8 +4,7 @@ use nephoscope::config;
 use nephoscope::publish::{Context, Kind, Publisher, build, identity, names};
 use std::sync::Arc;
 
-use crate::decode::samples_of_second_version;
-use crate::server::{Request, answer};
+use crate::server::Request;
 
 /// A publisher with some of its options.
 pub(super) struct Row {
@@ -138,15 +137,6 @@ impl Row {
         let url = format!("{}{options}", url.replace("PLACE", place));
         build(&url, self.kind, &Context { gnocchi, zaqar, ..Context::default() }).unwrap()
     }
-}
-
-/// What a server says that has taken everything: to a request of remote write 2.0, how many samples.
-pub(super) fn well(request: &Request) -> Vec<u8> {
-    if request.header("content-type").contains("io.prometheus.write.v2") {
-        let written = samples_of_second_version(&request.body);
-        return answer(204, &format!("X-Prometheus-Remote-Write-Samples-Written: {written}\r\n"), "");
-    }
-    answer(200, "", "")
 }
 
 #[test]
