@@ -7,31 +7,33 @@
 mod destinations;
 mod local;
 
-use nephoscope::publish::{Batch, Context, Kind, PublishError, build, names};
+use nephoscope::config;
+use nephoscope::publish::{Batch, Context, Kind, PublishError, Publisher, build, identity, names};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use self::destinations::{Destination, Play};
+pub(crate) use self::destinations::{Destination, Play};
 use crate::clock;
 use crate::decode::{self, Arrived};
 use crate::lab::Lab;
 use crate::records::sample;
 
 /// A destination of the table.
-struct Row {
+pub(crate) struct Row {
     /// The publisher's name.
-    scheme: &'static str,
-    kind: Kind,
+    pub scheme: &'static str,
+    pub kind: Kind,
     /// How its destination is played.
-    play: Play,
+    pub play: Play,
     /// What its destination cannot do, and why.
     cannot: &'static [(Deed, &'static str)],
     /// What can be seen of what arrived.
-    shows: Shows,
+    pub shows: Shows,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Deed {
+pub(crate) enum Deed {
     /// Takes connections, and says nothing.
     Stall,
     /// Says of one resource that it never takes it.
@@ -41,7 +43,7 @@ enum Deed {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shows {
+pub(crate) enum Shows {
     /// Every record.
     Everything,
     /// Of several values of a resource at once, the last.
@@ -57,7 +59,7 @@ const NOBODY_ANSWERS: &str = "the protocol has no answer";
 /// A row and a test for each.
 macro_rules! contract {
     ($($test:ident: $scheme:literal, $kind:ident, $play:expr, $cannot:expr, $shows:ident;)*) => {
-        const ROWS: &[Row] = &[
+        pub(crate) const ROWS: &[Row] = &[
             $(Row { scheme: $scheme, kind: $kind, play: $play, cannot: $cannot, shows: $shows },)*
         ];
 
@@ -258,7 +260,7 @@ impl Stage {
 fn by_resource(records: &[Arrived]) -> BTreeMap<&str, Vec<i64>> {
     let mut all: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for (resource, step) in records {
-        all.entry(resource).or_default().push(*step);
+        all.entry(resource).or_default().push(step.parse().unwrap());
     }
     all
 }
@@ -278,6 +280,14 @@ fn rises(records: &[Arrived]) -> bool {
     by_resource(records).values().all(|steps| steps.is_sorted())
 }
 
+/// The publisher of a row, without an agent.
+pub(crate) fn publisher_to(row: &Row, destination: &dyn Destination) -> Arc<dyn Publisher> {
+    let text = format!("[service_credentials]\nauth_type = gnocchi-basic\nendpoint = {}\n", destination.endpoint());
+    let (gnocchi, zaqar) = identity::logins(&config::load_text("test", &text).0.unwrap().logins);
+    let context = destination.context(Context { gnocchi, zaqar, ..Context::default() });
+    build(&destination.url(), row.kind, &context).unwrap()
+}
+
 pub(crate) fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -293,13 +303,7 @@ async fn a_connection_that_leads_nowhere_any_more_is_left() {
             if !destination.has_connections() {
                 continue;
             }
-            let endpoint =
-                format!("[service_credentials]\nauth_type = gnocchi-basic\nendpoint = {}\n", destination.endpoint());
-            let (gnocchi, _) = nephoscope::publish::identity::logins(
-                &nephoscope::config::load_text("test", &endpoint).0.unwrap().logins,
-            );
-            let context = destination.context(Context { gnocchi, ..Context::default() });
-            let publisher = build(&destination.url(), row.kind, &context).unwrap();
+            let publisher = publisher_to(row, &*destination);
             publisher.publish(&Batch::Samples(vec![sample("r-1", "1")])).await.unwrap();
             destination.freeze();
             let mut held = 0;
@@ -309,7 +313,7 @@ async fn a_connection_that_leads_nowhere_any_more_is_left() {
                 assert!(held <= 3, "{}: {error}", row.scheme);
             }
             let arrived = destination.arrived().await;
-            assert_eq!(arrived, ["r-1", "r-2"].map(|id| (id.to_owned(), 1)), "{}", row.scheme);
+            assert_eq!(arrived, ["r-1", "r-2"].map(|id| (id.to_owned(), "1".to_owned())), "{}", row.scheme);
         }
     })
     .await;

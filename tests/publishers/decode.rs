@@ -68,14 +68,14 @@ pub(crate) fn samples_of_second_version(body: &[u8]) -> usize {
     request.series.iter().map(|series| series.samples.len()).sum()
 }
 
-/// A record that arrived: its resource and what tells it from the resource's others.
-pub(crate) type Arrived = (String, i64);
+/// A record that arrived: its resource, and its volume as text (`5`, `NaN`, `inf`, `null`).
+pub(crate) type Arrived = (String, String);
 
 /// The measured values of a request of remote write of either version, in order.
 pub(crate) fn of_remote_write(request: &Request) -> Vec<Arrived> {
     let of = |labels: Vec<(&str, &str)>, samples: &[remote_write::Sample]| {
         let (_, resource) = *labels.iter().find(|(name, _)| *name == "resource_id").unwrap();
-        samples.iter().map(|sample| (resource.to_owned(), sample.value as i64)).collect::<Vec<_>>()
+        samples.iter().map(|sample| (resource.to_owned(), sample.value.to_string())).collect::<Vec<_>>()
     };
     if request.header("content-type").contains("io.prometheus.write.v2") {
         let Second { symbols, series } = Second::decode(&*request.body).unwrap();
@@ -107,8 +107,8 @@ pub(crate) fn of_otlp(request: &ExportMetricsServiceRequest) -> Vec<Arrived> {
                 other => panic!("{other:?}"),
             };
             all.extend(points.iter().map(|point| match point.value.unwrap() {
-                number_data_point::Value::AsInt(int) => (resource.clone(), int),
-                number_data_point::Value::AsDouble(double) => (resource.clone(), double as i64),
+                number_data_point::Value::AsInt(int) => (resource.clone(), int.to_string()),
+                number_data_point::Value::AsDouble(double) => (resource.clone(), double.to_string()),
             }));
         }
     }
@@ -128,8 +128,8 @@ pub(crate) fn of_otlp_json(request: &Request) -> Vec<Arrived> {
         let id = attributes.iter().find(|attribute| attribute["key"] == "resource_id").unwrap();
         for metric in list(&of_resource["scopeMetrics"]).iter().flat_map(|scope| list(&scope["metrics"])) {
             for point in list(&metric["gauge"]["dataPoints"]) {
-                let value = point["asInt"].as_str().unwrap().parse().unwrap();
-                all.push((text(&id["value"]["stringValue"]), value));
+                let value = [&point["asInt"], &point["asDouble"]].into_iter().find(|value| !value.is_null()).unwrap();
+                all.push((text(&id["value"]["stringValue"]), number(value)));
             }
         }
     }
@@ -138,11 +138,16 @@ pub(crate) fn of_otlp_json(request: &Request) -> Vec<Arrived> {
 
 /// Those of an array of samples as `as_dict()` has them.
 pub(crate) fn of_samples(request: &Request) -> Vec<Arrived> {
-    list(&json(request)).iter().map(of_sample).collect()
+    samples(request).iter().map(of_sample).collect()
+}
+
+/// They themselves.
+pub(crate) fn samples(request: &Request) -> Vec<serde_json::Value> {
+    list(&json(request)).to_vec()
 }
 
 pub(crate) fn of_sample(sample: &serde_json::Value) -> Arrived {
-    (text(&sample["resource_id"]), int(&sample["volume"]))
+    (text(&sample["resource_id"]), number(&sample["volume"]))
 }
 
 /// Those of a measures request of Gnocchi; of no other request any.
@@ -150,11 +155,14 @@ pub(crate) fn of_gnocchi(request: &Request) -> Vec<Arrived> {
     if !request.target.starts_with("/v1/batch/") {
         return Vec::new();
     }
-    let body = json(request);
+    let body = String::from_utf8(request.body.clone()).unwrap();
+    // Gnocchi reads JSON as Python does, which has words for what is no finite number.
+    let words = regex::Regex::new(r"([:,\[])(-?(?:NaN|Infinity))([,}\]])").unwrap();
+    let body: serde_json::Value = serde_json::from_str(&words.replace_all(&body, r#"$1"$2"$3"#)).unwrap();
     let metrics = body.as_object().unwrap().iter().flat_map(|(id, metrics)| {
         metrics.as_object().unwrap().values().map(move |metric| (id, list(&metric["measures"])))
     });
-    metrics.flat_map(|(id, all)| all.iter().map(move |one| (id.clone(), int(&one["value"])))).collect()
+    metrics.flat_map(|(id, all)| all.iter().map(move |one| (id.clone(), number(&one["value"])))).collect()
 }
 
 /// Those of a page in the text format of Prometheus.
@@ -162,7 +170,7 @@ pub(crate) fn of_exposition(page: &str) -> Vec<Arrived> {
     let of_line = |line: &str| {
         let (_, rest) = line.split_once("resource_id=\"").unwrap();
         let (resource, _) = rest.split_once('"').unwrap();
-        (resource.to_owned(), line.rsplit(' ').next().unwrap().parse().unwrap())
+        (resource.to_owned(), number(&line.rsplit(' ').next().unwrap().into()))
     };
     page.lines().filter(|line| line.starts_with("volume_size{")).map(of_line).collect()
 }
@@ -173,7 +181,7 @@ pub(crate) fn of_push(request: &Request) -> Vec<Arrived> {
 
 /// That of a meter message.
 pub(crate) fn of_message(message: &serde_json::Value) -> Arrived {
-    (text(&message["resource_id"]), int(&message["counter_volume"]))
+    (text(&message["resource_id"]), number(&message["counter_volume"]))
 }
 
 /// The event of a request of CloudEvents, as its own library reads it: the number in its id tells the resource and the step.
@@ -181,7 +189,7 @@ pub(crate) fn of_cloud_event(request: &Request) -> Vec<Arrived> {
     let event: cloudevents::Event = serde_json::from_slice(&request.body).unwrap();
     let resource = event.subject().unwrap().to_owned();
     let n: i64 = event.id().strip_prefix("m-").unwrap().parse().unwrap();
-    vec![(resource, n / RESOURCES)]
+    vec![(resource, (n / RESOURCES).to_string())]
 }
 
 pub(crate) fn json(request: &Request) -> serde_json::Value {
@@ -192,8 +200,10 @@ pub(crate) fn text(value: &serde_json::Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-fn int(value: &serde_json::Value) -> i64 {
-    value.as_i64().unwrap_or_else(|| panic!("no integer: {value}"))
+/// A number, also one that is written as a text.
+fn number(value: &serde_json::Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    text.parse::<f64>().map_or(text, |number| number.to_string())
 }
 
 fn list(value: &serde_json::Value) -> &[serde_json::Value] {

@@ -107,7 +107,7 @@ impl Lab {
                 Batch::Samples(samples) => samples
                     .into_iter()
                     .map(|sample| match (sample.resource_id, sample.volume) {
-                        (Value::Str(resource), Value::Int(step)) => (resource.to_string(), step),
+                        (Value::Str(resource), Value::Int(step)) => (resource.to_string(), step.to_string()),
                         other => panic!("{other:?}"),
                     })
                     .collect(),
@@ -117,7 +117,7 @@ impl Lab {
                         let resource = event.traits.iter().find(|of| of.name == "resource_id").unwrap();
                         let TraitValue::Text(resource) = &resource.value else { panic!("{resource:?}") };
                         let id = event.message_id.as_str().unwrap().strip_prefix("m-").unwrap().parse::<i64>();
-                        (resource.clone(), id.unwrap() / RESOURCES)
+                        (resource.clone(), (id.unwrap() / RESOURCES).to_string())
                     })
                     .collect(),
             }

@@ -11,6 +11,10 @@ mod decode;
 mod gate;
 mod lab;
 mod misbehaving;
+mod odd;
 mod otlp_receiver;
 mod records;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod server;
+mod wire;

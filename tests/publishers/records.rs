@@ -50,3 +50,40 @@ pub(crate) fn batch(kind: Kind, names: &[String]) -> Batch {
 pub(crate) fn names(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("r-{n:04}")).collect()
 }
+
+/// Texts that are something else in a path, a label, a line or a header.
+pub(crate) const ODD: [&str; 24] = [
+    "73db6891-d36e-c114-c15d-9816ca5a2289",
+    "a/b",
+    "/",
+    "..",
+    ".",
+    "../../v1/resource",
+    "a%2fb",
+    "%",
+    "with space",
+    "quo\"te",
+    "it's",
+    "back\\slash",
+    "tür€😀",
+    "a?b=c",
+    "a#b",
+    "a+b",
+    "tab\there",
+    "lf\nin id",
+    "cr\r\nX-Other: header",
+    "nul\0 escape\u{1b} delete\u{7f}",
+    "\u{2028}sep\u{85}",
+    "@base64",
+    "a,b=\"c\"} 1\ncpu{x=\"",
+    "{\"a\":[null]}",
+];
+
+/// Longer than labels, datagrams and paths have room for, in bytes.
+pub(crate) const LONG_BYTES: usize = 64 * 1024;
+
+/// These, and two of 64 KB.
+pub(crate) fn odd() -> Vec<String> {
+    let long = ["x".repeat(LONG_BYTES), "é\"\n/".repeat(LONG_BYTES / 5)];
+    ODD.iter().map(|&text| text.to_owned()).chain(long).collect()
+}

@@ -16,7 +16,7 @@ use crate::server::{Answer, Request, Server, answer, well};
 
 /// Where a publisher publishes to, as it is played here.
 #[async_trait]
-pub(super) trait Destination: Send + Sync {
+pub(crate) trait Destination: Send + Sync {
     /// What the sink names.
     fn url(&self) -> String;
     /// Where Gnocchi is.
@@ -29,6 +29,10 @@ pub(super) trait Destination: Send + Sync {
     }
     /// What has arrived so far, in order.
     async fn arrived(&self) -> Vec<Arrived>;
+    /// The same with all that is said of them, where the destination is told all.
+    async fn records(&self) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
     async fn stall(&mut self) {
         panic!("it cannot stall");
     }
@@ -50,7 +54,7 @@ pub(super) trait Destination: Send + Sync {
 
 /// How a destination is played.
 #[derive(Clone, Copy)]
-pub(super) enum Play {
+pub(crate) enum Play {
     /// A server of HTTP: path and options of the URL, and what a request brings.
     Web(&'static str, fn(&Request) -> Vec<Arrived>),
     /// The same over TLS.
@@ -71,7 +75,7 @@ pub(super) enum Play {
 }
 
 impl Play {
-    pub(super) async fn begin(self, scheme: &'static str) -> Box<dyn Destination> {
+    pub(crate) async fn begin(self, scheme: &'static str) -> Box<dyn Destination> {
         match self {
             Play::Web(rest, read) => Box::new(Web::start(scheme, rest, read, false).await),
             Play::TlsWeb(rest, read) => Box::new(Web::start(scheme, rest, read, true).await),
@@ -155,6 +159,12 @@ impl Destination for Web {
     async fn arrived(&self) -> Vec<Arrived> {
         let requests = self.server.requests();
         requests.iter().filter(|(_, status)| *status < 300).flat_map(|(request, _)| (self.read)(request)).collect()
+    }
+
+    async fn records(&self) -> Vec<serde_json::Value> {
+        let is_plain = matches!(self.scheme, "http" | "https");
+        let requests = self.server.requests();
+        requests.iter().filter(|_| is_plain).flat_map(|(request, _)| decode::samples(request)).collect()
     }
 
     async fn stall(&mut self) {
@@ -278,6 +288,10 @@ impl Destination for Tcp {
         arrived(&self.messages)
     }
 
+    async fn records(&self) -> Vec<serde_json::Value> {
+        self.messages.lock().unwrap().clone()
+    }
+
     async fn die(&mut self) {
         self.way.gate.die().await;
     }
@@ -310,6 +324,10 @@ impl Destination for Udp {
 
     async fn arrived(&self) -> Vec<Arrived> {
         arrived(&self.messages)
+    }
+
+    async fn records(&self) -> Vec<serde_json::Value> {
+        self.messages.lock().unwrap().clone()
     }
 
     async fn die(&mut self) {

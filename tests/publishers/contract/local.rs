@@ -37,10 +37,13 @@ impl Destination for Lines {
     }
 
     async fn arrived(&self) -> Vec<Arrived> {
+        self.records().await.iter().map(decode::of_sample).collect()
+    }
+
+    async fn records(&self) -> Vec<serde_json::Value> {
         let files = ["before", "samples"].map(|name| std::fs::read_to_string(self.path(name)).unwrap_or_default());
-        let lines = files.iter().flat_map(|file| file.lines());
-        let record = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
-        lines.map(|line| decode::of_sample(&record(line))).collect()
+        let lines = files.iter().flat_map(|file| file.split_terminator('\n'));
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     async fn die(&mut self) {
@@ -56,7 +59,7 @@ impl Destination for Lines {
 /// The queue of a broker. It stalls while the queue is full.
 pub(super) struct Amqp {
     broker: MemoryBroker,
-    taken: Mutex<Vec<Arrived>>,
+    taken: Mutex<Vec<serde_json::Value>>,
 }
 
 const QUEUE: &str = "metering.sample";
@@ -79,11 +82,15 @@ impl Destination for Amqp {
     }
 
     async fn arrived(&self) -> Vec<Arrived> {
+        self.records().await.iter().map(decode::of_message).collect()
+    }
+
+    async fn records(&self) -> Vec<serde_json::Value> {
         for (body, _) in take_all(&self.broker, QUEUE).await {
             let envelope: serde_json::Value = serde_json::from_str(&body).unwrap();
             let message: serde_json::Value = serde_json::from_str(&decode::text(&envelope["oslo.message"])).unwrap();
             let samples = message["payload"].as_array().unwrap();
-            self.taken.lock().unwrap().extend(samples.iter().map(decode::of_message));
+            self.taken.lock().unwrap().extend(samples.iter().cloned());
         }
         self.taken.lock().unwrap().clone()
     }
@@ -156,7 +163,8 @@ impl Destination for Tray {
         };
         let samples = self.shelf.batches("tray").into_iter().flat_map(of);
         let record = |volume, resource: Value| match volume {
-            Value::Int(step) => (resource.as_str().unwrap().to_owned(), step),
+            Value::Int(step) => (resource.as_str().unwrap().to_owned(), step.to_string()),
+            Value::Float(step) => (resource.as_str().unwrap().to_owned(), step.to_string()),
             other => panic!("{other:?}"),
         };
         samples.map(|sample| record(sample.volume, sample.resource_id)).collect()
