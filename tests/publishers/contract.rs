@@ -318,3 +318,24 @@ async fn a_connection_that_leads_nowhere_any_more_is_left() {
     })
     .await;
 }
+
+/// Five minutes of 503: it is left alone but for an attempt now and then, and then gets all.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_busy_for_five_minutes_is_asked_now_and_then() {
+    clock::passing(async {
+        let mut stage = Stage::set(Row::named("http")).await;
+        stage.accepts().await;
+        stage.destination.be_busy(true);
+        let before = stage.destination.asked();
+        stage.lab.send(400).await;
+        stage.lab.until("all is beside", async || stage.lab.beside().len() == stage.lab.sent()).await;
+        tokio::time::sleep(Duration::from_mins(5)).await;
+        let asked = stage.destination.asked() - before;
+        assert!((10..40).contains(&asked), "{asked} requests");
+        stage.destination.be_busy(false);
+        stage.was_away = true;
+        stage.settles().await;
+        stage.counts();
+    })
+    .await;
+}

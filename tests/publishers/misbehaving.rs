@@ -223,9 +223,12 @@ fn taken(row: &Row, requests: &[(Request, u16)]) -> BTreeMap<String, usize> {
 async fn publish_all(names: &[String], handler: fn(&Request, usize) -> Answer) {
     for row in ROWS.iter().filter(|row| row.name != "otlp") {
         let seen = AtomicUsize::new(0);
-        let server = Server::start(move |request| match row.carries(request) {
-            true => handler(request, seen.fetch_add(1, Ordering::Relaxed)),
-            false => Answer::Whole(well(request)),
+        let server = Server::start(move |request| {
+            if row.carries(request) {
+                handler(request, seen.fetch_add(1, Ordering::Relaxed))
+            } else {
+                Answer::Whole(well(request))
+            }
         });
         let server = server.await;
         let publisher = row.publisher(&server.address.to_string(), "");

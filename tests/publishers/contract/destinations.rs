@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use nephoscope::publish::Context;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
@@ -42,6 +43,14 @@ pub(crate) trait Destination: Send + Sync {
     }
     async fn die(&mut self) {
         panic!("it cannot die");
+    }
+    /// Answers that it has no time.
+    fn be_busy(&mut self, _: bool) {
+        panic!("it cannot be busy");
+    }
+    /// How many requests came.
+    fn asked(&self) -> usize {
+        0
     }
     /// Ends a stall, or death.
     async fn recover(&mut self) {}
@@ -123,6 +132,7 @@ struct Web {
     rest: &'static str,
     read: fn(&Request) -> Vec<Arrived>,
     refused: Arc<Mutex<Option<String>>>,
+    busy: Arc<AtomicBool>,
     server: Server,
     way: Way,
 }
@@ -130,8 +140,12 @@ struct Web {
 impl Web {
     async fn start(scheme: &'static str, rest: &'static str, read: fn(&Request) -> Vec<Arrived>, tls: bool) -> Web {
         let refused: Arc<Mutex<Option<String>>> = Arc::default();
-        let asked = Arc::clone(&refused);
+        let busy: Arc<AtomicBool> = Arc::default();
+        let (asked, is_busy) = (Arc::clone(&refused), Arc::clone(&busy));
         let server = Server::start(move |request| {
+            if is_busy.load(Ordering::Relaxed) {
+                return Answer::Whole(answer(503, "", "no time"));
+            }
             // What Gnocchi is asked beside carries no records.
             let carries = scheme != "gnocchi" || request.target.starts_with("/v1/batch/");
             let refuses = asked.lock().unwrap().as_ref().is_some_and(|resource| carries && request.has(resource));
@@ -139,7 +153,7 @@ impl Web {
         })
         .await;
         let way = Way::to(server.address, tls).await;
-        Web { scheme, rest, read, refused, server, way }
+        Web { scheme, rest, read, refused, busy, server, way }
     }
 }
 
@@ -173,6 +187,14 @@ impl Destination for Web {
 
     fn refuse(&mut self, resource: Option<&str>) {
         *self.refused.lock().unwrap() = resource.map(str::to_owned);
+    }
+
+    fn be_busy(&mut self, busy: bool) {
+        self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    fn asked(&self) -> usize {
+        self.server.requests().len()
     }
 
     async fn die(&mut self) {

@@ -52,7 +52,7 @@ impl Deed {
             }
             Deed::SendsTenGigabytes { status, chunked: true } => {
                 let head = format!("HTTP/1.1 {status} Said\r\nTransfer-Encoding: chunked\r\n\r\n");
-                let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+                let chunk = [b"10000\r\n".as_slice(), &vec![b'x'; 0x10000], b"\r\n"].concat();
                 Answer::Endless(head.into_bytes(), chunk)
             }
         }

@@ -154,14 +154,14 @@ fn of_now(samples: impl Iterator<Item = Sample>) -> Batch {
 }
 
 /// A page, and its `127.0.0.1:PORT`.
-async fn page_to_scrape() -> (Arc<dyn Publisher>, String) {
+fn page_to_scrape() -> (Arc<dyn Publisher>, String) {
     let place = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     (publisher(&format!("prometheus-scrape://{place}")), place)
 }
 
 #[tokio::test]
 async fn a_page_to_scrape_has_every_id_name_type_and_volume() {
-    let (publisher, place) = page_to_scrape().await;
+    let (publisher, place) = page_to_scrape();
     publisher.publish(&of_now(ODD.iter().flat_map(|id| of(id)))).await.unwrap();
     let page = get(&format!("http://{place}/metrics")).await;
     promtool(&page).unwrap();
@@ -173,7 +173,7 @@ async fn a_page_to_scrape_has_every_id_name_type_and_volume() {
 /// A real Prometheus scrapes, every second; it knows each id as it was.
 #[tokio::test]
 async fn a_real_prometheus_scrapes_every_id() {
-    let (publisher, place) = page_to_scrape().await;
+    let (publisher, place) = page_to_scrape();
     let ids = odd();
     let samples = ids.iter().map(|id| sample("cpu", SampleType::Gauge, Value::Int(1), id));
     let refused = refused(publisher.publish(&of_now(samples)).await);
