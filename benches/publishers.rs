@@ -272,7 +272,7 @@ fn batch(n: usize) -> Batch {
                 .to_owned(),
             kind: SampleType::Gauge,
             unit: "GB".into(),
-            volume: Value::Int((n * 7 + at) as i64),
+            volume: Value::Int(i64::try_from(n * 7 + at).unwrap()),
             user_id: "f5133a4ad093c09ce3f2e952da3da430".into(),
             user_name: Value::Null,
             project_id: "24422850abc31525d567e2fd4bd0adcb".into(),

@@ -136,7 +136,7 @@ async fn serve_http(listener: TcpListener, upstream: Option<String>, requests: A
     while let Ok((stream, _)) = listener.accept().await {
         let (upstream, client, requests) = (Arc::clone(&upstream), client.clone(), Arc::clone(&requests));
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, &upstream, &client, &requests));
+            let service = service_fn(|request| answer(request, upstream.as_deref(), &client, &requests));
             let _ended =
                 hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
@@ -146,7 +146,7 @@ async fn serve_http(listener: TcpListener, upstream: Option<String>, requests: A
 /// As whoever is asked answers when all is well: Gnocchi, Zaqar, a receiver of OTLP, of remote writes, of anything.
 async fn answer(
     request: Request<Incoming>,
-    upstream: &Option<String>,
+    upstream: Option<&str>,
     client: &reqwest::Client,
     requests: &AtomicU64,
 ) -> Result<Response<Full<Bytes>>, reqwest::Error> {

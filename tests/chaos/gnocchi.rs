@@ -222,7 +222,9 @@ impl Asked {
             for (at, (value, is_sure)) in expected {
                 match found.get(at) {
                     None if *is_sure => wrong.push(format!("{id}: measure {value} at {at} is missing")),
-                    Some(other) if other != value => wrong.push(format!("{id}: {other} at {at}, expected {value}")),
+                    Some(other) if other.total_cmp(value).is_ne() => {
+                        wrong.push(format!("{id}: {other} at {at}, expected {value}"));
+                    }
                     _ => {}
                 }
             }

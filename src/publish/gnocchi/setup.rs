@@ -257,7 +257,7 @@ impl Setup {
                     json!({"op": "add", "path": format!("/attributes/{attribute}"), "value": value})
                 };
                 let all = attributes.iter().filter_map(|attribute| Some((attribute, schema(name, attribute)?)));
-                let body = serde_json::Value::from_iter(all.map(add)).to_string();
+                let body = all.map(add).collect::<serde_json::Value>().to_string();
                 self.api.patch(&path::resource_type(name), body.into_bytes()).await
             }
             Step::Policy(name) => {

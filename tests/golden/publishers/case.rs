@@ -11,6 +11,13 @@ pub(super) fn list<'c>(dict: &'c Dict, key: &str) -> &'c [Value] {
     dict.get(key).and_then(Value::as_list).unwrap_or_default()
 }
 
+pub(super) fn whole(value: &Value) -> Option<u16> {
+    match value {
+        Value::Int(int) => u16::try_from(*int).ok(),
+        _ => None,
+    }
+}
+
 pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Int(int) => Some(*int as f64),
@@ -43,6 +50,21 @@ pub(super) fn raised(case: &Dict, at: &Value) -> bool {
         Some(one) => is_at(one),
         None => false,
     }
+}
+
+/// The same of a call.
+pub(super) fn raised_at(case: &Dict, call: usize) -> bool {
+    raised(case, &call_number(call))
+}
+
+/// What was recorded of a call, in order.
+pub(super) fn recorded(case: &Dict, call: usize) -> Vec<&Dict> {
+    let number = call_number(call);
+    list(case, "sent").iter().filter_map(Value::as_dict).filter(|sent| sent.get("call") == Some(&number)).collect()
+}
+
+fn call_number(call: usize) -> Value {
+    Value::Int(i64::try_from(call).unwrap())
 }
 
 pub(super) fn logged(case: &Dict) -> bool {

@@ -88,10 +88,11 @@ fn records(
 ) -> Result<Vec<Value>, String> {
     let mut all = Vec::new();
     for line in files.values().rev().flat_map(|text| text.split_terminator('\n')) {
-        let value = match is_json {
-            true => json::read(line.as_bytes()).map_err(|e| format!("{e}: {line}"))?,
+        let value = if is_json {
+            json::read(line.as_bytes()).map_err(|e| format!("{e}: {line}"))?
+        } else {
             // A trait without a value: no definition yields one.
-            false => line.replace(", {'name': 'n', 'dtype': 0, 'value': None}", "").into(),
+            line.replace(", {'name': 'n', 'dtype': 0, 'value': None}", "").into()
         };
         let (value, had_none) = comparable(&value);
         if had_none {

@@ -1,6 +1,6 @@
 //! gnocchi: the requests to Gnocchi, call by call.
 
-use super::case::{comparable, kind, list, logged, raised, text};
+use super::case::{comparable, kind, list, logged, raised, raised_at, recorded, text, whole};
 use super::drive::{Seen, over_http};
 use super::server::{Request, Server};
 use super::{Judged, differs, run};
@@ -44,11 +44,12 @@ const HEADERS: [&str; 7] =
 
 fn judge(case: &Dict, seen: &Seen) -> Judged {
     let mut rows = BTreeSet::new();
-    let raised_at = |n: usize| raised(case, &Value::Int(n as i64));
     if let Some(complaints) = &seen.refused {
         return match complaints {
             _ if raised(case, &"init".into()) => Ok(rows),
-            text if text.contains("enable_filter_project") && raised_at(0) => Ok(BTreeSet::from(["gnocchi-filter"])),
+            text if text.contains("enable_filter_project") && raised_at(case, 0) => {
+                Ok(BTreeSet::from(["gnocchi-filter"]))
+            }
             _ => Err(format!("ours does not start: {complaints}")),
         };
     }
@@ -67,8 +68,7 @@ fn judge(case: &Dict, seen: &Seen) -> Judged {
         if batch.is_empty() {
             continue;
         }
-        let of_call = |sent: &&Dict| sent.get("call") == Some(&Value::Int(n as i64));
-        let recorded: Vec<&Dict> = list(case, "sent").iter().filter_map(Value::as_dict).filter(of_call).collect();
+        let recorded = recorded(case, n);
         let counted = recorded.iter().any(|sent| sent.contains_key("archive_policies"));
         let mut ours = summed(&seen.asked_in(n), counted, kind(case));
         let mut theirs: Vec<Asked> = recorded.iter().map(|sent| said(sent)).collect();
@@ -81,10 +81,15 @@ fn judge(case: &Dict, seen: &Seen) -> Judged {
             ours.retain(is_kept);
             theirs.retain(is_kept);
         }
-        diverged |= together(&ours, &theirs, raised_at(n), &mut rows).map_err(about)?;
+        diverged |= together(&ours, &theirs, raised_at(case, n), &mut rows).map_err(about)?;
         honest(batch, outcome, &ours, &recorded).map_err(about)?;
         let timeless = samples_of(batch).any(|sample| sample.timestamp.is_empty());
-        if outcome.is_err() && !timeless && !logged(case) && !raised_at(n) && ours.iter().all(|asked| asked.is_good) {
+        if outcome.is_err()
+            && !timeless
+            && !logged(case)
+            && !raised_at(case, n)
+            && ours.iter().all(|asked| asked.is_good)
+        {
             return Err(about("the original had no trouble".to_owned()));
         }
         diverged |= outcome.is_err();
@@ -96,15 +101,12 @@ fn judge(case: &Dict, seen: &Seen) -> Judged {
 /// original ends its call over a record; whether they part.
 fn together(ours: &[Asked], theirs: &[Asked], raised: bool, rows: &mut BTreeSet<&'static str>) -> Result<bool, String> {
     for at in 0..ours.len().max(theirs.len()) {
-        let why = match (ours.get(at), theirs.get(at)) {
-            (Some(ours), Some(theirs)) => match same(ours, theirs, rows) {
-                Ok(()) => continue,
-                Err(why) => why,
-            },
-            _ => {
-                let lines = |all: &[Asked]| all.iter().map(|asked| asked.line.clone()).collect::<Vec<_>>().join(" | ");
-                format!("ours {}; recorded {}", lines(ours), lines(theirs))
-            }
+        let why = if let (Some(ours), Some(theirs)) = (ours.get(at), theirs.get(at)) {
+            let Err(why) = same(ours, theirs, rows) else { continue };
+            why
+        } else {
+            let lines = |all: &[Asked]| all.iter().map(|asked| asked.line.clone()).collect::<Vec<_>>().join(" | ");
+            format!("ours {}; recorded {}", lines(ours), lines(theirs))
         };
         let before = &ours[..at.min(ours.len())];
         match before.iter().find(|asked| !asked.is_good) {
@@ -283,8 +285,8 @@ fn said(sent: &Dict) -> Asked {
         is_good: true,
         is_moot: false,
     };
-    if let Some(Value::Int(count)) = sent.get("archive_policies") {
-        return Asked { policies: *count as usize, ..empty };
+    if let Some(count) = sent.get("archive_policies").and_then(whole) {
+        return Asked { policies: count.into(), ..empty };
     }
     let body = sent.get("body").and_then(Value::as_str).map(|body| json::read(body.as_bytes()).unwrap());
     let headers = sent.get("headers").and_then(Value::as_dict).unwrap();
@@ -357,8 +359,7 @@ fn honest(batch: &Batch, outcome: &Result<(), PublishError>, ours: &[Asked], rec
     };
     match batch {
         Batch::Samples(samples) => {
-            let sent =
-                measures(recorded.iter().filter_map(|sent| Some(json::read(text(sent, "body").as_bytes()).ok()?)));
+            let sent = measures(recorded.iter().filter_map(|sent| json::read(text(sent, "body").as_bytes()).ok()));
             let good = ours.iter().filter(|asked| asked.is_good && asked.line.contains(MEASURES));
             let there = measures(good.map(|asked| asked.body.clone()));
             for (n, sample) in samples.iter().enumerate().filter(|(n, _)| !not.contains(n)) {

@@ -1,6 +1,6 @@
 //! opentelemetryhttp: in the original's form, request by request; and in OTLP, where each sample must be a data point.
 
-use super::case::{comparable, kind, list, logged, raised, text};
+use super::case::{comparable, kind, logged, raised_at, recorded, text};
 use super::drive::over_http;
 use super::server::Server;
 use super::{Judged, differs, run, web};
@@ -34,8 +34,7 @@ async fn as_the_original(case: &Dict) -> Judged {
     let mut rows = BTreeSet::new();
     for (n, (batch, outcome)) in seen.calls.iter().zip(&seen.outcomes).enumerate() {
         let about = |why: String| format!("format=ceilometer, call {n}: {why}");
-        let of_call = |sent: &&Dict| sent.get("call") == Some(&Value::Int(n as i64));
-        let recorded: Vec<&Dict> = list(case, "sent").iter().filter_map(Value::as_dict).filter(of_call).collect();
+        let recorded = recorded(case, n);
         let asked = seen.asked_in(n);
         let good = asked.iter().all(|request| request.is_good());
         for (ours, theirs) in asked.iter().zip(&recorded) {
@@ -53,7 +52,7 @@ async fn as_the_original(case: &Dict) -> Judged {
             differs("body", &ours.json(), &body).map_err(about)?;
         }
         // The original goes on after an answer that is not good, and not after a sample without a unit.
-        let enough = match (good, raised(case, &Value::Int(n as i64))) {
+        let enough = match (good, raised_at(case, n)) {
             (true, false) => asked.len() == recorded.len(),
             (true, true) => asked.len() >= recorded.len(),
             (false, _) => !asked.is_empty(),
@@ -62,7 +61,7 @@ async fn as_the_original(case: &Dict) -> Judged {
             return Err(about(format!("{} requests, recorded {}", asked.len(), recorded.len())));
         }
         if !good || asked.len() != recorded.len() || outcome.is_err() {
-            if !logged(case) && !raised(case, &Value::Int(n as i64)) {
+            if !logged(case) && !raised_at(case, n) {
                 return Err(about(format!("the original had no trouble, ours says {outcome:?}")));
             }
             rows.insert("otlp-records");

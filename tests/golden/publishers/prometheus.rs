@@ -3,7 +3,7 @@
 //! The recorded text is compared as it is. Where ours is another (characters beyond Latin-1, escapes, names, paths), it must say
 //! of each resource what the samples say: each series once, with the last value, under its metric's type.
 
-use super::case::{calls, kind, list, logged, raised, text};
+use super::case::{calls, kind, logged, raised_at, recorded, text};
 use super::drive::over_http;
 use super::server::{Request, Server};
 use super::{run, web};
@@ -30,17 +30,15 @@ async fn prometheus_as_recorded() {
         for (n, (batch, outcome)) in calls(&case).iter().zip(&seen.outcomes).enumerate() {
             let about = |why: String| format!("call {n}: {why}");
             let asked = seen.asked_in(n);
-            let recorded: Vec<&Dict> = list(&case, "sent").iter().filter_map(Value::as_dict).collect();
-            let recorded: Vec<&Dict> =
-                recorded.into_iter().filter(|r| r.get("call") == Some(&Value::Int(n as i64))).collect();
+            let recorded = recorded(&case, n);
             let failed = asked.iter().any(|request| !request.is_good());
             if failed {
-                if !logged(&case) && !raised(&case, &Value::Int(n as i64)) {
+                if !logged(&case) && !raised_at(&case, n) {
                     return Err(about("the original had no trouble".to_owned()));
                 }
                 rows.insert("prometheus-answers");
             }
-            if outcome.is_err() && asked.is_empty() && !raised(&case, &Value::Int(n as i64)) {
+            if outcome.is_err() && asked.is_empty() && !raised_at(&case, n) {
                 return Err(about(format!("ours says {outcome:?}")));
             }
             same_or_else(&asked, &recorded, &mut rows).map_err(about)?;

@@ -1,6 +1,6 @@
 //! A server that plays the written answers of a case and keeps what it was asked.
 
-use super::case::{number, text};
+use super::case::{number, text, whole};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -192,7 +192,7 @@ async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>, certific
         .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
     let answer = shared.choose(head.method.as_str(), &path, &body);
-    let status = answer.get("status").and_then(number).map(|status| status as u16);
+    let status = answer.get("status").and_then(whole);
     let asked = Request {
         call: shared.call.load(Ordering::SeqCst),
         method: head.method.to_string(),
@@ -227,7 +227,7 @@ fn written(answer: &Dict, address: SocketAddr) -> Result<Response, Closed> {
         None => ("text/plain", text(answer, "text").to_owned()),
     };
     let kind = answer.get("type").and_then(Value::as_str).unwrap_or(kind);
-    let status = answer.get("status").and_then(number).unwrap_or(200.0) as u16;
+    let status = answer.get("status").and_then(whole).unwrap_or(200);
     let mut response = hyper::Response::builder().status(status).header("content-type", kind);
     for (name, value) in answer.get("headers").and_then(Value::as_dict).iter().flat_map(|all| all.iter()) {
         response = response.header(name, value.as_str().unwrap().replace("{server}", &address.to_string()));

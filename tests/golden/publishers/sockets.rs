@@ -1,6 +1,6 @@
 //! tcp and udp: msgpack, decoded by the crate of the field.
 
-use super::case::{list, logged, raised, text};
+use super::case::{list, logged, raised_at, text, whole};
 use super::drive::{context, made};
 use super::{Judged, case, differs, run};
 use base64::Engine as _;
@@ -55,7 +55,7 @@ async fn udp_as_recorded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tcp_as_recorded() {
     run("tcp", |case| async move {
-        let mut receiver = Receiver::new().await;
+        let mut receiver = Receiver::new();
         let fill = |text: &str| text.replace("{port}", &receiver.address.port().to_string());
         let context = context(&case, fill);
         let publisher = match made(&fill(text(&case, "url")), &case, &context) {
@@ -65,13 +65,13 @@ async fn tcp_as_recorded() {
         let happens = list(&case, "before_call");
         let begins_away = text(&case, "name").contains("nothing listens at start");
         if !begins_away {
-            receiver.listen().await;
+            receiver.listen();
         }
         let (mut sure, mut said, mut rows, mut failed) = (Vec::new(), Vec::new(), BTreeSet::new(), false);
         for (n, batch) in case::calls(&case).iter().enumerate() {
-            for (_, what) in happens.iter().filter_map(pair).filter(|(call, _)| *call == n as i64) {
+            for (_, what) in happens.iter().filter_map(pair).filter(|(call, _)| *call == n) {
                 match what {
-                    "the server listens" | "the server listens again" => receiver.listen().await,
+                    "the server listens" | "the server listens again" => receiver.listen(),
                     "every open connection is reset" => receiver.reset(),
                     "the server is gone, its connections are reset" => receiver.stop().await,
                     other => return Err(format!("a case says {other:?}: unknown")),
@@ -86,7 +86,7 @@ async fn tcp_as_recorded() {
             tokio::time::sleep(ARRIVAL).await;
             sure.extend(taken(batch, &outcome));
         }
-        if failed && !logged(&case) && !raised(&case, &Value::Int(0)) {
+        if failed && !logged(&case) && !raised_at(&case, 0) {
             return Err("ours fails, the original did not".to_owned());
         }
         trouble("tcp-rest", failed || logged(&case), &said, &mut rows);
@@ -100,16 +100,16 @@ async fn tcp_as_recorded() {
     .await;
 }
 
-fn pair(value: &Value) -> Option<(i64, &str)> {
+fn pair(value: &Value) -> Option<(usize, &str)> {
     match value.as_list()? {
-        [Value::Int(call), what] => Some((*call, what.as_str()?)),
+        [call, what] => Some((whole(call)?.into(), what.as_str()?)),
         _ => None,
     }
 }
 
 fn refused(case: &Dict, complaints: &str) -> Judged {
     match text(case, "kind") {
-        "events" if raised(case, &Value::Int(0)) => Ok(BTreeSet::from(["events-refused"])),
+        "events" if raised_at(case, 0) => Ok(BTreeSet::from(["events-refused"])),
         _ if text(case, "url").contains('?') || text(case, "url").ends_with("/p") => {
             Ok(BTreeSet::from(["publisher-options"]))
         }
@@ -164,7 +164,10 @@ fn compare(frames: &[Vec<u8>], recorded: &[Value], rows: &mut BTreeSet<&'static 
         let same = |frame: &&Vec<u8>| id(&decoded(frame)) == id(message);
         let ours = rest.find(same).ok_or_else(|| format!("{:?} is missing, or not in its place", id(message)))?;
         differs("a message", &decoded(ours), &nan(message))?;
-        differs("its length in bytes", &Value::Int(ours.len() as i64), theirs.get("bytes").unwrap())?;
+        let (length, bytes) = (ours.len(), theirs.get("bytes").and_then(whole).map(usize::from));
+        if bytes.is_some_and(|bytes| bytes != length) {
+            return Err(format!("{:?} has {length} bytes, recorded {bytes:?}", id(message)));
+        }
         if let Some(bytes) = theirs.get("base64").and_then(Value::as_str) {
             let bytes = base64::engine::general_purpose::STANDARD.decode(bytes).unwrap();
             if bytes != *ours {
@@ -219,14 +222,14 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn new() -> Receiver {
+    fn new() -> Receiver {
         let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = reserved.local_addr().unwrap();
         drop(reserved);
         Receiver { address, frames: Arc::default(), open: Arc::default(), listening: None }
     }
 
-    async fn listen(&mut self) {
+    fn listen(&mut self) {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(self.address).unwrap();
@@ -268,7 +271,7 @@ impl Drop for Receiver {
 async fn read(mut stream: TcpStream, frames: Arc<Mutex<Vec<Vec<u8>>>>) {
     let _ = stream.set_zero_linger();
     while let Ok(length) = stream.read_u64_le().await {
-        let mut frame = vec![0; length as usize];
+        let mut frame = vec![0; usize::try_from(length).unwrap()];
         if stream.read_exact(&mut frame).await.is_err() {
             return;
         }

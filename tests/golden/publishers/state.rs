@@ -328,8 +328,16 @@ fn ids(batch: &Batch) -> Vec<String> {
     }
 }
 
+/// Gnocchi tells these in any order, and so the aggregation methods of a policy.
 fn by_name(all: &Value) -> Value {
     let mut all = all.as_list().unwrap().to_vec();
+    for one in &mut all {
+        if let Value::Dict(one) = one
+            && let Some(Value::List(methods)) = one.get_mut("aggregation_methods")
+        {
+            methods.sort_by_cached_key(json::to_string);
+        }
+    }
     all.sort_by_cached_key(|one| text(one.as_dict().unwrap(), "name").to_owned());
     Value::List(all)
 }

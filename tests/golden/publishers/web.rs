@@ -1,6 +1,6 @@
 //! What is sent over HTTP as it comes: http, https, zaqar, prometheus, opentelemetryhttp.
 
-use super::case::{comparable, list, logged, raised, text};
+use super::case::{comparable, list, logged, raised, raised_at, recorded, text};
 use super::drive::{Seen, over_http};
 use super::server::{Request, Server};
 use super::{Judged, differs, run};
@@ -87,17 +87,13 @@ pub(super) fn judge(case: &Dict, seen: &Seen) -> Judged {
     }
     for (n, (batch, outcome)) in seen.calls.iter().zip(&seen.outcomes).enumerate() {
         let about = |why: String| format!("call {n}: {why}");
-        let recorded: Vec<&Dict> = list(case, "sent")
-            .iter()
-            .filter_map(Value::as_dict)
-            .filter(|r| r.get("call") == Some(&Value::Int(n as i64)))
-            .collect();
+        let recorded = recorded(case, n);
         let asked = seen.asked_in(n);
         let all_good = asked.iter().all(|request| request.is_good());
         let same = if all_good { recorded.len().max(asked.len()) } else { recorded.len().min(1) };
         for at in 0..same {
             let (Some(ours), Some(theirs)) = (asked.get(at), recorded.get(at)) else {
-                if asked.is_empty() && outcome.is_err() && raised(case, &Value::Int(n as i64)) {
+                if asked.is_empty() && outcome.is_err() && raised_at(case, n) {
                     break;
                 }
                 return Err(about(format!("{} requests, recorded {}", asked.len(), recorded.len())));
@@ -105,11 +101,7 @@ pub(super) fn judge(case: &Dict, seen: &Seen) -> Judged {
             request(ours, theirs, &mut rows).map_err(about)?;
         }
         honest(case, batch, &asked, outcome, &mut rows).map_err(about)?;
-        if outcome.is_err()
-            && !logged(case)
-            && !raised(case, &Value::Int(n as i64))
-            && asked.iter().all(|r| r.is_good())
-        {
+        if outcome.is_err() && !logged(case) && !raised_at(case, n) && asked.iter().all(|r| r.is_good()) {
             return Err(about(format!("the original had no trouble, ours says {outcome:?}")));
         }
     }
@@ -129,7 +121,7 @@ pub(super) fn refused(case: &Dict, complaints: &str) -> Judged {
     if options.filter(|name| !name.is_empty()).any(|name| complaints.contains(name)) {
         return Ok(BTreeSet::from(["publisher-options"]));
     }
-    if text(case, "kind") == "events" && raised(case, &Value::Int(0)) {
+    if text(case, "kind") == "events" && raised_at(case, 0) {
         return Ok(BTreeSet::from(["events-refused"]));
     }
     Err(format!("ours does not start: {complaints}"))
