@@ -60,7 +60,8 @@ impl Blueprint {
         let look = Look {
             broker: &broker,
             search: &context.search,
-            gnocchi: context.gnocchi.as_ref().err().map_or(&[], |wrong| wrong),
+            gnocchi: Some(&context.gnocchi),
+            zaqar: Some(&context.zaqar),
         };
         complaints.extend(read.publishers_without_a_plan(look));
         let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
@@ -146,8 +147,8 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
 /// building anything. `broker` looks at the URL of another broker.
 pub fn check(settings: &Settings, broker: AskBroker<'_>) -> Vec<Complaint> {
     let (read, mut complaints) = read(settings, config::definitions::read(settings));
-    let (gnocchi, _) = publish::identity::logins(&settings.logins);
-    let look = Look { broker, search: &settings.sources.search, gnocchi: &gnocchi.err().unwrap_or_default() };
+    let (gnocchi, zaqar) = publish::identity::logins(&settings.logins);
+    let look = Look { broker, search: &settings.sources.search, gnocchi: Some(&gnocchi), zaqar: Some(&zaqar) };
     for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
         complaints.extend(publisher_complaints(plan.kind, &sink.name, publisher, look));
     }

@@ -37,6 +37,7 @@ mod tcp;
 pub mod test;
 mod udp;
 mod web;
+mod zaqar;
 
 pub use crate::config::shown;
 pub use context::{Amqp, Context};

@@ -113,6 +113,19 @@ pub(super) enum Answer {
     },
 }
 
+impl Answer {
+    /// Why the records are not taken; nothing where they are.
+    pub(super) fn cause(&self) -> Option<&str> {
+        match self {
+            Answer::Taken => None,
+            Answer::Later { cause, .. }
+            | Answer::NotThese { cause }
+            | Answer::Never { cause }
+            | Answer::Some { cause, .. } => Some(cause),
+        }
+    }
+}
+
 /// A batch on its way in parts, first to last: a part that is refused for what is in it is halved until only the bad
 /// records are left, so that one bad record in a thousand costs twenty requests and takes nobody with it.
 ///

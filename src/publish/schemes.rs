@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::pace::{self, Paced};
 use super::target::{Row, Target};
 use super::{
-    Context, Publisher, cloudevents, file, gnocchi, http, notifier, opentelemetryhttp, otlp, prometheus, remote_write,
-    scrape, tcp, test, udp,
+    Context, Login, Publisher, cloudevents, file, gnocchi, http, notifier, opentelemetryhttp, otlp, prometheus,
+    remote_write, scrape, tcp, test, udp, zaqar,
 };
 use crate::config::shown;
 use crate::model::did_you_mean;
@@ -52,8 +52,10 @@ pub struct Look<'l> {
     pub broker: AskBroker<'l>,
     /// The folders in which definition files are looked for.
     pub search: &'l [PathBuf],
-    /// What is wrong with the login of `gnocchi://`.
-    pub gnocchi: &'l [String],
+    /// The login of `gnocchi://`; `None`: it is not looked at.
+    pub gnocchi: Option<&'l Login>,
+    /// The login of `zaqar://`; `None`: it is not looked at.
+    pub zaqar: Option<&'l Login>,
 }
 
 /// The name that publishers have for it which look at nothing else.
@@ -89,8 +91,6 @@ enum State {
         /// See [`build`].
         build: Build,
     },
-    /// Ceilometer has it, this version does not.
-    NotYet,
     /// Ceilometer had it; what to write instead.
     Gone(&'static str),
 }
@@ -126,7 +126,7 @@ const SCHEMES: &[Scheme] = &[
     row("prometheus-remote-write+https", true, false, REMOTE_WRITE),
     row("cloudevents+http", false, true, CLOUDEVENTS),
     row("cloudevents+https", false, true, CLOUDEVENTS),
-    row("zaqar", true, true, State::NotYet),
+    row("zaqar", true, true, State::Here { options: zaqar::OPTIONS, check: zaqar::check, build: zaqar::build }),
     row(
         "prometheus",
         true,
@@ -177,7 +177,7 @@ pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publish
 /// Says what [`build`] would say of the URL, its options and the files that it names, and changes nothing: no file is made
 /// and no server asked. Where nothing is wrong, what is probably not meant comes back.
 pub fn check(url: &str, kind: Kind, broker: AskBroker<'_>) -> Result<Vec<String>, BuildError> {
-    check_with(url, kind, Look { broker, search: &[], gnocchi: &[] })
+    check_with(url, kind, Look { broker, search: &[], gnocchi: None, zaqar: None })
 }
 
 /// The same, with the definition files and the logins of the configuration.
@@ -216,14 +216,6 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
     };
     match (scheme.state, takes(scheme, kind)) {
         (State::Here { check, build, .. }, true) => Ok((target, check, build)),
-        (State::NotYet, true) => refuse(
-            target.shown(),
-            format!(
-                "{name} is not yet in this version: take it out of the sink; {}; {}",
-                available(kind),
-                kind.none_wanted()
-            ),
-        ),
         (State::Gone(instead), true) => {
             let text = format!("{name} is gone from Ceilometer and not here; use {instead}; {}", kind.none_wanted());
             refuse(target.shown(), text)
@@ -283,7 +275,7 @@ mod tests {
     #[case("file://", Kind::Events, "pipelines = meter")]
     #[case("file:///x?max_byte=10", Kind::Samples, "did you mean max_bytes?")]
     #[case("gnocchi://?archive_polici=low", Kind::Samples, "did you mean archive_policy?")]
-    #[case("zaqar://?queue=q", Kind::Samples, "not yet in this version")]
+    #[case("zaqar://", Kind::Samples, "queue is missing: write zaqar://?queue=NAME")]
     #[case("kafka://h", Kind::Events, "use notifier:// or https://")]
     #[case("udp://h:1", Kind::Events, "udp does not take events")]
     #[case("meter_publisher://", Kind::Samples, "use notifier://")]

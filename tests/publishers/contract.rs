@@ -87,6 +87,7 @@ contract! {
         (Refuse, "it refuses by position, as it is told before"),
     ], Everything;
     gnocchi: "gnocchi", Samples, Play::Gnocchi, &[], Everything;
+    zaqar: "zaqar", Samples, Play::Zaqar, &[], Everything;
     udp: "udp", Samples, Play::Udp, &[(Stall, NOBODY_ANSWERS), (Refuse, NOBODY_ANSWERS)], Everything;
     tcp: "tcp", Samples, Play::Tcp, &[(Stall, NOBODY_ANSWERS), (Refuse, NOBODY_ANSWERS)], Everything;
     otlp: "otlp", Samples, Play::Grpc, &[], Everything;

@@ -141,6 +141,11 @@ pub(crate) fn of_samples(request: &Request) -> Vec<Arrived> {
     samples(request).iter().map(of_sample).collect()
 }
 
+/// Those of a post of Zaqar.
+pub(crate) fn of_zaqar(request: &Request) -> Vec<Arrived> {
+    list(&json(request)["messages"]).iter().map(|message| of_sample(&message["body"])).collect()
+}
+
 /// They themselves.
 pub(crate) fn samples(request: &Request) -> Vec<serde_json::Value> {
     list(&json(request)).to_vec()

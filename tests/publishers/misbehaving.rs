@@ -131,15 +131,16 @@ async fn a_server_that_takes_its_time_holds_for_a_bounded_time(#[case] deed: Dee
 /// `but`: what is not an answer of gRPC is none at all.
 #[rstest]
 #[case::s200("200", Taken, &[])]
-#[case::s204("204", Taken, &[])]
-#[case::s200_with_a_page_of_html("200 html", Taken, &[("otlp+http", Held), ("otlp+http events", Held)])]
-#[case::s200_with_an_error("200 error", Taken, &[])]
-#[case::s301("301", Refused, &[("gnocchi", Held), ("gnocchi events", Held)])]
+// Zaqar says 201 of what it has taken.
+#[case::s204("204", Taken, &[("zaqar", Held), ("zaqar events", Held)])]
+#[case::s200_with_a_page_of_html("200 html", Taken, &[("otlp+http", Held), ("otlp+http events", Held), ("zaqar", Held), ("zaqar events", Held)])]
+#[case::s200_with_an_error("200 error", Taken, &[("zaqar", Held), ("zaqar events", Held)])]
+#[case::s301("301", Refused, &[("gnocchi", Held), ("gnocchi events", Held), ("zaqar", Held), ("zaqar events", Held)])]
 #[case::s400("400", Refused, &[])]
 #[case::s401("401", Held, &[])]
 #[case::s403("403", Held, &[])]
 // Nothing to change is no fault.
-#[case::s404("404", Refused, &[("gnocchi", Held), ("gnocchi events", Taken)])]
+#[case::s404("404", Refused, &[("gnocchi", Held), ("gnocchi events", Taken), ("zaqar", Held), ("zaqar events", Held)])]
 #[case::s413("413", Refused, &[])]
 #[case::s422("422", Refused, &[])]
 // OTLP over HTTP: only 429, 502, 503 and 504 are to be repeated.
@@ -179,7 +180,7 @@ async fn nobody_is_sent_elsewhere(
 ) {
     let other = Server::start(|_| Answer::Whole(answer(200, "", ""))).await;
     let to = if elsewhere { format!("http://{}/in", other.address) } else { String::new() };
-    let but = [("gnocchi", Held), ("gnocchi events", Held), ("otlp", Held)];
+    let but = [("gnocchi", Held), ("gnocchi events", Held), ("otlp", Held), ("zaqar", Held), ("zaqar events", Held)];
     judge(&Deed::Redirects(status, to), &Refused, &but).await;
     assert_eq!(other.connections(), 0);
 }
@@ -188,7 +189,7 @@ async fn nobody_is_sent_elsewhere(
 #[rstest]
 #[case::of_200("200", Taken, &[
     // Here the body says whether some points are refused.
-    ("otlp+http", Held), ("otlp+http events", Held), ("opentelemetryhttp", Held),
+    ("otlp+http", Held), ("otlp+http events", Held), ("opentelemetryhttp", Held), ("zaqar", Held), ("zaqar events", Held),
 ])]
 #[case::of_400("400", Refused, &[])]
 #[case::of_503("503", Held, &[])]

@@ -50,9 +50,10 @@ const TOLD_MAX: usize = 1_000;
 
 pub(super) fn check(target: &Target, _: Kind, look: Look<'_>) -> Result<Vec<String>, Vec<String>> {
     let options = Options::read(target)?;
+    let wrong = look.gnocchi.and_then(|login| login.as_ref().err()).cloned().unwrap_or_default();
     match load(&options, look.search) {
-        Ok((_, warnings)) if look.gnocchi.is_empty() => Ok(warnings.iter().map(Complaint::to_string).collect()),
-        loaded => Err(loaded.err().into_iter().flatten().chain(look.gnocchi.iter().cloned()).collect()),
+        Ok((_, warnings)) if wrong.is_empty() => Ok(warnings.iter().map(Complaint::to_string).collect()),
+        loaded => Err(loaded.err().into_iter().flatten().chain(wrong).collect()),
     }
 }
 

@@ -62,9 +62,12 @@ impl Web {
 
     /// The same where it is not known yet whether the server speaks TLS.
     pub(super) fn to_anywhere(options: &WebOptions, secrets: Secrets) -> Result<Web, Vec<String>> {
-        // On a machine without authorities it will do for http.
         let client = |https| options.client(https, Version::Http1);
-        let client = client(true).or_else(|why| client(false).map_err(|_| why))?;
+        let client = match client(true) {
+            // On a machine without authorities it will do for http.
+            Err(why) if !options.names_files() => client(false).map_err(|_| why)?,
+            made => made?,
+        };
         Ok(Web { client, connect_retries: options.max_retries, secrets })
     }
 

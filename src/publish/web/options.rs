@@ -101,6 +101,11 @@ impl WebOptions {
         WebOptions { timeout, max_retries, verify, client_cert, client_key, link_local }
     }
 
+    /// Whether files of certificates are named: then they must be there.
+    pub(super) fn names_files(&self) -> bool {
+        self.client_cert.is_some() || matches!(self.verify, Verify::Authorities(_))
+    }
+
     /// Those that a section of `ceilometer.conf` says by other names. Files are read when the client is made.
     pub(in crate::publish) fn of_credentials(credentials: &Credentials) -> WebOptions {
         let verify = match &credentials.cafile {

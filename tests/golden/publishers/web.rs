@@ -24,6 +24,16 @@ async fn http_as_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn zaqar_as_recorded() {
+    run("zaqar", |case| async move {
+        let server = Server::start(&case, None).await;
+        let seen = over_http(&case, server, "", |url| url).await;
+        judge(&case, &seen)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn https_as_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let tls = certificates(folder.path());
@@ -86,6 +96,9 @@ pub(super) fn judge(case: &Dict, seen: &Seen) -> Judged {
         return Err(format!("the original does not start, ours does and says {:?}", seen.outcomes));
     }
     for (n, (batch, outcome)) in seen.calls.iter().zip(&seen.outcomes).enumerate() {
+        if batch.is_empty() {
+            continue;
+        }
         let about = |why: String| format!("call {n}: {why}");
         let recorded = recorded(case, n);
         let asked = seen.asked_in(n);
@@ -138,6 +151,11 @@ pub(super) fn request(ours: &Request, recorded: &Dict, rows: &mut BTreeSet<&'sta
     for name in HEADERS {
         let (mine, theirs) = (ours.headers.get(name).map(String::as_str), wanted.get(name).and_then(Value::as_str));
         let is_uuid = |text: Option<&str>| text.is_some_and(|text| uuid::Uuid::parse_str(text).is_ok());
+        // Which token it is depends on how often somebody logged in.
+        let is_token = |text: Option<&str>| text.is_some_and(|text| text.starts_with("token-"));
+        if is_token(mine) && is_token(theirs) {
+            continue;
+        }
         if mine != theirs && !(theirs == Some("UUID") && is_uuid(mine)) {
             if name == "authorization" && unescaped(theirs) == unescaped(mine) {
                 rows.insert("http-userinfo");
@@ -175,6 +193,9 @@ pub(super) fn honest(
     outcome: &Result<(), PublishError>,
     rows: &mut BTreeSet<&'static str>,
 ) -> Result<(), String> {
+    let is_zaqar = text(case, "publisher") == "zaqar";
+    let (by_status, halved) =
+        if is_zaqar { ("zaqar-answers", "zaqar-bad-records") } else { ("http-status", "http-bad-records") };
     let records = records(case, batch);
     let position: BTreeMap<String, usize> =
         records.iter().enumerate().filter_map(|(n, record)| Some((record.clone()?, n))).collect();
@@ -197,10 +218,12 @@ pub(super) fn honest(
                 rows.insert("http-redirects");
                 refused.extend(here);
             }
-            Some(401 | 403 | 407 | 408 | 425 | 429 | 500..) | None => rows.extend(["http-status"]),
-            Some(400 | 413 | 422) if here.len() > 1 => rows.extend(["http-status", "http-bad-records"]),
+            Some(401 | 403 | 407 | 408 | 425 | 429 | 500..) | None => rows.extend([by_status]),
+            // There is no Zaqar at this address.
+            Some(404) if is_zaqar => rows.extend([by_status]),
+            Some(400 | 413 | 422) if here.len() > 1 => rows.extend([by_status, halved]),
             Some(_) => {
-                rows.insert("http-status");
+                rows.insert(by_status);
                 refused.extend(here);
             }
         }

@@ -69,6 +69,7 @@ pub(crate) enum Play {
     /// The same over TLS.
     TlsWeb(&'static str, fn(&Request) -> Vec<Arrived>),
     Gnocchi,
+    Zaqar,
     /// The generated server of OTLP.
     Grpc,
     TlsGrpc,
@@ -91,6 +92,7 @@ impl Play {
             Play::Gnocchi => {
                 Box::new(Web::start(scheme, "?enable_filter_project=false", decode::of_gnocchi, false).await)
             }
+            Play::Zaqar => Box::new(Web::start(scheme, "?queue=q", decode::of_zaqar, false).await),
             Play::Grpc => Box::new(Grpc::start(scheme, false).await),
             Play::TlsGrpc => Box::new(Grpc::start(scheme, true).await),
             Play::Tcp => Box::new(Tcp::start().await),
@@ -161,7 +163,8 @@ impl Web {
 impl Destination for Web {
     fn url(&self) -> String {
         match self.scheme {
-            "gnocchi" => format!("gnocchi://{}", self.rest),
+            // Where they are is said by the login.
+            scheme @ ("gnocchi" | "zaqar") => format!("{scheme}://{}", self.rest),
             scheme => self.way.url(scheme, self.rest),
         }
     }

@@ -41,6 +41,8 @@ pub(super) const ROWS: &[Row] = &[
     row("http events", Events, "http://me:SeCrEt@PLACE/in?token=SeCrEt", None, POST),
     row("gnocchi", Samples, GNOCCHI, Some(GNOCCHI), ("POST", "/v1/batch/")),
     row("gnocchi events", Events, GNOCCHI, Some(GNOCCHI), ("PATCH", "/v1/resource/")),
+    row("zaqar", Samples, "zaqar://?queue=q", Some("zaqar://?queue=q"), ("POST", "/v2/queues/")),
+    row("zaqar events", Events, "zaqar://?queue=q&max_messages=1", None, ("POST", "/v2/queues/")),
     row(
         "prometheus",
         Samples,
