@@ -90,6 +90,7 @@ fn urls(file: &str, sink: &Sink) -> Vec<(&'static str, String)> {
         ("tcp", format!("tcp://127.0.0.1:{}", sink.tcp)),
         ("udp", format!("udp://127.0.0.1:{}", sink.udp)),
         ("gnocchi", "gnocchi://?enable_filter_project=false".to_owned()),
+        ("zaqar", "zaqar://?queue=bench".to_owned()),
         ("prometheus", format!("prometheus://{http}/metrics/job/bench/instance/a")),
         ("prometheus-scrape", format!("prometheus-scrape://127.0.0.1:{free}/metrics")),
         ("prometheus-remote-write", format!("prometheus-remote-write://{http}/api/v1/write")),
@@ -144,8 +145,9 @@ async fn memory_of_ten(sink: &Sink, file: &str, folder: &tempfile::TempDir) {
     let seconds = std::env::var("NEPHOSCOPE_BENCH_AWAY_SECONDS").map_or(30, |text| text.parse().unwrap());
     let urls = urls(file, sink);
     let away = "http://127.0.0.1:1/away?max_retries=0";
-    let others =
-        urls.iter().filter(|(name, _)| !matches!(*name, "file" | "notifier" | "prometheus-scrape" | "otlp+http"));
+    let others = urls
+        .iter()
+        .filter(|(name, _)| !matches!(*name, "file" | "notifier" | "prometheus-scrape" | "otlp+http" | "zaqar"));
     let ten: Vec<&str> = [file, away].into_iter().chain(others.map(|(_, url)| url.as_str())).collect();
     assert_eq!(ten.len(), 10);
     let one = agent_memory(&[file], sink.http, seconds, folder).await;

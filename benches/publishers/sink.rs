@@ -157,6 +157,7 @@ async fn answer(
     let Some(upstream) = upstream else {
         let (status, text) = match path {
             path if path.contains("/v1/search/") => (200, "[]"),
+            path if path.starts_with("/v2/queues/") => (201, "{}"),
             path if path.contains("/api/v1/write") => (204, ""),
             _ => (200, "{}"),
         };
