@@ -26,8 +26,9 @@ pub struct Blueprint {
     found: Found,
 }
 
-/// The publishers by what they take and their URL: sinks that name the same URL share one.
-type Publishers = BTreeMap<(publish::Kind, String), Arc<dyn Publisher>>;
+/// The publishers by what they take, their URL, and [what they are made of beside it](publish::stamp): sinks that name the same URL
+/// share one.
+type Publishers = BTreeMap<(publish::Kind, String, u64), Arc<dyn Publisher>>;
 
 impl Blueprint {
     /// Reads the definition files and builds the publishers. Publishers and sinks of `previous` that are still wanted
@@ -68,7 +69,8 @@ impl Blueprint {
         let (Some(converter), Some(queues_wanted), false) = (read.converter, read.queues, wrong) else {
             return (None, complaints);
         };
-        let mut drawing = Drawing { previous, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
+        let mut drawing =
+            Drawing { previous, context, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
         let (mut sample_pipelines, mut event_pipelines) = (Vec::new(), Vec::new());
         for plan in &read.plans {
             let pipelines = drawing.pipelines(plan);
@@ -364,7 +366,7 @@ fn build_publishers(
 ) {
     let kind = publish_kind(plan.kind);
     for (_, sink, publisher) in publishers_of(plan) {
-        let key = (kind, publisher.url.clone());
+        let key = (kind, publisher.url.clone(), publish::stamp(&publisher.url, context));
         if publishers.contains_key(&key) {
             continue;
         }
@@ -395,6 +397,7 @@ fn publish_kind(kind: pipeline::Kind) -> publish::Kind {
 /// Sinks as they come together.
 struct Drawing<'a> {
     previous: Option<&'a Blueprint>,
+    context: &'a publish::Context,
     publishers: &'a Publishers,
     sinks: Vec<Arc<SinkSlot>>,
     replacements: Vec<(Arc<SinkSlot>, Sink)>,
@@ -422,8 +425,9 @@ impl Drawing<'_> {
             pipeline::Kind::Samples => sink.name.clone(),
             pipeline::Kind::Events => format!("event:{}", sink.name),
         };
-        let urls: Vec<&str> = sink.publishers.iter().map(|p| p.url.as_str()).collect();
-        let written = format!("{}\n{}", sink.transformers.digest(), urls.join("\n"));
+        let urls: Vec<(&str, u64)> =
+            sink.publishers.iter().map(|p| (p.url.as_str(), publish::stamp(&p.url, self.context))).collect();
+        let written = format!("{}\n{urls:?}", sink.transformers.digest());
         let former = self.previous.and_then(|p| p.routes.sinks.iter().find(|slot| *slot.name == *name));
         if let Some(former) = former
             && former.current().written == written
@@ -431,8 +435,8 @@ impl Drawing<'_> {
             return Arc::clone(former);
         }
         let mut alike: BTreeMap<String, u32> = BTreeMap::new();
-        let destination = |url: &&str| {
-            let publisher = Arc::clone(self.publishers.get(&(publish_kind(kind), (*url).to_owned()))?);
+        let destination = |(url, stamp): &(&str, u64)| {
+            let publisher = Arc::clone(self.publishers.get(&(publish_kind(kind), (*url).to_owned(), *stamp))?);
             let shown = publish::shown(url);
             let nth = alike.entry(shown.clone()).and_modify(|nth| *nth += 1).or_insert(1);
             let key = destination_key(&shown, *nth).into();

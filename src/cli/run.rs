@@ -16,6 +16,7 @@ use crate::config::definitions::gone;
 use crate::config::settings::LogFormat;
 use crate::model::{Complaint, Place, Severity};
 use crate::observe::{self, Board, Format, LogSettings, Metrics};
+use crate::publish;
 
 /// Where the configuration is.
 #[derive(clap::Args)]
@@ -132,7 +133,7 @@ async fn reload(
     config: &ConfigArguments,
     running: &Settings,
     read: &[PathBuf],
-    context: &crate::publish::Context,
+    context: &publish::Context,
     agent: &Agent,
     metrics: &Metrics,
 ) -> Option<Settings> {
@@ -141,7 +142,10 @@ async fn reload(
         Some(settings) => {
             complaints.extend(needs_restart(running, settings));
             complaints.extend(vanished(read, settings));
-            let (next, more) = agent.prepare(settings, context).await;
+            // A login may be another: the publishers that use it are made anew.
+            let (gnocchi, zaqar) = publish::identity::logins(&settings.logins);
+            let context = publish::Context { gnocchi, zaqar, ..context.clone() };
+            let (next, more) = agent.prepare(settings, &context).await;
             complaints.extend(more);
             next
         }

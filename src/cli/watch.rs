@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::agent::assembly;
 use crate::config::{self, Settings};
+use crate::publish;
 
 /// Looks at the files from time to time, as the original did: that works on every file system.
 pub(super) struct Watch {
@@ -42,9 +44,13 @@ impl Watch {
 
 fn look(settings: &Settings) -> BTreeMap<PathBuf, Option<(SystemTime, u64)>> {
     let (definitions, _) = config::definitions::read(settings);
+    let plans = assembly::plans(settings);
+    let publishers = plans.iter().flat_map(|plan| &plan.sinks).flat_map(|sink| &sink.publishers);
+    let of_publishers = publishers.flat_map(|publisher| publish::files(&publisher.url, &settings.sources.search));
     definitions
         .watched
         .into_iter()
+        .chain(of_publishers)
         .map(|path| {
             let meta = std::fs::metadata(&path).ok();
             let stamp = meta.and_then(|m| Some((m.modified().ok()?, m.len())));

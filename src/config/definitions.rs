@@ -92,11 +92,16 @@ pub fn read_again(settings: &Settings, before: &Found) -> (Definitions, Vec<Comp
     (Definitions { meters, events, pipeline, event_pipeline, meter_files, event_files, watched }, complaints, found)
 }
 
+/// The file of that name: by the literal path, else in the folders of the search.
+pub fn gnocchi_file(search: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let literal = std::iter::once(PathBuf::from(name));
+    literal.chain(search.iter().map(|folder| folder.join(name))).find(|path| path.exists())
+}
+
 /// Reads the definitions of Gnocchi's resources that a URL names: by the literal path, else in the folders of the search, else
 /// the shipped ones, as Ceilometer does (reference §6.1). With warnings; an error if the file that is there cannot be read.
 pub fn gnocchi_resources(search: &[PathBuf], name: &str) -> Result<(Node, Vec<Complaint>), Complaint> {
-    let literal = std::iter::once(PathBuf::from(name));
-    let found = literal.chain(search.iter().map(|folder| folder.join(name))).find(|path| path.exists());
+    let found = gnocchi_file(search, name);
     let mut warnings = Vec::new();
     let (file, text) = if let Some(path) = &found {
         (path.to_string_lossy().into_owned(), Cow::Owned(read_text(path)?))

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::model::{Event, Sample};
 
+mod beside;
 mod cloudevents;
 pub mod context;
 mod exposition;
@@ -40,6 +41,7 @@ mod web;
 mod zaqar;
 
 pub use crate::config::shown;
+pub use beside::{files, stamp};
 pub use context::{Amqp, Context};
 pub use gnocchi::{Plan as GnocchiPlan, Setup as GnocchiSetup, Step as GnocchiStep};
 pub use identity::{Identity, Login};

@@ -5,6 +5,7 @@
 
 mod held;
 mod overflow;
+mod reload;
 mod state;
 
 use nephoscope::agent::{Agent, Blueprint, Outcome, outside};

@@ -84,6 +84,11 @@ pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
     }))
 }
 
+/// The file of the definitions that a URL names; nothing where the shipped ones hold.
+pub(super) fn file(target: &Target, search: &[PathBuf]) -> Option<PathBuf> {
+    config::definitions::gnocchi_file(search, &Options::read(target).ok()?.file)
+}
+
 /// Reads the definitions that a URL names, with what is not meant in them.
 fn load(options: &Options, search: &[PathBuf]) -> Result<(Definitions, Vec<Complaint>), Vec<String>> {
     let said = |complaint: Complaint| vec![complaint.to_string()];

@@ -67,7 +67,7 @@ impl Keystone {
     /// A new token.
     pub(super) async fn log_in(&self, credentials: &Credentials) -> Result<Token, Answer> {
         let request = self.web.request(Verb::POST, self.at(&["auth", "tokens"]));
-        let body = body(&credentials.auth).to_string();
+        let body = login(&credentials.auth).to_string();
         let reply = self.web.ask(request.header(CONTENT_TYPE, "application/json").body(body), ANSWER_BYTES_MAX).await;
         let reply = reply.map_err(|answer| self.held(answer, "is away"))?;
         if !reply.status.is_success() {
@@ -184,8 +184,8 @@ pub(super) fn secrets_of(auth: &Auth) -> Vec<&str> {
     vec![secret.reveal()]
 }
 
-/// The body of a login (Identity API v3, `POST /v3/auth/tokens`).
-fn body(auth: &Auth) -> Value {
+/// The body of a login (Identity API v3, `POST /v3/auth/tokens`), with its secrets.
+pub(super) fn login(auth: &Auth) -> Value {
     let Auth::Keystone { method, scope, .. } = auth else { return Value::Null };
     let identity = match method {
         Method::Password { user: who, password } => {

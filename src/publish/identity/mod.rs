@@ -21,6 +21,7 @@ use self::keystone::Keystone;
 use self::token::Token;
 use super::outcome::Answer;
 use super::web::{Reply, Secrets, Web, WebOptions, reach};
+use crate::cluster::hash;
 use crate::config::identity::{Auth, Credentials, Interface};
 use crate::config::settings::Logins;
 
@@ -104,6 +105,12 @@ impl Identity {
         let secrets = Secrets::default().and(&basic.iter().map(String::as_str).collect::<Vec<_>>());
         let secrets = secrets.and(&keystone::secrets_of(&credentials.auth));
         Ok(Identity { credentials: credentials.clone(), keystone, held: Mutex::default(), secrets })
+    }
+
+    /// A number for this login: another one for another address, user, password or file name.
+    pub(super) fn stamp(&self) -> u64 {
+        let said = format!("{:?}\n{}", self.credentials, keystone::login(&self.credentials.auth));
+        hash::stable(said.as_bytes())
     }
 
     /// Whether there is a Keystone, which knows projects and has a catalogue.
