@@ -248,6 +248,8 @@ fn an_explanation() {
 #[case("help_cluster", &["cluster", "--help"])]
 #[case("help_cluster_move", &["cluster", "move", "--help"])]
 #[case("help_cluster_drain", &["cluster", "drain", "--help"])]
+#[case("help_parked", &["parked", "--help"])]
+#[case("help_parked_requeue", &["parked", "requeue", "--help"])]
 fn help(#[case] name: &str, #[case] arguments: &[&str]) {
     insta::assert_snapshot!(name, told(&nephoscope(arguments, ""), Path::new("/nowhere")));
 }

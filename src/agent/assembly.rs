@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::offer::Destination;
+use super::parked::SinkPlan;
 use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
 use crate::cluster::{SlotTable, hash};
@@ -143,6 +144,18 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
     let files =
         [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)];
     files.iter().filter_map(|(kind, node)| Plan::read(*kind, node.as_ref()?).ok()).collect()
+}
+
+/// The sinks with their publishers, as far as their files can be read, for who puts back what a publisher refused.
+pub fn sinks(settings: &Settings) -> Vec<SinkPlan> {
+    let of_plan = |plan: &Plan| -> Vec<SinkPlan> {
+        let sink = |sink: &pipeline::Sink| SinkPlan {
+            name: slot_name(plan.kind, &sink.name),
+            publishers: destination_keys(sink.publishers.iter().map(|publisher| &*publisher.url)),
+        };
+        plan.sinks.iter().map(sink).collect()
+    };
+    plans(settings).iter().flat_map(of_plan).collect()
 }
 
 /// Everything there is to complain about in the files that the settings name, and in those that publishers name, without
@@ -378,13 +391,32 @@ fn build_publishers(
     }
 }
 
-/// What tells a sink's destinations apart: by the URL without passwords and options, so that another password or option leads
+/// How each publisher of a sink is shown, and what tells it from the others: by the URL without passwords and options, so that another password or option leads
 /// to the same overflow queue; and by number where several look alike.
+fn destination_keys<'u>(urls: impl Iterator<Item = &'u str>) -> Vec<(String, String)> {
+    let mut alike: BTreeMap<String, u32> = BTreeMap::new();
+    let key = |url| {
+        let shown = publish::shown(url);
+        let nth = alike.entry(shown.clone()).and_modify(|nth| *nth += 1).or_insert(1);
+        let key = destination_key(&shown, *nth);
+        (shown, key)
+    };
+    urls.map(key).collect()
+}
+
 fn destination_key(shown: &str, nth: u32) -> String {
     let scheme = shown.split_once(':').map_or("", |(scheme, _)| scheme);
     let which = hash::stable(shown.as_bytes()) >> 32;
     let number = if nth > 1 { format!("-{nth}") } else { String::new() };
     format!("{scheme}-{which:08x}{number}")
+}
+
+/// What a sink is called everywhere: both files may have one of a name.
+fn slot_name(kind: pipeline::Kind, sink: &str) -> String {
+    match kind {
+        pipeline::Kind::Samples => sink.to_owned(),
+        pipeline::Kind::Events => format!("event:{sink}"),
+    }
 }
 
 fn publish_kind(kind: pipeline::Kind) -> publish::Kind {
@@ -421,10 +453,7 @@ impl Drawing<'_> {
 
     /// The place of a sink: the one it had, if it had one.
     fn slot(&mut self, kind: pipeline::Kind, sink: &pipeline::Sink) -> Arc<SinkSlot> {
-        let name = match kind {
-            pipeline::Kind::Samples => sink.name.clone(),
-            pipeline::Kind::Events => format!("event:{}", sink.name),
-        };
+        let name = slot_name(kind, &sink.name);
         let urls: Vec<(&str, u64)> =
             sink.publishers.iter().map(|p| (p.url.as_str(), publish::stamp(&p.url, self.context))).collect();
         let written = format!("{}\n{urls:?}", sink.transformers.digest());
@@ -434,15 +463,12 @@ impl Drawing<'_> {
         {
             return Arc::clone(former);
         }
-        let mut alike: BTreeMap<String, u32> = BTreeMap::new();
-        let destination = |(url, stamp): &(&str, u64)| {
+        let destination = |((url, stamp), (shown, key)): (&(&str, u64), (String, String))| {
             let publisher = Arc::clone(self.publishers.get(&(publish_kind(kind), (*url).to_owned(), *stamp))?);
-            let shown = publish::shown(url);
-            let nth = alike.entry(shown.clone()).and_modify(|nth| *nth += 1).or_insert(1);
-            let key = destination_key(&shown, *nth).into();
-            Some(Destination { url: shown.into(), key, publisher })
+            Some(Destination { url: shown.into(), key: key.into(), publisher })
         };
-        let destinations = urls.iter().filter_map(destination).collect();
+        let keys = destination_keys(urls.iter().map(|(url, _)| *url));
+        let destinations = urls.iter().zip(keys).filter_map(destination).collect();
         let built = Sink { destinations, transformers: Arc::clone(&sink.transformers), written };
         match former {
             Some(former) => {

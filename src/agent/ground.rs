@@ -14,7 +14,7 @@ use super::former::Former;
 use super::intake::IntakeBounds;
 use super::nursery::Nursery;
 use super::offer::Dead;
-use super::overflow::{Answers, Detours, OverflowOptions};
+use super::overflow::{Answers, Detours, Found, OverflowOptions};
 use super::packet::PacketBounds;
 use super::parking::Parking;
 use super::posted::Posted;
@@ -197,6 +197,8 @@ pub(super) struct Ground {
     pub aliases: Aliases,
     /// What this process has asked about overflow queues.
     pub answers: Answers,
+    /// Overflow queues of destinations that are alone in their sink.
+    pub found: Found,
     /// The shape of the group's pipeline queues, once it is known.
     pub shape: Arc<Posted<Option<Arc<Shape>>>>,
     /// The pipeline queues that were declared, with their generations.
@@ -268,19 +270,28 @@ impl Ground {
         Ok(session)
     }
 
-    /// The overflow queues, each with its sink and the key of its destination.
+    /// The overflow queues, each with its sink and the key of its destination: of a sink with several destinations all, of one with
+    /// a single destination that which somebody made and this process has found.
     pub(super) fn overflow_queues<'r>(
         &self,
         routes: &'r Routes,
-    ) -> impl Iterator<Item = (String, &'r Arc<SinkSlot>, Arc<str>)> {
+    ) -> impl Iterator<Item = (String, &'r Arc<SinkSlot>, Arc<str>)> + use<'_, 'r> {
         let (group, none) = (Arc::clone(&self.group), self.options.overflow.bytes_max == 0);
         let slots = routes.sinks.iter().filter(move |_| !none);
         slots.flat_map(move |slot| {
             let sink = slot.current();
-            let keys: Vec<Arc<str>> = sink.with_overflow().iter().map(|d| Arc::clone(&d.key)).collect();
-            let group = Arc::clone(&group);
-            keys.into_iter().map(move |key| (topology::overflow_queue_name(&group, &slot.name, &key), slot, key))
+            let keys: Vec<Arc<str>> = sink.destinations.iter().map(|d| Arc::clone(&d.key)).collect();
+            let (group, alone) = (Arc::clone(&group), sink.with_overflow().is_empty());
+            let queues =
+                keys.into_iter().map(move |key| (topology::overflow_queue_name(&group, &slot.name, &key), slot, key));
+            queues.filter(move |(queue, ..)| !alone || self.found.has(queue))
         })
+    }
+
+    /// Those that must be there before anything is consumed: where a destination is alone, only `nephoscope parked requeue` makes one.
+    fn needed_overflow_queues(&self, routes: &Routes) -> Vec<String> {
+        let of_several = |slot: &SinkSlot| !slot.current().with_overflow().is_empty();
+        self.overflow_queues(routes).filter(|(_, slot, _)| of_several(slot)).map(|(queue, ..)| queue).collect()
     }
 
     /// The parking queue, the overflow queues and, with partitioning, the pipeline queues, which are noted as declared by this
@@ -289,7 +300,8 @@ impl Ground {
         let (kind, parked_max) = (self.options.queue_kind, self.options.parked_messages_max);
         let mut own = vec![topology::parking_queue(&self.group, kind, parked_max)];
         let bytes_max = self.options.overflow.bytes_max;
-        own.extend(self.overflow_queues(routes).map(|(queue, ..)| topology::overflow_queue(queue, bytes_max)));
+        let overflow = self.needed_overflow_queues(routes).into_iter();
+        own.extend(overflow.map(|queue| topology::overflow_queue(queue, bytes_max)));
         if let Some(shape) = self.shape.get() {
             for (queue, generation) in routes.sinks.iter().flat_map(|slot| shape.queues(slot)) {
                 self.declared().insert(queue.clone(), generation);

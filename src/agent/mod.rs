@@ -3,7 +3,7 @@
 //! 1. `intake` takes deliveries from a queue, as much as is there; `rescue` first moves what came back often out of reach of the
 //!    broker's delivery limit.
 //! 2. `main_listener` has them opened, converted and routed (`conversion`, `route`) and parks what cannot be read
-//!    (`parking`).
+//!    (`parking`); `parked` is for who looks at that from outside.
 //! 3. Alone: `direct` hands fragments to the sinks of this process. In a group: `forward` puts them (`written`) into the lane to
 //!    their pipeline queue (`lanes`), which sends one `packet` at a time. `pipeline_listener` takes them up where the queue's
 //!    owner runs, in the order of their numbers (`arrivals`).
@@ -42,6 +42,7 @@ mod offer;
 mod overflow;
 mod overlap;
 pub mod packet;
+pub mod parked;
 mod parking;
 mod pipeline_listener;
 mod posted;
@@ -80,7 +81,7 @@ use alias::Aliases;
 use direct::DirectSinks;
 use former::Former;
 use nursery::Nursery;
-use overflow::Answers;
+use overflow::{Answers, Found};
 use parking::{Parking, ParkingQueue};
 use posted::Posted;
 use state::Recall;
@@ -162,7 +163,7 @@ impl Agent {
             kind: options.queue_kind,
             messages_max: options.parked_messages_max,
         };
-        let parking = Parking::new(link, parked, &member, &metrics, &troubles);
+        let parking = Parking::new(link, parked, &member, &metrics, (&troubles, options.clock));
         let ground = Arc::new(Ground {
             group,
             troubles,
@@ -176,6 +177,7 @@ impl Agent {
             former: Former::default(),
             aliases: Aliases::default(),
             answers: Answers::default(),
+            found: Found::default(),
             shape: Posted::new(None),
             declared: std::sync::Mutex::default(),
             membership: watch::Sender::new(None),

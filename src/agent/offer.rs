@@ -28,12 +28,20 @@ pub(super) struct Dead {
     cause: String,
 }
 
+/// A record that a destination will never take.
+pub(super) struct Unwanted {
+    /// Which of the batch, and why.
+    pub refused: Refused,
+    /// How often it was offered.
+    pub attempts: u32,
+}
+
 /// What became of a batch at one destination.
 pub(super) enum Outcome {
     /// Taken.
     Accepted,
     /// Taken but for these.
-    Refused(Vec<Refused>),
+    Refused(Vec<Unwanted>),
     /// The wait was ended before it was taken.
     Ended,
     /// The publisher is at its end.
@@ -45,13 +53,16 @@ pub(super) struct Offering<'b> {
     batch: Cow<'b, Batch>,
     /// Where each record that is still to be taken stands in the whole batch.
     positions: Vec<usize>,
-    refused: Vec<Refused>,
+    refused: Vec<Unwanted>,
+    /// How often what is still to be taken was offered.
+    offers: u32,
 }
 
 impl<'b> Offering<'b> {
     /// Of a batch of which nothing is taken yet.
     pub(super) fn new(batch: &'b Batch) -> Self {
-        Offering { batch: Cow::Borrowed(batch), positions: (0..batch.len()).collect(), refused: Vec::new() }
+        let positions = (0..batch.len()).collect();
+        Offering { batch: Cow::Borrowed(batch), positions, refused: Vec::new(), offers: 0 }
     }
 
     /// Positions in the whole batch of what is still to be taken.
@@ -72,7 +83,11 @@ impl<'b> Offering<'b> {
 
     /// Notes what is refused of the rest; what is none of it is a publisher's mistake.
     fn refuse(&mut self, refused: Vec<Refused>) {
-        let place = |refused: Refused| Some(Refused { record: *self.positions.get(refused.record)?, ..refused });
+        let attempts = self.offers;
+        let place = |refused: Refused| {
+            let refused = Refused { record: *self.positions.get(refused.record)?, ..refused };
+            Some(Unwanted { refused, attempts })
+        };
         self.refused.extend(refused.into_iter().filter_map(place));
     }
 }
@@ -130,6 +145,7 @@ async fn offer_on(
     let who = format!("{} {sink} {url}", context.member);
     for attempt in 1.. {
         let (offered, records) = (Instant::now(), offering.positions.len());
+        offering.offers = offering.offers.saturating_add(1);
         let (cause, after) = match publisher.publish(&offering.batch).await {
             Ok(()) => {
                 metrics.published(sink, url, records, offered.elapsed());

@@ -8,9 +8,10 @@ use super::clock::Clock;
 use super::ground::{AgentOptions, BrokerPlace};
 use super::intake::IntakeBounds;
 use super::packet::PacketBounds;
+use super::parked::Requeue;
 use super::sink::Backoff;
 use super::state::StateOptions;
-use super::{Blueprint, OverflowOptions, Parts};
+use super::{Blueprint, OverflowOptions, Parts, assembly};
 use crate::cluster::hash::stable;
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
@@ -28,7 +29,7 @@ use crate::state::WindowBounds;
 use crate::transport::amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 use crate::transport::link::{Backoff as LinkBackoff, Link};
 use crate::transport::topology::{self, OsloQueues, QueueKind, QuorumLimits};
-use crate::transport::{Argument, Broker};
+use crate::transport::{Argument, Broker, Session};
 
 /// Notifications or packets taken from a queue at once, at most.
 const TAKEN_AT_ONCE_MAX: usize = 100;
@@ -173,6 +174,14 @@ pub fn broker(url: &TransportUrl) -> AmqpBroker {
         }),
         shuffle: rabbit.shuffle,
     })
+}
+
+/// What puts parked messages back, over a session with the first broker.
+pub fn requeue(settings: &Settings, session: &Arc<dyn Session>) -> Requeue {
+    let options = options(settings);
+    let sender = format!("nephoscope parked {}", uuid::Uuid::new_v4());
+    let (group, sinks) = (&settings.cluster.group, assembly::sinks(settings));
+    Requeue::new(session, group, sinks, options.overflow.bytes_max, options.packet, &sender)
 }
 
 /// How the services of this cloud declare their exchanges and queues.

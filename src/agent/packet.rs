@@ -139,14 +139,17 @@ const FRAGMENT_END: &[u8] = b"]}";
 
 /// A fragment up to its first record.
 pub(super) fn write_head(fragment: &Fragment, out: &mut Vec<u8>) {
+    let samples = matches!(fragment.batch, Batch::Samples(_));
+    write_head_of(&fragment.message_id, &fragment.pipeline, samples, out);
+}
+
+/// The same from its parts; it holds samples, or events.
+pub(super) fn write_head_of(message_id: &Value, pipeline: &str, samples: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"message_id":"#);
-    json::write(&fragment.message_id, out);
+    json::write(message_id, out);
     out.extend_from_slice(br#","pipeline":"#);
-    json::write_str(&fragment.pipeline, out);
-    out.extend_from_slice(match &fragment.batch {
-        Batch::Samples(_) => br#","samples":["#,
-        Batch::Events(_) => br#","events":["#.as_slice(),
-    });
+    json::write_str(pipeline, out);
+    out.extend_from_slice(if samples { br#","samples":["# } else { br#","events":["#.as_slice() });
 }
 
 /// The inside of a JSON list.

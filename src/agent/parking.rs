@@ -1,15 +1,16 @@
 //! The parking queue: where a person finds what could not be used, with the reason.
 
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clock::Clock;
 use super::jitter;
 use super::nursery::Nursery;
+use super::parked::label::{self, Content, Label, Whose};
 use super::troubles::{self, Trouble, Troubles};
 use super::until::Until;
-use crate::model::shown::without_secrets;
 use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::link::Link;
@@ -18,6 +19,8 @@ use crate::transport::{
     COMPRESSION_HEADER, Delivery, Outgoing, Session, Topology, TransportError, UNROUTABLE, topology,
 };
 
+/// What a parked message says it is.
+const CONTENT_TYPE: &str = "application/json";
 /// Waits before a message is offered again that the parking queue did not take: the first, doubled up to the longest.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
@@ -30,19 +33,14 @@ pub(super) struct Reason {
     pub text: String,
 }
 
-/// Headers of a parked message are cut to this many bytes: RabbitMQ bounds a frame of headers.
-const REASON_BYTES_MAX: usize = 2_000;
-
 /// A message that is to be parked.
 pub(super) struct Unfit {
-    /// The queue that it came from.
-    pub origin: Arc<str>,
     /// All of it, as it came.
     pub body: Bytes,
     /// How the body is packed: the `compression` header that it came with.
     pub compression: Option<String>,
-    /// Why.
-    pub reason: Reason,
+    /// Why, and what it is.
+    pub case: Box<Case>,
     /// Settled when it is parked.
     pub receipt: Receipt,
 }
@@ -50,17 +48,56 @@ pub(super) struct Unfit {
 impl Unfit {
     /// A delivery that is to be parked, as it came.
     pub(super) fn of(delivery: Delivery, reason: Reason) -> Unfit {
-        let Delivery { queue, raw, mut headers, receipt, .. } = delivery;
-        Unfit { origin: queue, body: raw, compression: headers.remove(COMPRESSION_HEADER), reason, receipt }
+        let Delivery { queue, raw, body, mut headers, receipt, returns, .. } = delivery;
+        let content = if matches!(reason.kind, ParkReason::ForeignPacket) { Content::Packet } else { Content::Message };
+        let case = Box::new(Case {
+            origin: queue,
+            reason,
+            content,
+            attempts: returns.saturating_add(1),
+            event_type: label::event_type(&body),
+            whose: Whose::default(),
+        });
+        Unfit { body: raw, compression: headers.remove(COMPRESSION_HEADER), case, receipt }
     }
+}
 
-    fn content(&self) -> Content<'_> {
-        (&self.body, self.compression.as_deref())
+/// Why something is parked, and what it is.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    /// The queue that it came from; of a record, the sink.
+    pub origin: Arc<str>,
+    /// Why.
+    pub reason: Reason,
+    /// What the body is.
+    pub content: Content,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The event type, or the meter.
+    pub event_type: Option<String>,
+    /// Of a sample or event.
+    pub whose: Whose,
+}
+
+impl Case {
+    fn label(&self, member: &str, time: DateTime<Utc>) -> Label {
+        let Case { origin, reason, content, attempts, event_type, whose } = self.clone();
+        Label {
+            reason: reason.kind.name().to_owned(),
+            text: reason.text,
+            origin: origin.to_string(),
+            member: member.to_owned(),
+            content,
+            time: Some(time),
+            attempts: Some(attempts),
+            event_type,
+            whose,
+        }
     }
 }
 
 /// A body, and how it is packed.
-type Content<'a> = (&'a Bytes, Option<&'a str>);
+type Body<'a> = (&'a Bytes, Option<&'a str>);
 
 /// The parking queue, as it is declared.
 #[derive(Clone)]
@@ -90,6 +127,7 @@ pub(super) struct Parking {
     member: Arc<str>,
     metrics: Metrics,
     troubles: Arc<Troubles>,
+    clock: Clock,
 }
 
 impl Parking {
@@ -99,7 +137,7 @@ impl Parking {
         queue: ParkingQueue,
         member: &Arc<str>,
         metrics: &Metrics,
-        troubles: &Arc<Troubles>,
+        (troubles, clock): (&Arc<Troubles>, Clock),
     ) -> Self {
         let name = topology::parking_queue_name(&queue.group).into();
         Parking {
@@ -109,41 +147,36 @@ impl Parking {
             member: Arc::clone(member),
             metrics: metrics.clone(),
             troubles: Arc::clone(troubles),
+            clock,
         }
     }
 
     /// Parks a message. Where that cannot be done now, a task of its own holds it and tries again, and its neighbours go on.
     pub(super) async fn set_aside(&self, unfit: Unfit, until: &Until, nursery: &Nursery) {
-        match self.try_park(&unfit.origin, unfit.content(), &unfit.reason).await {
-            Ok(()) => unfit.receipt.settle(Verdict::Parked),
+        let Unfit { body, compression, case, receipt } = unfit;
+        match self.try_park((&body, compression.as_deref()), &case).await {
+            Ok(()) => receipt.settle(Verdict::Parked),
             Err(error) => {
                 let (parking, until) = (self.clone(), until.clone());
-                nursery.spawn(&format!("a message of {} that cannot be parked", unfit.origin), async move {
-                    if parking.try_again(&unfit.origin, unfit.content(), &unfit.reason, &until, error).await {
-                        unfit.receipt.settle(Verdict::Parked);
+                nursery.spawn(&format!("a message of {} that cannot be parked", case.origin), async move {
+                    if parking.try_again((&body, compression.as_deref()), &case, &until, error).await {
+                        receipt.settle(Verdict::Parked);
                     }
                 });
             }
         }
     }
 
-    /// Parks a message that came from `origin`, as often as it takes; `false` when the listener cannot hold it any longer.
-    pub(super) async fn park(&self, origin: &str, body: Bytes, reason: &Reason, until: &Until) -> bool {
-        let content = (&body, None);
-        match self.try_park(origin, content, reason).await {
+    /// Parks a record, as often as it takes; `false` when the listener cannot hold it any longer.
+    pub(super) async fn park(&self, body: Bytes, case: &Case, until: &Until) -> bool {
+        match self.try_park((&body, None), case).await {
             Ok(()) => true,
-            Err(error) => self.try_again(origin, content, reason, until, error).await,
+            Err(error) => self.try_again((&body, None), case, until, error).await,
         }
     }
 
-    async fn try_again(
-        &self,
-        origin: &str,
-        content: Content<'_>,
-        reason: &Reason,
-        until: &Until,
-        mut error: TransportError,
-    ) -> bool {
+    async fn try_again(&self, body: Body<'_>, case: &Case, until: &Until, mut error: TransportError) -> bool {
+        let origin = &*case.origin;
         let trouble = Trouble::Parking(origin.to_owned());
         let (mut wait, longest) = AGAIN;
         for attempt in 1.. {
@@ -156,7 +189,7 @@ impl Parking {
                 () = tokio::time::sleep(wait.mul_f64(jitter::factor(origin, attempt))) => {}
             }
             wait = (wait * 2).min(longest);
-            match self.try_park(origin, content, reason).await {
+            match self.try_park(body, case).await {
                 Ok(()) => {
                     self.troubles.over(&trouble);
                     return true;
@@ -169,24 +202,11 @@ impl Parking {
     }
 
     /// Parks one message and waits for the broker's confirm.
-    async fn try_park(
-        &self,
-        origin: &str,
-        (body, compression): Content<'_>,
-        reason: &Reason,
-    ) -> Result<(), TransportError> {
+    async fn try_park(&self, (body, compression): Body<'_>, case: &Case) -> Result<(), TransportError> {
         let session = self.link.current().ok_or_else(|| self.link.absence())?;
-        let text = without_secrets(&reason.text);
-        let end = text.floor_char_boundary(REASON_BYTES_MAX);
-        let mut headers = BTreeMap::from([
-            ("x-nephoscope-format".to_owned(), "1".to_owned()),
-            ("x-nephoscope-kind".to_owned(), reason.kind.name().to_owned()),
-            ("x-nephoscope-reason".to_owned(), text[..end].to_owned()),
-            ("x-nephoscope-origin".to_owned(), without_secrets(origin).into_owned()),
-            ("x-nephoscope-member".to_owned(), self.member.to_string()),
-        ]);
+        let mut headers = case.label(&self.member, self.clock.now()).headers();
         headers.extend(compression.map(|method| (COMPRESSION_HEADER.to_owned(), method.to_owned())));
-        let message = Outgoing { headers, ..Outgoing::to_queue(&self.name, body.clone(), "application/json").alone() };
+        let message = Outgoing { headers, ..Outgoing::to_queue(&self.name, body.clone(), CONTENT_TYPE).alone() };
         match session.publish(message.clone()).await?.wait().await {
             // Somebody has deleted it.
             Err(TransportError::NotTaken { why: UNROUTABLE, .. }) => {
@@ -195,7 +215,7 @@ impl Parking {
             }
             parked => parked?,
         }
-        self.metrics.message_parked(origin, reason.kind, &reason.text);
+        self.metrics.message_parked(&case.origin, case.reason.kind, &case.reason.text);
         Ok(())
     }
 }

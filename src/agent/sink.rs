@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use super::offer::{self, Dead, Destination, Outcome};
+use super::offer::{self, Dead, Destination, Outcome, Unwanted};
 use super::overflow::Detours;
 use super::packet::Fragment;
-use super::parking::{Parking, Reason};
+use super::parked::label::{Content, Label, Whose};
+use super::parking::{Case, Parking, Reason};
 use super::troubles::Troubles;
 use super::until::Until;
 use crate::model::{Receipt, Value, Verdict, json};
@@ -98,6 +99,41 @@ impl Load {
     /// The position of the fragment that a record came in.
     fn origin(&self, record: usize) -> usize {
         self.origins.partition_point(|origin| origin.end <= record)
+    }
+
+    /// A record that a destination refused, to be parked; `None` for a position that is not in the batch (a publisher's mistake).
+    fn refused(&self, unwanted: Unwanted, sink: &Arc<str>, destination: &Destination) -> Option<(Vec<u8>, Case)> {
+        let Unwanted { refused: Refused { record, cause }, attempts } = unwanted;
+        let origin = self.origins.get(self.origin(record))?;
+        let mut body = Vec::new();
+        let (content, event_type) = match &self.batch {
+            Batch::Samples(samples) => {
+                let sample = samples.get(record)?;
+                sample.write_json(&mut body);
+                (Content::Sample, &sample.name)
+            }
+            Batch::Events(events) => {
+                let event = events.get(record)?;
+                event.write_json(&mut body);
+                (Content::Event, &event.event_type)
+            }
+        };
+        let text = Label::refused(&destination.url, &cause);
+        let case = Case {
+            origin: Arc::clone(sink),
+            reason: Reason { kind: ParkReason::Refused, text },
+            content,
+            attempts,
+            event_type: Some(event_type.clone()),
+            whose: Whose {
+                sink: sink.to_string(),
+                publisher: Some(destination.url.to_string()),
+                destination: Some(destination.key.to_string()),
+                pipeline: Some(origin.pipeline.to_string()),
+                message_id: Some(json::to_string(&origin.message_id)),
+            },
+        };
+        Some((body, case))
     }
 
     /// Some of the records, in the fragments that they came in.
@@ -198,11 +234,10 @@ impl SinkSlot {
             match outcome {
                 Outcome::Accepted => {}
                 Outcome::Refused(which) => {
-                    for Refused { record, cause } in which {
-                        let text = format!("{} refused it: {cause}", destination.url);
-                        let reason = Reason { kind: ParkReason::Refused, text };
-                        let Some(body) = record_json(&load.batch, record) else { continue };
-                        if !context.parking.park(name, body.into(), &reason, &context.until).await {
+                    for unwanted in which {
+                        let record = unwanted.refused.record;
+                        let Some((body, case)) = load.refused(unwanted, &self.name, destination) else { continue };
+                        if !context.parking.park(body.into(), &case, &context.until).await {
                             // Held as long as it can be: dropping the receipts gives the deliveries back.
                             return Ok(false);
                         }
@@ -237,15 +272,4 @@ fn append(batch: &mut Batch, more: Batch) {
         (Batch::Events(all), Batch::Events(more)) => all.extend(more),
         _ => debug_assert!(false, "a batch holds one kind"),
     }
-}
-
-/// One record as JSON; `None` for a position that is not in the batch (a publisher's mistake).
-fn record_json(batch: &Batch, record: usize) -> Option<Vec<u8>> {
-    let dict = match batch {
-        Batch::Samples(samples) => samples.get(record)?.as_dict(),
-        Batch::Events(events) => events.get(record)?.serialize(),
-    };
-    let mut body = Vec::new();
-    json::write_dict(&dict, &mut body);
-    Some(body)
 }

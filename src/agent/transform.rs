@@ -1,11 +1,13 @@
 //! Transformers that keep nothing from one notification to the next: no log, no read-back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::packet::Fragment;
-use super::parking::Reason;
+use super::parked::label::{Content, Whose};
+use super::parking::{Case, Reason};
 use super::sink::{Parcel, SinkContext, SinkSlot};
-use crate::model::{Receipt, Sample, Verdict, json};
+use crate::model::{Receipt, Sample, Value, Verdict, json};
 use crate::observe::ParkReason;
 use crate::pipeline::transform::Chain;
 use crate::publish::Batch;
@@ -35,7 +37,7 @@ pub(super) async fn stateless(slot: &SinkSlot, parcels: Vec<Parcel>, context: &S
             }
             Err(_) => {
                 chain = new();
-                if !park(&samples, receipt, &slot.name, context).await {
+                if !park((&pipeline, &message_id, &samples), receipt, &slot.name, context).await {
                     return None;
                 }
             }
@@ -44,14 +46,33 @@ pub(super) async fn stateless(slot: &SinkSlot, parcels: Vec<Parcel>, context: &S
     Some(transformed)
 }
 
-/// Parks samples that the transformers cannot bear, which is a mistake of ours; `false` if that failed and they go back.
-pub(super) async fn park(samples: &[Sample], receipt: Receipt, origin: &str, context: &SinkContext) -> bool {
+/// Parks samples of a notification that a sink's transformers cannot bear, which is a mistake of ours; `false` if that failed and
+/// they go back.
+pub(super) async fn park(
+    (pipeline, message_id, samples): (&str, &Value, &[Sample]),
+    receipt: Receipt,
+    sink: &Arc<str>,
+    context: &SinkContext,
+) -> bool {
     let text = "a mistake in a transformer: please report it".to_owned();
     let reason = Reason { kind: ParkReason::Poison, text };
     for sample in samples {
+        let case = Case {
+            origin: Arc::clone(sink),
+            reason: reason.clone(),
+            content: Content::Sample,
+            attempts: 1,
+            event_type: Some(sample.name.clone()),
+            whose: Whose {
+                sink: sink.to_string(),
+                pipeline: Some(pipeline.to_owned()),
+                message_id: Some(json::to_string(message_id)),
+                ..Whose::default()
+            },
+        };
         let mut body = Vec::new();
-        json::write_dict(&sample.as_dict(), &mut body);
-        if !context.parking.park(origin, body.into(), &reason, &context.until).await {
+        sample.write_json(&mut body);
+        if !context.parking.park(body.into(), &case, &context.until).await {
             return false;
         }
     }

@@ -330,6 +330,15 @@ impl Opening {
 
 impl Opening {
     async fn overflow(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
+        let ground = Arc::clone(&self.ground);
+        let opened = self.overflow_declared(slot, key, queue).await;
+        if matches!(opened, Err(OpenError::Transport(TransportError::NoQueue(_)))) {
+            ground.found.forget(queue);
+        }
+        opened
+    }
+
+    async fn overflow_declared(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
         let Opening { ground, routes, stop, .. } = self;
         let (options, place) = (&ground.options, ground.first_broker());
         let now = Arc::clone(&routes.borrow());

@@ -9,6 +9,7 @@ mod demo;
 mod examine;
 mod gnocchi_setup;
 mod notify;
+mod parked;
 mod partitions;
 mod run;
 mod simulate;
@@ -68,6 +69,8 @@ enum Command {
     Cluster(cluster::Arguments),
     /// Change the number of pipeline queues while the group runs
     Partitions(partitions::Arguments),
+    /// Look at what could not be used, put it back, export or drop it
+    Parked(parked::Arguments),
 }
 
 /// Where the configuration is, as it is written.
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::GnocchiSetup(arguments) => gnocchi_setup::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Partitions(arguments) => partitions::run(&arguments),
+        Command::Parked(arguments) => parked::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::from(EXIT_OK),

@@ -344,6 +344,14 @@ impl Metrics {
         );
     }
 
+    /// Somebody put records back for a destination that is alone in its sink.
+    pub fn overflow_found(&self, queue: &str) {
+        info!(
+            event = "publish.overflow.found",
+            queue, "there are records for one publisher alone, consuming their queue"
+        );
+    }
+
     /// What a listener had put into an overflow queue is published, and it offers to the destination itself again.
     pub fn overflow_over(&self, pipeline: &str, publisher: &str) {
         info!(event = "publish.overflow.over", pipeline, publisher, "has caught up");

@@ -118,9 +118,10 @@ pub trait Consumer: Send + 'static {
     /// Closes the *channel* and waits for the broker's answer: everything unsettled is then back in its queue, in
     /// order. (`basic.cancel` would let a successor start on later messages first.)
     async fn close(self: Box<Self>) -> Result<(), TransportError>;
-    /// `basic.cancel`: no further delivery, and what is unsettled stays with the channel. Never of use, for the reason
-    /// said at [`close`](Consumer::close); the simulator shows that it is noticed. Elsewhere it does nothing.
-    async fn cancel(&mut self) {}
+    /// `basic.cancel`: no further delivery, and what is unsettled stays with the channel until it is closed. Never where another
+    /// consumer goes on in order, for the reason said at [`close`](Consumer::close); the simulator shows that it is noticed. Of use
+    /// where one who holds a queue with several consumers closes them: what one gives back must not go to the next.
+    async fn cancel(&mut self);
 }
 
 /// What a broker says when it ends a consumer or a session; nothing before that, or where it says nothing.

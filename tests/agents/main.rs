@@ -5,6 +5,7 @@
 
 mod held;
 mod overflow;
+mod parked;
 mod reload;
 mod state;
 

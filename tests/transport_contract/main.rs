@@ -792,3 +792,31 @@ async fn the_twin_forgets_on_restart_what_is_not_durable() {
     let left: Vec<_> = twin.queues().into_iter().map(|q| (q.name, q.ready, q.unacked, q.consumers)).collect();
     assert_eq!(left, [(kept, 2, 0, 0)]);
 }
+
+#[rstest]
+#[tokio::test]
+async fn a_cancelled_consumer_keeps_what_it_has_and_gets_nothing_that_another_gives_back(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(QueueKind::Classic, QueueKind::Quorum)] queue_kind: QueueKind,
+) {
+    let place = Place::new(kind);
+    let session = place.session().await;
+    let name = place.filled(&session, queue_of(place.name("q"), queue_kind), 7).await;
+    let mut first = consume(&session, &name, 3).await;
+    let held = take(&mut first, 3).await;
+    let mut second = consume(&session, &name, 10).await;
+    let mut kept = take(&mut second, 4).await;
+    second.cancel().await;
+    first.close().await.unwrap();
+    keep(held);
+    assert!(comes_nothing(&mut second).await);
+    // A quorum queue still counts it as a consumer.
+    assert_eq!(session.inspect(&name).await.unwrap().messages, 3);
+    // What it has it can still settle.
+    let left = kept.split_off(1);
+    keep(kept);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    second.close().await.unwrap();
+    keep(left);
+    settles_at(&session, &name, 6, 0).await;
+}

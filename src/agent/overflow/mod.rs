@@ -9,10 +9,14 @@
 //! offers its batches to the destination itself again. A listener that begins asks first: an earlier owner of its queue may
 //! have put something there.
 //!
+//! A destination that is alone in its sink needs none: it has the pipeline queue to itself. But what it refused, and an operator
+//! puts back (`parked`), must reach it and not the sink's transformers, so `found` looks whether somebody made one.
+//!
 //! Never here: repeating an offer (`offer`), parking what is refused (`sink`).
 
 mod answers;
 mod detour;
+mod found;
 mod listener;
 
 use std::sync::Arc;
@@ -23,6 +27,7 @@ use crate::transport::QueueState;
 
 pub(super) use answers::Answers;
 pub(super) use detour::Detours;
+pub(super) use found::{Found, look_for};
 pub(super) use listener::OverflowListener;
 
 /// After a reload that took a destination away, its owner has let go of its overflow queue within this time.

@@ -49,8 +49,11 @@ impl Keeper {
                 Ok(worked) => break worked,
                 Err(at) => {
                     let Parcel { fragment, receipt } = parcels.remove(at);
-                    let Records::Samples(samples) = fragment.batch else { continue };
-                    if !transform::park(&samples, receipt, &self.owner.queue, context).await {
+                    let Fragment { message_id, pipeline, batch: Records::Samples(samples) } = fragment else {
+                        continue;
+                    };
+                    let of = (&*pipeline, &message_id, &*samples);
+                    if !transform::park(of, receipt, &self.owner.sink, context).await {
                         return Done::Unpublished;
                     }
                 }

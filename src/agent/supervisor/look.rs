@@ -35,6 +35,10 @@ impl Supervisor {
             }
             Ok(view) => {
                 self.agree(term, &view).await;
+                if self.ground.options.partitioned {
+                    self.ground.take_shape(&view);
+                }
+                self.regroup(term);
                 self.reshape(term, &view).await;
                 let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
                 if ids != term.members {
@@ -84,19 +88,23 @@ impl Supervisor {
         }
     }
 
-    /// Takes over the shape of the pipeline queues, and takes a change of their number further where that is due.
-    async fn reshape(&mut self, term: &mut Term, view: &View) {
-        if !self.ground.options.partitioned {
-            return;
-        }
+    /// Works by other units where there are others: another shape, or an overflow queue that was found.
+    fn regroup(&mut self, term: &mut Term) {
         let routes = Arc::clone(&self.routes.borrow());
-        self.ground.take_shape(view);
-        let Some(shape) = self.ground.shape.get() else { return };
         let units: BTreeMap<String, Kind> = unit::all(&self.ground, &routes).into_iter().collect();
         if !units.keys().eq(self.units.keys()) {
             self.units = units;
             self.step(term, Happening::Units(self.units.keys().cloned().collect()));
         }
+    }
+
+    /// Takes a change of the number of pipeline queues further where that is due.
+    async fn reshape(&mut self, term: &mut Term, view: &View) {
+        if !self.ground.options.partitioned {
+            return;
+        }
+        let routes = Arc::clone(&self.routes.borrow());
+        let Some(shape) = self.ground.shape.get() else { return };
         let lost = term.membership.lost();
         if shape.is_done(&routes.sinks) {
             let done = shape.spec.completed();

@@ -22,6 +22,7 @@ use super::clearing::Clearing;
 use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::jitter;
+use super::overflow;
 use super::route::Routes;
 use super::unit::{self, Kind, Opening};
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
@@ -159,6 +160,8 @@ impl Supervisor {
 
     /// Joins, works, joins again when the membership is lost; ends when drained.
     pub(super) async fn run(mut self) -> Result<(), Fatal> {
+        let looking = overflow::look_for(Arc::clone(&self.ground), self.routes.subscribe());
+        self.ground.nursery.spawn("overflow queues that somebody made", looking);
         while !self.draining {
             let Some(membership) = self.join().await? else { break };
             self.serve(membership).await;

@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use lapin::message::Delivery as AmqpDelivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer as AmqpStream};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -38,6 +39,8 @@ pub(super) struct AmqpConsumer {
     accounts: Arc<Accounts>,
     /// Cancelled when the channel is closed, whatever the reason.
     closed: CancellationToken,
+    /// To cancel with: the line, the channel, and the consumer's tag.
+    subscription: (Line, Channel, ShortString),
 }
 
 /// What the receipts, the consumer and the acknowledging task share.
@@ -50,6 +53,8 @@ struct Accounts {
     run_max: usize,
     /// Nothing is handed out any more, and nothing settled counts.
     ending: CancellationToken,
+    /// We have cancelled the consumer: the broker delivers nothing more, and everything else goes on.
+    cancelled: AtomicBool,
     /// What the broker said when it ended the consumer.
     why: Why,
 }
@@ -103,6 +108,7 @@ impl AmqpConsumer {
             run_max: (prefetch / 2).clamp(1, ACK_RUN_MESSAGES),
             // A child: the session's end is this consumer's end.
             ending: session_over.child_token(),
+            cancelled: AtomicBool::new(false),
             why: Why::default(),
         });
         let (deliveries, incoming) = mpsc::channel(prefetch);
@@ -110,9 +116,11 @@ impl AmqpConsumer {
         let consume = BasicConsumeOptions { exclusive: options.exclusive, ..BasicConsumeOptions::default() };
         let stream = subscribe(&line, &channel, queue, prefetch, consume, &options.arguments).await?;
         let closed = CancellationToken::new();
+        let (tag, channel) = (stream.tag(), channel.answered());
+        let subscription = (line.clone(), channel.clone(), tag);
         tasks.spawn(receive(stream, deliveries, accounts.clone(), closed.clone()));
-        tasks.spawn(acknowledge(line, channel.answered(), accounts.clone(), closed.clone()));
-        Ok(AmqpConsumer { incoming, queue: queue.into(), accounts, closed })
+        tasks.spawn(acknowledge(line, channel, accounts.clone(), closed.clone()));
+        Ok(AmqpConsumer { incoming, queue: queue.into(), accounts, closed, subscription })
     }
 
     fn delivery(&self, delivery: AmqpDelivery) -> Delivery {
@@ -171,6 +179,13 @@ impl Consumer for AmqpConsumer {
         let closed = tokio::time::timeout(ANSWER_TIMEOUT, self.closed.cancelled()).await;
         closed.map_err(|_| TransportError::Slow(ANSWER_TIMEOUT))
     }
+
+    async fn cancel(&mut self) {
+        self.accounts.cancelled.store(true, Ordering::Relaxed);
+        let (line, channel, tag) = &self.subscription;
+        // It fails when the channel is gone, and with it the consumer.
+        let _gone = line.within(channel.basic_cancel(tag.clone(), BasicCancelOptions { nowait: false })).await;
+    }
 }
 
 impl Drop for AmqpConsumer {
@@ -200,6 +215,7 @@ async fn receive(
                 // The connection is over, and the link says so once for all.
                 None => accounts.ending.cancel(),
             },
+            None if accounts.cancelled.load(Ordering::Relaxed) => break,
             None => accounts.end(
                 "the broker cancelled the consumer: its queue was deleted, or the node that holds it is down"
                     .to_owned(),

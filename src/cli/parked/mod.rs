@@ -1,0 +1,285 @@
+//! `nephoscope parked`: what could not be used, and what an operator does with it.
+//!
+//! It connects to the broker of the agents' configuration and joins nothing. Whatever changes something does so only with `--yes`.
+
+mod shown;
+mod which;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::cluster::{Shown, print};
+use super::{ConfigArguments, Failure, refuse_errors, runtime};
+use crate::agent::outside;
+use crate::agent::parked::{Filter, Look, Outcome, Parked, ParkedError, Requeue, Seen};
+use crate::config::Settings;
+use crate::transport::{Broker, Session, topology};
+use shown::{Done, List, Record, Records};
+use which::Which;
+
+/// Between two lines that say how far a long look is.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// What is asked of the parking queue.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Count what is parked by reason, and list it
+    List {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Show messages with all headers and their bodies
+    Show {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Put messages back: to their main queue, or to the one publisher that refused them
+    Requeue {
+        #[command(flatten)]
+        which: Which,
+        /// Do it; without it, say what would be done
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Delete messages for good
+    Drop {
+        #[command(flatten)]
+        which: Which,
+        /// Do it; without it, say what would be done
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Write messages as JSON lines, headers and bodies; the queue stays as it is
+    Export {
+        #[command(flatten)]
+        which: Which,
+        /// A file that does not exist yet; without it, standard output
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+}
+
+impl Command {
+    fn which(&self) -> &Which {
+        match self {
+            Command::List { which, .. }
+            | Command::Show { which, .. }
+            | Command::Requeue { which, .. }
+            | Command::Drop { which, .. }
+            | Command::Export { which, .. } => which,
+        }
+    }
+
+    /// What it does, behind "cannot".
+    fn doing(&self) -> &'static str {
+        match self {
+            Command::List { .. } => "list what is parked",
+            Command::Show { .. } => "show what is parked",
+            Command::Requeue { .. } => "put back what is parked",
+            Command::Drop { .. } => "drop what is parked",
+            Command::Export { .. } => "export what is parked",
+        }
+    }
+}
+
+/// Does what is asked, and prints what came of it.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (settings, complaints) = arguments.config.load();
+    let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
+    refuse_errors(complaints)?;
+    let command = &arguments.command;
+    let cannot = |error: ParkedError| Failure::Other(format!("cannot {}: {error}", command.doing()));
+    runtime()?.block_on(async {
+        let broker = outside::broker(&settings.intake.urls[0]);
+        let session = broker.connect().await.map_err(|error| cannot(error.into()))?;
+        let progress = Progress::new(&session);
+        let desk = Desk { settings: &settings, session: &session, filter: command.which().filter(), progress };
+        desk.serve(command).await.map_err(cannot)?;
+        desk.warn_of_too_many().await;
+        session.close().await;
+        Ok(())
+    })
+}
+
+struct Desk<'d> {
+    settings: &'d Settings,
+    session: &'d Arc<dyn Session>,
+    filter: Filter,
+    progress: Progress,
+}
+
+impl Desk<'_> {
+    fn look<'l>(&'l self, which: &Which, note: &'l mut (dyn FnMut(Seen) + Send)) -> Look<'l> {
+        Look {
+            session: self.session,
+            group: &self.settings.cluster.group,
+            filter: &self.filter,
+            now: chrono::Utc::now(),
+            limit: which.limit,
+            progress: note,
+        }
+    }
+
+    async fn serve(&self, command: &Command) -> Result<(), ParkedError> {
+        let which = command.which();
+        let queue = topology::parking_queue_name(&self.settings.cluster.group);
+        match command {
+            Command::List { shown, .. } => {
+                let mut list = List::new(&queue);
+                let mut add = |parked: &Parked| {
+                    list.add(parked);
+                    Ok(())
+                };
+                let seen = self.tell(which, &mut add).await?;
+                print(*shown, &list.of(seen));
+            }
+            Command::Show { shown, .. } => {
+                let mut records = Records::default();
+                let mut add = |parked: &Parked| {
+                    records.0.push(Record::of(parked));
+                    Ok(())
+                };
+                self.tell(which, &mut add).await?;
+                if records.0.is_empty() {
+                    eprintln!("nothing like that is parked; nephoscope parked list shows what is");
+                }
+                print(*shown, &records);
+            }
+            Command::Requeue { yes, shown, .. } => {
+                let mut requeue = outside::requeue(self.settings, self.session);
+                let outcome = if *yes {
+                    self.put_back(which, requeue).await?
+                } else {
+                    let mut plan = |parked: &Parked| {
+                        requeue.plan(parked);
+                        Ok(())
+                    };
+                    self.tell(which, &mut plan).await?;
+                    requeue.planned().clone()
+                };
+                print(*shown, &Done::requeued(*yes, outcome));
+            }
+            Command::Drop { yes, shown, .. } => {
+                let mut done = Done::dropped(*yes);
+                self.drop_for_good(which, *yes, &mut done).await?;
+                print(*shown, &done);
+            }
+            Command::Export { to: Some(file), .. } => {
+                let mut out = BufWriter::new(create(file)?);
+                let count = self.export(which, &mut out).await?;
+                out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+                println!("{count} messages are in {}, and stay parked", file.display());
+            }
+            Command::Export { to: None, .. } => {
+                let mut out = BufWriter::new(io::stdout());
+                self.export(which, &mut out).await?;
+                out.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells every message that is meant, and leaves it.
+    async fn tell(
+        &self,
+        which: &Which,
+        tell: &mut (dyn FnMut(&Parked) -> io::Result<()> + Send),
+    ) -> Result<Seen, ParkedError> {
+        let mut progress = self.progress.clone();
+        self.look(which, &mut |seen| progress.note(seen)).tell(tell).await
+    }
+
+    async fn put_back(&self, which: &Which, requeue: Requeue) -> Result<Outcome, ParkedError> {
+        let mut progress = self.progress.clone();
+        let (_, outcome) = self.look(which, &mut |seen| progress.note(seen)).requeue(requeue).await?;
+        Ok(outcome)
+    }
+
+    async fn drop_for_good(&self, which: &Which, yes: bool, done: &mut Done) -> Result<(), ParkedError> {
+        let mut note = |parked: &Parked| {
+            done.drop(parked);
+            Ok(())
+        };
+        if !yes {
+            self.tell(which, &mut note).await?;
+            return Ok(());
+        }
+        let mut progress = self.progress.clone();
+        self.look(which, &mut |seen| progress.note(seen)).drop_for_good(&mut note).await?;
+        Ok(())
+    }
+
+    async fn export(&self, which: &Which, out: &mut (impl Write + Send)) -> Result<u64, ParkedError> {
+        let mut count = 0;
+        self.tell(which, &mut |parked| {
+            count += 1;
+            serde_json::to_writer(&mut *out, &Record::of(parked)).map_err(io::Error::from)?;
+            out.write_all(b"\n")
+        })
+        .await?;
+        Ok(count)
+    }
+
+    /// While messages are looked at, agents may park more than the queue is meant to hold.
+    async fn warn_of_too_many(&self) {
+        let queue = topology::parking_queue_name(&self.settings.cluster.group);
+        let most = self.settings.cluster.parked_messages_max;
+        // It was there a moment ago; a broker that is away now is no news of this command.
+        let Ok(state) = self.session.inspect(&queue).await else { return };
+        if usize::try_from(state.messages).is_ok_and(|messages| messages > most) {
+            eprintln!(
+                "warning: {queue} holds {} messages, and is meant to hold {most}: a classic queue loses what is above that when \
+                 RabbitMQ restarts; put back or drop some",
+                state.messages
+            );
+        }
+    }
+}
+
+fn create(file: &Path) -> io::Result<File> {
+    let created = OpenOptions::new().write(true).create_new(true).open(file);
+    created.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", file.display())))
+}
+
+/// Says on standard error how far a long look is.
+#[derive(Clone)]
+struct Progress {
+    session: Arc<dyn Session>,
+    said: Instant,
+}
+
+impl Progress {
+    fn new(session: &Arc<dyn Session>) -> Progress {
+        Progress { session: Arc::clone(session), said: Instant::now() }
+    }
+
+    fn note(&mut self, seen: Seen) {
+        if self.said.elapsed() < PROGRESS {
+            return;
+        }
+        self.said = Instant::now();
+        eprintln!("{} of {} messages looked at", seen.looked_at, seen.all);
+        if let Some(why) = &*self.session.blocked().borrow() {
+            eprintln!("the broker takes no messages now ({why}): waiting");
+        }
+    }
+}
