@@ -253,3 +253,46 @@ fn an_explanation() {
 fn help(#[case] name: &str, #[case] arguments: &[&str]) {
     insta::assert_snapshot!(name, told(&nephoscope(arguments, ""), Path::new("/nowhere")));
 }
+
+/// A login that a publisher needs: what is missing or wrong is an error of the line that names the publisher.
+#[rstest]
+#[case::no_login("", "[service_credentials] has no login, and SCHEME needs one; write into it auth_type = password")]
+#[case::empty(
+    "[service_credentials]\nregion_name = R",
+    "ceilometer.conf:8: [service_credentials] auth_type is missing; write"
+)]
+#[case::another_section(
+    "[SECTION]\nauth_section = mine\n[mine]\nauth_type = password\nauth_url = http://k/v2.0\nuser_id = u",
+    "ceilometer.conf:10: [mine] password is missing; write password = …; ceilometer.conf:12: [mine] auth_url = \
+     \"http://k/v2.0\": expected http://k/v3, as Keystone speaks v3 only"
+)]
+#[case::file(
+    "[service_credentials]\nauth_type = token\nauth_url = https://k\ntoken = SeCrEt\ncafile = /nowhere/ca.pem",
+    "[service_credentials] cafile=/nowhere/ca.pem: No such file or directory"
+)]
+#[case::file_without_keystone(
+    "[service_credentials]\nauth_type = none\nendpoint = http://h\ncertfile = /nowhere/me.pem",
+    "[service_credentials] certfile=/nowhere/me.pem: No such file or directory"
+)]
+fn a_login_is_missing_or_wrong(
+    #[case] login: &str,
+    #[case] why: &str,
+    #[values("gnocchi://", "zaqar://?queue=q")] publisher: &str,
+) {
+    let pipeline = PIPELINE.replacen("test://", publisher, 1);
+    let folder = configured(&[("pipeline.yaml", &pipeline)]);
+    let conf = folder.path().join("ceilometer.conf");
+    let (scheme, section) = (publisher.split('?').next().unwrap(), publisher.split(':').next().unwrap());
+    let text = std::fs::read_to_string(&conf).unwrap() + &login.replace("SECTION", section) + "\n";
+    std::fs::write(&conf, text).unwrap();
+    let errors = |command: &str| {
+        let said = run(&folder, &[command], "");
+        assert!(said.starts_with("exit 78\n"), "{said}");
+        said.lines().filter(|line| line.starts_with("! error: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let checked = errors("check");
+    assert_eq!(checked.len(), 1, "{checked:?}");
+    assert!(checked[0].starts_with("! error: pipeline.yaml:5: sink billing: "), "{}", checked[0]);
+    assert!(checked[0].contains(&why.replace("SCHEME", scheme)) && !checked[0].contains("SeCrEt"), "{}", checked[0]);
+    assert_eq!(errors("run"), checked, "at start the same");
+}

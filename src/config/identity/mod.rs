@@ -21,6 +21,20 @@ pub struct Login {
     pub complaints: Vec<Complaint>,
 }
 
+/// The file of what is written nowhere.
+const NOWHERE: &str = "configuration";
+
+impl Login {
+    /// What is wrong, in words: with file and line where there are any.
+    pub fn told(&self) -> Vec<String> {
+        let told = |complaint: &Complaint| match &*complaint.place.file {
+            NOWHERE => complaint.text.clone(),
+            _ => complaint.to_string(),
+        };
+        self.complaints.iter().map(told).collect()
+    }
+}
+
 /// What one section says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Credentials {

@@ -1,6 +1,6 @@
 //! From a section to [`Credentials`]: all that is wrong at once.
 
-use super::{Auth, Credentials, Domain, Interface, Login, Method, Scope, User};
+use super::{Auth, Credentials, Domain, Interface, Login, Method, NOWHERE, Scope, User};
 use crate::config::options::{self, CREDENTIALS, Opt};
 use crate::config::oslo::Entry;
 use crate::config::secret::{Secret, shown};
@@ -97,15 +97,16 @@ impl Reading<'_, '_> {
         match kind.as_deref() {
             Some("password" | "v3password") => {
                 let (user, password) = (self.user(), self.needed("password"));
-                self.keystone(Some(Method::Password { user: user?, password: Secret::new(password?) }))
+                let password = password.map(Secret::new);
+                self.keystone(user.zip(password).map(|(user, password)| Method::Password { user, password }))
             }
             Some("v3applicationcredential") => {
                 let method = self.application_credential();
                 self.keystone(method)
             }
             Some("token" | "v3token") => {
-                let token = self.needed("token");
-                self.keystone(Some(Method::Token(Secret::new(token?))))
+                let token = self.needed("token").map(Secret::new);
+                self.keystone(token.map(Method::Token))
             }
             Some("gnocchi-basic") => {
                 let user = self.text("user").unwrap_or_else(|| "admin".to_owned());
@@ -276,7 +277,7 @@ impl Reading<'_, '_> {
     }
 
     fn place(&self, section: &str, name: &str) -> Place {
-        let nowhere = || Place { file: "configuration".into(), line: 0 };
+        let nowhere = || Place { file: NOWHERE.into(), line: 0 };
         self.entry(section, name).map(|entry| entry.place).or_else(|| self.start(section)).unwrap_or_else(nowhere)
     }
 

@@ -37,8 +37,8 @@ use self::policies::Policies;
 pub use self::setup::{Plan, Setup, Step};
 use super::schemes::{Built, Kind, Look};
 use super::target::{Row, Target};
-use super::web::Secrets;
-use super::{Batch, Context, PublishError, Publisher};
+use super::web::{Secrets, Web};
+use super::{Batch, Context, Identity, Login, PublishError, Publisher};
 use crate::config;
 use crate::model::Complaint;
 
@@ -48,27 +48,25 @@ pub(super) const OPTIONS: &[&[Row]] = &[options::OPTIONS];
 /// So many different sentences about samples are told, each once.
 const TOLD_MAX: usize = 1_000;
 
-pub(super) fn check(target: &Target, _: Kind, look: Look<'_>) -> Result<Vec<String>, Vec<String>> {
+pub(super) fn check(target: &Target, kind: Kind, look: Look<'_>) -> Result<Vec<String>, Vec<String>> {
     let options = Options::read(target)?;
-    let wrong = look.gnocchi.and_then(|login| login.as_ref().err()).cloned().unwrap_or_default();
-    match load(&options, look.search) {
+    let mut wrong = Vec::new();
+    let loaded = load(&options, look.search).map_err(|all| wrong.extend(all));
+    if let Some(Err(all)) = look.gnocchi.map(|login| logged_in(&options, kind, login)) {
+        wrong.extend(all);
+    }
+    match loaded {
         Ok((_, warnings)) if wrong.is_empty() => Ok(warnings.iter().map(Complaint::to_string).collect()),
-        loaded => Err(loaded.err().into_iter().flatten().chain(wrong).collect()),
+        _ => Err(wrong),
     }
 }
 
-pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
+pub(super) fn build(target: &Target, kind: Kind, context: &Context) -> Built {
     let options = Options::read(target)?;
-    let mut complaints = Vec::new();
-    let mut noted = |wrong: Vec<String>| complaints.extend(wrong);
-    let definitions = load(&options, &context.search).map_err(&mut noted).ok();
-    let identity = context.gnocchi.clone().map_err(&mut noted).ok();
-    let web = identity.as_ref().and_then(|identity| {
-        identity.web(options.timeout, options.link_local, Secrets::default()).map_err(&mut noted).ok()
-    });
-    let (Some((definitions, warnings)), Some(identity), Some(web)) = (definitions, identity, web) else {
-        return Err(complaints);
-    };
+    let mut wrong = Vec::new();
+    let loaded = load(&options, &context.search).map_err(|all| wrong.extend(all));
+    let login = logged_in(&options, kind, &context.gnocchi).map_err(|all| wrong.extend(all));
+    let (Ok((definitions, warnings)), Ok((identity, web))) = (loaded, login) else { return Err(wrong) };
     for Complaint { place, text, .. } in &warnings {
         tracing::warn!(event = "publish.gnocchi.definition", %place, "{text}");
     }
@@ -82,6 +80,24 @@ pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
         ended_at: options.ended_at,
         max_batch: options.max_batch,
     }))
+}
+
+/// Who we are, and a client for Gnocchi; all that is wrong with the login if not.
+fn logged_in(options: &Options, kind: Kind, login: &Login) -> Result<(Arc<Identity>, Web), Vec<String>> {
+    let identity = login.clone()?;
+    let web = identity.web(options.timeout, options.link_local, Secrets::default());
+    let mut wrong: Vec<String> = web.as_ref().err().cloned().unwrap_or_default();
+    if let (Some((project, _)), Kind::Samples, false) = (&options.filter, kind, identity.has_keystone()) {
+        wrong.push(format!(
+            "{} has no Keystone, which alone knows the id of project {project}, whose samples are filtered; write \
+             enable_filter_project=false into the URL, or a login at Keystone",
+            identity.kind()
+        ));
+    }
+    match web {
+        Ok(web) if wrong.is_empty() => Ok((identity, web)),
+        _ => Err(wrong),
+    }
 }
 
 /// The file of the definitions that a URL names; nothing where the shipped ones hold.

@@ -88,7 +88,7 @@ impl Keystone {
         let mut at = self.at(&["domains"]);
         at.query_pairs_mut().append_pair("name", domain);
         let domains = self.list(who, at, "domains").await?;
-        let domain_id = match domains.into_iter().find(|found| found.name == domain) {
+        let domain_id = match named(domains, domain) {
             Some(found) => found.id,
             // It may be an id.
             None => domain.to_owned(),
@@ -96,7 +96,7 @@ impl Keystone {
         let mut at = self.at(&["projects"]);
         at.query_pairs_mut().append_pair("name", name).append_pair("domain_id", &domain_id);
         let projects = self.list(who, at, "projects").await?;
-        Ok(projects.into_iter().find(|found| found.name == name).map(|found| found.id))
+        Ok(named(projects, name).map(|found| found.id))
     }
 
     async fn list(&self, who: &Identity, at: Url, key: &str) -> Result<Vec<Named>, Answer> {
@@ -112,7 +112,8 @@ impl Keystone {
             _ => return Err(self.refused(&reply)),
         }
         let mut answer: Value = serde_json::from_slice(&reply.body).map_err(|_| self.unreadable())?;
-        serde_json::from_value(answer[key].take()).map_err(|_| self.unreadable())
+        let list = answer.get_mut(key).map(Value::take).ok_or_else(|| self.unreadable())?;
+        serde_json::from_value(list).map_err(|_| self.unreadable())
     }
 
     fn at(&self, path: &[&str]) -> Url {
@@ -162,6 +163,13 @@ impl Keystone {
             _ => Answer::Later { cause: about(what), after: None },
         }
     }
+}
+
+/// The one of this name. Keystone's database may not tell capitals from small letters; then there is only one.
+fn named(all: Vec<Named>, name: &str) -> Option<Named> {
+    let exact = all.iter().position(|found| found.name == name);
+    let nearly = || all.iter().position(|found| found.name.to_lowercase() == name.to_lowercase());
+    exact.or_else(nearly).and_then(|at| all.into_iter().nth(at))
 }
 
 /// Complaints about files, by the names that their options have in `ceilometer.conf`.

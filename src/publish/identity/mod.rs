@@ -9,7 +9,7 @@ mod keystone;
 mod token;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use self::token::Token;
 use super::outcome::Answer;
 use super::web::{Reply, Secrets, Web, WebOptions, reach};
 use crate::cluster::hash;
-use crate::config::identity::{Auth, Credentials, Interface};
+use crate::config::identity::{Auth, Credentials, Interface, Method};
 use crate::config::settings::Logins;
 
 /// A catalogue in which something was missing is asked for again after so long.
@@ -36,6 +36,8 @@ pub struct Identity {
     credentials: Credentials,
     /// Where there is one.
     keystone: Option<Keystone>,
+    /// What a login without Keystone says.
+    headers: HeaderMap,
     held: Mutex<Held>,
     secrets: Secrets,
 }
@@ -75,7 +77,7 @@ pub fn logins(logins: &Logins) -> (Login, Login) {
 fn login(login: &crate::config::identity::Login) -> Login {
     match &login.credentials {
         Some(credentials) => Identity::new(credentials).map(Arc::new),
-        None => Err(login.complaints.iter().map(|complaint| complaint.text.clone()).collect()),
+        None => Err(login.told()),
     }
 }
 
@@ -91,12 +93,9 @@ impl Identity {
             Auth::Keystone { url, .. } => Some(Keystone::new(credentials, url)?),
             _ => None,
         };
-        let fixed = match &credentials.auth {
-            Auth::Basic { endpoint, .. } | Auth::NoAuth { endpoint, .. } | Auth::None { endpoint } => Some(endpoint),
-            Auth::Keystone { .. } => None,
-        };
-        for address in fixed.into_iter().chain(&credentials.endpoint_override) {
-            catalogue::address(address).map_err(|why| vec![format!("[{}] {why}", credentials.section)])?;
+        let named = |why: String| vec![format!("[{}] {why}", credentials.section)];
+        if let Some(address) = written(credentials) {
+            catalogue::address(address).map_err(named)?;
         }
         let basic = match &credentials.auth {
             Auth::Basic { user, .. } => Some(basic(user)),
@@ -104,7 +103,8 @@ impl Identity {
         };
         let secrets = Secrets::default().and(&basic.iter().map(String::as_str).collect::<Vec<_>>());
         let secrets = secrets.and(&keystone::secrets_of(&credentials.auth));
-        Ok(Identity { credentials: credentials.clone(), keystone, held: Mutex::default(), secrets })
+        let headers = headers(&credentials.auth).map_err(named)?;
+        Ok(Identity { credentials: credentials.clone(), keystone, headers, held: Mutex::default(), secrets })
     }
 
     /// A number for this login: another one for another address, user, password or file name.
@@ -118,12 +118,32 @@ impl Identity {
         self.keystone.is_some()
     }
 
+    /// The section and kind of the login, for complaints about what it cannot do: `[service_credentials] auth_type = none`.
+    pub(super) fn kind(&self) -> String {
+        let kind = match &self.credentials.auth {
+            Auth::Keystone { method: Method::Password { .. }, .. } => "password",
+            Auth::Keystone { method: Method::Token(_), .. } => "token",
+            Auth::Keystone { .. } => "v3applicationcredential",
+            Auth::Basic { .. } => "gnocchi-basic",
+            Auth::NoAuth { .. } => "gnocchi-noauth",
+            Auth::None { .. } => "none",
+        };
+        format!("[{}] auth_type = {kind}", self.credentials.section)
+    }
+
     /// A client for the service, by the files of the section (authorities, certificate, `insecure`), for http and https
     /// alike. What servers say is shown without `secrets` and those of the section.
     pub(super) fn web(&self, timeout: Duration, link_local: bool, secrets: Secrets) -> Result<Web, Vec<String>> {
         let mut options = WebOptions::of_credentials(&self.credentials);
         options.timeout = timeout;
         options.link_local = link_local;
+        let address = written(&self.credentials).and_then(|address| catalogue::address(address).ok());
+        if address.is_some_and(|address| !options.allows(&address)) {
+            let section = &self.credentials.section;
+            return Err(vec![format!(
+                "[{section}] the service's address is a link-local one; write link_local=true into the URL if that is meant"
+            )]);
+        }
         let secrets = secrets.and(&self.secrets.values());
         Web::to_anywhere(&options, secrets).map_err(|all| keystone::by_our_names(&self.credentials.section, all))
     }
@@ -131,12 +151,8 @@ impl Identity {
     /// Address of a service: what is written in the section, else the catalogue's. Its path has no slash at the end
     /// (but for an empty path).
     pub(super) async fn endpoint(&self, service: &Service) -> Result<Url, Answer> {
-        let fixed = match &self.credentials.auth {
-            Auth::Basic { endpoint, .. } | Auth::NoAuth { endpoint, .. } | Auth::None { endpoint } => Some(endpoint),
-            Auth::Keystone { .. } => None,
-        };
-        if let Some(written) = self.credentials.endpoint_override.as_ref().or(fixed) {
-            return catalogue::address(written).map_err(|why| self.later(why));
+        if let Some(address) = written(&self.credentials) {
+            return catalogue::address(address).map_err(|why| self.later(why));
         }
         let token = self.token().await?;
         let (interface, region) = (self.credentials.interface, self.credentials.region.as_deref());
@@ -157,7 +173,8 @@ impl Identity {
             return Err(Answer::Never { cause: "the request cannot be repeated".to_owned() });
         };
         if !self.has_keystone() {
-            return web.ask(self.with_headers(request)?, bytes_max).await.map_err(|answer| self.hide(answer));
+            let request = request.headers(self.headers.clone());
+            return web.ask(request, bytes_max).await.map_err(|answer| self.hide(answer));
         }
         let token = self.token().await?;
         let reply = web.ask(first.headers(token.headers()), bytes_max).await.map_err(|answer| self.hide(answer))?;
@@ -173,7 +190,7 @@ impl Identity {
     /// The id of a project, which is named in a domain (by name, or by id); nothing if there is none.
     pub(super) async fn project_id(&self, domain: &str, name: &str) -> Result<Option<String>, Answer> {
         let Some(keystone) = &self.keystone else {
-            return Err(self.later("its auth_type has no Keystone that could tell the id of a project; write enable_filter_project=false into the URL".to_owned()));
+            return Err(self.later("its auth_type has no Keystone that could tell the id of a project"));
         };
         keystone.project_id(self, domain, name).await
     }
@@ -189,7 +206,7 @@ impl Identity {
     /// The token of now; one for all who ask at the same time.
     async fn token(&self) -> Result<Arc<Token>, Answer> {
         let Some(keystone) = &self.keystone else {
-            return Err(self.later("its auth_type knows no tokens".to_owned()));
+            return Err(self.later("its auth_type knows no tokens"));
         };
         let asked = Instant::now();
         let mut held = self.held.lock().await;
@@ -223,29 +240,6 @@ impl Identity {
         }
     }
 
-    /// What a login without Keystone says.
-    fn with_headers(&self, request: RequestBuilder) -> Result<RequestBuilder, Answer> {
-        let said: Vec<(&str, String)> = match &self.credentials.auth {
-            Auth::Basic { user, .. } => vec![(AUTHORIZATION.as_str(), format!("Basic {}", basic(user)))],
-            Auth::NoAuth { user_id, project_id, roles, .. } => {
-                vec![("x-user-id", user_id.clone()), ("x-project-id", project_id.clone()), ("x-roles", roles.clone())]
-            }
-            Auth::Keystone { .. } | Auth::None { .. } => Vec::new(),
-        };
-        let mut headers = HeaderMap::new();
-        for (name, value) in said {
-            let Ok(mut value) = HeaderValue::from_bytes(value.as_bytes()) else {
-                return Err(self.later("a value of it cannot stand in an HTTP header".to_owned()));
-            };
-            value.set_sensitive(true);
-            headers.insert(
-                reqwest::header::HeaderName::from_bytes(name.as_bytes()).map_err(|e| self.later(e.to_string()))?,
-                value,
-            );
-        }
-        Ok(request.headers(headers))
-    }
-
     /// Nothing is taken now; the section is at fault, or what it leads to.
     fn later(&self, why: impl fmt::Display) -> Answer {
         Answer::Later { cause: format!("[{}]: {why}", self.credentials.section), after: None }
@@ -262,6 +256,35 @@ impl Identity {
             Answer::Never { cause } => Answer::Never { cause: hidden(cause) },
         }
     }
+}
+
+/// The address of the service that is written in the section, whatever a catalogue says.
+fn written(credentials: &Credentials) -> Option<&String> {
+    let fixed = match &credentials.auth {
+        Auth::Basic { endpoint, .. } | Auth::NoAuth { endpoint, .. } | Auth::None { endpoint } => Some(endpoint),
+        Auth::Keystone { .. } => None,
+    };
+    credentials.endpoint_override.as_ref().or(fixed)
+}
+
+/// What a login without Keystone says with each request.
+fn headers(auth: &Auth) -> Result<HeaderMap, String> {
+    let said: Vec<(HeaderName, &str, String)> = match auth {
+        Auth::Basic { user, .. } => vec![(AUTHORIZATION, "user", format!("Basic {}", basic(user)))],
+        Auth::NoAuth { user_id, project_id, roles, .. } => vec![
+            (HeaderName::from_static("x-user-id"), "user_id", user_id.clone()),
+            (HeaderName::from_static("x-project-id"), "project_id", project_id.clone()),
+            (HeaderName::from_static("x-roles"), "roles", roles.clone()),
+        ],
+        Auth::Keystone { .. } | Auth::None { .. } => Vec::new(),
+    };
+    let header = |(name, option, value): (HeaderName, &str, String)| {
+        let mut value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| format!("{option} has a character that cannot stand in an HTTP header; write another"))?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    said.into_iter().map(header).collect()
 }
 
 fn basic(user: &str) -> String {

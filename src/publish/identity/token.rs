@@ -1,7 +1,7 @@
 //! A token of Keystone, and how long it lasts.
 
 use chrono::{DateTime, Utc};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -67,8 +67,12 @@ impl Token {
     /// An answer without the token, where a failing service quotes the request.
     pub(super) fn hide(&self, mut reply: Reply, secrets: &Secrets) -> Reply {
         if !reply.status.is_success() {
-            let text = String::from_utf8_lossy(&reply.body);
-            reply.body = secrets.clone().and(&[&self.text]).hidden_in(&text).into_bytes();
+            let secrets = secrets.clone().and(&[&self.text]);
+            reply.body = secrets.hidden_in(&String::from_utf8_lossy(&reply.body)).into_bytes();
+            let place = reply.headers.get(LOCATION).map(|place| String::from_utf8_lossy(place.as_bytes()).into_owned());
+            if let Some(place) = place.and_then(|place| HeaderValue::try_from(secrets.hidden_in(&place)).ok()) {
+                reply.headers.insert(LOCATION, place);
+            }
         }
         reply
     }

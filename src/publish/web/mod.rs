@@ -21,6 +21,7 @@ pub(super) use self::login::{Login, OPTIONS as LOGIN_OPTIONS};
 use self::options::Version;
 pub(super) use self::options::{OPTIONS, WebOptions, credentials};
 pub(super) use self::resolver::is_link_local;
+use self::resolver::names_link_local;
 pub(super) use self::secrets::Secrets;
 use super::outcome::Answer;
 
@@ -31,6 +32,8 @@ pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Web {
     client: Client,
     connect_retries: u32,
+    /// Whether addresses of the link may be used.
+    link_local: bool,
     secrets: Secrets,
 }
 
@@ -51,13 +54,13 @@ impl Web {
     /// A client as the options say. `secrets` are taken out of everything that servers say.
     pub(super) fn new(options: &WebOptions, url: &Url, secrets: Secrets) -> Result<Web, Vec<String>> {
         let client = options.client(url.scheme() == "https", Version::Http1)?;
-        Ok(Web { client, connect_retries: options.max_retries, secrets })
+        Ok(Web::of(client, options, secrets))
     }
 
     /// The same for HTTP/2 and nothing else, as gRPC needs it.
     pub(super) fn http2(options: &WebOptions, url: &Url, secrets: Secrets) -> Result<Web, Vec<String>> {
         let client = options.client(url.scheme() == "https", Version::Http2)?;
-        Ok(Web { client, connect_retries: options.max_retries, secrets })
+        Ok(Web::of(client, options, secrets))
     }
 
     /// The same where it is not known yet whether the server speaks TLS.
@@ -68,7 +71,11 @@ impl Web {
             Err(why) if !options.names_files() => client(false).map_err(|_| why)?,
             made => made?,
         };
-        Ok(Web { client, connect_retries: options.max_retries, secrets })
+        Ok(Web::of(client, options, secrets))
+    }
+
+    fn of(client: Client, options: &WebOptions, secrets: Secrets) -> Web {
+        Web { client, connect_retries: options.max_retries, link_local: options.link_local, secrets }
     }
 
     /// A request, not yet sent.
@@ -90,6 +97,10 @@ impl Web {
 
     /// Sends a request; why there is no answer, without our secrets. The body is not yet read.
     pub(super) async fn send(&self, request: Request) -> Result<Response, String> {
+        // The resolver sees names only.
+        if !self.link_local && names_link_local(request.url()) {
+            return Err("a link-local address; write link_local=true if that is meant".to_owned());
+        }
         let mut retries = self.connect_retries;
         loop {
             // A body that is a stream cannot be sent twice; ours never is.

@@ -2,12 +2,11 @@
 
 use percent_encoding::percent_decode_str;
 use reqwest::{Client, Identity, Url, redirect};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::certificates::{self, authorities, shown_path, told};
-use super::resolver::{NoLinkLocal, is_link_local};
+use super::resolver::{NoLinkLocal, names_link_local};
 use crate::config::identity::Credentials;
 use crate::publish::target::{Options, Row, Target};
 
@@ -125,8 +124,7 @@ impl WebOptions {
 
     /// Whether a URL from elsewhere (a catalogue) may be used.
     pub(in crate::publish) fn allows(&self, url: &Url) -> bool {
-        let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-        self.link_local || !literal.is_some_and(is_link_local)
+        self.link_local || !names_link_local(url)
     }
 
     /// The URL that is posted to: `scheme` with the place, path and further `pairs` of a target; none if something is wrong,

@@ -1,5 +1,6 @@
 //! Names to addresses, without those that a configuration hardly ever means.
 
+use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,6 +10,12 @@ pub(in crate::publish) fn is_link_local(address: IpAddr) -> bool {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_link_local()),
     }
+}
+
+/// Whether a URL has an address of the link in it.
+pub(super) fn names_link_local(url: &Url) -> bool {
+    let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+    literal.is_some_and(is_link_local)
 }
 
 /// Asks the system, and leaves out what is [link-local](is_link_local).

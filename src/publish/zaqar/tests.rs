@@ -1,5 +1,7 @@
 //! Against a server that plays Zaqar, and Keystone where that counts.
 
+mod odd;
+
 use rstest::rstest;
 use serde_json::json;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::config;
-use crate::model::{Sample, Trait, TraitValue, Value, json as text};
+use crate::model::{Sample, Value, json as text};
 use crate::publish::record::tests::{event, sample};
 use crate::publish::schemes::{Look, check_with};
 use crate::publish::{Batch, Context, Kind, Partly, PublishError, Publisher, build, check, identity};
@@ -379,61 +381,4 @@ async fn what_json_cannot_say_is_posted_as_null(#[case] options: &str, #[case] s
     publisher(&server, options).publish(&Batch::Samples(vec![one])).await.unwrap();
     let body = String::from_utf8_lossy(&posts(&server).await[0].body).into_owned();
     assert_eq!(serde_json::from_str::<serde_json::Value>(&body).is_ok(), strict, "{body}");
-}
-
-fn odd_samples() -> Vec<(&'static str, Sample)> {
-    let with = |key: &str, value: Value| {
-        let mut odd = sample("cpu", "odd");
-        odd.resource_metadata.insert(key, value);
-        odd
-    };
-    let mut endless = sample("cpu", "odd");
-    endless.volume = text::read(b"18446744073709551616").unwrap();
-    let deep = (0..200).fold(Value::Null, |inner, _| Value::List(vec![inner]));
-    vec![
-        ("endless", endless),
-        ("dot", with("image.base", 1.into())),
-        ("dollar", with("$ref", 1.into())),
-        ("nul", with("a\0", 1.into())),
-        ("deep", with("deep", deep)),
-        ("within", with("list", Value::List(vec![text::read(b"{\"a.b\":1}").unwrap()]))),
-    ]
-}
-
-/// Breaks down over what is odd, as Zaqar does over what its store cannot hold.
-struct Brittle;
-
-impl Respond for Brittle {
-    fn respond(&self, request: &Request) -> ResponseTemplate {
-        let breaks = String::from_utf8_lossy(&request.body).contains("\"odd\"");
-        if breaks { ResponseTemplate::new(503) } else { created() }
-    }
-}
-
-#[tokio::test]
-async fn a_record_over_which_zaqar_breaks_down_is_refused_if_zaqar_is_alive() {
-    for (about, odd) in odd_samples() {
-        let server = answering(Brittle).await;
-        let ping = Mock::given(method("GET")).and(path("/v2/ping")).respond_with(ResponseTemplate::new(204));
-        let ping = ping.mount_as_scoped(&server).await;
-        let batch = Batch::Samples(vec![sample("cpu", "1"), odd, sample("cpu", "2")]);
-        let publisher = publisher(&server, "");
-        assert_eq!(said(publisher.publish(&batch).await), (vec![1], vec![]), "{about}");
-        drop(ping);
-        let away = publisher.publish(&batch).await;
-        assert!(matches!(away, Err(PublishError::Retry { .. })), "who is away says nothing of a record: {away:?}");
-    }
-}
-
-#[tokio::test]
-async fn an_event_over_which_zaqar_breaks_down_is_refused_and_a_plain_one_waits() {
-    let server = answering(ResponseTemplate::new(503)).await;
-    Mock::given(method("GET")).respond_with(ResponseTemplate::new(204)).mount(&server).await;
-    let publisher = build("zaqar://?queue=q", Kind::Events, &nobody(&server)).unwrap();
-    let mut odd = event("m");
-    let value = TraitValue::Int(text::read(b"-18446744073709551616").unwrap());
-    odd.traits.push(Trait { name: "n".to_owned(), value });
-    assert_eq!(said(publisher.publish(&Batch::Events(vec![odd])).await), (vec![0], vec![]));
-    let plain = publisher.publish(&Batch::Events(vec![event("m")])).await;
-    assert!(matches!(plain, Err(PublishError::Retry { .. })), "{plain:?}");
 }
