@@ -178,10 +178,15 @@ struct Known {
 impl Setup {
     /// With the login of `gnocchi://`, and the policies of a file (`gnocchi_resources.yaml`; the shipped one where there is none).
     /// With warnings about the file; all that is wrong if it cannot be done.
-    pub fn new(settings: &Settings, file: Option<&Path>) -> Result<(Setup, Vec<String>), Vec<String>> {
+    /// `link_local`: addresses of the link are allowed.
+    pub fn new(
+        settings: &Settings,
+        file: Option<&Path>,
+        link_local: bool,
+    ) -> Result<(Setup, Vec<String>), Vec<String>> {
         let (identity, _) = identity::logins(&settings.logins);
         let identity = identity?;
-        let web = identity.web(TIMEOUT, false, Secrets::default())?;
+        let web = identity.web(TIMEOUT, link_local, Secrets::default())?;
         let name = file.map_or_else(|| super::options::FILE.into(), Path::to_string_lossy);
         let said = |complaint: crate::model::Complaint| vec![complaint.to_string()];
         let (node, mut warnings) =

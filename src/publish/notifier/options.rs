@@ -80,7 +80,10 @@ impl Options {
         let _: Option<i64> = options.number("max_retry", -1);
         let driver = options.text("driver").unwrap_or_else(|| "rabbit".to_owned());
         if !matches!(driver.as_str(), "rabbit" | "kombu") {
-            options.complain(format!("driver={}: only rabbit is here", shown(&driver)));
+            options.complain(format!(
+                "driver={}: only rabbit is here, which speaks AMQP 0.9.1; see docs/compatibility.md, row amqp1",
+                shown(&driver)
+            ));
         }
         // The original hands its own options to the transport too, which then refuses to load.
         let transport = (!target.netloc.is_empty()).then(|| {

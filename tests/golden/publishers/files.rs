@@ -22,7 +22,7 @@ async fn file_as_recorded() {
             Err(_) if logged(&case) && list(&case, "sent").is_empty() => {
                 return Ok(BTreeSet::from(["publisher-options"]));
             }
-            Err(complaints) => return Err(format!("ours does not start: {complaints}")),
+            Err(complaints) => return super::web::refused(&case, &complaints),
         };
         if raised(&case, &"init".into()) {
             return later(&case, publisher.as_ref()).await;

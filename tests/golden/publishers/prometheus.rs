@@ -42,7 +42,7 @@ async fn prometheus_as_recorded() {
                 return Err(about(format!("ours says {outcome:?}")));
             }
             same_or_else(&asked, &recorded, &mut rows).map_err(about)?;
-            says(text(&case, "url"), batch, &asked, outcome).map_err(about)?;
+            says(batch, &asked, outcome).map_err(about)?;
         }
         Ok(rows)
     })
@@ -61,6 +61,10 @@ fn same_or_else(asked: &[&Request], recorded: &[&Dict], rows: &mut BTreeSet<&'st
                 return Err(format!("header {name}: {:?}, recorded {theirs:?}", ours.headers.get(name)));
             }
         }
+        let by_resource = |path: &str| path.contains("/resource_id");
+        if by_resource(&ours.path) != by_resource(text(theirs, "path")) {
+            return Err(format!("pushes to {}, recorded {}", ours.path, text(theirs, "path")));
+        }
         if ours.path != text(theirs, "path") {
             rows.insert("prometheus-paths");
         }
@@ -78,7 +82,7 @@ fn same_or_else(asked: &[&Request], recorded: &[&Dict], rows: &mut BTreeSet<&'st
 }
 
 /// The good requests of a call say what its samples say; what they do not say, ours does not call taken.
-fn says(url: &str, batch: &Batch, asked: &[&Request], outcome: &Result<(), PublishError>) -> Result<(), String> {
+fn says(batch: &Batch, asked: &[&Request], outcome: &Result<(), PublishError>) -> Result<(), String> {
     let Batch::Samples(samples) = batch else { return Ok(()) };
     let is_taken = |n: usize| match outcome {
         Ok(()) => true,
@@ -89,9 +93,7 @@ fn says(url: &str, batch: &Batch, asked: &[&Request], outcome: &Result<(), Publi
         Err(_) => false,
     };
     let taken = samples.iter().enumerate().filter(|(n, _)| is_taken(*n)).map(|(_, sample)| sample);
-    let by_resource = url.split('?').next().unwrap().trim_end_matches('/').ends_with("/metrics/job/ceilometer")
-        || url.contains("/metrics/job/")
-            && url.split('?').next().unwrap().rsplit("/metrics/job/").next().unwrap().matches('/').count() == 0;
+    let by_resource = asked.iter().any(|request| request.path.contains("/resource_id"));
     let mut expected: BTreeMap<Option<String>, Metrics> = BTreeMap::new();
     for sample in taken {
         let group = by_resource.then(|| shown(&sample.resource_id));

@@ -272,7 +272,15 @@ fn is_fine(sample: &nephoscope::model::Sample) -> bool {
     };
     let has_id = sample.resource_id.as_str().is_some_and(|id| !id.is_empty() && id.chars().count() <= 255);
     let has_unit = sample.unit.as_str().is_some_and(|unit| unit.chars().count() <= 31);
-    let attributes_fit = sample.name == "volume.size" || sample.name.starts_with("image");
+    let said = |name: &str| sample.resource_metadata.get(name).filter(|value| !value.is_null());
+    let is_text = |value: &Value| value.as_str().is_some_and(|text| text.chars().count() <= 255);
+    let is_uuid = |value: &Value| value.as_str().is_some_and(|text| uuid::Uuid::parse_str(text).is_ok());
+    let texts = ["display_name", "name", "volume_type", "volume_type_id"];
+    // Only this type is known here.
+    let attributes_fit = sample.name == "volume.size"
+        && texts.into_iter().filter_map(said).all(is_text)
+        && ["image_id", "instance_id"].into_iter().filter_map(said).all(is_uuid)
+        && [&sample.user_id, &sample.project_id].into_iter().all(|id| id.is_null() || is_text(id));
     is_number && has_id && has_unit && attributes_fit && nephoscope::model::time::parse(&sample.timestamp).is_some()
 }
 
