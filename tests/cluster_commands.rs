@@ -173,6 +173,8 @@ async fn a_second_process_with_a_live_id_refuses_to_start() {
     let mut text = std::fs::read_to_string(&conf).unwrap();
     // The broker is not needed to be refused.
     text.push_str("member_id = twin\nlease_ttl = 2\nlisten =\n[DEFAULT]\ntransport_url = rabbit://127.0.0.1:1/\n");
+    // Samples would go to Gnocchi.
+    text.push_str("[notification]\npipelines = event\n");
     std::fs::write(&conf, text).unwrap();
     let mut second = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
     second.arg("run").arg("--config-file").arg(&conf).stdin(Stdio::null());
