@@ -243,7 +243,7 @@ impl Reading<'_, '_> {
                 self.wrong(section, name, "an address without a user; write the login into options of its own");
             }
             Some(host) if !host.is_empty() && !url.contains(char::is_whitespace) => {}
-            _ => self.wrong(section, name, "an address, http://host:port or https://host:port"),
+            _ => self.wrong(section, name, "an address, http://host[:port] or https://host[:port]"),
         }
     }
 

@@ -149,14 +149,12 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Why there is no answer.
+/// Why there is no answer, with what to do.
 fn cause(answer: Answer) -> String {
-    match answer {
-        Answer::Taken => "no answer".to_owned(),
-        Answer::Later { cause, .. }
-        | Answer::NotThese { cause }
-        | Answer::Never { cause }
-        | Answer::Some { cause, .. } => cause,
+    match answer.cause() {
+        // What is about the login says by itself what to do.
+        Some(cause) if cause.starts_with('[') => cause.to_owned(),
+        cause => format!("{}; start Gnocchi, or correct its address", cause.unwrap_or("no answer")),
     }
 }
 

@@ -99,7 +99,7 @@ fn cut(text: &str) -> String {
 
 /// An address of a service, without a slash at its end.
 pub(super) fn address(text: &str) -> Result<Url, String> {
-    let wrong = |why: &str| format!("the service's address {:?} is none: {why}; write http://host:port", cut(text));
+    let wrong = |why: &str| format!("the service's address {:?} is none: {why}; write http://host[:port]", cut(text));
     let mut url = Url::parse(text.trim()).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(wrong("expected http or https and a host"));

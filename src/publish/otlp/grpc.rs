@@ -32,7 +32,7 @@ pub(super) struct Grpc {
 
 impl Grpc {
     pub(super) fn new(web: Web, url: &reqwest::Url, login: &Login, gzip: bool) -> Result<Grpc, Vec<String>> {
-        let origin = url.as_str().parse().map_err(|cause| vec![format!("{cause}; write otlp://host:port")])?;
+        let origin = url.as_str().parse().map_err(|cause| vec![format!("{cause}; write otlp://host[:port]")])?;
         Ok(Grpc { wire: Wire { web: Arc::new(web), headers: login.headers().clone() }, origin, gzip })
     }
 
