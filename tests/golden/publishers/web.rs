@@ -250,9 +250,10 @@ pub(super) fn honest(
 
 /// How each record of a call is known again in a body; nothing for one that is not sent.
 fn records(case: &Dict, batch: &Batch) -> Vec<Option<String>> {
-    let options = text(case, "url").split(['?', '&']).filter_map(|option| option.strip_prefix("raw_only="));
-    let raw_only =
-        options.last().is_some_and(|value| matches!(&*value.to_lowercase(), "1" | "true" | "t" | "yes" | "y" | "on"));
+    let mut options = text(case, "url").split(['?', '&']).filter_map(|option| option.strip_prefix("raw_only="));
+    let raw_only = options
+        .next_back()
+        .is_some_and(|value| matches!(&*value.to_lowercase(), "1" | "true" | "t" | "yes" | "y" | "on"));
     match batch {
         Batch::Samples(all) => all.iter().map(|sample| Some(key(&Value::Dict(sample.as_dict())))).collect(),
         Batch::Events(all) if raw_only => {
