@@ -27,9 +27,15 @@ pub struct Blueprint {
     found: Found,
 }
 
-/// The publishers by what they take, their URL, and [what they are made of beside it](publish::stamp): sinks that name the same URL
-/// share one.
-type Publishers = BTreeMap<(publish::Kind, String, u64), Arc<dyn Publisher>>;
+/// The publishers by what they take and their URL: sinks that name the same URL share one.
+type Publishers = BTreeMap<(publish::Kind, String), Built>;
+
+/// A publisher, and of which [files and logins](publish::stamp) it was made.
+#[derive(Clone)]
+struct Built {
+    publisher: Arc<dyn Publisher>,
+    stamp: u64,
+}
 
 impl Blueprint {
     /// Reads the definition files and builds the publishers. Publishers and sinks of `previous` that are still wanted
@@ -70,8 +76,7 @@ impl Blueprint {
         let (Some(converter), Some(queues_wanted), false) = (read.converter, read.queues, wrong) else {
             return (None, complaints);
         };
-        let mut drawing =
-            Drawing { previous, context, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
+        let mut drawing = Drawing { previous, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
         let (mut sample_pipelines, mut event_pipelines) = (Vec::new(), Vec::new());
         for plan in &read.plans {
             let pipelines = drawing.pipelines(plan);
@@ -104,9 +109,10 @@ impl Blueprint {
 
     /// Closes the publishers that `next` does not use any more; all of them if there is no next.
     pub(super) async fn close(&self, next: Option<&Blueprint>) {
-        for (key, publisher) in &self.publishers {
-            if !next.is_some_and(|next| next.publishers.contains_key(key)) {
-                publisher.close().await;
+        for (key, built) in &self.publishers {
+            let is_used = |next: &Blueprint| next.publishers.get(key).is_some_and(|next| next.stamp == built.stamp);
+            if !next.is_some_and(is_used) {
+                built.publisher.close().await;
             }
         }
     }
@@ -379,20 +385,23 @@ fn build_publishers(
 ) {
     let kind = publish_kind(plan.kind);
     for (_, sink, publisher) in publishers_of(plan) {
-        let key = (kind, publisher.url.clone(), publish::stamp(&publisher.url, context));
+        let key = (kind, publisher.url.clone());
         if publishers.contains_key(&key) {
             continue;
         }
-        let kept = previous.and_then(|previous| previous.publishers.get(&key)).cloned();
+        // Once: the file may change meanwhile, and then the next reload takes it.
+        let stamp = publish::stamp(&publisher.url, context);
+        let kept = previous.and_then(|previous| previous.publishers.get(&key)).filter(|kept| kept.stamp == stamp);
+        let kept = kept.map(|kept| Arc::clone(&kept.publisher));
         match kept.map_or_else(|| publish::build(&publisher.url, kind, context), Ok) {
-            Ok(built) => drop(publishers.insert(key, built)),
+            Ok(publisher) => drop(publishers.insert(key, Built { publisher, stamp })),
             Err(error) => complaints.push(Complaint::error(&publisher.place, format!("sink {}: {error}", sink.name))),
         }
     }
 }
 
-/// How each publisher of a sink is shown, and what tells it from the others: by the URL without passwords and options, so that another password or option leads
-/// to the same overflow queue; and by number where several look alike.
+/// How each publisher of a sink is shown, and what tells it from the others: the URL without passwords and options, so that another
+/// password or option leads to the same overflow queue; and a number where several look alike.
 fn destination_keys<'u>(urls: impl Iterator<Item = &'u str>) -> Vec<(String, String)> {
     let mut alike: BTreeMap<String, u32> = BTreeMap::new();
     let key = |url| {
@@ -429,7 +438,6 @@ fn publish_kind(kind: pipeline::Kind) -> publish::Kind {
 /// Sinks as they come together.
 struct Drawing<'a> {
     previous: Option<&'a Blueprint>,
-    context: &'a publish::Context,
     publishers: &'a Publishers,
     sinks: Vec<Arc<SinkSlot>>,
     replacements: Vec<(Arc<SinkSlot>, Sink)>,
@@ -454,20 +462,21 @@ impl Drawing<'_> {
     /// The place of a sink: the one it had, if it had one.
     fn slot(&mut self, kind: pipeline::Kind, sink: &pipeline::Sink) -> Arc<SinkSlot> {
         let name = slot_name(kind, &sink.name);
-        let urls: Vec<(&str, u64)> =
-            sink.publishers.iter().map(|p| (p.url.as_str(), publish::stamp(&p.url, self.context))).collect();
-        let written = format!("{}\n{urls:?}", sink.transformers.digest());
+        let built = |url: &str| self.publishers.get(&(publish_kind(kind), url.to_owned()));
+        let urls: Vec<&str> = sink.publishers.iter().map(|p| p.url.as_str()).collect();
+        let made: Vec<_> = urls.iter().map(|url| (url, built(url).map(|built| built.stamp))).collect();
+        let written = format!("{}\n{made:?}", sink.transformers.digest());
         let former = self.previous.and_then(|p| p.routes.sinks.iter().find(|slot| *slot.name == *name));
         if let Some(former) = former
             && former.current().written == written
         {
             return Arc::clone(former);
         }
-        let destination = |((url, stamp), (shown, key)): (&(&str, u64), (String, String))| {
-            let publisher = Arc::clone(self.publishers.get(&(publish_kind(kind), (*url).to_owned(), *stamp))?);
+        let destination = |(url, (shown, key)): (&&str, (String, String))| {
+            let publisher = Arc::clone(&built(url)?.publisher);
             Some(Destination { url: shown.into(), key: key.into(), publisher })
         };
-        let keys = destination_keys(urls.iter().map(|(url, _)| *url));
+        let keys = destination_keys(urls.iter().copied());
         let destinations = urls.iter().zip(keys).filter_map(destination).collect();
         let built = Sink { destinations, transformers: Arc::clone(&sink.transformers), written };
         match former {
