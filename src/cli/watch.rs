@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::agent::assembly;
 use crate::config::{self, Settings};
+use crate::pipeline::{Kind, Plan};
 use crate::publish;
 
 /// Looks at the files from time to time, as the original did: that works on every file system.
@@ -44,9 +44,10 @@ impl Watch {
 
 fn look(settings: &Settings) -> BTreeMap<PathBuf, Option<(SystemTime, u64)>> {
     let (definitions, _) = config::definitions::read(settings);
-    let plans = assembly::plans(settings);
-    let publishers = plans.iter().flat_map(|plan| &plan.sinks).flat_map(|sink| &sink.publishers);
-    let of_publishers = publishers.flat_map(|publisher| publish::files(&publisher.url, &settings.sources.search));
+    let pipelines = [(Kind::Samples, &definitions.pipeline), (Kind::Events, &definitions.event_pipeline)];
+    let publishers = pipelines.into_iter().filter_map(|(kind, node)| Some(Plan::publishers(kind, node.as_ref()?)));
+    let urls = publishers.flatten().map(|(_, publisher)| publisher.url);
+    let of_publishers: Vec<PathBuf> = urls.flat_map(|url| publish::files(&url, &settings.sources.search)).collect();
     definitions
         .watched
         .into_iter()
