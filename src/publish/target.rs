@@ -3,12 +3,16 @@
 use percent_encoding::percent_decode_str;
 use std::fmt::{self, Display};
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::pace::{self, Pace};
 use crate::config::shown;
 use crate::config::url::{self, Unclear};
 use crate::model::did_you_mean;
 use crate::model::json::NonFinite;
+
+/// The longest `timeout`, in seconds.
+const TIMEOUT_S_MAX: f64 = 3600.0;
 
 /// One option of a URL, as `docs/publishers` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,13 @@ impl Row {
         Row { name, expected, default, meaning }
     }
 
+    /// Whether addresses of the link may be used: metadata services of clouds are there.
+    pub(super) const LINK_LOCAL: Row = Row::new(
+        "link_local",
+        "true or false",
+        "false",
+        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
+    );
     /// See [`Options::non_finite`].
     pub(super) const NAN: Row = Row::new(
         "nan",
@@ -165,6 +176,15 @@ impl Options {
                 None
             }
         }
+    }
+
+    /// `timeout`, in seconds; `unless` it says otherwise.
+    pub(super) fn timeout(&mut self, unless: f64) -> Duration {
+        let seconds = self.number("timeout", 0.001).unwrap_or(unless);
+        if seconds > TIMEOUT_S_MAX {
+            self.complain(format!("timeout={seconds}: expected at most {TIMEOUT_S_MAX} seconds"));
+        }
+        Duration::from_secs_f64(seconds.min(TIMEOUT_S_MAX))
     }
 
     /// Yes or no, in the words that oslo takes; a bare name is yes.

@@ -75,8 +75,7 @@ impl Api {
         self.identity.reach().await?;
         match self.identity.endpoint(&SERVICE).await {
             Ok(endpoint) => crate::publish::web::reach(&endpoint).await.map_err(|why| format!("Gnocchi: {why}")),
-            Err(Answer::Later { cause, .. } | Answer::NotThese { cause } | Answer::Never { cause }) => Err(cause),
-            Err(Answer::Taken | Answer::Some { .. }) => Ok(()),
+            Err(answer) => answer.cause().map_or(Ok(()), |cause| Err(cause.to_owned())),
         }
     }
 }

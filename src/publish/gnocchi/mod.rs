@@ -51,7 +51,7 @@ const TOLD_MAX: usize = 1_000;
 pub(super) fn check(target: &Target, kind: Kind, look: Look<'_>) -> Result<Vec<String>, Vec<String>> {
     let options = Options::read(target)?;
     let mut wrong = Vec::new();
-    let loaded = load(&options, look.search).map_err(|all| wrong.extend(all));
+    let loaded = load(&options.file, options.archive_policy.as_deref(), look.search).map_err(|all| wrong.extend(all));
     if let Some(Err(all)) = look.gnocchi.map(|login| logged_in(&options, kind, login)) {
         wrong.extend(all);
     }
@@ -64,7 +64,8 @@ pub(super) fn check(target: &Target, kind: Kind, look: Look<'_>) -> Result<Vec<S
 pub(super) fn build(target: &Target, kind: Kind, context: &Context) -> Built {
     let options = Options::read(target)?;
     let mut wrong = Vec::new();
-    let loaded = load(&options, &context.search).map_err(|all| wrong.extend(all));
+    let loaded =
+        load(&options.file, options.archive_policy.as_deref(), &context.search).map_err(|all| wrong.extend(all));
     let login = logged_in(&options, kind, &context.gnocchi).map_err(|all| wrong.extend(all));
     let (Ok((definitions, warnings)), Ok((identity, web))) = (loaded, login) else { return Err(wrong) };
     for Complaint { place, text, .. } in &warnings {
@@ -105,11 +106,11 @@ pub(super) fn file(target: &Target, search: &[PathBuf]) -> Option<PathBuf> {
     config::definitions::gnocchi_file(search, &Options::read(target).ok()?.file)
 }
 
-/// Reads the definitions that a URL names, with what is not meant in them.
-fn load(options: &Options, search: &[PathBuf]) -> Result<(Definitions, Vec<Complaint>), Vec<String>> {
+/// Reads the definitions of this name, with what is not meant in them; `policy` is that of all metrics, whatever they say.
+fn load(name: &str, policy: Option<&str>, search: &[PathBuf]) -> Result<(Definitions, Vec<Complaint>), Vec<String>> {
     let said = |complaint: Complaint| vec![complaint.to_string()];
-    let (file, mut warnings) = config::definitions::gnocchi_resources(search, &options.file).map_err(said)?;
-    let (definitions, more) = Definitions::read(&file, options.archive_policy.as_deref()).map_err(said)?;
+    let (file, mut warnings) = config::definitions::gnocchi_resources(search, name).map_err(said)?;
+    let (definitions, more) = Definitions::read(&file, policy).map_err(said)?;
     warnings.extend(more);
     Ok((definitions, warnings))
 }

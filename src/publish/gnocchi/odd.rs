@@ -50,6 +50,6 @@ pub(super) async fn unless_odd(api: &Api, done: Done, odd: bool) -> Done {
 
 /// Why a record is refused over which Gnocchi breaks down.
 pub(super) fn breakdown(answer: &Answer) -> String {
-    let cause = if let Answer::Later { cause, .. } = answer { cause } else { "no answer" };
+    let cause = answer.cause().unwrap_or("no answer");
     format!("Gnocchi breaks down over this record, which has a NUL or a text that is too long for Gnocchi: {cause}")
 }

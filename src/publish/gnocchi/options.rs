@@ -25,12 +25,7 @@ pub(super) const OPTIONS: &[Row] = &[
     ),
     Row::new("max_batch", "number", "10000", "samples in one measures request, at most"),
     Row::new("timeout", "seconds, 0.001 to 3600", "6.05", "for one request to Gnocchi, with its answer"),
-    Row::new(
-        "link_local",
-        "true or false",
-        "false",
-        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
-    ),
+    Row::LINK_LOCAL,
 ];
 
 /// `gnocchi_resources.yaml`.
@@ -39,8 +34,6 @@ const PROJECT: &str = "service";
 const DOMAIN: &str = "Default";
 /// Seconds for one request, unless `timeout` says otherwise.
 const TIMEOUT_S: f64 = 6.05;
-/// The longest `timeout`, in seconds.
-const TIMEOUT_S_MAX: f64 = 3600.0;
 /// Samples in one request, unless `max_batch` says otherwise: some megabytes.
 const BATCH: usize = 10_000;
 
@@ -85,11 +78,7 @@ impl Options {
             }
         };
         let max_batch = options.number("max_batch", 1).unwrap_or(BATCH);
-        let seconds = options.number("timeout", 0.001).unwrap_or(TIMEOUT_S);
-        if seconds > TIMEOUT_S_MAX {
-            options.complain(format!("timeout={seconds}: expected at most {TIMEOUT_S_MAX} seconds"));
-        }
-        let timeout = Duration::from_secs_f64(seconds.min(TIMEOUT_S_MAX));
+        let timeout = options.timeout(TIMEOUT_S);
         let link_local = options.flag("link_local").unwrap_or(false);
         options.finish(Options { archive_policy, file, filter, ended_at, max_batch, timeout, link_local })
     }

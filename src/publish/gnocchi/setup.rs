@@ -10,9 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::api::Api;
-use super::definitions::{Definitions, Policy};
+use super::definitions::Policy;
 use super::path;
-use crate::config;
 use crate::config::Settings;
 use crate::model::json as text;
 use crate::publish::identity;
@@ -149,6 +148,11 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// What a type of Ceilometer has.
+fn attributes_of(name: &str) -> &'static [(&'static str, Holds)] {
+    TYPES.iter().find(|(known, _)| *known == name).map_or(&[], |(_, attributes)| *attributes)
+}
+
 /// Why there is no answer, with what to do.
 fn cause(answer: Answer) -> String {
     match answer.cause() {
@@ -186,11 +190,7 @@ impl Setup {
         let identity = identity?;
         let web = identity.web(TIMEOUT, link_local, Secrets::default())?;
         let name = file.map_or_else(|| super::options::FILE.into(), Path::to_string_lossy);
-        let said = |complaint: crate::model::Complaint| vec![complaint.to_string()];
-        let (node, mut warnings) =
-            config::definitions::gnocchi_resources(&settings.sources.search, &name).map_err(said)?;
-        let (definitions, more) = Definitions::read(&node, None).map_err(said)?;
-        warnings.extend(more);
+        let (definitions, warnings) = super::load(&name, None, &settings.sources.search)?;
         let named = definitions.types().map(Box::from).collect();
         let setup = Setup { api: Api::new(identity, web), policies: definitions.policies, named };
         Ok((setup, warnings.iter().map(ToString::to_string).collect()))
@@ -237,21 +237,17 @@ impl Setup {
 
     /// Does it; that somebody else was faster is as good. `Err` is why not, with what to do.
     pub async fn carry_out(&self, step: &Step) -> Result<(), String> {
-        let schema = |name: &str, attribute: &str| {
-            let attributes = TYPES.iter().find(|(known, _)| *known == name).map(|(_, attributes)| *attributes);
-            attributes.into_iter().flatten().find(|(known, _)| *known == attribute).map(|(_, holds)| *holds)
-        };
         let reply = match step {
             Step::Type(name) => {
-                let attributes =
-                    TYPES.iter().filter(|(known, _)| known == name).flat_map(|(_, attributes)| *attributes);
-                let attributes: serde_json::Map<String, serde_json::Value> =
-                    attributes.map(|(attribute, holds)| ((*attribute).to_owned(), holds.schema())).collect();
+                let attributes: serde_json::Map<String, serde_json::Value> = attributes_of(name)
+                    .iter()
+                    .map(|(attribute, holds)| ((*attribute).to_owned(), holds.schema()))
+                    .collect();
                 let body = json!({"name": name, "attributes": attributes}).to_string();
                 self.api.ask(Method::POST, "v1/resource_type", Some(body.into_bytes())).await
             }
             Step::Attributes(name, attributes) => {
-                let add = |(attribute, holds): (&&str, Holds)| {
+                let add = |(attribute, holds): &(&str, Holds)| {
                     let mut value = holds.schema();
                     if holds.is_required() {
                         // What the resources that are there get.
@@ -259,8 +255,8 @@ impl Setup {
                     }
                     json!({"op": "add", "path": format!("/attributes/{attribute}"), "value": value})
                 };
-                let all = attributes.iter().filter_map(|attribute| Some((attribute, schema(name, attribute)?)));
-                let body = all.map(add).collect::<serde_json::Value>().to_string();
+                let missing = attributes_of(name).iter().filter(|(attribute, _)| attributes.contains(attribute));
+                let body = missing.map(add).collect::<serde_json::Value>().to_string();
                 self.api.patch(&path::resource_type(name), body.into_bytes()).await
             }
             Step::Policy(name) => {

@@ -159,15 +159,12 @@ impl OpenTelemetryPublisher {
             Ok(reply) => reply,
             Err(answer) => return answer,
         };
-        let says = matches!(self.options.shape, Shape::Otlp);
-        match (self.web.verdict(&reply), rejected(&reply.body)) {
-            // Whether points are refused may stand in the rest.
-            (Answer::Taken, _) if says && !reply.whole => Answer::Later {
-                cause: format!("{}, with an answer of more than {BODY_BYTES_MAX} bytes", reply.status),
-                after: None,
-            },
-            (Answer::Taken, refused) if refused > 0 => Answer::Some { refused, cause: self.web.cause(&reply) },
-            (verdict, _) => verdict,
+        // Whether points are refused may stand in the rest; who reads Ceilometer's form says nothing of that.
+        let cut_off = reply.unless_whole().filter(|_| matches!(self.options.shape, Shape::Otlp));
+        match (self.web.verdict(&reply), cut_off, rejected(&reply.body)) {
+            (Answer::Taken, Some(answer), _) => answer,
+            (Answer::Taken, None, refused) if refused > 0 => Answer::Some { refused, cause: self.web.cause(&reply) },
+            (verdict, ..) => verdict,
         }
     }
 }

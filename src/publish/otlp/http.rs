@@ -41,9 +41,8 @@ impl Http {
 
     /// An answer of success. What is none of OTLP was perhaps not said by the receiver: the records are offered again.
     fn read(&self, request: &Request, reply: &Reply) -> Result<Response, Answer> {
-        if !reply.whole {
-            let cause = format!("{}, with an answer of more than {BODY_BYTES_MAX} bytes", reply.status);
-            return Err(Answer::Later { cause, after: None });
+        if let Some(answer) = reply.unless_whole() {
+            return Err(answer);
         }
         if reply.body.is_empty() {
             return Ok(Response::default());

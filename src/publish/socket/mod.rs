@@ -22,20 +22,13 @@ pub(super) const OPTIONS: &[Row] = &[
         "5",
         "to resolve the name, to connect, and for each 16 KiB or datagram to be taken",
     ),
-    Row::new(
-        "link_local",
-        "true or false",
-        "false",
-        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
-    ),
+    Row::LINK_LOCAL,
 ];
 
 /// The port where the URL names none, as Ceilometer has it.
 const PORT: u16 = 4952;
 /// Seconds, unless `timeout` says otherwise.
 const TIMEOUT_S: f64 = 5.0;
-/// The longest `timeout`, in seconds.
-const TIMEOUT_S_MAX: f64 = 3600.0;
 
 /// Where to send to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +43,7 @@ pub(super) struct Place {
 impl Place {
     /// What the URL says; what is wrong is noted there.
     pub(super) fn read(options: &mut Options, target: &Target) -> Place {
-        let seconds = options.number("timeout", 0.001).unwrap_or(TIMEOUT_S);
-        if seconds > TIMEOUT_S_MAX {
-            options.complain(format!("timeout={seconds}: expected at most {TIMEOUT_S_MAX} seconds"));
-        }
+        let timeout = options.timeout(TIMEOUT_S);
         let link_local = options.flag("link_local").unwrap_or(false);
         let scheme = &target.scheme;
         if target.netloc.contains('@') {
@@ -67,7 +57,7 @@ impl Place {
         if !link_local && host.parse().is_ok_and(is_link_local) {
             options.complain("a link-local address; write link_local=true if that is meant");
         }
-        Place { host, port, link_local, timeout: Duration::from_secs_f64(seconds.min(TIMEOUT_S_MAX)) }
+        Place { host, port, link_local, timeout }
     }
 
     /// Every address of the host, in the order of the system.

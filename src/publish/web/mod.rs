@@ -50,6 +50,14 @@ pub(super) struct Reply {
     pub whole: bool,
 }
 
+impl Reply {
+    /// What becomes of the records where the answer may say it in the rest of its body, which was not read.
+    pub(super) fn unless_whole(&self) -> Option<Answer> {
+        let cause = || format!("{}, with an answer of more than {} bytes", self.status, self.body.len());
+        (!self.whole).then(|| Answer::Later { cause: cause(), after: None })
+    }
+}
+
 impl Web {
     /// A client as the options say. `secrets` are taken out of everything that servers say.
     pub(super) fn new(options: &WebOptions, url: &Url, secrets: Secrets) -> Result<Web, Vec<String>> {

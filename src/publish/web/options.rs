@@ -22,18 +22,11 @@ pub(in crate::publish) const OPTIONS: &[Row] = &[
     ),
     Row::new("clientcert", "path", "", "a certificate to show to the server, in PEM"),
     Row::new("clientkey", "path", "", "its key, where it is not in the same file"),
-    Row::new(
-        "link_local",
-        "true or false",
-        "false",
-        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
-    ),
+    Row::LINK_LOCAL,
 ];
 
 /// Seconds for one request, unless `timeout` says otherwise.
 const TIMEOUT_S: f64 = 5.0;
-/// The longest `timeout`, in seconds.
-const TIMEOUT_S_MAX: f64 = 3600.0;
 /// Attempts to connect after the first, unless `max_retries` says otherwise.
 const CONNECT_RETRIES: u32 = 2;
 /// Idle connections kept for the next batches.
@@ -76,10 +69,7 @@ enum Verify {
 impl WebOptions {
     /// Takes them out of a URL's options; what is wrong is noted there.
     pub(in crate::publish) fn read(options: &mut Options) -> WebOptions {
-        let seconds = options.number("timeout", 0.001).unwrap_or(TIMEOUT_S);
-        if seconds > TIMEOUT_S_MAX {
-            options.complain(format!("timeout={seconds}: expected at most {TIMEOUT_S_MAX} seconds"));
-        }
+        let timeout = options.timeout(TIMEOUT_S);
         let max_retries = options.number("max_retries", 0).unwrap_or(CONNECT_RETRIES);
         let verify = match options.text("verify_ssl") {
             None => Verify::System,
@@ -96,7 +86,6 @@ impl WebOptions {
                 .complain("clientkey is given without clientcert: give both, or clientcert alone with the key in it");
         }
         let link_local = options.flag("link_local").unwrap_or(false);
-        let timeout = Duration::from_secs_f64(seconds.min(TIMEOUT_S_MAX));
         WebOptions { timeout, max_retries, verify, client_cert, client_key, link_local }
     }
 

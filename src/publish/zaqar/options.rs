@@ -35,12 +35,7 @@ pub(super) const OPTIONS: &[Row] = &[
     ),
     Row::NAN,
     Row::new("timeout", "seconds, 0.001 to 3600", "5", "for one request to Zaqar, with its answer"),
-    Row::new(
-        "link_local",
-        "true or false",
-        "false",
-        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
-    ),
+    Row::LINK_LOCAL,
 ];
 
 /// The longest name of a queue that Zaqar takes, in characters.
@@ -58,8 +53,6 @@ const BYTES_MIN: usize = 1024;
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Seconds for one request, unless `timeout` says otherwise.
 const TIMEOUT_S: f64 = 5.0;
-/// The longest `timeout`, in seconds.
-const TIMEOUT_S_MAX: f64 = 3600.0;
 
 /// What the URL says; its host and path say nothing, as in Ceilometer.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,11 +78,7 @@ impl Options {
             options.complain(format!("max_bytes={bytes_max}: expected at most {BYTES_MAX} bytes"));
         }
         let non_finite = options.non_finite();
-        let seconds = options.number("timeout", 0.001).unwrap_or(TIMEOUT_S);
-        if seconds > TIMEOUT_S_MAX {
-            options.complain(format!("timeout={seconds}: expected at most {TIMEOUT_S_MAX} seconds"));
-        }
-        let timeout = Duration::from_secs_f64(seconds.min(TIMEOUT_S_MAX));
+        let timeout = options.timeout(TIMEOUT_S);
         let link_local = options.flag("link_local").unwrap_or(false);
         options.finish(Options { queue, ttl, messages_max, bytes_max, non_finite, timeout, link_local })
     }
