@@ -12,5 +12,6 @@
 . "$(dirname "$0")/one-program.sh"
 serve "${1:-start}" "${2:-0}" prometheus-pushgateway 30 /-/ready
 
-arguments() { echo --web.listen-address="127.0.0.1:$port" --web.enable-admin-api; }
+# Debian's keeps what it was pushed in /var/lib/prometheus, for whoever starts one next.
+arguments() { echo --web.listen-address="127.0.0.1:$port" --web.enable-admin-api --persistence.file=; }
 run
