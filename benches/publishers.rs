@@ -7,6 +7,7 @@
 //! gets notification by notification.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a bench fails by panicking")]
 
+mod process;
 #[path = "../tests/rig/mod.rs"]
 mod rig;
 #[path = "publishers/sink.rs"]
@@ -17,6 +18,7 @@ use nephoscope::config;
 use nephoscope::model::{Dict, Sample, SampleType, Value};
 use nephoscope::observe::Metrics;
 use nephoscope::publish::{Batch, Context, Kind, build};
+use process::{cpu_seconds, peak_mib};
 use sink::Sink;
 use std::fs;
 use std::process::Command;
@@ -47,7 +49,7 @@ fn main() {
         let folder = tempfile::tempdir().unwrap();
         let mut sink = Sink::start(None);
         let (context, rabbit) = context(&format!("http://127.0.0.1:{}", sink.http));
-        let memory = rss_mib();
+        let memory = peak_mib(std::process::id());
         println!(
             "batches of {BATCH} samples of {RESOURCES} resources, {} cores",
             std::thread::available_parallelism().map_or(0, usize::from)
@@ -67,7 +69,10 @@ fn main() {
             let requests = if measured.requests > 0.0 { format!("{:.1}", measured.requests) } else { "-".to_owned() };
             println!("{name:<26} {:>10.0} {ratio:>9.2} {:>15.1} {requests:>18}", measured.rate, measured.cpu_us);
         }
-        println!("memory of all of them together: {:.1} MiB more than before the first", rss_mib() - memory);
+        println!(
+            "memory of all of them together: {:.1} MiB more than before the first",
+            peak_mib(std::process::id()) - memory
+        );
         drop(rabbit);
         if wants("memory") {
             memory_of_ten(&sink, &file, &folder).await;
@@ -125,7 +130,7 @@ async fn measure(url: &str, context: &Context, sink: &mut Sink) -> Measured {
     // Connections are made, resources and policies are known.
     publisher.publish(&batch(0)).await.unwrap_or_else(|error| panic!("{url}: {error}"));
     let batches: Vec<Batch> = (1..=40).map(batch).collect();
-    let (requests, cpu, began, mut count) = (sink.requests(), cpu_seconds(), Instant::now(), 0);
+    let (requests, cpu, began, mut count) = (sink.requests(), cpu_seconds(std::process::id()), Instant::now(), 0);
     while began.elapsed() < LASTS {
         publisher.publish(&batches[count % batches.len()]).await.unwrap_or_else(|error| panic!("{url}: {error}"));
         count += 1;
@@ -133,7 +138,7 @@ async fn measure(url: &str, context: &Context, sink: &mut Sink) -> Measured {
     let samples = (count * BATCH) as f64;
     let measured = Measured {
         rate: samples / began.elapsed().as_secs_f64(),
-        cpu_us: (cpu_seconds() - cpu) / samples * 1e6,
+        cpu_us: (cpu_seconds(std::process::id()) - cpu) / samples * 1e6,
         requests: (sink.requests() - requests) as f64 / samples * 1e3,
     };
     publisher.close().await;
@@ -177,11 +182,10 @@ async fn agent_memory(publishers: &[&str], gnocchi: u16, seconds: u64, folder: &
     let mut agent = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
     let mut agent = agent.args(["run", "--config-file"]).arg(&file).stderr(log).spawn().unwrap();
     send(&vhost, seconds).await;
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.id())).unwrap();
+    let peak = peak_mib(agent.id());
     agent.kill().unwrap();
     agent.wait().unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    peak
 }
 
 /// The bundled notifications again and again, at a steady rate.
@@ -224,7 +228,7 @@ async fn real_gnocchi() {
     let (context, _) = context(&endpoint);
     let publisher = build("gnocchi://?enable_filter_project=false&timeout=60", Kind::Samples, &context);
     let publisher = publisher.unwrap_or_else(|error| panic!("{error}"));
-    let (requests, cpu, began) = (counting.requests(), cpu_seconds(), Instant::now());
+    let (requests, cpu, began) = (counting.requests(), cpu_seconds(std::process::id()), Instant::now());
     for n in 0..REAL_BATCHES {
         publisher.publish(&batch(n)).await.unwrap_or_else(|error| panic!("{error}"));
     }
@@ -232,7 +236,7 @@ async fn real_gnocchi() {
     println!(
         "a real Gnocchi, from nothing: {:.0} samples/s, {:.1} us CPU a sample, {:.1} requests for 1,000 samples (new resources and their attributes among them)",
         samples / began.elapsed().as_secs_f64(),
-        (cpu_seconds() - cpu) / samples * 1e6,
+        (cpu_seconds(std::process::id()) - cpu) / samples * 1e6,
         (counting.requests() - requests) as f64 / samples * 1e3
     );
 }
@@ -294,19 +298,4 @@ fn batch(n: usize) -> Batch {
         }
     };
     Batch::Samples((0..BATCH).map(sample).collect())
-}
-
-/// CPU seconds of this process so far, user and system.
-fn cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    // USER_HZ is 100 on every Linux there is.
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-/// Resident size of this process now.
-fn rss_mib() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
 #![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures for people")]
 
+mod process;
 #[path = "../tests/rig/mod.rs"]
 mod rig;
 
@@ -17,6 +18,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use nephoscope::model::envelope;
+use process::{cpu_seconds, peak_mib};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -235,7 +237,7 @@ impl Bench {
         Drain {
             rate,
             cpu_per_thousand: cpu / (NOTIFICATIONS as f64 / 1e3),
-            rss_mib: rss_mib(std::process::id()),
+            rss_mib: peak_mib(std::process::id()),
             first_ms: (first - began).as_secs_f64() * 1e3,
         }
     }
@@ -272,7 +274,7 @@ impl Bench {
         Drain {
             rate,
             cpu_per_thousand: cpu_seconds(pid) / (NOTIFICATIONS as f64 / 1e3),
-            rss_mib: rss_mib(pid),
+            rss_mib: peak_mib(pid),
             first_ms: (first - began).as_secs_f64() * 1e3,
         }
     }
@@ -469,23 +471,6 @@ impl Lines {
         self.count += new.split(|b| *b == b'\n').count() - 1;
         self.count
     }
-}
-
-/// CPU seconds of a process so far, user and system.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_name = stat.rsplit(')').next().unwrap();
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    // USER_HZ is 100 on every Linux there is.
-    ticks / 100.0
-}
-
-/// Peak resident size of a process so far.
-fn rss_mib(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
