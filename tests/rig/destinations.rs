@@ -3,12 +3,38 @@
 //! Each function gives nothing, and prints the reason, where the packages are not installed: the test that asked is skipped.
 
 use super::{Own, Place, free_slot, port_of};
+use std::sync::LazyLock;
 
 /// A Gnocchi that runs; `Authorization: basic YWRtaW46` is its administrator.
 #[derive(Clone, Debug)]
 pub struct Gnocchi {
     /// `http://127.0.0.1:<port>`
     pub url: String,
+}
+
+static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+    // Of this process; whoever was faster has the same.
+    let _there = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+});
+
+impl Gnocchi {
+    /// Asks it as its administrator: status and body of the answer. The error is that there is none.
+    pub async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<String>,
+    ) -> reqwest::Result<(u16, Vec<u8>)> {
+        let request = CLIENT.request(method, format!("{}{path}", self.url));
+        let request = request.header("authorization", "basic YWRtaW46");
+        let request = match body {
+            Some(body) => request.header("content-type", "application/json").body(body),
+            None => request,
+        };
+        let reply = request.send().await?;
+        Ok((reply.status().as_u16(), reply.bytes().await?.to_vec()))
+    }
 }
 
 /// A Prometheus that runs and takes remote writes at `/api/v1/write`.

@@ -1,7 +1,8 @@
 //! The parts of a case, and how they are compared.
 
-use nephoscope::model::{Dict, Event, Sample, SampleType, Trait, TraitValue, Value};
-use nephoscope::publish::{Batch, Kind};
+use nephoscope::model::{Dict, Event, Sample, SampleType, Trait, TraitValue, Value, json};
+use nephoscope::publish::{Batch, Kind, PublishError};
+use std::collections::BTreeSet;
 
 pub(super) fn text<'c>(dict: &'c Dict, key: &str) -> &'c str {
     dict.get(key).and_then(Value::as_str).unwrap_or_default()
@@ -26,8 +27,53 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     }
 }
 
+/// What its sink publishes: what its calls are made of, where the recorder called a publisher of samples with events.
 pub(super) fn kind(case: &Dict) -> Kind {
-    if text(case, "kind") == "events" { Kind::Events } else { Kind::Samples }
+    let of_events = |call: &Value| call.as_dict().is_some_and(|call| call.contains_key("events"));
+    if text(case, "kind") == "events" || list(case, "calls").iter().any(of_events) {
+        Kind::Events
+    } else {
+        Kind::Samples
+    }
+}
+
+/// What was said of the records of a call, by their positions.
+pub(super) struct Said {
+    pub refused: BTreeSet<usize>,
+    pub left: BTreeSet<usize>,
+    records: usize,
+}
+
+impl Said {
+    /// Of a call of so many records; an error where the publisher is at its end.
+    pub(super) fn of(outcome: &Result<(), PublishError>, records: usize) -> Result<Said, String> {
+        let (refused, left) = match outcome {
+            Ok(()) => (BTreeSet::new(), BTreeSet::new()),
+            Err(PublishError::Retry { .. }) => (BTreeSet::new(), (0..records).collect()),
+            Err(PublishError::Partly(partly)) => (
+                partly.refused.iter().map(|refused| refused.record).collect(),
+                partly.left.iter().flat_map(|left| left.records.iter().copied()).collect(),
+            ),
+            Err(PublishError::Stop { cause }) => return Err(format!("stops: {cause}")),
+        };
+        Ok(Said { refused, left, records })
+    }
+
+    /// All that is neither refused nor left.
+    pub(super) fn taken(&self) -> BTreeSet<usize> {
+        (0..self.records).filter(|n| !self.refused.contains(n) && !self.left.contains(n)).collect()
+    }
+}
+
+/// The samples of a call that are said to be taken.
+pub(super) fn taken<'b>(batch: &'b Batch, outcome: &Result<(), PublishError>) -> Result<Vec<&'b Sample>, String> {
+    let Batch::Samples(samples) = batch else { return Ok(Vec::new()) };
+    Ok(Said::of(outcome, samples.len())?.taken().into_iter().map(|n| &samples[n]).collect())
+}
+
+/// A value as an id in a path and a text.
+pub(super) fn id_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| json::to_string(value), str::to_owned)
 }
 
 /// The publish calls. One without anything in it is none: the agent makes no empty batches.
@@ -72,7 +118,7 @@ pub(super) fn logged(case: &Dict) -> bool {
 }
 
 /// `{"$float": …}` and `{"$datetime": …}` are values that JSON has not.
-fn plain(value: &Value) -> Value {
+pub(super) fn plain(value: &Value) -> Value {
     match value {
         Value::Dict(dict) => match (dict.get("$float"), dict.get("$datetime")) {
             (Some(name), _) => Value::Float(name.as_str().unwrap().parse().unwrap()),

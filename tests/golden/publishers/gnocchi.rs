@@ -1,6 +1,6 @@
 //! gnocchi: the requests to Gnocchi, call by call.
 
-use super::case::{comparable, kind, list, logged, raised, raised_at, recorded, text, whole};
+use super::case::{Said, comparable, id_text, kind, list, logged, raised, raised_at, recorded, text, whole};
 use super::drive::{Seen, over_http};
 use super::server::{Request, Server};
 use super::{Judged, differs, run};
@@ -206,7 +206,7 @@ fn as_agreed(
     // A number as an id and a time as an attribute cost the original the event.
     let odd: Vec<String> = events.iter().filter(|event| is_odd(event)).flat_map(ids_of).collect();
     let of_odd = |asked: &Asked| {
-        let id = asked.body.as_dict().and_then(|body| body.get("id")).map(plain);
+        let id = asked.body.as_dict().and_then(|body| body.get("id")).map(id_text);
         odd.iter().any(|odd| Some(odd) == id.as_ref() || asked.line.ends_with(&format!("/{odd}")))
     };
     if logged(case) && !theirs.iter().any(of_odd) && take_out(ours, of_odd) {
@@ -257,13 +257,9 @@ fn take_out(all: &mut Vec<Asked>, which: impl Fn(&Asked) -> bool) -> bool {
     all.len() < before
 }
 
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| json::to_string(value), str::to_owned)
-}
-
 fn ids_of(event: &Event) -> Vec<String> {
     let is_id = |name: &str| matches!(name, "resource_id" | "instance_id" | "id");
-    event.traits.iter().filter(|one| is_id(&one.name)).map(|one| plain(&one.value.to_value())).collect()
+    event.traits.iter().filter(|one| is_id(&one.name)).map(|one| id_text(&one.value.to_value())).collect()
 }
 
 fn is_odd(event: &Event) -> bool {
@@ -290,7 +286,7 @@ fn said(sent: &Dict) -> Asked {
     }
     let body = sent.get("body").and_then(Value::as_str).map(|body| json::read(body.as_bytes()).unwrap());
     let headers = sent.get("headers").and_then(Value::as_dict).unwrap();
-    let headers = headers.iter().map(|(name, value)| (name.to_owned(), plain(value)));
+    let headers = headers.iter().map(|(name, value)| (name.to_owned(), id_text(value)));
     let raw = format!("{} {}", text(sent, "method"), text(sent, "path"));
     Asked { line: line(&raw), raw, body: body.unwrap_or_default(), headers: kept(headers), ..empty }
 }
@@ -348,30 +344,22 @@ fn summed(asked: &[&Request], counted: bool, kind: Kind) -> Vec<Asked> {
 
 /// What is said to be taken, and what the original would have sent, stood in a request with a good answer.
 fn honest(batch: &Batch, outcome: &Result<(), PublishError>, ours: &[Asked], recorded: &[&Dict]) -> Result<(), String> {
-    let not: BTreeSet<usize> = match outcome {
-        Ok(()) => BTreeSet::new(),
-        Err(PublishError::Partly(partly)) => {
-            let left = partly.left.iter().flat_map(|left| left.records.iter().copied());
-            partly.refused.iter().map(|refused| refused.record).chain(left).collect()
-        }
-        Err(PublishError::Retry { .. }) => return Ok(()),
-        Err(PublishError::Stop { cause }) => return Err(format!("stops: {cause}")),
-    };
+    let taken = Said::of(outcome, batch.len())?.taken();
     match batch {
         Batch::Samples(samples) => {
             let sent = measures(recorded.iter().filter_map(|sent| json::read(text(sent, "body").as_bytes()).ok()));
             let good = ours.iter().filter(|asked| asked.is_good && asked.line.contains(MEASURES));
             let there = measures(good.map(|asked| asked.body.clone()));
-            for (n, sample) in samples.iter().enumerate().filter(|(n, _)| !not.contains(n)) {
+            for (n, sample) in samples.iter().enumerate().filter(|(n, _)| taken.contains(n)) {
                 let key =
-                    format!("{} {} {}", plain(&sample.resource_id).replace('/', "_"), sample.name, sample.timestamp);
+                    format!("{} {} {}", id_text(&sample.resource_id).replace('/', "_"), sample.name, sample.timestamp);
                 if sent.contains(&key) && !there.contains(&key) {
                     return Err(format!("sample {n} is said to be taken, and was not"));
                 }
             }
         }
         Batch::Events(events) => {
-            for (n, event) in events.iter().enumerate().filter(|(n, _)| !not.contains(n)) {
+            for (n, event) in events.iter().enumerate().filter(|(n, _)| taken.contains(n)) {
                 let ids = ids_of(event);
                 let own = |asked: &&Asked| ids.iter().any(|id| asked.line.ends_with(&format!("/{id}")));
                 let last = ours.iter().rfind(own);

@@ -1,9 +1,9 @@
 //! Publishers: what the original put on the wire, and what a real Gnocchi then held (format in `../README.md`).
 //!
 //! Where ours does otherwise on purpose, the comparison asks what ours must do there instead, and names the row of
-//! `docs/compatibility.md` that says so. Which case differs by which row stands in `differences.txt` beside this file, and must
-//! be exactly what the run finds (`NEPHOSCOPE_REGENERATE=1` writes it). With `NEPHOSCOPE_VECTORS=DIR` the cases are
-//! `DIR/publishers/*.jsonl`: there too nothing may differ but by a row.
+//! `docs/compatibility.md` that says so. Which line differs by which rows stands in `differences/NAME.txt`, and must be exactly what
+//! the run finds (`NEPHOSCOPE_REGENERATE=1` writes it). With `NEPHOSCOPE_VECTORS=DIR` the cases are `DIR/publishers/*.jsonl`: there
+//! too nothing may differ but by a row.
 
 mod case;
 mod drive;
@@ -30,7 +30,7 @@ const CASES_AT_ONCE: usize = 16;
 /// How much of what differs is printed, in characters.
 const PRINTED_MAX: usize = 30_000;
 
-const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/publishers/differences.txt");
+const LISTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/publishers/differences");
 
 fn file(name: &str) -> PathBuf {
     crate::folder().join("publishers").join(format!("{name}.jsonl"))
@@ -97,21 +97,14 @@ fn every_row_is_in_the_documentation(rows: &BTreeMap<usize, Vec<String>>) {
 }
 
 fn compare_with_list(name: &str, rows: &BTreeMap<usize, Vec<String>>) {
-    let (mine, start) = (|line: &&str| line.starts_with(&format!("{name}.jsonl:")), format!("{name}.jsonl:"));
-    let found: Vec<String> = rows.iter().map(|(line, rows)| format!("{start}{line} {}", rows.join(" "))).collect();
-    let text = std::fs::read_to_string(LIST).unwrap_or_default();
+    let path = format!("{LISTS}/{name}.txt");
+    let found: String = rows.iter().map(|(line, rows)| format!("{line} {}\n", rows.join(" "))).collect();
     if std::env::var_os("NEPHOSCOPE_REGENERATE").is_some() {
-        let others = text.lines().filter(|line| !mine(line)).map(str::to_owned);
-        let mut all: Vec<String> = others.chain(found).collect();
-        all.sort_by_cached_key(|line| {
-            let (file, rest) = line.split_once(':').unwrap();
-            (file.to_owned(), rest.split(' ').next().unwrap().parse::<usize>().unwrap())
-        });
-        std::fs::write(LIST, all.join("\n") + "\n").unwrap();
+        std::fs::write(path, found).unwrap();
         return;
     }
-    let listed: Vec<&str> = text.lines().filter(mine).collect();
-    assert_eq!(found, listed, "the deliberate differences of {name} are not those of {LIST}");
+    let listed = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(found, listed, "the deliberate differences of {name} are not those of {path}");
 }
 
 /// What is not the same, shown.

@@ -1,11 +1,11 @@
 //! opentelemetryhttp: in the original's form, request by request; and in OTLP, where each sample must be a data point.
 
-use super::case::{comparable, kind, logged, raised_at, recorded, text};
+use super::case::{comparable, logged, raised_at, recorded, taken, text};
 use super::drive::over_http;
 use super::server::Server;
 use super::{Judged, differs, run, web};
 use nephoscope::model::{Dict, Sample, SampleType, Value, json, time};
-use nephoscope::publish::{Batch, Kind, PublishError};
+use nephoscope::publish::Batch;
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,10 +26,7 @@ async fn as_the_original(case: &Dict) -> Judged {
     let server = Server::start(case, None).await;
     let seen = over_http(case, server, "", with("format=ceilometer")).await;
     if let Some(complaints) = &seen.refused {
-        return match kind(case) {
-            Kind::Events => Ok(BTreeSet::from(["events-refused"])),
-            Kind::Samples => web::refused(case, complaints),
-        };
+        return web::refused(case, complaints);
     }
     let mut rows = BTreeSet::new();
     for (n, (batch, outcome)) in seen.calls.iter().zip(&seen.outcomes).enumerate() {
@@ -66,39 +63,19 @@ async fn as_the_original(case: &Dict) -> Judged {
             }
             rows.insert("otlp-records");
         }
-        let taken = asked.iter().filter(|request| request.is_good()).count();
-        if taken != count_taken(batch, outcome) {
-            return Err(about(format!("{taken} requests were taken, ours says {outcome:?}")));
+        let good = asked.iter().filter(|request| request.is_good()).count();
+        if good != taken(batch, outcome).map_err(about)?.len() {
+            return Err(about(format!("{good} requests were taken, ours says {outcome:?}")));
         }
     }
     Ok(rows)
-}
-
-fn count_taken(batch: &Batch, outcome: &Result<(), PublishError>) -> usize {
-    taken(batch, outcome).len()
-}
-
-fn taken<'b>(batch: &'b Batch, outcome: &Result<(), PublishError>) -> Vec<&'b Sample> {
-    let Batch::Samples(samples) = batch else { return Vec::new() };
-    let not: Vec<usize> = match outcome {
-        Ok(()) => Vec::new(),
-        Err(PublishError::Partly(partly)) => {
-            let left = partly.left.iter().flat_map(|left| left.records.iter().copied());
-            partly.refused.iter().map(|refused| refused.record).chain(left).collect()
-        }
-        Err(_) => return Vec::new(),
-    };
-    samples.iter().enumerate().filter(|(n, _)| !not.contains(n)).map(|(_, sample)| sample).collect()
 }
 
 async fn as_otlp(case: &Dict) -> Judged {
     let server = Server::start(case, None).await;
     let seen = over_http(case, server, "", |url| url).await;
     if let Some(complaints) = &seen.refused {
-        return match kind(case) {
-            Kind::Events => Ok(BTreeSet::from(["events-refused"])),
-            Kind::Samples => web::refused(case, complaints),
-        };
+        return web::refused(case, complaints);
     }
     let mut rows = BTreeSet::new();
     for (n, (batch, outcome)) in seen.calls.iter().zip(&seen.outcomes).enumerate() {
@@ -111,14 +88,14 @@ async fn as_otlp(case: &Dict) -> Judged {
         for request in asked.iter().filter(|request| request.is_good()) {
             points(&request.json(), &mut found);
         }
-        let mut expected: Vec<Value> = taken(batch, outcome).into_iter().map(point).collect();
+        let mut expected: Vec<Value> = taken(batch, outcome).map_err(about)?.into_iter().map(point).collect();
         let order = |all: &mut Vec<Value>| all.sort_by_cached_key(json::to_string);
         order(&mut found);
         order(&mut expected);
         differs("points", &Value::List(found), &Value::List(expected)).map_err(about)?;
         if outcome.is_err() && asked.iter().all(|request| request.is_good()) {
             // Refused by ourselves: what has no number or no time.
-            let refused = batch.len() - taken(batch, outcome).len();
+            let refused = batch.len() - taken(batch, outcome).map_err(about)?.len();
             let unsendable =
                 |sample: &&Sample| time::parse(&sample.timestamp).is_none() || volume(&sample.volume).is_none();
             let Batch::Samples(samples) = batch else { continue };

@@ -3,13 +3,13 @@
 //! The recorded text is compared as it is. Where ours is another (characters beyond Latin-1, escapes, names, paths), it must say
 //! of each resource what the samples say: each series once, with the last value, under its metric's type.
 
-use super::case::{calls, kind, logged, raised_at, recorded, text};
+use super::case::{calls, id_text, logged, raised_at, recorded, taken, text};
 use super::drive::over_http;
 use super::server::{Request, Server};
 use super::{run, web};
 use base64::Engine as _;
-use nephoscope::model::{Dict, Sample, SampleType, Value, json};
-use nephoscope::publish::{Batch, Kind, PublishError};
+use nephoscope::model::{Dict, Sample, SampleType, Value};
+use nephoscope::publish::{Batch, PublishError};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A metric's name, its type and its series: labels in their order, and the value.
@@ -21,10 +21,7 @@ async fn prometheus_as_recorded() {
         let server = Server::start(&case, None).await;
         let seen = over_http(&case, server, "", |url| url).await;
         if let Some(complaints) = &seen.refused {
-            return match kind(&case) {
-                Kind::Events => Ok(BTreeSet::from(["events-refused"])),
-                Kind::Samples => web::refused(&case, complaints),
-            };
+            return web::refused(&case, complaints);
         }
         let mut rows = BTreeSet::new();
         for (n, (batch, outcome)) in calls(&case).iter().zip(&seen.outcomes).enumerate() {
@@ -83,19 +80,9 @@ fn same_or_else(asked: &[&Request], recorded: &[&Dict], rows: &mut BTreeSet<&'st
 
 /// The good requests of a call say what its samples say; what they do not say, ours does not call taken.
 fn says(batch: &Batch, asked: &[&Request], outcome: &Result<(), PublishError>) -> Result<(), String> {
-    let Batch::Samples(samples) = batch else { return Ok(()) };
-    let is_taken = |n: usize| match outcome {
-        Ok(()) => true,
-        Err(PublishError::Partly(partly)) => {
-            let left = partly.left.iter().flat_map(|left| left.records.iter().copied());
-            !partly.refused.iter().map(|refused| refused.record).chain(left).any(|record| record == n)
-        }
-        Err(_) => false,
-    };
-    let taken = samples.iter().enumerate().filter(|(n, _)| is_taken(*n)).map(|(_, sample)| sample);
     let by_resource = asked.iter().any(|request| request.path.contains("/resource_id"));
     let mut expected: BTreeMap<Option<String>, Metrics> = BTreeMap::new();
-    for sample in taken {
+    for sample in taken(batch, outcome)? {
         let group = by_resource.then(|| shown(&sample.resource_id));
         let metrics = expected.entry(group).or_default();
         let (kind, series) = metrics.entry(name(&sample.name)).or_default();
@@ -136,11 +123,7 @@ fn resource(path: &str) -> Result<String, String> {
 }
 
 fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Str(text) => text.to_string(),
-        other => json::to_string(other),
-    }
+    if value.is_null() { "None".to_owned() } else { id_text(value) }
 }
 
 fn labels(sample: &Sample) -> Vec<(String, String)> {

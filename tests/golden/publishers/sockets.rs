@@ -1,18 +1,18 @@
 //! tcp and udp: msgpack, decoded by the crate of the field.
 
-use super::case::{list, logged, raised_at, text, whole};
+use super::case::{list, logged, plain, raised_at, taken, text, whole};
 use super::drive::{context, made};
-use super::{Judged, case, differs, run};
+use super::{case, differs, run, web};
 use base64::Engine as _;
-use nephoscope::model::{Dict, Value};
-use nephoscope::publish::Batch;
+use nephoscope::model::Value;
+
 use num_bigint::BigInt;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 
 /// As long as a frame on loopback never takes.
@@ -27,7 +27,7 @@ async fn udp_as_recorded() {
         let context = context(&case, fill);
         let publisher = match made(&fill(text(&case, "url")), &case, &context) {
             Ok(publisher) => publisher,
-            Err(complaints) => return refused(&case, &complaints),
+            Err(complaints) => return web::refused(&case, &complaints),
         };
         let (mut frames, mut sure, mut rows) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (mut failed, mut said) = (false, Vec::new());
@@ -35,7 +35,7 @@ async fn udp_as_recorded() {
             let outcome = publisher.publish(batch).await;
             failed |= outcome.is_err();
             said.extend(outcome.as_ref().err().map(ToString::to_string));
-            sure.extend(taken(batch, &outcome));
+            sure.extend(taken(batch, &outcome)?.into_iter().map(|sample| sample.id.clone()));
             let mut buffer = vec![0; 70_000];
             while let Ok(length) = tokio::time::timeout(ARRIVAL, socket.recv(&mut buffer)).await {
                 frames.push(buffer[..length.unwrap()].to_vec());
@@ -60,7 +60,7 @@ async fn tcp_as_recorded() {
         let context = context(&case, fill);
         let publisher = match made(&fill(text(&case, "url")), &case, &context) {
             Ok(publisher) => publisher,
-            Err(complaints) => return refused(&case, &complaints),
+            Err(complaints) => return web::refused(&case, &complaints),
         };
         let happens = list(&case, "before_call");
         let first = happens.iter().filter_map(pair).map(|(_, what)| what).next();
@@ -73,7 +73,7 @@ async fn tcp_as_recorded() {
             for (_, what) in happens.iter().filter_map(pair).filter(|(call, _)| *call == n) {
                 match what {
                     "the server listens" | "the server listens again" => receiver.listen(),
-                    "every open connection is reset" => receiver.reset(),
+                    "every open connection is reset" => receiver.reset().await,
                     "the server is gone, its connections are reset" => receiver.stop().await,
                     other => return Err(format!("a case says {other:?}: unknown")),
                 }
@@ -84,13 +84,15 @@ async fn tcp_as_recorded() {
             let outcome = publisher.publish(batch).await;
             failed |= outcome.is_err();
             said.extend(outcome.as_ref().err().map(ToString::to_string));
-            tokio::time::sleep(ARRIVAL).await;
-            sure.extend(taken(batch, &outcome));
+            sure.extend(taken(batch, &outcome)?.into_iter().map(|sample| sample.id.clone()));
+            receiver.has(&sure).await;
         }
         if failed && !logged(&case) && !raised_at(&case, 0) {
             return Err("ours fails, the original did not".to_owned());
         }
         trouble("tcp-rest", failed || logged(&case), &said, &mut rows);
+        // What nobody should have sent would be here by then.
+        tokio::time::sleep(ARRIVAL).await;
         let frames = receiver.frames.lock().unwrap().clone();
         let recorded: Vec<Value> =
             list(&case, "sent").iter().filter_map(Value::as_dict).flat_map(|c| list(c, "frames")).cloned().collect();
@@ -108,37 +110,12 @@ fn pair(value: &Value) -> Option<(usize, &str)> {
     }
 }
 
-fn refused(case: &Dict, complaints: &str) -> Judged {
-    match text(case, "kind") {
-        "events" if raised_at(case, 0) => Ok(BTreeSet::from(["events-refused"])),
-        _ if text(case, "url").contains('?') || text(case, "url").ends_with("/p") => {
-            Ok(BTreeSet::from(["publisher-options"]))
-        }
-        _ => Err(format!("ours does not start: {complaints}")),
-    }
-}
-
 /// By which row it differs where something goes wrong.
 fn trouble(row: &'static str, is_there: bool, said: &[String], rows: &mut BTreeSet<&'static str>) {
     let is_integer = |cause: &String| cause.contains("more than 64 bits");
     if is_there {
         rows.insert(if !said.is_empty() && said.iter().all(is_integer) { "packed-integers" } else { row });
     }
-}
-
-/// The ids of what ours says is taken.
-fn taken(batch: &Batch, outcome: &Result<(), nephoscope::publish::PublishError>) -> Vec<String> {
-    use nephoscope::publish::PublishError::{Partly, Retry, Stop};
-    let Batch::Samples(samples) = batch else { return Vec::new() };
-    let not = match outcome {
-        Ok(()) => Vec::new(),
-        Err(Retry { .. } | Stop { .. }) => return Vec::new(),
-        Err(Partly(partly)) => {
-            let left = partly.left.iter().flat_map(|left| left.records.iter().copied());
-            partly.refused.iter().map(|refused| refused.record).chain(left).collect()
-        }
-    };
-    samples.iter().enumerate().filter(|(n, _)| !not.contains(n)).map(|(_, sample)| sample.id.clone()).collect()
 }
 
 /// What is said to be taken is there.
@@ -164,7 +141,7 @@ fn compare(frames: &[Vec<u8>], recorded: &[Value], rows: &mut BTreeSet<&'static 
         let message = theirs.get("message").unwrap();
         let same = |frame: &&Vec<u8>| id(&decoded(frame)) == id(message);
         let ours = rest.find(same).ok_or_else(|| format!("{:?} is missing, or not in its place", id(message)))?;
-        differs("a message", &decoded(ours), &nan(message))?;
+        differs("a message", &decoded(ours), &plain(message))?;
         let (length, bytes) = (ours.len(), theirs.get("bytes").and_then(whole).map(usize::from));
         if bytes.is_some_and(|bytes| bytes != length) {
             return Err(format!("{:?} has {length} bytes, recorded {bytes:?}", id(message)));
@@ -177,18 +154,6 @@ fn compare(frames: &[Vec<u8>], recorded: &[Value], rows: &mut BTreeSet<&'static 
         }
     }
     Ok(())
-}
-
-/// `{"$float": …}` as the number.
-fn nan(value: &Value) -> Value {
-    match value {
-        Value::Dict(dict) => match dict.get("$float").and_then(Value::as_str) {
-            Some(name) => Value::Float(name.parse().unwrap()),
-            None => Value::Dict(dict.iter().map(|(key, value)| (key, nan(value))).collect()),
-        },
-        Value::List(all) => Value::List(all.iter().map(nan).collect()),
-        other => other.clone(),
-    }
 }
 
 fn decoded(mut frame: &[u8]) -> Value {
@@ -220,21 +185,27 @@ struct Receiver {
     frames: Arc<Mutex<Vec<Vec<u8>>>>,
     open: Arc<Mutex<Vec<JoinHandle<()>>>>,
     listening: Option<JoinHandle<()>>,
+    /// While nobody listens: the port is nobody else's.
+    held: Option<TcpSocket>,
+}
+
+/// A socket that has the port, and does not listen.
+fn holding(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 impl Receiver {
     fn new() -> Receiver {
-        let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = reserved.local_addr().unwrap();
-        drop(reserved);
-        Receiver { address, frames: Arc::default(), open: Arc::default(), listening: None }
+        let held = holding("127.0.0.1:0".parse().unwrap());
+        let address = held.local_addr().unwrap();
+        Receiver { address, frames: Arc::default(), open: Arc::default(), listening: None, held: Some(held) }
     }
 
     fn listen(&mut self) {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
-        let listener: TcpListener = socket.listen(16).unwrap();
+        let listener = self.held.take().unwrap_or_else(|| holding(self.address)).listen(16).unwrap();
         let (frames, open) = (Arc::clone(&self.frames), Arc::clone(&self.open));
         self.listening = Some(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -244,27 +215,37 @@ impl Receiver {
         }));
     }
 
-    fn reset(&mut self) {
-        // A dropped stream with `linger` zero is a reset.
-        self.open.lock().unwrap().drain(..).for_each(|reading| reading.abort());
+    /// A stream that is dropped with `linger` zero is a reset: when this returns, all are dropped.
+    async fn reset(&self) {
+        let open = std::mem::take(&mut *self.open.lock().unwrap());
+        for reading in open {
+            reading.abort();
+            let _aborted = reading.await;
+        }
     }
 
     async fn stop(&mut self) {
         if let Some(listening) = self.listening.take() {
             listening.abort();
-            let _ = listening.await;
+            let _aborted = listening.await;
         }
-        self.reset();
-        tokio::time::sleep(ARRIVAL).await;
+        self.reset().await;
+        self.held = Some(holding(self.address));
+    }
+
+    /// Waits until all of these have arrived, or for as long as a frame on loopback never takes.
+    async fn has(&self, ids: &[String]) {
+        let all_there = || arrived(&self.frames.lock().unwrap(), ids).is_ok();
+        let until = tokio::time::Instant::now() + ARRIVAL;
+        while !all_there() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.reset();
-        if let Some(listening) = &self.listening {
-            listening.abort();
-        }
+        self.open.lock().unwrap().drain(..).chain(self.listening.take()).for_each(|task| task.abort());
     }
 }
 

@@ -1,8 +1,8 @@
 //! gnocchi, by its end: the state of a real Gnocchi after the calls, which `nephoscope gnocchi-setup` has made ready.
 
-use super::case::{calls, list, logged, text};
+use super::case::{Said, calls, id_text, list, logged, plain, text};
 use super::{Judged, cases, conclude, differs};
-use crate::rig::{Metricd, own_gnocchi};
+use crate::rig::{Gnocchi, Metricd, own_gnocchi};
 use nephoscope::agent::outside;
 use nephoscope::config;
 use nephoscope::model::{Dict, Value, json};
@@ -12,9 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-
-/// `admin`, without a password.
-const LOGIN: &str = "basic YWRtaW46";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_of_a_real_gnocchi() {
@@ -27,11 +24,8 @@ async fn state_of_a_real_gnocchi() {
     std::fs::write(&file, &configuration).unwrap();
     set_up(&file);
     let settings = config::load_text("ceilometer.conf", &configuration).0.unwrap();
-    let asked = Asked {
-        context: outside::publish_context(&settings, &Metrics::default()),
-        url: gnocchi.url.clone(),
-        client: client(),
-    };
+    let asked =
+        Asked { context: outside::publish_context(&settings, &Metrics::default()), gnocchi: (*gnocchi).clone() };
     let mut judged = Vec::new();
     for (line, case) in all {
         judged.push((line, text(&case, "name").to_owned(), asked.judge(&case).await));
@@ -55,16 +49,10 @@ fn set_up(file: &Path) {
     assert_eq!(run(&[]), "0 created, 26 there already");
 }
 
-fn client() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
-}
-
 /// The Gnocchi, as it is published to and asked.
 struct Asked {
     context: Context,
-    url: String,
-    client: reqwest::Client,
+    gnocchi: Gnocchi,
 }
 
 impl Asked {
@@ -110,7 +98,9 @@ impl Asked {
             let Some(ours) = found.get(text(theirs, "id")) else {
                 return Err(format!("{} is missing; says {outcomes:?}", text(theirs, "original_resource_id")));
             };
-            problems.extend(differs(text(theirs, "original_resource_id"), ours, &floats(theirs)).err());
+            problems.extend(
+                differs(text(theirs, "original_resource_id"), ours, &plain(&Value::Dict((*theirs).clone()))).err(),
+            );
             keeps(ours.as_dict().unwrap(), theirs)?;
         }
         let known: BTreeSet<&str> = recorded.iter().map(|resource| text(resource, "id")).collect();
@@ -183,12 +173,7 @@ impl Asked {
     }
 
     async fn ask(&self, method: reqwest::Method, path: &str, body: Option<String>) -> Value {
-        let request = self.client.request(method, format!("{}{path}", self.url)).header("authorization", LOGIN);
-        let request = match body {
-            Some(body) => request.header("content-type", "application/json").body(body),
-            None => request,
-        };
-        let body = request.send().await.unwrap().bytes().await.unwrap();
+        let (_, body) = self.gnocchi.ask(method, path, body).await.unwrap();
         json::read(&body).unwrap_or_else(|error| panic!("{path}: {error}: {}", String::from_utf8_lossy(&body)))
     }
 }
@@ -215,13 +200,10 @@ fn keeps(ours: &Dict, theirs: &Dict) -> Result<(), String> {
 
 /// Of what is said to be taken, measures are there, and what was to end has ended.
 fn honest(batch: &Batch, outcome: &Result<(), PublishError>, ours: &[&Dict]) -> Result<(), String> {
-    let refused: BTreeSet<usize> = match outcome {
-        Ok(()) => BTreeSet::new(),
-        Err(PublishError::Partly(partly)) if partly.left.is_none() => {
-            partly.refused.iter().map(|refused| refused.record).collect()
-        }
-        Err(other) => return Err(format!("nothing here is to be offered again: {other:?}")),
-    };
+    let Said { refused, left, .. } = Said::of(outcome, batch.len())?;
+    if !left.is_empty() {
+        return Err(format!("nothing here is to be offered again: {outcome:?}"));
+    }
     let resources = |id: &str| -> Vec<&Dict> {
         let id = id.replace('/', "_");
         ours.iter().filter(|one| text(one, "original_resource_id") == id).copied().collect()
@@ -304,33 +286,18 @@ fn last_name_holds(calls: &[Batch], ours: &[&Dict]) -> Result<(), String> {
     Ok(())
 }
 
-/// `{"$float": …}` as the number.
-fn floats(dict: &Dict) -> Value {
-    fn plain(value: &Value) -> Value {
-        match value {
-            Value::Dict(dict) => match dict.get("$float").and_then(Value::as_str) {
-                Some(name) => Value::Float(name.parse().unwrap()),
-                None => Value::Dict(dict.iter().map(|(key, value)| (key, plain(value))).collect()),
-            },
-            Value::List(all) => Value::List(all.iter().map(plain).collect()),
-            other => other.clone(),
-        }
-    }
-    plain(&Value::Dict(dict.clone()))
-}
-
 /// The ids that a call names, as Gnocchi knows them.
 fn ids(batch: &Batch) -> Vec<String> {
-    let plain = |value: &Value| value.as_str().map_or_else(|| json::to_string(value), |text| text.replace('/', "_"));
+    let id = |value: &Value| id_text(value).replace('/', "_");
     match batch {
         Batch::Samples(all) => {
-            all.iter().filter(|s| !s.resource_id.is_null()).map(|sample| plain(&sample.resource_id)).collect()
+            all.iter().filter(|s| !s.resource_id.is_null()).map(|sample| id(&sample.resource_id)).collect()
         }
         Batch::Events(all) => {
             let traits = all.iter().flat_map(|event| &event.traits);
             traits
                 .filter(|one| matches!(&*one.name, "resource_id" | "instance_id"))
-                .map(|one| plain(&one.value.to_value()))
+                .map(|one| id(&one.value.to_value()))
                 .collect()
         }
     }

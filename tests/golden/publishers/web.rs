@@ -1,11 +1,11 @@
 //! What is sent over HTTP as it comes: http, https, zaqar, prometheus, opentelemetryhttp.
 
-use super::case::{comparable, list, logged, raised, raised_at, recorded, text};
+use super::case::{Said, comparable, kind, list, logged, raised, raised_at, recorded, text};
 use super::drive::{Seen, over_http};
 use super::server::{Request, Server};
 use super::{Judged, differs, run};
 use nephoscope::model::{Dict, Value, json};
-use nephoscope::publish::{Batch, PublishError};
+use nephoscope::publish::{Batch, Kind, PublishError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -126,6 +126,9 @@ pub(super) fn refused(case: &Dict, complaints: &str) -> Judged {
     if raised(case, &"init".into()) {
         return Ok(BTreeSet::new());
     }
+    if kind(case) == Kind::Events && raised_at(case, 0) {
+        return Ok(BTreeSet::from(["events-refused"]));
+    }
     if list(case, "sent").is_empty() && list(case, "calls").iter().any(|_| logged(case)) {
         return Ok(BTreeSet::from(["publisher-options"]));
     }
@@ -133,9 +136,6 @@ pub(super) fn refused(case: &Dict, complaints: &str) -> Judged {
     let options = url.split_once('?').map_or("", |(_, query)| query).split('&').filter_map(|o| o.split('=').next());
     if options.filter(|name| !name.is_empty()).any(|name| complaints.contains(name)) {
         return Ok(BTreeSet::from(["publisher-options"]));
-    }
-    if text(case, "kind") == "events" && raised_at(case, 0) {
-        return Ok(BTreeSet::from(["events-refused"]));
     }
     Err(format!("ours does not start: {complaints}"))
 }
@@ -228,18 +228,8 @@ pub(super) fn honest(
             }
         }
     }
-    let all: BTreeSet<usize> = (0..records.len()).collect();
-    let (mine_refused, mine_left): (BTreeSet<usize>, BTreeSet<usize>) = match outcome {
-        Ok(()) => Default::default(),
-        Err(PublishError::Retry { .. }) => (BTreeSet::new(), all.clone()),
-        Err(PublishError::Partly(partly)) => (
-            partly.refused.iter().map(|refused| refused.record).collect(),
-            partly.left.iter().flat_map(|left| left.records.iter().copied()).collect(),
-        ),
-        Err(PublishError::Stop { cause }) => return Err(format!("stops: {cause}")),
-    };
-    let mine_taken: BTreeSet<usize> =
-        all.iter().copied().filter(|n| !mine_refused.contains(n) && !mine_left.contains(n)).collect();
+    let said = Said::of(outcome, records.len())?;
+    let (mine_taken, mine_refused) = (said.taken(), said.refused);
     if mine_taken == taken && mine_refused == refused {
         return Ok(());
     }
