@@ -400,24 +400,25 @@ fn build_publishers(
     }
 }
 
-/// How each publisher of a sink is shown, and what tells it from the others: the URL without passwords and options, so that another
-/// password or option leads to the same overflow queue; and a number where several look alike.
+/// How each publisher of a sink is shown, and what tells it from the others: what its URL says (`overflow_queue`), else the URL
+/// without passwords and options, so that another password or option leads to the same overflow queue; and a number where several
+/// are alike.
 fn destination_keys<'u>(urls: impl Iterator<Item = &'u str>) -> Vec<(String, String)> {
     let mut alike: BTreeMap<String, u32> = BTreeMap::new();
     let key = |url| {
         let shown = publish::shown(url);
-        let nth = alike.entry(shown.clone()).and_modify(|nth| *nth += 1).or_insert(1);
-        let key = destination_key(&shown, *nth);
+        let key = publish::overflow_queue(url).unwrap_or_else(|| destination_key(&shown));
+        let nth = alike.entry(key.clone()).and_modify(|nth| *nth += 1).or_insert(1);
+        let key = if *nth > 1 { format!("{key}-{nth}") } else { key };
         (shown, key)
     };
     urls.map(key).collect()
 }
 
-fn destination_key(shown: &str, nth: u32) -> String {
+fn destination_key(shown: &str) -> String {
     let scheme = shown.split_once(':').map_or("", |(scheme, _)| scheme);
     let which = hash::stable(shown.as_bytes()) >> 32;
-    let number = if nth > 1 { format!("-{nth}") } else { String::new() };
-    format!("{scheme}-{which:08x}{number}")
+    format!("{scheme}-{which:08x}")
 }
 
 /// What a sink is called everywhere: both files may have one of a name.

@@ -227,7 +227,8 @@ impl Agent {
     /// change keep their listeners. How many sinks are others now.
     pub async fn reload(&self, mut next: Blueprint) -> usize {
         let mut present = self.blueprint.lock().await;
-        let before: Vec<String> = self.ground.overflow_queues(present.routes()).map(|(queue, ..)| queue).collect();
+        let queues = self.ground.overflow_queues(present.routes());
+        let before: Vec<(String, Arc<str>)> = queues.map(|(queue, _, key)| (queue, key)).collect();
         let changed = next.take_over();
         let (done, taken) = oneshot::channel();
         if self.control.send(Control::Reload(Arc::clone(next.routes()), done)).await.is_ok() {
@@ -236,8 +237,8 @@ impl Agent {
         let former = std::mem::replace(&mut *present, next);
         former.close(Some(&*present)).await;
         let now: BTreeSet<String> = self.ground.overflow_queues(present.routes()).map(|(queue, ..)| queue).collect();
-        for queue in before.into_iter().filter(|queue| !now.contains(queue)) {
-            let left = overflow::say_what_is_left(Arc::clone(&self.ground), queue);
+        for (queue, key) in before.into_iter().filter(|(queue, _)| !now.contains(queue)) {
+            let left = overflow::say_what_is_left(Arc::clone(&self.ground), queue, key);
             self.ground.nursery.spawn("what an overflow queue has", left);
         }
         changed

@@ -1,11 +1,13 @@
 //! One destination of a sink: a batch is offered to it until it is taken, refused for good, or nobody waits any more.
+//!
+//! A reload is seen while a batch waits: the next offer goes to the publisher that stands in the destination's place then.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::jitter;
-use super::sink::SinkContext;
+use super::sink::{SinkContext, SinkSlot};
 use super::troubles::Trouble;
 use crate::publish::{Batch, Left, Partly, PublishError, Publisher, Refused};
 
@@ -42,8 +44,16 @@ pub(super) enum Outcome {
     Accepted,
     /// Taken but for these.
     Refused(Vec<Unwanted>),
-    /// The wait was ended before it was taken.
+    /// Not all of it is taken.
+    Halted(Halt),
+}
+
+/// Why a batch is not offered any more, though not all of it is taken.
+pub(super) enum Halt {
+    /// The wait was ended.
     Ended,
+    /// A reload took the destination out of its sink.
+    Gone,
     /// The publisher is at its end.
     Dead(Dead),
 }
@@ -93,30 +103,27 @@ impl<'b> Offering<'b> {
 }
 
 /// Offers a batch until it is accepted or refused, or the wait is ended.
-pub(super) async fn offer(sink: &str, destination: &Destination, batch: &Batch, context: &SinkContext) -> Outcome {
+pub(super) async fn offer(slot: &SinkSlot, destination: &Destination, batch: &Batch, context: &SinkContext) -> Outcome {
     let mut offering = Offering::new(batch);
-    match offer_rest(sink, destination, &mut offering, context).await {
+    match offer_rest(slot, destination, &mut offering, context).await {
         Ok(()) => offering.taken(),
-        Err(outcome) => outcome,
+        Err(halt) => Outcome::Halted(halt),
     }
 }
 
 /// Offers what is still to be taken of a batch until it is, or the wait is ended. Dropping the future leaves in `offering` what is
 /// not known to be taken.
 pub(super) async fn offer_rest(
-    sink: &str,
+    slot: &SinkSlot,
     destination: &Destination,
     offering: &mut Offering<'_>,
     context: &SinkContext,
-) -> Result<(), Outcome> {
-    let url = destination.url.to_string();
-    let standing = Standing {
-        trouble: Trouble::Publisher { sink: sink.to_owned(), publisher: url, listener: context.listener },
-        context,
-    };
-    offer_on(sink, destination, offering, context, &standing.trouble).await?;
+) -> Result<(), Halt> {
+    let (sink, publisher) = (slot.name.to_string(), destination.url.to_string());
+    let standing = Standing { trouble: Trouble::Publisher { sink, publisher, listener: context.listener }, context };
+    offer_on(slot, destination, offering, context, &standing.trouble).await?;
     if let Some(lasted) = context.troubles.over(&standing.trouble) {
-        context.metrics.publish_resumed(sink, &destination.url, lasted);
+        context.metrics.publish_resumed(&slot.name, &destination.url, lasted);
     }
     Ok(())
 }
@@ -134,16 +141,18 @@ impl Drop for Standing<'_> {
 }
 
 async fn offer_on(
-    sink: &str,
-    Destination { url, publisher, .. }: &Destination,
+    slot: &SinkSlot,
+    Destination { url, key, .. }: &Destination,
     offering: &mut Offering<'_>,
     context: &SinkContext,
     trouble: &Trouble,
-) -> Result<(), Outcome> {
-    let metrics = &context.metrics;
+) -> Result<(), Halt> {
+    let (metrics, sink) = (&context.metrics, &*slot.name);
+    let mut present = slot.watch();
     let mut wait = context.backoff.first;
     let who = format!("{} {sink} {url}", context.member);
     for attempt in 1.. {
+        let publisher = present.borrow_and_update().publisher(key).ok_or(Halt::Gone)?;
         let (offered, records) = (Instant::now(), offering.positions.len());
         offering.offers = offering.offers.saturating_add(1);
         let (cause, after) = match publisher.publish(&offering.batch).await {
@@ -152,7 +161,7 @@ async fn offer_on(
                 return Ok(());
             }
             Err(PublishError::Stop { cause }) => {
-                return Err(Outcome::Dead(Dead { publisher: Arc::clone(url), cause }));
+                return Err(Halt::Dead(Dead { publisher: Arc::clone(url), cause }));
             }
             Err(PublishError::Retry { cause, after }) => (cause, after),
             Err(PublishError::Partly(Partly { refused, left })) => {
@@ -177,9 +186,11 @@ async fn offer_on(
         wait = (wait * 2).min(context.backoff.longest);
         tokio::select! {
             biased;
-            () = context.until.reached() => return Err(Outcome::Ended),
+            () = context.until.reached() => return Err(Halt::Ended),
             () = tokio::time::sleep(pause) => {}
+            // Another publisher has not failed yet.
+            Ok(()) = present.changed() => wait = context.backoff.first,
         }
     }
-    Err(Outcome::Ended)
+    Err(Halt::Ended)
 }

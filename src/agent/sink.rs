@@ -1,12 +1,13 @@
 //! A sink at work: everything it is given reaches all of its publishers, in order, or is parked, or goes back.
 
 use futures_util::future::join_all;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use super::offer::{self, Dead, Destination, Outcome, Unwanted};
+use super::offer::{self, Dead, Destination, Halt, Outcome, Unwanted};
 use super::overflow::Detours;
 use super::packet::Fragment;
 use super::parked::label::{Content, Label, Whose};
@@ -16,7 +17,7 @@ use super::until::Until;
 use crate::model::{Receipt, Value, Verdict, json};
 use crate::observe::{Metrics, ParkReason};
 use crate::pipeline::transform::{ChainOptions, Transformers};
-use crate::publish::{Batch, Refused};
+use crate::publish::{Batch, Publisher, Refused};
 
 /// One sink of `pipeline.yaml` or `event_pipeline.yaml`.
 pub(super) struct Sink {
@@ -153,9 +154,14 @@ impl SinkSlot {
         SinkSlot { name: name.into(), current: watch::Sender::new(Arc::new(sink)) }
     }
 
-    /// The sink as configured now. Taken once per batch, so that a reload never splits one.
+    /// The sink as configured now.
     pub(super) fn current(&self) -> Arc<Sink> {
         Arc::clone(&self.current.borrow())
+    }
+
+    /// The same, for who waits for a reload.
+    pub(super) fn watch(&self) -> watch::Receiver<Arc<Sink>> {
+        self.current.subscribe()
     }
 
     /// Whether its transformers keep state, as configured now.
@@ -170,9 +176,10 @@ impl SinkSlot {
 
     /// Publishes the parcels in their order and settles each: kept when every publisher accepted it, parked when one
     /// refused it for good, returned when the wait was ended. Whether nothing is returned.
+    ///
+    /// What a publisher has not taken when a reload takes it out of the sink goes to those that the reload put in.
     pub(super) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<bool, Dead> {
-        let sink = self.current();
-        self.deliver_all(&sink.destinations, parcels, context).await
+        self.deliver_all(None, parcels, context).await
     }
 
     /// The same for one of its destinations, and no other. Nothing is delivered where a reload has taken it away.
@@ -182,17 +189,10 @@ impl SinkSlot {
         parcels: Vec<Parcel>,
         context: &SinkContext,
     ) -> Result<bool, Dead> {
-        let sink = self.current();
-        let Some(one) = sink.destinations.iter().find(|destination| *destination.key == *key) else { return Ok(false) };
-        self.deliver_all(std::slice::from_ref(one), parcels, context).await
+        self.deliver_all(Some(key), parcels, context).await
     }
 
-    async fn deliver_all(
-        &self,
-        destinations: &[Destination],
-        parcels: Vec<Parcel>,
-        context: &SinkContext,
-    ) -> Result<bool, Dead> {
+    async fn deliver_all(&self, only: Option<&str>, parcels: Vec<Parcel>, context: &SinkContext) -> Result<bool, Dead> {
         if context.until.over.is_cancelled() {
             // The deliveries are back in their queue, and another may have published them.
             return Ok(false);
@@ -209,7 +209,7 @@ impl SinkSlot {
                 origins.push(Origin { message_id, pipeline, end: batch.len() });
                 receipts.push(receipt);
             }
-            if !self.deliver_batch(destinations, &Load { batch, origins }, receipts, context).await? {
+            if !self.deliver_batch(only, &Load { batch, origins }, receipts, context).await? {
                 return Ok(false);
             }
         }
@@ -218,35 +218,62 @@ impl SinkSlot {
 
     async fn deliver_batch(
         &self,
-        destinations: &[Destination],
+        only: Option<&str>,
         load: &Load,
         receipts: Vec<Receipt>,
         context: &SinkContext,
     ) -> Result<bool, Dead> {
-        let name = &*self.name;
-        let offers = destinations.iter().map(async |destination| match &context.detours {
-            Some(detours) if destinations.len() > 1 => detours.offer(name, destination, load, context).await,
-            _ => offer::offer(name, destination, &load.batch, context).await,
-        });
-        let outcomes = join_all(offers).await;
         let mut refused = vec![false; receipts.len()];
-        for (outcome, destination) in outcomes.into_iter().zip(destinations) {
-            match outcome {
-                Outcome::Accepted => {}
-                Outcome::Refused(which) => {
-                    for unwanted in which {
-                        let record = unwanted.refused.record;
-                        let Some((body, case)) = load.refused(unwanted, &self.name, destination) else { continue };
-                        if !context.parking.park(body.into(), &case, &context.until).await {
-                            // Held as long as it can be: dropping the receipts gives the deliveries back.
-                            return Ok(false);
-                        }
-                        refused[load.origin(record)] = true;
-                    }
-                }
-                Outcome::Ended => return Ok(false),
-                Outcome::Dead(dead) => return Err(dead),
+        // Each destination is offered a batch once, whatever is configured meanwhile.
+        let mut offered = BTreeSet::new();
+        let mut delivered = only.is_none();
+        loop {
+            let sink = self.current();
+            let is_due = |destination: &&Destination| {
+                only.is_none_or(|key| *destination.key == *key) && offered.insert(Arc::clone(&destination.key))
+            };
+            let due: Vec<&Destination> = sink.destinations.iter().filter(is_due).collect();
+            if due.is_empty() {
+                break;
             }
+            delivered = true;
+            // With an overflow queue each has its own progress.
+            let detours = context.detours.as_deref().filter(|_| only.is_none() && !sink.with_overflow().is_empty());
+            let offers = due.iter().map(async |destination| match detours {
+                Some(detours) => detours.offer(self, destination, load, context).await,
+                None => offer::offer(self, destination, &load.batch, context).await,
+            });
+            let outcomes = join_all(offers).await;
+            let mut gone = false;
+            for (outcome, destination) in outcomes.into_iter().zip(due) {
+                let which = match outcome {
+                    Outcome::Accepted => continue,
+                    Outcome::Refused(which) => which,
+                    Outcome::Halted(Halt::Gone) => {
+                        context.metrics.publisher_gone(&self.name, &destination.url);
+                        gone = true;
+                        continue;
+                    }
+                    Outcome::Halted(Halt::Ended) => return Ok(false),
+                    Outcome::Halted(Halt::Dead(dead)) => return Err(dead),
+                };
+                for unwanted in which {
+                    let record = unwanted.refused.record;
+                    let Some((body, case)) = load.refused(unwanted, &self.name, destination) else { continue };
+                    if !context.parking.park(body.into(), &case, &context.until).await {
+                        // Held as long as it can be: dropping the receipts gives the deliveries back.
+                        return Ok(false);
+                    }
+                    refused[load.origin(record)] = true;
+                }
+            }
+            if !gone {
+                break;
+            }
+            delivered = only.is_none();
+        }
+        if !delivered {
+            return Ok(false);
         }
         for (receipt, refused) in receipts.into_iter().zip(refused) {
             receipt.settle(if refused { Verdict::Parked } else { Verdict::Kept });
@@ -256,6 +283,12 @@ impl SinkSlot {
 }
 
 impl Sink {
+    /// The publisher of a destination.
+    pub(super) fn publisher(&self, key: &str) -> Option<Arc<dyn Publisher>> {
+        let destination = self.destinations.iter().find(|destination| *destination.key == *key)?;
+        Some(Arc::clone(&destination.publisher))
+    }
+
     /// Its destinations that have overflow queues: one alone needs none, it has the pipeline queue to itself.
     pub(super) fn with_overflow(&self) -> &[Destination] {
         if self.destinations.len() > 1 { &self.destinations } else { &[] }

@@ -335,12 +335,20 @@ impl Metrics {
         self.0.overflowed.of([pipeline, publisher]).inc_by(records as u64);
     }
 
+    /// A destination was taken out of the configuration while a batch was offered to it.
+    pub fn publisher_gone(&self, pipeline: &str, publisher: &str) {
+        info!(
+            event = "publish.gone",
+            pipeline, publisher, "not configured any more: what it did not take goes to those in its place"
+        );
+    }
+
     /// A destination was taken out of the configuration, and something waits for it.
-    pub fn overflow_forsaken(&self, queue: &str) {
+    pub fn overflow_forsaken(&self, queue: &str, key: &str) {
         warn!(
             event = "publish.overflow.forsaken",
             queue,
-            "its publisher is not configured any more, and what waits for it stays: write the publisher again, or delete the queue"
+            "its publisher is not configured any more, and what waits for it stays: write overflow_queue={key} into the URL that takes its place, or write the publisher again, or delete the queue"
         );
     }
 

@@ -46,6 +46,7 @@ pub use context::{Amqp, Context};
 pub use gnocchi::{Plan as GnocchiPlan, Setup as GnocchiSetup, Step as GnocchiStep};
 pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
+pub use pace::overflow_queue;
 pub use schemes::{
     AskBroker, BuildError, Kind, Look, build, check, check_with, common_options_page, names, options_page,
 };

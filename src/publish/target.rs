@@ -258,7 +258,7 @@ mod tests {
             [
                 "n=ten: expected a number of at least 1",
                 "flag=maybe: expected true or false",
-                "unknown option typo; known here are: n, flag, empty, concurrency, rate, breaker_failures, breaker_pause",
+                "unknown option typo; known here are: n, flag, empty, concurrency, rate, breaker_failures, breaker_pause, overflow_queue",
             ]
         );
     }

@@ -103,6 +103,12 @@ impl Lab {
         (Agent::start(parts), board)
     }
 
+    /// What a SIGHUP does; how many sinks are others now.
+    async fn reload(&self, agent: &Agent) -> usize {
+        let (next, complaints) = agent.prepare(&self.settings(), &self.context).await;
+        agent.reload(next.unwrap_or_else(|| panic!("{complaints:?}"))).await
+    }
+
     async fn publish(&self, body: Vec<u8>) {
         self.session.publish(message(body)).await.unwrap().wait().await.unwrap();
     }

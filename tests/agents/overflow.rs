@@ -31,6 +31,10 @@ impl Lab {
 
     /// The two destinations have the same of each resource, in the same order, once.
     fn same(&self) {
+        self.same_as("other");
+    }
+
+    fn same_as(&self, name: &str) {
         let by_resource = |name: &str| {
             let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for (resource, id) in self.taken(name) {
@@ -38,7 +42,7 @@ impl Lab {
             }
             all
         };
-        assert_eq!(by_resource("samples"), by_resource("other"));
+        assert_eq!(by_resource("samples"), by_resource(name));
     }
 }
 
@@ -160,8 +164,7 @@ async fn a_publisher_that_is_written_again_gets_what_waited_for_it() {
     tokio::time::sleep(AWAY / 10).await;
     for publishers in [&["test://samples", "test://third"], &["test://samples", "test://other"]] {
         lab.write_pipeline("pipeline.yaml", "meters", publishers);
-        let (next, complaints) = agent.prepare(&lab.settings(), &lab.context).await;
-        agent.reload(next.unwrap_or_else(|| panic!("{complaints:?}"))).await;
+        lab.reload(&agent).await;
         lab.send(100).await;
         tokio::time::sleep(AWAY / 10).await;
     }
@@ -170,6 +173,31 @@ async fn a_publisher_that_is_written_again_gets_what_waited_for_it() {
     lab.settle().await;
     assert_eq!(lab.taken("samples").len(), 300);
     assert_eq!(lab.taken("other").len(), 200);
+}
+
+#[rstest]
+#[case::alone(false)]
+#[case::in_a_group(true)]
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_takes_the_place_of_another_gets_what_waits_for_it_in_order(#[case] partitioned: bool) {
+    let mut lab = lab(partitioned).await;
+    let (agent, _) = lab.start("a");
+    lab.context.shelf.set_away("other", true);
+    lab.send(100).await;
+    tokio::time::sleep(AWAY / 10).await;
+    let queues = lab.broker.queues();
+    let queue =
+        queues.iter().find(|q| q.name.contains(".overflow.") && q.name.contains(".test-") && q.ready + q.unacked > 0);
+    let name = queue.unwrap_or_else(|| panic!("{queues:?}")).name.clone();
+    let end = name.rsplit('.').next().unwrap();
+    lab.write_pipeline("pipeline.yaml", "meters", &["test://samples", &format!("test://mended?overflow_queue={end}")]);
+    lab.reload(&agent).await;
+    lab.send(100).await;
+    lab.settle().await;
+    assert_eq!(lab.taken("other").len(), 0);
+    lab.context.shelf.set_away("other", false);
+    lab.same_as("mended");
+    assert_eq!(lab.check(), 0);
 }
 
 /// The answers do not come: it can be told to no member that the overflow queue is empty.

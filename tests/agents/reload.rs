@@ -1,8 +1,10 @@
-//! What a reload makes anew.
+//! What a reload makes anew, and what becomes of what is held meanwhile.
 
-use super::Lab;
+use super::{Lab, RESOURCES};
 use nephoscope::config;
 use nephoscope::publish::{Context, identity};
+use rstest::rstest;
+use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn a_publisher_is_made_anew_whose_login_or_file_is_another() {
@@ -24,6 +26,59 @@ async fn a_publisher_is_made_anew_whose_login_or_file_is_another() {
     std::fs::write(&resources, "archive_policy_default: high\nresources: []\n").unwrap();
     assert_eq!(changed(&second).await, 1, "the file");
     assert_eq!(changed(&second).await, 0, "nothing is another");
+}
+
+/// `mended` is another URL, `away` the same one that takes now: both get what was held, and nothing waits for the long pause that
+/// was reached.
+#[rstest]
+#[case::alone(false, &["test://mended"], "mended")]
+#[case::in_a_group(true, &["test://mended"], "mended")]
+#[case::its_options(false, &["test://away?max_records=50000"], "away")]
+#[case::one_is_another(false, &["test://second", "test://mended"], "mended")]
+#[tokio::test(start_paused = true)]
+async fn what_a_publisher_holds_goes_to_the_one_that_a_reload_puts_in_its_place(
+    #[case] partitioned: bool,
+    #[case] publishers: &[&str],
+    #[case] takes: &str,
+) {
+    let mut lab = Lab::new(partitioned).await;
+    lab.more = "overflow_max_bytes = 0\n";
+    let both = publishers.len() > 1;
+    lab.write_pipeline(
+        "pipeline.yaml",
+        "meters",
+        if both { &["test://second", "test://away"] } else { &["test://away"] },
+    );
+    let (agent, _) = lab.start("a");
+    lab.context.shelf.set_away("away", true);
+    lab.send(RESOURCES * 4).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    lab.write_pipeline("pipeline.yaml", "meters", publishers);
+    if takes == "away" {
+        lab.context.shelf.set_away("away", false);
+    }
+    assert_eq!(lab.reload(&agent).await, 1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let taken = |name: &str| lab.context.shelf.batches(name).iter().map(nephoscope::publish::Batch::len).sum::<usize>();
+    assert_eq!(taken(takes), lab.sent);
+    if both {
+        assert_eq!(taken("second"), lab.sent, "it was given nothing twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_a_reload_takes_out_holds_nobody_any_more() {
+    let mut lab = Lab::new(false).await;
+    lab.more = "overflow_max_bytes = 0\n";
+    lab.write_pipeline("pipeline.yaml", "meters", &["test://samples", "test://away"]);
+    let (agent, _) = lab.start("a");
+    lab.context.shelf.set_away("away", true);
+    lab.send(RESOURCES).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    lab.write_pipeline("pipeline.yaml", "meters", &["test://samples"]);
+    lab.reload(&agent).await;
+    lab.settle().await;
+    assert_eq!(lab.check(), 0);
 }
 
 /// The same, with this user's login at Gnocchi.

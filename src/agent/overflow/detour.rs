@@ -11,10 +11,10 @@ use super::answers::Expected;
 use crate::agent::conversion::FRAGMENT_BYTES_MAX;
 use crate::agent::ground::Ground;
 use crate::agent::lanes::{self, Lanes};
-use crate::agent::offer::{self, Destination, Offering, Outcome};
+use crate::agent::offer::{self, Destination, Halt, Offering, Outcome};
 use crate::agent::packet::{self, Fragment, PacketBuilder, Question};
 use crate::agent::sabotage::Sabotage;
-use crate::agent::sink::{Load, SinkContext};
+use crate::agent::sink::{Load, SinkContext, SinkSlot};
 use crate::cluster::hash;
 use crate::model::{Receipt, Verdict};
 use crate::publish::Batch;
@@ -92,11 +92,12 @@ impl Detours {
     /// Offers a batch to a destination, or puts it into its overflow queue.
     pub(in crate::agent) async fn offer(
         &self,
-        sink: &str,
+        slot: &SinkSlot,
         destination: &Destination,
         load: &Load,
         context: &SinkContext,
     ) -> Outcome {
+        let sink = &*slot.name;
         let detour = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(known.entry(Arc::clone(&destination.key)).or_default())
@@ -107,7 +108,7 @@ impl Detours {
         if !detour.straight {
             match self.leads_back(&mut detour, &queue, context).await {
                 Ok(straight) => detour.straight = straight,
-                Err(Ended) => return Outcome::Ended,
+                Err(Ended) => return Outcome::Halted(Halt::Ended),
             }
             if detour.straight && std::mem::take(&mut detour.used) {
                 self.ground.metrics.overflow_over(sink, &destination.url);
@@ -115,26 +116,30 @@ impl Detours {
         }
         if detour.straight {
             let after = self.ground.options.overflow.after;
-            match timeout(after, offer::offer_rest(sink, destination, &mut offering, context)).await {
+            match timeout(after, offer::offer_rest(slot, destination, &mut offering, context)).await {
                 Ok(Ok(())) => return offering.taken(),
                 // Other destinations have taken it, perhaps: they would get it again if it went back.
-                Ok(Err(Outcome::Ended)) if !context.until.over.is_cancelled() => *detour = Detour::default(),
-                Ok(Err(outcome)) => return outcome,
+                Ok(Err(Halt::Ended)) if !context.until.over.is_cancelled() => *detour = Detour::default(),
+                Ok(Err(halt)) => return Outcome::Halted(halt),
                 Err(_) => {
                     self.ground.metrics.overflow_begun(sink, &destination.url, &queue);
                     *detour = Detour { slow: true, used: true, ..Detour::default() };
                 }
             }
         }
+        if slot.current().publisher(&destination.key).is_none() {
+            // Nobody would take it out of the queue.
+            return Outcome::Halted(Halt::Gone);
+        }
         let rest = offering.rest().len();
         let Some(written) = self.written(&load.fragments(offering.rest())) else {
             // No queue takes it: the sink waits until the destination does.
-            return self.wait(&mut detour, (sink, destination, &queue), offering, context).await;
+            return self.wait(&mut detour, (slot, destination, &queue), offering, context).await;
         };
         if self.put(&queue, &written, context).await.is_err() {
             // What was asked may have been dropped with it.
             detour.question = None;
-            return Outcome::Ended;
+            return Outcome::Halted(Halt::Ended);
         }
         self.ground.metrics.overflowed(sink, &destination.url, rest);
         detour.used = true;
@@ -148,26 +153,29 @@ impl Detours {
     async fn wait(
         &self,
         detour: &mut Detour,
-        (sink, destination, queue): (&str, &Destination, &str),
+        (slot, destination, queue): (&SinkSlot, &Destination, &str),
         mut offering: Offering<'_>,
         context: &SinkContext,
     ) -> Outcome {
         loop {
             match self.leads_back(detour, queue, context).await {
                 Ok(true) => break,
+                Ok(false) if slot.current().publisher(&destination.key).is_none() => {
+                    return Outcome::Halted(Halt::Gone);
+                }
                 Ok(false) => {}
-                Err(Ended) => return Outcome::Ended,
+                Err(Ended) => return Outcome::Halted(Halt::Ended),
             }
             tokio::select! {
                 biased;
-                () = context.until.reached() => return Outcome::Ended,
+                () = context.until.reached() => return Outcome::Halted(Halt::Ended),
                 () = tokio::time::sleep(ANSWER_WAIT) => {}
             }
         }
         detour.straight = true;
-        match offer::offer_rest(sink, destination, &mut offering, context).await {
+        match offer::offer_rest(slot, destination, &mut offering, context).await {
             Ok(()) => offering.taken(),
-            Err(outcome) => outcome,
+            Err(halt) => Outcome::Halted(halt),
         }
     }
 

@@ -34,12 +34,12 @@ pub(super) use listener::OverflowListener;
 const LET_GO: Duration = Duration::from_secs(5);
 
 /// A destination is not configured any more: says what still waits for it.
-pub(super) async fn say_what_is_left(ground: Arc<Ground>, queue: String) {
+pub(super) async fn say_what_is_left(ground: Arc<Ground>, queue: String, key: Arc<str>) {
     tokio::time::sleep(LET_GO).await;
     let Some(session) = ground.first_broker().link.current() else { return };
     // A queue that is not there, or cannot be asked, has nothing that could be told.
     if let Ok(QueueState { messages: 1.., .. }) = session.inspect(&queue).await {
-        ground.metrics.overflow_forsaken(&queue);
+        ground.metrics.overflow_forsaken(&queue, &key);
     }
 }
 

@@ -15,9 +15,10 @@ use std::time::Duration;
 use self::breaker::{Admission, Breaker};
 use self::bucket::Bucket;
 use super::outcome::{Left, Partly, PublishError, Refused};
-use super::target::{Options, Row};
+use super::target::{Options, Row, Target};
 use super::{Batch, Publisher};
 use crate::cluster::hash;
+use crate::config::shown;
 use crate::model::{event_key, grouping_bytes};
 use crate::observe::Metrics;
 
@@ -47,7 +48,19 @@ pub(super) const OPTIONS: &[Row] = &[
         "1",
         "how long it is left alone for the first time; twice as long each further time, up to 30 seconds",
     ),
+    Row::new(
+        OVERFLOW_QUEUE,
+        "1 to 100 of a-z A-Z 0-9 . _ -",
+        "",
+        "the end of the name of its overflow queue, in the place of one made of the URL: a URL that takes the place of another gets \
+         what waits there for the other",
+    ),
 ];
+
+/// The option that names the overflow queue.
+const OVERFLOW_QUEUE: &str = "overflow_queue";
+/// The most that `overflow_queue` may say, in characters: with group and sink it stays below AMQP's 255 bytes.
+const OVERFLOW_QUEUE_CHARS: usize = 100;
 
 /// The most that `concurrency` may say.
 const CONCURRENCY_MAX: usize = 64;
@@ -84,8 +97,27 @@ impl Pace {
         if seconds > most {
             options.complain(format!("breaker_pause={seconds}: expected at most {most} seconds"));
         }
+        if let Some(name) = options.text(OVERFLOW_QUEUE)
+            && !may_name_a_queue(&name)
+        {
+            options.complain(format!(
+                "{OVERFLOW_QUEUE}={}: expected 1 to {OVERFLOW_QUEUE_CHARS} letters, digits, dots, dashes, underscores",
+                shown(&name)
+            ));
+        }
         Pace { concurrency, rate, breaker_failures, breaker_pause: Duration::from_secs_f64(seconds.min(most)) }
     }
+}
+
+fn may_name_a_queue(name: &str) -> bool {
+    let may = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=OVERFLOW_QUEUE_CHARS).contains(&name.len()) && name.chars().all(may)
+}
+
+/// The end of the name of the overflow queue, where a URL says it.
+pub fn overflow_queue(url: &str) -> Option<String> {
+    let name = Target::parse(url).ok()?.options().text(OVERFLOW_QUEUE)?;
+    may_name_a_queue(&name).then_some(name)
 }
 
 /// A publisher that keeps to its pace.
