@@ -1,6 +1,7 @@
 //! What an HTTP answer means for the records that were posted.
 
 use chrono::{DateTime, Utc};
+use reqwest::Url;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use std::time::Duration;
 
@@ -49,6 +50,19 @@ fn wait(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
         Err(_) => (DateTime::parse_from_rfc2822(text).ok()?.to_utc() - now).to_std().unwrap_or_default(),
     };
     Some(wait.min(RETRY_AFTER_MAX))
+}
+
+impl Answer {
+    /// The same with the address that was asked, for publishers whose URL does not have it: `http://h:8041: no connection`. What
+    /// begins with a section is about the login, and names its own.
+    pub(in crate::publish) fn at(self, asked: &Url) -> Answer {
+        match self {
+            Answer::Later { cause, after } if !cause.starts_with('[') => {
+                Answer::Later { cause: format!("{}: {cause}", asked.origin().ascii_serialization()), after }
+            }
+            answer => answer,
+        }
+    }
 }
 
 #[cfg(test)]
