@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 use super::jitter;
@@ -123,7 +122,9 @@ pub(super) async fn offer_rest(
     let (sink, publisher) = (slot.name.to_string(), destination.url.to_string());
     let standing = Standing { trouble: Trouble::Publisher { sink, publisher, listener: context.listener }, context };
     offer_on(slot, destination, offering, context, &standing.trouble).await?;
-    say_that_it_is_over(slot, &destination.url, context, &standing.trouble);
+    if let Some(lasted) = context.troubles.over(&standing.trouble) {
+        context.metrics.publish_resumed(&slot.name, &destination.url, lasted);
+    }
     Ok(())
 }
 
@@ -154,52 +155,35 @@ async fn offer_on(
         let publisher = present.borrow_and_update().publisher(key).ok_or(Halt::Gone)?;
         let (offered, records) = (Instant::now(), offering.positions.len());
         offering.offers = offering.offers.saturating_add(1);
-        let (refused, left, why) = match publisher.publish(&offering.batch).await {
-            Ok(()) => (Vec::new(), Vec::new(), None),
+        let (cause, after) = match publisher.publish(&offering.batch).await {
+            Ok(()) => {
+                metrics.published(sink, url, records, offered.elapsed());
+                return Ok(());
+            }
             Err(PublishError::Stop { cause }) => {
                 return Err(Halt::Dead(Dead { publisher: Arc::clone(url), cause }));
             }
-            Err(PublishError::Retry { cause, after }) => {
-                (Vec::new(), (0..records).collect(), Some(Why::Refusal { cause, after }))
-            }
-            Err(PublishError::Partly(Partly { refused, left: None })) => (refused, Vec::new(), None),
-            Err(PublishError::Partly(Partly { refused, left: Some(Left { records, cause, after }) })) => {
-                (refused, records, Some(Why::Refusal { cause, after }))
-            }
-            Err(PublishError::NotDue { refused, left, after }) => (refused, left, Some(Why::Rate { after })),
-        };
-        if let Some(first) = refused.first() {
-            metrics.publish_refused(sink, url, refused.len(), &first.cause);
-        }
-        let others = refused.len() + left.len();
-        if others < records {
-            metrics.published(sink, url, records - others, offered.elapsed());
-        }
-        offering.refuse(refused);
-        let Some(why) = why else { return Ok(()) };
-        if left.len() < records {
-            // It goes on: the next wait is a first one.
-            wait = context.backoff.first;
-            offering.keep(&left);
-        }
-        let pause = match why {
-            Why::Refusal { cause, after } => {
-                let longest = context.backoff.longest;
-                let pause = jitter::at_most(after.unwrap_or(wait), longest, &who, attempt);
-                let said = context.troubles.note(trouble, &cause, left.len());
-                metrics.publish_held(sink, url, pause, &cause, said);
-                wait = (wait * 2).min(longest);
-                pause
-            }
-            Why::Rate { after } => {
-                // What is left was not offered, and what held it before is over.
-                offering.offers -= 1;
-                if left.len() < records {
-                    say_that_it_is_over(slot, url, context, trouble);
+            Err(PublishError::Retry { cause, after }) => (cause, after),
+            Err(PublishError::Partly(Partly { refused, left })) => {
+                if let Some(first) = refused.first() {
+                    metrics.publish_refused(sink, url, refused.len(), &first.cause);
                 }
-                after
+                let others = refused.len() + left.as_ref().map_or(0, |left| left.records.len());
+                if others < records {
+                    metrics.published(sink, url, records - others, offered.elapsed());
+                }
+                offering.refuse(refused);
+                let Some(Left { records: left, cause, after }) = left else { return Ok(()) };
+                // It goes on: the next wait is a first one.
+                wait = if left.len() < records { context.backoff.first } else { wait };
+                offering.keep(&left);
+                (cause, after)
             }
         };
+        let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(jitter::factor(&who, attempt));
+        let said = context.troubles.note(trouble, &cause, offering.positions.len());
+        metrics.publish_held(sink, url, pause, &cause, said);
+        wait = (wait * 2).min(context.backoff.longest);
         tokio::select! {
             biased;
             () = context.until.reached() => return Err(Halt::Ended),
@@ -209,26 +193,4 @@ async fn offer_on(
         }
     }
     Err(Halt::Ended)
-}
-
-/// Why some of a batch is still to be taken.
-enum Why {
-    /// The destination did not take it.
-    Refusal {
-        /// What it said.
-        cause: String,
-        /// How long it asks to wait, if it says.
-        after: Option<Duration>,
-    },
-    /// The publisher's own rate.
-    Rate {
-        /// When it is due.
-        after: Duration,
-    },
-}
-
-fn say_that_it_is_over(slot: &SinkSlot, url: &str, context: &SinkContext, trouble: &Trouble) {
-    if let Some(lasted) = context.troubles.over(trouble) {
-        context.metrics.publish_resumed(&slot.name, url, lasted);
-    }
 }

@@ -17,16 +17,6 @@ pub enum PublishError {
     /// Some records are taken, others not.
     #[error("{0}")]
     Partly(Partly),
-    /// Some records are not due yet, by the publisher's own `rate`. That is no fault, and the destination knows nothing of it.
-    #[error("{} records wait for their turn", left.len())]
-    NotDue {
-        /// Will never be taken, of those that were due.
-        refused: Vec<Refused>,
-        /// Their positions in the batch, rising.
-        left: Vec<usize>,
-        /// When to offer them.
-        after: Duration,
-    },
     /// Nothing can be published any more: the agent must stop.
     #[error("cannot publish any more: {cause}")]
     Stop {

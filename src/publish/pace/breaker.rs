@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::observe::Metrics;
-use crate::publish::outcome::{Left, Partly, PublishError};
+use crate::publish::outcome::{Partly, PublishError};
 
 /// The longest time that a destination is left alone.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -81,29 +81,28 @@ impl Breaker {
     /// unless it succeeds.
     pub(super) fn told(&self, outcome: Result<(), PublishError>, records: usize) -> Result<(), PublishError> {
         let mut state = self.state();
-        let Some((cause, after)) = failure(&outcome, records) else {
-            if state.closed.take().is_some() {
-                self.metrics.breaker(&self.shown, "closed");
+        match failure(&outcome, records) {
+            None => {
+                if state.closed.take().is_some() {
+                    self.metrics.breaker(&self.shown, "closed");
+                }
+                state.failures = 0;
             }
-            state.failures = 0;
-            return outcome;
-        };
-        state.failures = state.failures.saturating_add(1);
-        if self.failures_max == 0 || state.failures < self.failures_max || state.closed.is_some() {
-            return outcome;
+            Some((cause, after)) => {
+                state.failures = state.failures.saturating_add(1);
+                if self.failures_max > 0 && state.failures >= self.failures_max && state.closed.is_none() {
+                    self.leave_alone(&mut state, self.first_pause, cause, after);
+                }
+            }
         }
-        let again = self.leave_alone(&mut state, self.first_pause, cause, after);
-        drop(state);
-        put_off(outcome, again)
+        outcome
     }
 
-    /// For how long.
-    fn leave_alone(&self, state: &mut State, pause: Duration, cause: &str, after: Option<Duration>) -> Duration {
+    fn leave_alone(&self, state: &mut State, pause: Duration, cause: &str, after: Option<Duration>) {
         // The destination may say how long itself; the agent asks again after its own longest wait at the latest.
-        let alone = pause.max(after.unwrap_or_default().min(AFTER_MAX));
-        state.closed = Some(Closed { until: Instant::now() + alone, pause, cause: cause.to_owned(), probing: false });
+        let until = Instant::now() + pause.max(after.unwrap_or_default().min(AFTER_MAX));
+        state.closed = Some(Closed { until, pause, cause: cause.to_owned(), probing: false });
         self.metrics.breaker(&self.shown, "open");
-        alone
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -118,9 +117,9 @@ impl Probe<'_> {
         let Some((cause, after)) = failure(&outcome, records) else { return breaker.told(outcome, records) };
         let mut state = breaker.state();
         let pause = state.closed.as_ref().map_or(breaker.first_pause, |closed| (closed.pause * 2).min(PAUSE_MAX));
-        let again = breaker.leave_alone(&mut state, pause, cause, after);
+        breaker.leave_alone(&mut state, pause, cause, after);
         drop(state);
-        put_off(outcome, again)
+        outcome
     }
 }
 
@@ -132,21 +131,10 @@ impl Drop for Probe<'_> {
     }
 }
 
-/// The same, to be offered again when the destination is tried again: by its own wait the agent would come much later.
-fn put_off(outcome: Result<(), PublishError>, again: Duration) -> Result<(), PublishError> {
-    match outcome {
-        Err(PublishError::Retry { cause, .. }) => Err(PublishError::Retry { cause, after: Some(again) }),
-        Err(PublishError::Partly(Partly { refused, left: Some(left) })) => {
-            Err(PublishError::Partly(Partly { refused, left: Some(Left { after: Some(again), ..left }) }))
-        }
-        outcome => outcome,
-    }
-}
-
 /// Why nothing at all was taken, and how long the destination asks to wait; nothing where something was.
 fn failure(outcome: &Result<(), PublishError>, records: usize) -> Option<(&str, Option<Duration>)> {
     match outcome {
-        Ok(()) | Err(PublishError::NotDue { .. }) => None,
+        Ok(()) => None,
         Err(PublishError::Retry { cause, after }) => Some((cause, *after)),
         Err(PublishError::Stop { cause }) => Some((cause, None)),
         Err(PublishError::Partly(Partly { refused, left })) => {

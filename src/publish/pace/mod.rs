@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::breaker::{Admission, Breaker, Probe};
+use self::breaker::{Admission, Breaker};
 use self::bucket::Bucket;
 use super::outcome::{Left, Partly, PublishError, Refused};
 use super::target::{Options, Row, Target};
@@ -34,7 +34,7 @@ pub(super) const OPTIONS: &[Row] = &[
         "rate",
         "records a second",
         "",
-        "no more than this in any second (rounded up); without it as fast as it is taken",
+        "no more than this, on average over a second; without it as fast as it is taken",
     ),
     Row::new(
         "breaker_failures",
@@ -68,6 +68,8 @@ const CONCURRENCY_MAX: usize = 64;
 const PAUSE_S: (f64, f64) = (0.1, 30.0);
 /// Records that a destination is tried with when it was left alone.
 const PROBE_RECORDS: usize = 10;
+/// How long a call waits for its turn by `rate`; past it the batch is offered again later.
+const TURN_WAIT: Duration = Duration::from_secs(1);
 
 /// What a URL says.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,28 +135,11 @@ impl Paced {
         Paced { inner, concurrency: pace.concurrency, bucket: pace.rate.map(Bucket::new), breaker }
     }
 
-    /// Publishes what is due, a few of it first where the destination was left alone.
-    async fn send(&self, batch: &Batch, probe: Option<Probe<'_>>) -> Result<(), PublishError> {
-        let Some(probe) = probe else { return self.breaker.told(self.ask(batch).await, batch.len()) };
-        let few: Vec<usize> = (0..batch.len().min(PROBE_RECORDS)).collect();
-        let tried = probe.told(self.ask(&batch.only(&few)).await, few.len());
-        let rest: Vec<usize> = (few.len()..batch.len()).collect();
-        if rest.is_empty() {
-            return tried;
-        }
-        let next = match &tried {
-            Ok(()) | Err(PublishError::Partly(Partly { left: None, .. })) => {
-                self.breaker.told(self.ask(&batch.only(&rest)).await, rest.len())
-            }
-            Err(PublishError::Retry { cause, after }) => {
-                Err(PublishError::Retry { cause: cause.clone(), after: *after })
-            }
-            Err(PublishError::Partly(Partly { left: Some(Left { cause, after, .. }), .. })) => {
-                Err(PublishError::Retry { cause: cause.clone(), after: *after })
-            }
-            Err(PublishError::Stop { .. } | PublishError::NotDue { .. }) => return tried,
-        };
-        merged([(tried, few), (next, rest)], batch.len())
+    /// Waits for the turn that `rate` gives; else when to come again.
+    async fn turn(&self, records: usize) -> Result<(), PublishError> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        let later = |after| PublishError::Retry { cause: "its rate is used up".to_owned(), after: Some(after) };
+        bucket.turn(records, TURN_WAIT).await.map_err(later)
     }
 
     async fn ask(&self, batch: &Batch) -> Result<(), PublishError> {
@@ -171,33 +156,31 @@ impl Paced {
 #[async_trait]
 impl Publisher for Paced {
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
+        self.turn(batch.len()).await?;
         let probe = match self.breaker.admit() {
-            Admission::Open => None,
+            Admission::Open => return self.breaker.told(self.ask(batch).await, batch.len()),
             Admission::Closed { cause, after } => return Err(PublishError::Retry { cause, after: Some(after) }),
-            Admission::Probe(probe) => Some(probe),
+            Admission::Probe(probe) => probe,
         };
-        let all = batch.len();
-        let due = match self.bucket.as_ref().map_or(Ok(all), |bucket| bucket.take(all)) {
-            Ok(due) => due,
-            Err(after) => return Err(PublishError::NotDue { refused: Vec::new(), left: (0..all).collect(), after }),
+        let few: Vec<usize> = (0..batch.len().min(PROBE_RECORDS)).collect();
+        let tried = probe.told(self.ask(&batch.only(&few)).await, few.len());
+        let rest: Vec<usize> = (few.len()..batch.len()).collect();
+        if rest.is_empty() {
+            return tried;
+        }
+        let next = match &tried {
+            Ok(()) | Err(PublishError::Partly(Partly { left: None, .. })) => {
+                self.breaker.told(self.ask(&batch.only(&rest)).await, rest.len())
+            }
+            Err(PublishError::Retry { cause, after }) => {
+                Err(PublishError::Retry { cause: cause.clone(), after: *after })
+            }
+            Err(PublishError::Partly(Partly { left: Some(Left { cause, after, .. }), .. })) => {
+                Err(PublishError::Retry { cause: cause.clone(), after: *after })
+            }
+            Err(PublishError::Stop { .. }) => return tried,
         };
-        if due == all {
-            return self.send(batch, probe).await;
-        }
-        let (now, later): (Vec<usize>, Vec<usize>) = ((0..due).collect(), (due..all).collect());
-        match self.send(&batch.only(&now), probe).await {
-            // What comes after what is not taken waits for it.
-            Err(PublishError::Retry { cause, after }) => Err(PublishError::Retry { cause, after }),
-            Err(PublishError::Partly(Partly { refused, left: Some(mut left) })) => {
-                left.records.extend(later);
-                Err(PublishError::Partly(Partly { refused, left: Some(left) }))
-            }
-            Err(PublishError::Partly(Partly { refused, left: None })) => {
-                Err(PublishError::NotDue { refused, left: later, after: Duration::ZERO })
-            }
-            Err(stop) => Err(stop),
-            Ok(()) => Err(PublishError::NotDue { refused: Vec::new(), left: later, after: Duration::ZERO }),
-        }
+        merged([(tried, few), (next, rest)], batch.len())
     }
 
     async fn reach(&self) -> Result<(), String> {
@@ -244,8 +227,6 @@ fn merged(
             Ok(()) => {}
             Err(stop @ PublishError::Stop { .. }) => return Err(stop),
             Err(PublishError::Retry { cause, after }) => wait(positions, cause, after),
-            // Nothing here has a rate of its own but `Paced`, around all of it.
-            Err(PublishError::NotDue { after, .. }) => wait(positions, "its rate is used up".to_owned(), Some(after)),
             Err(PublishError::Partly(Partly { refused: more, left })) => {
                 let place = |refused: Refused| Some(Refused { record: *positions.get(refused.record)?, ..refused });
                 refused.extend(more.into_iter().filter_map(place));
