@@ -139,7 +139,8 @@ async fn what_a_publisher_refused_arrives_once_it_is_put_back(#[case] generation
     for n in 0..30 {
         assert!(stage.wire.put("notifications.info", &notification(n), BasicProperties::default()).await);
     }
-    until("all are parked", || agent.said("message.parked") >= 30, || agent.log()).await;
+    agent.until_it_says("message.parked").await;
+    assert_eq!(agent.said("message.parked"), 1, "once for all of them");
     server.reset().await;
     Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
 

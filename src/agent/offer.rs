@@ -1,13 +1,19 @@
 //! One destination of a sink: a batch is offered to it until it is taken, refused for good, or nobody waits any more.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 use super::jitter;
 use super::sink::SinkContext;
 use super::troubles::Trouble;
 use crate::publish::{Batch, Left, Partly, PublishError, Publisher, Refused};
+
+/// How long a listener that is asked to stop goes on with a batch of which its publisher's `rate` let only some out: what goes
+/// back with it is published twice.
+const TURNS_AT_STOP: Duration = Duration::from_secs(5);
 
 /// One publisher of a sink.
 #[derive(Clone)]
@@ -75,6 +81,14 @@ impl<'b> Offering<'b> {
         if self.refused.is_empty() { Outcome::Accepted } else { Outcome::Refused(self.refused) }
     }
 
+    /// The first records of the rest.
+    fn first(&self, records: usize) -> Cow<'_, Batch> {
+        if records >= self.positions.len() {
+            return Cow::Borrowed(&self.batch);
+        }
+        Cow::Owned(self.batch.only(&(0..records).collect::<Vec<_>>()))
+    }
+
     /// Only these, by their positions in the rest, are still to be taken.
     fn keep(&mut self, left: &[usize]) {
         self.positions = left.iter().filter_map(|n| self.positions.get(*n).copied()).collect();
@@ -115,10 +129,14 @@ pub(super) async fn offer_rest(
         context,
     };
     offer_on(sink, destination, offering, context, &standing.trouble).await?;
-    if let Some(lasted) = context.troubles.over(&standing.trouble) {
-        context.metrics.publish_resumed(sink, &destination.url, lasted);
-    }
+    resumed(sink, &destination.url, context, &standing.trouble);
     Ok(())
+}
+
+fn resumed(sink: &str, url: &str, context: &SinkContext, trouble: &Trouble) {
+    if let Some(lasted) = context.troubles.over(trouble) {
+        context.metrics.publish_resumed(sink, url, lasted);
+    }
 }
 
 /// What stands still here, until nobody waits any more.
@@ -143,35 +161,62 @@ async fn offer_on(
     let metrics = &context.metrics;
     let mut wait = context.backoff.first;
     let who = format!("{} {sink} {url}", context.member);
+    let mut begun = false;
+    let mut stopped = pin!(stopped(context));
     for attempt in 1.. {
-        let (offered, records) = (Instant::now(), offering.positions.len());
+        let records = offering.positions.len();
+        let turn = tokio::select! {
+            biased;
+            turn = publisher.turn(records) => turn,
+            () = context.until.reached(), if !begun => return Err(Outcome::Ended),
+            () = &mut stopped => return Err(Outcome::Ended),
+        };
         offering.offers = offering.offers.saturating_add(1);
-        let (cause, after) = match publisher.publish(&offering.batch).await {
-            Ok(()) => {
-                metrics.published(sink, url, records, offered.elapsed());
-                return Ok(());
+        let offered = Instant::now();
+        let (sent, outcome) = match turn {
+            Ok(turn) => (turn.records, publisher.publish(&offering.first(turn.records)).await),
+            Err(left_alone) => (records, Err(left_alone)),
+        };
+        let (refused, left) = match outcome {
+            Ok(()) => (Vec::new(), None),
+            Err(PublishError::Partly(Partly { refused, left })) => (refused, left),
+            Err(PublishError::Retry { cause, after }) => {
+                (Vec::new(), Some(Left { records: (0..sent).collect(), cause, after }))
             }
             Err(PublishError::Stop { cause }) => {
                 return Err(Outcome::Dead(Dead { publisher: Arc::clone(url), cause }));
             }
-            Err(PublishError::Retry { cause, after }) => (cause, after),
-            Err(PublishError::Partly(Partly { refused, left })) => {
-                if let Some(first) = refused.first() {
-                    metrics.publish_refused(sink, url, refused.len(), &first.cause);
-                }
-                let others = refused.len() + left.as_ref().map_or(0, |left| left.records.len());
-                if others < records {
-                    metrics.published(sink, url, records - others, offered.elapsed());
-                }
-                offering.refuse(refused);
-                let Some(Left { records: left, cause, after }) = left else { return Ok(()) };
-                // It goes on: the next wait is a first one.
-                wait = if left.len() < records { context.backoff.first } else { wait };
-                offering.keep(&left);
-                (cause, after)
-            }
         };
-        let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(jitter::factor(&who, attempt));
+        if let Some(first) = refused.first() {
+            metrics.publish_refused(sink, url, refused.len(), &first.cause);
+        }
+        let others = refused.len() + left.as_ref().map_or(0, |left| left.records.len());
+        if others < sent {
+            metrics.published(sink, url, sent - others, offered.elapsed());
+        }
+        offering.refuse(refused);
+        let rest = sent..records;
+        let Some(Left { records: mut left, cause, after }) = left else {
+            if rest.is_empty() {
+                return Ok(());
+            }
+            // What waits for its turn was not offered yet, and nothing is wrong.
+            offering.keep(&rest.collect::<Vec<_>>());
+            (offering.offers, wait, begun) = (0, context.backoff.first, true);
+            resumed(sink, url, context, trouble);
+            continue;
+        };
+        left.extend(rest);
+        if left.len() < records {
+            // It goes on: the next wait is a first one.
+            offering.keep(&left);
+            (wait, begun) = (context.backoff.first, true);
+        }
+        let pause = match after.filter(|after| !after.is_zero()) {
+            // As it is asked for: earlier is in vain, and whoever comes later finds the destination left alone for longer.
+            Some(after) => after.min(context.backoff.longest),
+            None => jitter::at_most(wait, context.backoff.longest, &who, attempt),
+        };
         let said = context.troubles.note(trouble, &cause, offering.positions.len());
         metrics.publish_held(sink, url, pause, &cause, said);
         wait = (wait * 2).min(context.backoff.longest);
@@ -182,4 +227,14 @@ async fn offer_on(
         }
     }
     Err(Outcome::Ended)
+}
+
+/// Waits until a batch of which some went out waits no more for its turn: what it has to repeat, it had better finish.
+async fn stopped(context: &SinkContext) {
+    context.until.reached().await;
+    tokio::select! {
+        biased;
+        () = context.until.over.cancelled() => {}
+        () = tokio::time::sleep(TURNS_AT_STOP) => {}
+    }
 }
