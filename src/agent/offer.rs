@@ -62,13 +62,28 @@ pub(super) struct Offering<'b> {
     refused: Vec<Unwanted>,
     /// How often what is still to be taken was offered.
     offers: u32,
+    /// How long it waited for turns.
+    waited: Duration,
+    /// How long it may; nothing where it has all the time.
+    patience: Option<Duration>,
 }
 
 impl<'b> Offering<'b> {
     /// Of a batch of which nothing is taken yet.
     pub(super) fn new(batch: &'b Batch) -> Self {
         let positions = (0..batch.len()).collect();
-        Offering { batch: Cow::Borrowed(batch), positions, refused: Vec::new(), offers: 0 }
+        let batch = Cow::Borrowed(batch);
+        Offering { batch, positions, refused: Vec::new(), offers: 0, waited: Duration::ZERO, patience: None }
+    }
+
+    /// Waits for turns no longer than this altogether: past it the wait is ended. Nothing: as long as it takes.
+    pub(super) fn wait_for_turns(&mut self, patience: Option<Duration>) {
+        (self.waited, self.patience) = (Duration::ZERO, patience);
+    }
+
+    /// How long it has waited for turns.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Positions in the whole batch of what is still to be taken.
@@ -165,12 +180,15 @@ async fn offer_on(
     let mut stopped = pin!(stopped(context));
     for attempt in 1.. {
         let records = offering.positions.len();
+        let asked = Instant::now();
         let turn = tokio::select! {
             biased;
             turn = publisher.turn(records) => turn,
+            () = out_of_patience(offering) => return Err(Outcome::Ended),
             () = context.until.reached(), if !begun => return Err(Outcome::Ended),
             () = &mut stopped => return Err(Outcome::Ended),
         };
+        offering.waited += asked.elapsed();
         offering.offers = offering.offers.saturating_add(1);
         let offered = Instant::now();
         let (sent, outcome) = match turn {
@@ -227,6 +245,13 @@ async fn offer_on(
         }
     }
     Err(Outcome::Ended)
+}
+
+async fn out_of_patience(offering: &Offering<'_>) {
+    match offering.patience {
+        Some(patience) => tokio::time::sleep(patience.saturating_sub(offering.waited)).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until a batch of which some went out waits no more for its turn: what it has to repeat, it had better finish.

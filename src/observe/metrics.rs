@@ -339,7 +339,7 @@ impl Metrics {
     pub fn overflow_begun(&self, pipeline: &str, publisher: &str, queue: &str) {
         warn!(
             event = "publish.overflow",
-            pipeline, publisher, queue, "away: what it does not take waits in its own queue"
+            pipeline, publisher, queue, "not taken in time: what this publisher does not take waits in its own queue"
         );
     }
 
