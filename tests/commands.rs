@@ -332,8 +332,10 @@ fn gnocchi_setup_is_refused_a_file_that_is_not_there() {
 
 #[test]
 fn gnocchi_setup_says_whom_it_asks() {
-    let folder =
-        with_login(PIPELINE, "[service_credentials]\nauth_type = gnocchi-basic\nuser = ada\nendpoint = http://127.0.0.1:1\n");
+    let folder = with_login(
+        PIPELINE,
+        "[service_credentials]\nauth_type = gnocchi-basic\nuser = ada\nendpoint = http://127.0.0.1:1\n",
+    );
     let said = run(&folder, &["gnocchi-setup"], "");
     let expected = "exit 1\nasking http://127.0.0.1:1/ (Gnocchi), as user ada of [service_credentials]\n\
                     ! nephoscope: cannot set up Gnocchi: http://127.0.0.1:1: no connection";

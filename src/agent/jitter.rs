@@ -1,11 +1,22 @@
 //! Spreads waits over those who wait: by who waits and for which time, so that the same run waits the same.
 
+use std::time::Duration;
+
 use crate::cluster::hash;
+
+/// What [`factor`] is at most.
+const FACTOR_MAX: f64 = 1.25;
 
 /// A factor from 0.75 to 1.25 for the `attempt`th wait of `who`.
 pub(super) fn factor(who: &str, attempt: u32) -> f64 {
     let spread = hash::stable(format!("{who}\n{attempt}").as_bytes());
     0.75 + 0.5 * (spread as f64 / u64::MAX as f64)
+}
+
+/// The `attempt`th wait of `who`: [`factor`] times the wait; where that could be more than the longest, waits are spread over what
+/// is below it instead.
+pub(super) fn at_most(wait: Duration, longest: Duration, who: &str, attempt: u32) -> Duration {
+    wait.mul_f64(FACTOR_MAX).min(longest).mul_f64(factor(who, attempt) / FACTOR_MAX).min(longest)
 }
 
 #[cfg(test)]
@@ -16,7 +27,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_wait_is_never_far_off(who in ".*", attempt: u32) {
-            prop_assert!((0.75..=1.25).contains(&factor(&who, attempt)));
+            prop_assert!((0.75..=FACTOR_MAX).contains(&factor(&who, attempt)));
+        }
+
+        #[test]
+        fn no_wait_is_longer_than_the_longest(who in ".*", attempt: u32, wait in 1..=60_u32) {
+            let longest = Duration::from_mins(1);
+            let waits = at_most(Duration::from_secs(wait.into()), longest, &who, attempt);
+            prop_assert!(waits <= longest && waits.as_secs_f64() >= 0.6 * f64::from(wait));
         }
     }
 

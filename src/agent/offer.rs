@@ -3,13 +3,19 @@
 //! A reload is seen while a batch waits: the next offer goes to the publisher that stands in the destination's place then.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 use super::jitter;
 use super::sink::{SinkContext, SinkSlot};
 use super::troubles::Trouble;
 use crate::publish::{Batch, Left, Partly, PublishError, Publisher, Refused};
+
+/// How long a listener that is asked to stop goes on with a batch of which its publisher's `rate` let only some out: what goes
+/// back with it is published twice.
+const TURNS_AT_STOP: Duration = Duration::from_secs(5);
 
 /// One publisher of a sink.
 #[derive(Clone)]
@@ -52,6 +58,8 @@ pub(super) enum Outcome {
 pub(super) enum Halt {
     /// The wait was ended.
     Ended,
+    /// It has waited for its turns for as long as it may ([`Offering::wait_for_turns`]).
+    OutOfPatience,
     /// A reload took the destination out of its sink.
     Gone,
     /// The publisher is at its end.
@@ -66,13 +74,28 @@ pub(super) struct Offering<'b> {
     refused: Vec<Unwanted>,
     /// How often what is still to be taken was offered.
     offers: u32,
+    /// How long it waited for turns.
+    waited: Duration,
+    /// How long it may; nothing where it has all the time.
+    patience: Option<Duration>,
 }
 
 impl<'b> Offering<'b> {
     /// Of a batch of which nothing is taken yet.
     pub(super) fn new(batch: &'b Batch) -> Self {
         let positions = (0..batch.len()).collect();
-        Offering { batch: Cow::Borrowed(batch), positions, refused: Vec::new(), offers: 0 }
+        let batch = Cow::Borrowed(batch);
+        Offering { batch, positions, refused: Vec::new(), offers: 0, waited: Duration::ZERO, patience: None }
+    }
+
+    /// Waits for turns no longer than this altogether: past it the offer is halted. Nothing: as long as it takes.
+    pub(super) fn wait_for_turns(&mut self, patience: Option<Duration>) {
+        (self.waited, self.patience) = (Duration::ZERO, patience);
+    }
+
+    /// How long it has waited for turns.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Positions in the whole batch of what is still to be taken.
@@ -83,6 +106,14 @@ impl<'b> Offering<'b> {
     /// The outcome, now that the rest is taken, here or elsewhere.
     pub(super) fn taken(self) -> Outcome {
         if self.refused.is_empty() { Outcome::Accepted } else { Outcome::Refused(self.refused) }
+    }
+
+    /// The first records of the rest.
+    fn first(&self, records: usize) -> Cow<'_, Batch> {
+        if records >= self.positions.len() {
+            return Cow::Borrowed(&self.batch);
+        }
+        Cow::Owned(self.batch.only(&(0..records).collect::<Vec<_>>()))
     }
 
     /// Only these, by their positions in the rest, are still to be taken.
@@ -122,10 +153,14 @@ pub(super) async fn offer_rest(
     let (sink, publisher) = (slot.name.to_string(), destination.url.to_string());
     let standing = Standing { trouble: Trouble::Publisher { sink, publisher, listener: context.listener }, context };
     offer_on(slot, destination, offering, context, &standing.trouble).await?;
-    if let Some(lasted) = context.troubles.over(&standing.trouble) {
-        context.metrics.publish_resumed(&slot.name, &destination.url, lasted);
-    }
+    resumed(&slot.name, &destination.url, context, &standing.trouble);
     Ok(())
+}
+
+fn resumed(sink: &str, url: &str, context: &SinkContext, trouble: &Trouble) {
+    if let Some(lasted) = context.troubles.over(trouble) {
+        context.metrics.publish_resumed(sink, url, lasted);
+    }
 }
 
 /// What stands still here, until nobody waits any more.
@@ -151,36 +186,67 @@ async fn offer_on(
     let mut present = slot.watch();
     let mut wait = context.backoff.first;
     let who = format!("{} {sink} {url}", context.member);
+    let mut begun = false;
+    let mut stopped = pin!(stopped(context));
     for attempt in 1.. {
         let publisher = present.borrow_and_update().publisher(key).ok_or(Halt::Gone)?;
-        let (offered, records) = (Instant::now(), offering.positions.len());
+        let records = offering.positions.len();
+        let asked = Instant::now();
+        let turn = tokio::select! {
+            biased;
+            turn = publisher.turn(records) => turn,
+            () = out_of_patience(offering) => return Err(Halt::OutOfPatience),
+            () = context.until.reached(), if !begun => return Err(Halt::Ended),
+            () = &mut stopped => return Err(Halt::Ended),
+            Ok(()) = present.changed() => continue,
+        };
+        offering.waited += asked.elapsed();
         offering.offers = offering.offers.saturating_add(1);
-        let (cause, after) = match publisher.publish(&offering.batch).await {
-            Ok(()) => {
-                metrics.published(sink, url, records, offered.elapsed());
-                return Ok(());
+        let offered = Instant::now();
+        let (sent, outcome) = match turn {
+            Ok(turn) => (turn.records, publisher.publish(&offering.first(turn.records)).await),
+            Err(left_alone) => (records, Err(left_alone)),
+        };
+        let (refused, left) = match outcome {
+            Ok(()) => (Vec::new(), None),
+            Err(PublishError::Partly(Partly { refused, left })) => (refused, left),
+            Err(PublishError::Retry { cause, after }) => {
+                (Vec::new(), Some(Left { records: (0..sent).collect(), cause, after }))
             }
             Err(PublishError::Stop { cause }) => {
                 return Err(Halt::Dead(Dead { publisher: Arc::clone(url), cause }));
             }
-            Err(PublishError::Retry { cause, after }) => (cause, after),
-            Err(PublishError::Partly(Partly { refused, left })) => {
-                if let Some(first) = refused.first() {
-                    metrics.publish_refused(sink, url, refused.len(), &first.cause);
-                }
-                let others = refused.len() + left.as_ref().map_or(0, |left| left.records.len());
-                if others < records {
-                    metrics.published(sink, url, records - others, offered.elapsed());
-                }
-                offering.refuse(refused);
-                let Some(Left { records: left, cause, after }) = left else { return Ok(()) };
-                // It goes on: the next wait is a first one.
-                wait = if left.len() < records { context.backoff.first } else { wait };
-                offering.keep(&left);
-                (cause, after)
-            }
         };
-        let pause = after.unwrap_or(wait).min(context.backoff.longest).mul_f64(jitter::factor(&who, attempt));
+        if let Some(first) = refused.first() {
+            metrics.publish_refused(sink, url, refused.len(), &first.cause);
+        }
+        let others = refused.len() + left.as_ref().map_or(0, |left| left.records.len());
+        if others < sent {
+            metrics.published(sink, url, sent - others, offered.elapsed());
+        }
+        offering.refuse(refused);
+        let rest = sent..records;
+        let Some(Left { records: mut left, cause, after }) = left else {
+            if rest.is_empty() {
+                return Ok(());
+            }
+            // What waits for its turn was not offered yet, and nothing is wrong.
+            offering.keep(&rest.collect::<Vec<_>>());
+            (offering.offers, wait, begun) = (0, context.backoff.first, true);
+            resumed(sink, url, context, trouble);
+            continue;
+        };
+        left.extend(rest);
+        if left.len() < records {
+            // It goes on: the next wait is a first one.
+            offering.keep(&left);
+            (wait, begun) = (context.backoff.first, true);
+        }
+        let pause = match after.filter(|after| !after.is_zero()) {
+            // As it is asked for: earlier is in vain, and whoever comes later finds the destination left alone for longer.
+            Some(after) => after.min(context.backoff.longest),
+            None => jitter::at_most(wait, context.backoff.longest, &who, attempt),
+        };
         let said = context.troubles.note(trouble, &cause, offering.positions.len());
         metrics.publish_held(sink, url, pause, &cause, said);
         wait = (wait * 2).min(context.backoff.longest);
@@ -193,4 +259,21 @@ async fn offer_on(
         }
     }
     Err(Halt::Ended)
+}
+
+async fn out_of_patience(offering: &Offering<'_>) {
+    match offering.patience {
+        Some(patience) => tokio::time::sleep(patience.saturating_sub(offering.waited)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a batch of which some went out waits no more for its turn: what it has to repeat, it had better finish.
+async fn stopped(context: &SinkContext) {
+    context.until.reached().await;
+    tokio::select! {
+        biased;
+        () = context.until.over.cancelled() => {}
+        () = tokio::time::sleep(TURNS_AT_STOP) => {}
+    }
 }

@@ -215,7 +215,8 @@ impl Parking {
             }
             parked => parked?,
         }
-        self.metrics.message_parked(&case.origin, case.reason.kind, &case.reason.text);
+        let publisher = case.whose.publisher.as_deref();
+        self.metrics.message_parked(&case.origin, case.reason.kind, publisher, &case.reason.text);
         Ok(())
     }
 }

@@ -254,7 +254,7 @@ impl SinkSlot {
                         gone = true;
                         continue;
                     }
-                    Outcome::Halted(Halt::Ended) => return Ok(false),
+                    Outcome::Halted(Halt::Ended | Halt::OutOfPatience) => return Ok(false),
                     Outcome::Halted(Halt::Dead(dead)) => return Err(dead),
                 };
                 for unwanted in which {

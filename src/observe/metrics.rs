@@ -7,11 +7,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::{debug, error, info, trace, warn};
 
+use super::repeats::Repeats;
 use super::series::{Registrar, Series, Tally};
 use crate::model::{Complaint, Event, Priority, Sample, Severity, Verdict};
 
@@ -53,6 +54,8 @@ impl ParkReason {
 struct Families {
     registry: Registry,
     rows: String,
+    /// What may happen with every record.
+    repeats: Mutex<Repeats>,
 
     received: Series<1, Counter>,
     redelivered: Series<1, Counter>,
@@ -181,6 +184,7 @@ impl Metrics {
             reloads: r.counters("reloads", ["outcome"], "Reloads of the configuration: taken, unchanged or refused"),
             registry: Registry::default(),
             rows: String::new(),
+            repeats: Mutex::default(),
         };
         let (registry, rows) = r.finish();
         Metrics(Arc::new(Families { registry, rows, ..families }))
@@ -218,10 +222,16 @@ impl Metrics {
         self.0.unwanted.of([priority.name()]).inc();
     }
 
-    /// A message of `queue` was put aside. `detail` is what a person needs to know.
-    pub fn message_parked(&self, queue: &str, reason: ParkReason, detail: &str) {
-        warn!(event = "message.parked", queue, reason = reason.name(), detail, "put aside");
-        self.0.parked.of([queue, reason.name()]).inc();
+    /// A message of `queue` (of a record: the sink) was put aside, because of that publisher, if any. `detail` is what a person
+    /// needs to know. Each reason is said once, and again after minutes with how often it was; counted always.
+    pub fn message_parked(&self, queue: &str, reason: ParkReason, publisher: Option<&str>, detail: &str) {
+        let name = reason.name();
+        if let Some(times) = self.said(&format!("{queue}\n{name}\n{}", publisher.unwrap_or_default())) {
+            warn!(event = "message.parked", queue, reason = name, times, detail, "put aside");
+        } else {
+            debug!(event = "message.parked", queue, reason = name, detail, "put aside");
+        }
+        self.0.parked.of([queue, name]).inc();
     }
 
     /// A delivery of `queue` was settled, so long after it came.
@@ -297,9 +307,13 @@ impl Metrics {
         info!(event = "publish.resumed", pipeline, publisher, ?away, "publishing again");
     }
 
-    /// A publisher will never take these `records`.
+    /// A publisher will never take these `records`. Said once, and again after minutes; counted always.
     pub fn publish_refused(&self, pipeline: &str, publisher: &str, records: usize, cause: &str) {
-        warn!(event = "publish.refused", pipeline, publisher, records, cause, "refused for good");
+        if let Some(times) = self.said(&format!("refused\n{pipeline}\n{publisher}")) {
+            warn!(event = "publish.refused", pipeline, publisher, times, records, cause, "refused for good");
+        } else {
+            debug!(event = "publish.refused", pipeline, publisher, records, cause, "refused for good");
+        }
         self.0.refused.of([pipeline, publisher]).inc_by(records as u64);
     }
 
@@ -325,7 +339,7 @@ impl Metrics {
     pub fn overflow_begun(&self, pipeline: &str, publisher: &str, queue: &str) {
         warn!(
             event = "publish.overflow",
-            pipeline, publisher, queue, "away: what it does not take waits in its own queue"
+            pipeline, publisher, queue, "not taken in time: what this publisher does not take waits in its own queue"
         );
     }
 
@@ -864,6 +878,13 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// How often it happened, where that is to be said.
+    fn said(&self, what: &str) -> Option<u64> {
+        self.0.repeats.lock().unwrap_or_else(PoisonError::into_inner).note(what)
+    }
+}
+
 /// For a person: nobody reads nanoseconds.
 fn whole_ms(time: Duration) -> Duration {
     Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
@@ -890,7 +911,7 @@ mod tests {
     fn happenings_show_on_the_page() {
         let metrics = Metrics::new();
         metrics.notifications_received("notifications.info", 3, 1);
-        metrics.message_parked("notifications.info", ParkReason::UnknownPriority, "BOGUS");
+        metrics.message_parked("notifications.info", ParkReason::UnknownPriority, None, "BOGUS");
         metrics.published("cpu_source:cpu_sink", "file:///x", 7, Duration::from_millis(3));
         metrics.link_changed("rabbit://h/", "up", "down", "cut");
         metrics.lease_margin(Duration::from_millis(2500));

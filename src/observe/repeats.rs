@@ -48,6 +48,8 @@ impl Repeats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::captured::Captured;
+    use crate::observe::{Metrics, ParkReason};
 
     #[tokio::test(start_paused = true)]
     async fn what_lasts_is_said_once_and_again_after_minutes_with_its_count() {
@@ -70,5 +72,26 @@ mod tests {
             assert_eq!(repeats.note(&format!("port {n}")), Some(1));
         }
         assert!(repeats.known.len() <= KNOWN_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_parked_or_refused_again_and_again_is_one_line_in_minutes() {
+        let log = Captured::begin();
+        let metrics = Metrics::new();
+        for second in 0..600 {
+            for publisher in ["http://one/", "http://other/"] {
+                let detail = format!("{publisher} refused r-{second}");
+                metrics.publish_refused("sink", publisher, 1, &detail);
+                metrics.message_parked("sink", ParkReason::Refused, Some(publisher), &detail);
+            }
+            metrics.message_parked("notifications.info", ParkReason::Unreadable, None, &format!("byte {second}"));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(log.count(&["WARN", "message.parked", "refused"]), 2 * 2);
+        assert_eq!(log.count(&["WARN", "message.parked", "unreadable", "times=301"]), 1);
+        assert_eq!(log.count(&["WARN", "message.parked"]), 2 * 2 + 2);
+        assert_eq!(log.count(&["WARN", "publish.refused"]), 2 * 2);
+        let line = r#"nephoscope_parked_total{queue="sink",reason="refused"} 1200"#;
+        assert!(metrics.page().lines().any(|l| l == line), "all are counted");
     }
 }

@@ -46,7 +46,7 @@ pub use context::{Amqp, Context};
 pub use gnocchi::{Created as GnocchiCreated, Plan as GnocchiPlan, Setup as GnocchiSetup, Step as GnocchiStep};
 pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
-pub use pace::overflow_queue;
+pub use pace::{Turn, overflow_queue};
 pub use schemes::{
     AskBroker, BuildError, Kind, Look, build, check, check_with, common_options_page, names, options_page,
 };
@@ -56,6 +56,12 @@ pub use test::Shelf;
 /// A destination, built from one URL of a sink.
 #[async_trait]
 pub trait Publisher: Send + Sync + 'static {
+    /// Waits until the destination may be given records, and says how many of so many: the first ones of a batch, at least one.
+    /// The turn is kept until [`Publisher::publish`] has ended. To wait for it is no failure; dropping the future gives up the
+    /// place in the line, and nothing else.
+    async fn turn(&self, records: usize) -> Result<Turn, PublishError> {
+        Ok(Turn::free(records))
+    }
     /// Hands over a batch in its order. `Ok` means that the destination has taken responsibility for all of it.
     ///
     /// May be called from several pipelines at once; each call is one batch. What is not taken, and why, is said for each

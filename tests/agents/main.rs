@@ -5,6 +5,7 @@
 
 mod held;
 mod overflow;
+mod pace;
 mod parked;
 mod reload;
 mod state;

@@ -26,6 +26,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// How long an overflow queue may take to confirm when the listener is asked to stop. What it does not confirm goes back to the
 /// pipeline queue, and destinations that have it get it again.
 const STOP_WAIT: Duration = Duration::from_secs(5);
+/// A batch that waits less than this for the destination's rate does not wait.
+const AT_ONCE: Duration = Duration::from_millis(1);
 /// Between two looks for a session, where there is none.
 const SESSION_AGAIN: Duration = Duration::from_millis(200);
 
@@ -58,6 +60,8 @@ struct Detour {
     slow: bool,
     /// Something was put there, which was said.
     used: bool,
+    /// How long the last batches waited for the destination's rate, one after the other without a break.
+    held: Duration,
 }
 
 /// A question that is on its way.
@@ -116,12 +120,18 @@ impl Detours {
         }
         if detour.straight {
             let after = self.ground.options.overflow.after;
+            // A rate below what comes in holds nobody either, though each batch waits only a little for it.
+            offering.wait_for_turns(Some(after.saturating_sub(detour.held)));
             match timeout(after, offer::offer_rest(slot, destination, &mut offering, context)).await {
-                Ok(Ok(())) => return offering.taken(),
+                Ok(Ok(())) => {
+                    let waited = offering.waited();
+                    detour.held = if waited < AT_ONCE { Duration::ZERO } else { detour.held + waited };
+                    return offering.taken();
+                }
                 // Other destinations have taken it, perhaps: they would get it again if it went back.
                 Ok(Err(Halt::Ended)) if !context.until.over.is_cancelled() => *detour = Detour::default(),
-                Ok(Err(halt)) => return Outcome::Halted(halt),
-                Err(_) => {
+                Ok(Err(halt @ (Halt::Ended | Halt::Gone | Halt::Dead(_)))) => return Outcome::Halted(halt),
+                Ok(Err(Halt::OutOfPatience)) | Err(_) => {
                     self.ground.metrics.overflow_begun(sink, &destination.url, &queue);
                     *detour = Detour { slow: true, used: true, ..Detour::default() };
                 }
@@ -173,6 +183,7 @@ impl Detours {
             }
         }
         detour.straight = true;
+        offering.wait_for_turns(None);
         match offer::offer_rest(slot, destination, &mut offering, context).await {
             Ok(()) => offering.taken(),
             Err(halt) => Outcome::Halted(halt),

@@ -12,6 +12,7 @@ use super::answer;
 use super::api::Api;
 use super::definitions::Policy;
 use crate::model::json;
+use crate::observe::Repeats;
 use crate::publish::outcome::Answer;
 
 const PATH: &str = "v1/archive_policy/";
@@ -20,7 +21,15 @@ const PATH: &str = "v1/archive_policy/";
 #[derive(Debug)]
 pub(super) struct Policies {
     all_made: AtomicBool,
-    made: Mutex<Vec<bool>>,
+    made: Mutex<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    /// By the position of the policy.
+    made: Vec<bool>,
+    /// Which were refused: that is so at every batch.
+    refused: Repeats,
 }
 
 /// A policy whose measures must wait.
@@ -35,7 +44,8 @@ pub(super) struct Held<'p> {
 impl Policies {
     /// For so many policies.
     pub(super) fn new(policies: usize) -> Self {
-        Policies { all_made: AtomicBool::new(policies == 0), made: Mutex::new(vec![false; policies]) }
+        let made = Made { made: vec![false; policies], refused: Repeats::default() };
+        Policies { all_made: AtomicBool::new(policies == 0), made: Mutex::new(made) }
     }
 
     /// Creates those that are not made yet. Those that must wait for Gnocchi; `Err` where nothing can be asked at all.
@@ -45,7 +55,8 @@ impl Policies {
             return Ok(held);
         }
         // Batches that come meanwhile wait here, so that each policy is asked for once.
-        let mut made = self.made.lock().await;
+        let mut all = self.made.lock().await;
+        let Made { made, refused } = &mut *all;
         for (policy, made) in policies.iter().zip(made.iter_mut()).filter(|(_, made)| !**made) {
             let reply = api.ask(Method::POST, PATH, Some(json::to_string(&policy.body).into_bytes())).await?;
             match (reply.status.as_u16(), api.judged(&reply)) {
@@ -55,9 +66,11 @@ impl Policies {
                 (500.., answer) => held.push(Held { policy: &policy.name, answer }),
                 (_, _) => {
                     let (policy, cause) = (&*policy.name, api.cause(&reply));
+                    let Some(times) = refused.note(policy) else { continue };
                     tracing::warn!(
                         event = "publish.gnocchi.policy_refused",
                         policy,
+                        times,
                         %cause,
                         "Gnocchi does not create this archive policy; measures are sent all the same, and wait if the policy \
                          is not there: create it, or give the agent's user the right to"

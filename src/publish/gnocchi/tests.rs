@@ -11,6 +11,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::config;
 use crate::model::{Dict, Event, Sample, Trait, TraitValue, Value};
+use crate::observe::captured::Captured;
 use crate::publish::record::tests;
 use crate::publish::{Batch, Context, Kind, Partly, PublishError, Publisher, build, check, identity};
 
@@ -308,6 +309,19 @@ async fn archive_policies_are_created_once_and_those_that_fail_again() {
     publisher.publish(&batch).await.unwrap();
     let requests = server.received_requests().await.unwrap();
     assert_eq!(requests.iter().filter(|request| request.url.path() == "/v1/archive_policy/").count(), 4 + 1);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_refused_at_every_batch_is_said_once() {
+    let server = MockServer::start().await;
+    let forbids = ResponseTemplate::new(403);
+    Mock::given(method("POST")).and(path("/v1/archive_policy/")).respond_with(forbids).mount(&server).await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&server).await;
+    let (publisher, log) = (publisher(&server, ""), Captured::begin());
+    for _ in 0..5 {
+        let _taken = publisher.publish(&samples(&[volume("a", 1)])).await;
+    }
+    assert_eq!(log.count(&["WARN", "publish.gnocchi.policy_refused"]), 4, "one line for each policy");
 }
 
 #[tokio::test]

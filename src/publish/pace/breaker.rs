@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::observe::Metrics;
-use crate::publish::outcome::{Partly, PublishError};
+use crate::publish::outcome::{Left, Partly, PublishError};
 
 /// The longest time that a destination is left alone.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -68,17 +68,24 @@ impl Breaker {
     pub(super) fn admit(&self) -> Admission<'_> {
         let mut state = self.state();
         let Some(closed) = &mut state.closed else { return Admission::Open };
-        let left = closed.until.saturating_duration_since(Instant::now());
-        if !left.is_zero() || closed.probing {
-            return Admission::Closed { cause: closed.cause.clone(), after: left.max(PROBED_IN) };
+        if let Some(after) = closed.after() {
+            return Admission::Closed { cause: closed.cause.clone(), after };
         }
         closed.probing = true;
         self.metrics.breaker(&self.shown, "half-open");
         Admission::Probe(Probe(self))
     }
 
+    /// Why the destination is left alone, and for how long, where it is and nobody may try it yet.
+    pub(super) fn left_alone(&self) -> Option<PublishError> {
+        let state = self.state();
+        let closed = state.closed.as_ref()?;
+        let after = Some(closed.after()?);
+        Some(PublishError::Retry { cause: closed.cause.clone(), after })
+    }
+
     /// Notes what came of a batch of so many records. What was under way when the destination was given up on changes nothing,
-    /// unless it succeeds.
+    /// unless it succeeds. What is left is to be offered again when the destination is tried again, and no later.
     pub(super) fn told(&self, outcome: Result<(), PublishError>, records: usize) -> Result<(), PublishError> {
         let mut state = self.state();
         match failure(&outcome, records) {
@@ -95,7 +102,7 @@ impl Breaker {
                 }
             }
         }
-        outcome
+        state.wait_for(outcome)
     }
 
     fn leave_alone(&self, state: &mut State, pause: Duration, cause: &str, after: Option<Duration>) {
@@ -110,6 +117,30 @@ impl Breaker {
     }
 }
 
+impl Closed {
+    /// When to come again; nothing where the destination may be tried now.
+    fn after(&self) -> Option<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { self.probing.then_some(PROBED_IN) } else { Some(left) }
+    }
+}
+
+impl State {
+    /// The same outcome; what is left waits until the destination may be tried.
+    fn wait_for(&self, mut outcome: Result<(), PublishError>) -> Result<(), PublishError> {
+        let open = self.closed.as_ref().and_then(Closed::after);
+        match &mut outcome {
+            Err(
+                PublishError::Retry { after, .. } | PublishError::Partly(Partly { left: Some(Left { after, .. }), .. }),
+            ) => {
+                *after = (*after).max(open);
+            }
+            _ => {}
+        }
+        outcome
+    }
+}
+
 impl Probe<'_> {
     /// Notes what came of it: one that failed leaves the destination alone for twice as long.
     pub(super) fn told(self, outcome: Result<(), PublishError>, records: usize) -> Result<(), PublishError> {
@@ -118,8 +149,7 @@ impl Probe<'_> {
         let mut state = breaker.state();
         let pause = state.closed.as_ref().map_or(breaker.first_pause, |closed| (closed.pause * 2).min(PAUSE_MAX));
         breaker.leave_alone(&mut state, pause, cause, after);
-        drop(state);
-        outcome
+        state.wait_for(outcome)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What holds for every publisher, whatever it publishes to: how many requests at the same time, how many records a second, and
 //! when one that fails again and again is left alone.
 //!
-//! The options are taken out of the URL before the publisher sees it. The agent holds and repeats ([`Publisher::publish`] once
-//! more, after the time that is asked for); here nothing is repeated.
+//! The options are taken out of the URL before the publisher sees it. The agent takes a turn ([`Publisher::turn`]), publishes as
+//! much as that says, and holds and repeats ([`Publisher::publish`] once more, after the time that is asked for); here nothing is
+//! repeated.
 
 mod breaker;
-mod bucket;
+mod rate;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::breaker::{Admission, Breaker};
-use self::bucket::Bucket;
+use self::rate::Rate;
+pub use self::rate::Turn;
 use super::outcome::{Left, Partly, PublishError, Refused};
 use super::target::{Options, Row, Target};
 use super::{Batch, Publisher};
@@ -34,7 +36,7 @@ pub(super) const OPTIONS: &[Row] = &[
         "rate",
         "records a second",
         "",
-        "no more than this, on average over a second; without it as fast as it is taken",
+        "in no second more than this, rounded up to a whole number; without it as fast as it is taken",
     ),
     Row::new(
         "breaker_failures",
@@ -68,8 +70,6 @@ const CONCURRENCY_MAX: usize = 64;
 const PAUSE_S: (f64, f64) = (0.1, 30.0);
 /// Records that a destination is tried with when it was left alone.
 const PROBE_RECORDS: usize = 10;
-/// How long a call waits for its turn by `rate`; past it the batch is offered again later.
-const TURN_WAIT: Duration = Duration::from_secs(1);
 
 /// What a URL says.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +124,7 @@ pub fn overflow_queue(url: &str) -> Option<String> {
 pub(super) struct Paced {
     inner: Arc<dyn Publisher>,
     concurrency: usize,
-    bucket: Option<Bucket>,
+    rate: Option<Arc<Rate>>,
     breaker: Breaker,
 }
 
@@ -132,14 +132,7 @@ impl Paced {
     /// A publisher with the URL for labels.
     pub(super) fn new(inner: Arc<dyn Publisher>, pace: &Pace, shown: &str, metrics: &Metrics) -> Self {
         let breaker = Breaker::new(pace.breaker_failures, pace.breaker_pause, shown, metrics);
-        Paced { inner, concurrency: pace.concurrency, bucket: pace.rate.map(Bucket::new), breaker }
-    }
-
-    /// Waits for the turn that `rate` gives; else when to come again.
-    async fn turn(&self, records: usize) -> Result<(), PublishError> {
-        let Some(bucket) = &self.bucket else { return Ok(()) };
-        let later = |after| PublishError::Retry { cause: "its rate is used up".to_owned(), after: Some(after) };
-        bucket.turn(records, TURN_WAIT).await.map_err(later)
+        Paced { inner, concurrency: pace.concurrency, rate: pace.rate.map(Rate::new).map(Arc::new), breaker }
     }
 
     async fn ask(&self, batch: &Batch) -> Result<(), PublishError> {
@@ -155,8 +148,12 @@ impl Paced {
 
 #[async_trait]
 impl Publisher for Paced {
+    async fn turn(&self, records: usize) -> Result<Turn, PublishError> {
+        let Some(rate) = &self.rate else { return Ok(Turn::free(records)) };
+        rate.turn(records, || self.breaker.left_alone()).await
+    }
+
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
-        self.turn(batch.len()).await?;
         let probe = match self.breaker.admit() {
             Admission::Open => return self.breaker.told(self.ask(batch).await, batch.len()),
             Admission::Closed { cause, after } => return Err(PublishError::Retry { cause, after: Some(after) }),

@@ -42,7 +42,7 @@ impl Fake {
 }
 
 fn paced(fake: &Arc<Fake>, options: &str) -> Paced {
-    let target = crate::publish::target::Target::parse(&format!("test://x?{options}")).unwrap();
+    let target = Target::parse(&format!("test://x?{options}")).unwrap();
     let mut read = target.options();
     let pace = Pace::read(&mut read);
     read.finish(()).unwrap();
@@ -104,15 +104,46 @@ async fn what_was_under_way_when_it_was_given_up_on_does_not_lengthen_the_pause(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_that_is_used_up_is_no_failure_and_a_server_says_itself_how_long() {
+async fn a_turn_is_as_much_as_the_rate_allows_and_nobody_waits_for_one_while_it_is_left_alone() {
     let fake = Arc::new(Fake::default());
-    let publisher = paced(&fake, "rate=1&breaker_failures=2");
-    publisher.publish(&batch(50)).await.unwrap();
-    for _ in 0..5 {
-        assert!(matches!(publisher.publish(&batch(1)).await, Err(PublishError::Retry { .. })));
-    }
-    tokio::time::advance(Duration::from_secs(60)).await;
-    publisher.publish(&batch(1)).await.unwrap();
+    let publisher = paced(&fake, "rate=20&breaker_failures=1&breaker_pause=10");
+    let turn = publisher.turn(50).await.unwrap();
+    assert_eq!(turn.records, 20);
+    fake.answer(1, "503");
+    assert!(publisher.publish(&batch(turn.records)).await.is_err());
+    drop(turn);
+    let began = Instant::now();
+    let (cause, after) = ("503".to_owned(), Some(Duration::from_secs(10)));
+    assert_eq!(publisher.turn(50).await.unwrap_err(), PublishError::Retry { cause, after });
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let turn = publisher.turn(50).await.unwrap();
+    publisher.publish(&batch(turn.records)).await.unwrap();
+    drop(turn);
+    assert_eq!(publisher.turn(50).await.unwrap().records, 20);
+    assert_eq!(began.elapsed(), Duration::from_secs(11));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_for_a_turn_learn_that_it_is_left_alone() {
+    let fake = Arc::new(Fake::default());
+    let publisher = paced(&fake, "rate=1&breaker_failures=1");
+    let turn = publisher.turn(1).await.unwrap();
+    let (one, other) = (publisher.turn(1), publisher.turn(1));
+    fake.answer(1, "503");
+    let ends = async {
+        assert!(publisher.publish(&batch(1)).await.is_err());
+        drop(turn);
+        Instant::now()
+    };
+    let (one, other, failed) = tokio::join!(one, other, ends);
+    assert!(one.is_err() && other.is_err());
+    assert_eq!(Instant::now(), failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_says_itself_how_long() {
+    let fake = Arc::new(Fake::default());
     let publisher = paced(&fake, "breaker_failures=1");
     let after = Some(Duration::from_secs(100));
     fake.answers.lock().unwrap().push(PublishError::Retry { cause: "429".to_owned(), after });
@@ -142,17 +173,20 @@ async fn one_that_fails_again_and_again_is_left_alone_and_then_tried_with_a_few(
     let fake = Arc::new(Fake::default());
     let publisher = paced(&fake, "breaker_failures=3&breaker_pause=2");
     fake.answer(4, "503");
-    for _ in 0..3 {
+    for _ in 0..2 {
         assert!(matches!(publisher.publish(&batch(50)).await, Err(PublishError::Retry { after: None, .. })));
     }
-    assert_eq!(fake.asked().len(), 3);
     let after = Some(Duration::from_secs(2));
     let cause = "503".to_owned();
+    let not_now = PublishError::Retry { cause: cause.clone(), after };
+    assert_eq!(publisher.publish(&batch(50)).await, Err(not_now), "the failure that closes it says when it opens");
+    assert_eq!(fake.asked().len(), 3);
     assert_eq!(publisher.publish(&batch(50)).await, Err(PublishError::Retry { cause, after }), "it was not asked");
     assert!(fake.asked().is_empty());
     // The first try fails: it is left alone for longer.
     tokio::time::advance(Duration::from_secs(2)).await;
-    assert!(matches!(publisher.publish(&batch(50)).await, Err(PublishError::Retry { .. })));
+    let longer = PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(4)) };
+    assert_eq!(publisher.publish(&batch(50)).await, Err(longer));
     assert_eq!(fake.asked().iter().map(Vec::len).collect::<Vec<_>>(), [PROBE_RECORDS]);
     tokio::time::advance(Duration::from_secs(3)).await;
     assert!(matches!(publisher.publish(&batch(50)).await, Err(PublishError::Retry { .. })));
