@@ -16,7 +16,7 @@ use std::time::Duration;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use field::{Agent, Folder, TO_FILES, Wire, free_port, notification, until, until_out};
+use field::{Agent, Folder, TO_FILES, Wire, free_port, notification, until_out};
 
 /// Messages that a command is killed over.
 const MANY: usize = 1_500;

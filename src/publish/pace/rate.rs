@@ -70,7 +70,11 @@ impl Drop for Turn {
 
 impl Rate {
     /// So many records a second.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number; the cast saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive number; the cast saturates"
+    )]
     pub(super) fn new(rate: f64) -> Self {
         let most = rate.ceil().max(1.0);
         Rate {
