@@ -129,13 +129,11 @@ impl State {
     /// The same outcome; what is left waits until the destination may be tried.
     fn wait_for(&self, mut outcome: Result<(), PublishError>) -> Result<(), PublishError> {
         let open = self.closed.as_ref().and_then(Closed::after);
-        match &mut outcome {
-            Err(
-                PublishError::Retry { after, .. } | PublishError::Partly(Partly { left: Some(Left { after, .. }), .. }),
-            ) => {
-                *after = (*after).max(open);
-            }
-            _ => {}
+        if let Err(
+            PublishError::Retry { after, .. } | PublishError::Partly(Partly { left: Some(Left { after, .. }), .. }),
+        ) = &mut outcome
+        {
+            *after = (*after).max(open);
         }
         outcome
     }
