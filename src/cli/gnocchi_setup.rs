@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
 use crate::config::Settings;
+use crate::model::shown::without_secrets;
 use crate::publish::{GnocchiPlan, GnocchiSetup};
 
 /// What is to be made, and by which login.
@@ -39,36 +40,39 @@ async fn set_up(arguments: &Arguments, settings: &Settings) -> Result<(), Failur
     let cannot = |why: &str| Failure::Other(format!("cannot set up Gnocchi: {why}"));
     let (setup, warnings) =
         GnocchiSetup::new(settings, arguments.resources_definition_file.as_deref(), arguments.link_local)
-            .map_err(|all| cannot(&all.join("; ")))?;
-    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            .map_err(Failure::Config)?;
+    refuse_errors(warnings)?;
+    // Before the first request: whoever waits for it sees for whom.
+    if let Some(keystone) = setup.keystone() {
+        say(&format!("asking {keystone} (Keystone)"));
+    }
+    let address = setup.address().await.map_err(|why| cannot(&why))?;
+    say(&format!("asking {address} (Gnocchi), as {}", setup.who()));
     let plan: GnocchiPlan = setup.plan().await.map_err(|why| cannot(&why))?;
-    plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-    let mut failed = 0;
-    for step in &plan.steps {
-        if arguments.dry_run {
-            say(&format!("would create {step}"));
-            continue;
+    plan.warnings.iter().for_each(|warning| eprintln!("warning: {}", without_secrets(warning)));
+    let (steps, there) = (plan.steps.len(), plan.there);
+    if arguments.dry_run {
+        plan.steps.iter().for_each(|step| say(&format!("would create {step}")));
+        if steps > 0 {
+            say(&format!(
+                "{} may read; whether it may create too is not known, as Gnocchi says that only when something is created",
+                setup.who()
+            ));
         }
-        match setup.carry_out(step).await {
-            Ok(()) => say(&format!("created {step}")),
-            Err(why) => {
-                failed += 1;
-                eprintln!("nephoscope: cannot create {step}: {why}");
-            }
-        }
+        say(&format!("{steps} to create, {there} there already"));
+        return Ok(());
     }
-    if failed > 0 {
-        return Err(cannot(&format!(
-            "{failed} of {} could not be created; correct it and run this again",
-            plan.steps.len()
-        )));
+    let created = setup.create(&plan.steps, |step| say(&format!("created {step}"))).await;
+    created.failures.iter().for_each(|failure| eprintln!("nephoscope: {}", without_secrets(failure)));
+    if created.steps < steps {
+        let left = steps - created.steps;
+        return Err(cannot(&format!("{left} of {steps} could not be created; correct it and run this again")));
     }
-    let made = if arguments.dry_run { "to create" } else { "created" };
-    say(&format!("{} {made}, {} there already", plan.steps.len(), plan.there));
+    say(&format!("{} created, {there} there already", created.steps));
     Ok(())
 }
 
 /// Prints a line; that nobody reads it any more stops nothing.
 fn say(line: &str) {
-    let _nobody = writeln!(io::stdout().lock(), "{line}");
+    let _nobody = writeln!(io::stdout().lock(), "{}", without_secrets(line));
 }

@@ -43,7 +43,7 @@ mod zaqar;
 pub use crate::config::shown;
 pub use beside::{files, stamp};
 pub use context::{Amqp, Context};
-pub use gnocchi::{Plan as GnocchiPlan, Setup as GnocchiSetup, Step as GnocchiStep};
+pub use gnocchi::{Created as GnocchiCreated, Plan as GnocchiPlan, Setup as GnocchiSetup, Step as GnocchiStep};
 pub use identity::{Identity, Login};
 pub use outcome::{Left, Partly, PublishError, Refused};
 pub use schemes::{

@@ -21,6 +21,8 @@ pub struct Login {
     pub complaints: Vec<Complaint>,
 }
 
+/// For one request to Keystone, where the section has no `timeout`.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// The file of what is written nowhere.
 const NOWHERE: &str = "configuration";
 
@@ -56,8 +58,27 @@ pub struct Credentials {
     pub keyfile: Option<PathBuf>,
     /// Whether certificates of servers are not checked.
     pub insecure: bool,
-    /// For one request to Keystone, with its answer.
-    pub timeout: Duration,
+    /// For one request to Keystone, with its answer; `None`: it is not written, and [`TIMEOUT`] holds.
+    pub timeout: Option<Duration>,
+}
+
+impl Credentials {
+    /// The address of the service that is written in the section, whatever a catalogue says.
+    pub fn written_address(&self) -> Option<&str> {
+        let fixed = match &self.auth {
+            Auth::Basic { endpoint, .. } | Auth::NoAuth { endpoint, .. } | Auth::None { endpoint } => Some(endpoint),
+            Auth::Keystone { .. } => None,
+        };
+        self.endpoint_override.as_ref().or(fixed).map(String::as_str)
+    }
+
+    /// The address of Keystone, if there is one.
+    pub fn keystone(&self) -> Option<&str> {
+        match &self.auth {
+            Auth::Keystone { url, .. } => Some(url),
+            _ => None,
+        }
+    }
 }
 
 /// Kinds of login, named by `auth_type`.

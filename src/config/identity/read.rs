@@ -88,7 +88,7 @@ impl Reading<'_, '_> {
             certfile: certfile.map(PathBuf::from),
             keyfile: keyfile.map(PathBuf::from),
             insecure,
-            timeout: Duration::from_secs_f64(seconds.unwrap_or(60.0)),
+            timeout: seconds.map(Duration::from_secs_f64),
         })
     }
 

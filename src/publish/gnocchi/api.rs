@@ -43,11 +43,17 @@ impl Api {
         let url = Url::parse(&format!("{}/{path}", endpoint.as_str().trim_end_matches('/'))).map_err(|error| {
             Answer::Later { cause: format!("the address of Gnocchi is none: {error}"), after: None }
         })?;
-        let mut request = self.web.request(method, url).header(ACCEPT, JSON);
+        let mut request = self.web.request(method, url.clone()).header(ACCEPT, JSON);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, kind).body(body);
         }
-        self.identity.ask(&self.web, request, ANSWER_BYTES_MAX).await
+        // A URL of this publisher has no address: the cause must name it.
+        self.identity.ask(&self.web, request, ANSWER_BYTES_MAX).await.map_err(|answer| answer.at(&url))
+    }
+
+    /// Where Gnocchi is; `Err` is why that is not known.
+    pub(super) async fn address(&self) -> Result<Url, Answer> {
+        self.identity.endpoint(&SERVICE).await
     }
 
     /// Changes a resource type by a JSON Patch.

@@ -34,7 +34,7 @@ use self::definitions::Definitions;
 use self::filter::ProjectFilter;
 use self::options::{EndedAt, Options};
 use self::policies::Policies;
-pub use self::setup::{Plan, Setup, Step};
+pub use self::setup::{Created, Plan, Setup, Step};
 use super::schemes::{Built, Kind, Look};
 use super::target::{Row, Target};
 use super::web::{Secrets, Web};

@@ -3,115 +3,29 @@
 //! Ceilometer's `ceilometer-upgrade` makes the types, step by step through its history; here the result is written down, and what is
 //! missing of it is made. What is there is never changed or deleted, so that it may be done again at any time.
 
+mod types;
+
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use self::types::{Holds, TYPES, attributes_of};
 use super::api::Api;
-use super::definitions::Policy;
-use super::path;
-use crate::config::Settings;
-use crate::model::json as text;
-use crate::publish::identity;
+use super::definitions::{Definitions, Policy};
+use super::{options, path};
+use crate::config::{Settings, definitions};
+use crate::model::{Complaint, Place, json as text};
 use crate::publish::outcome::Answer;
 use crate::publish::web::{Reply, Secrets};
+use crate::publish::{Identity, identity};
 
-/// For one request: creating a type changes tables of Gnocchi's index.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// What an attribute may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Holds {
-    /// Text of at most 255 characters.
-    Text,
-    /// The same; a resource must have it.
-    Name,
-    /// A UUID.
-    Uuid,
-    /// The same; a resource must have it.
-    Whose,
-    /// A moment.
-    Time,
-}
-
-use Holds::{Name, Text, Time, Uuid, Whose};
-
-/// The types of Ceilometer of July 2026, but for `generic`, which Gnocchi has by itself.
-const TYPES: &[(&str, &[(&str, Holds)])] = &[
-    ("ceph_account", &[]),
-    ("dns_zone", &[("email", Text), ("pool_id", Text), ("zone_name", Text), ("zone_type", Text)]),
-    ("host", &[("host_name", Name)]),
-    ("host_disk", &[("device_name", Text), ("host_name", Name)]),
-    ("host_network_interface", &[("device_name", Text), ("host_name", Name)]),
-    ("identity", &[]),
-    ("image", &[("container_format", Name), ("disk_format", Name), ("name", Name)]),
-    (
-        "instance",
-        &[
-            ("availability_zone", Text),
-            ("created_at", Time),
-            ("deleted_at", Time),
-            ("display_name", Name),
-            ("flavor_id", Name),
-            ("flavor_name", Name),
-            ("host", Name),
-            ("image_ref", Text),
-            ("launched_at", Time),
-            ("server_group", Text),
-        ],
-    ),
-    ("instance_disk", &[("instance_id", Whose), ("name", Name)]),
-    ("instance_network_interface", &[("instance_id", Whose), ("name", Name)]),
-    ("ipmi", &[]),
-    ("ipmi_sensor", &[("node", Name)]),
-    ("loadbalancer", &[("availability_zone", Text), ("name", Text), ("provider", Text), ("vip_address", Text)]),
-    (
-        "manila_share",
-        &[("availability_zone", Text), ("host", Name), ("name", Text), ("protocol", Text), ("status", Name)],
-    ),
-    ("network", &[]),
-    ("nova_compute", &[("host_name", Name)]),
-    ("stack", &[]),
-    ("swift_account", &[("storage_policy", Text)]),
-    (
-        "volume",
-        &[
-            ("display_name", Text),
-            ("image_id", Uuid),
-            ("instance_id", Uuid),
-            ("volume_type", Text),
-            ("volume_type_id", Text),
-        ],
-    ),
-    ("volume_provider", &[]),
-    ("volume_provider_pool", &[("provider", Name)]),
-    ("volume_service", &[("binary", Text), ("host", Text), ("status", Text), ("zone", Text)]),
-];
-
-impl Holds {
-    fn kind(self) -> &'static str {
-        match self {
-            Text | Name => "string",
-            Uuid | Whose => "uuid",
-            Time => "datetime",
-        }
-    }
-
-    fn is_required(self) -> bool {
-        matches!(self, Name | Whose)
-    }
-
-    /// As Gnocchi's API takes it.
-    fn schema(self) -> serde_json::Value {
-        let mut schema = json!({"type": self.kind(), "required": self.is_required()});
-        if self.kind() == "string" {
-            (schema["min_length"], schema["max_length"]) = (0.into(), 255.into());
-        }
-        schema
-    }
-}
+/// For one request that only reads, where the section has no `timeout`: somebody waits for it.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for one that creates: a type changes tables of Gnocchi's index.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One thing that is missing in Gnocchi.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +51,36 @@ impl std::fmt::Display for Step {
     }
 }
 
+impl Step {
+    /// The right that it needs, as Gnocchi's policy names it.
+    fn right(&self) -> &'static str {
+        match self {
+            Step::Type(_) => "create resource type",
+            Step::Attributes(..) => "update resource type",
+            Step::Policy(_) => "create archive policy",
+        }
+    }
+}
+
+/// What became of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Created {
+    /// How many steps were done.
+    pub steps: usize,
+    /// Why the others were not, each cause once, with what to do.
+    pub failures: Vec<String>,
+}
+
+/// Why one step is not done.
+enum Failed {
+    /// The user may not; what Gnocchi said.
+    Denied(String),
+    /// Gnocchi does not want this one, with what to do.
+    Refused(String),
+    /// Nothing can be asked, with what to do.
+    Away(String),
+}
+
 /// What there is to do, and what somebody should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
@@ -148,23 +92,11 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// What a type of Ceilometer has.
-fn attributes_of(name: &str) -> &'static [(&'static str, Holds)] {
-    TYPES.iter().find(|(known, _)| *known == name).map_or(&[], |(_, attributes)| *attributes)
-}
-
-/// Why there is no answer, with what to do.
-fn cause(answer: Answer) -> String {
-    match answer.cause() {
-        // What is about the login says by itself what to do.
-        Some(cause) if cause.starts_with('[') => cause.to_owned(),
-        cause => format!("{}; start Gnocchi, or correct its address", cause.unwrap_or("no answer")),
-    }
-}
-
 /// A Gnocchi that is being set up.
 pub struct Setup {
-    api: Api,
+    identity: Arc<Identity>,
+    reads: Api,
+    creates: Api,
     policies: Vec<Policy>,
     named: Vec<Box<str>>,
 }
@@ -178,22 +110,38 @@ struct Known {
 }
 
 impl Setup {
-    /// With the login of `gnocchi://`, and the policies of a file (`gnocchi_resources.yaml`; the shipped one where there is none).
-    /// With warnings about the file; all that is wrong if it cannot be done.
+    /// With the login of `gnocchi://`, and the policies of a file that somebody has named (else of `gnocchi_resources.yaml`, else the
+    /// shipped ones). With warnings about the file; all that is wrong with the configuration if it cannot be done.
     /// `link_local`: addresses of the link are allowed.
     pub fn new(
         settings: &Settings,
         file: Option<&Path>,
         link_local: bool,
-    ) -> Result<(Setup, Vec<String>), Vec<String>> {
-        let (identity, _) = identity::logins(&settings.logins);
-        let identity = identity?;
-        let web = identity.web(TIMEOUT, link_local, Secrets::default())?;
-        let name = file.map_or_else(|| super::options::FILE.into(), Path::to_string_lossy);
-        let (definitions, warnings) = super::load(&name, None, &settings.sources.search)?;
+    ) -> Result<(Setup, Vec<Complaint>), Vec<Complaint>> {
+        let mut wrong = Vec::new();
+        let read = read(settings, file).map_err(|complaint| wrong.push(complaint));
+        let apis = apis(settings, link_local).map_err(|all| {
+            let place = settings.place("service_credentials", "auth_type");
+            wrong.extend(all.into_iter().map(|text| Complaint::error(&place, text)));
+        });
+        let (Ok((definitions, warnings)), Ok((identity, [reads, creates]))) = (read, apis) else { return Err(wrong) };
         let named = definitions.types().map(Box::from).collect();
-        let setup = Setup { api: Api::new(identity, web), policies: definitions.policies, named };
-        Ok((setup, warnings.iter().map(ToString::to_string).collect()))
+        Ok((Setup { identity, reads, creates, policies: definitions.policies, named }, warnings))
+    }
+
+    /// Where the login is asked for, if that is a Keystone.
+    pub fn keystone(&self) -> Option<&str> {
+        self.identity.keystone()
+    }
+
+    /// Who is logged in: `user ceilometer of [service_credentials]`.
+    pub fn who(&self) -> String {
+        self.identity.who()
+    }
+
+    /// Where Gnocchi is: as it is written, or as Keystone says. `Err` is why that cannot be found out, with what to do.
+    pub async fn address(&self) -> Result<String, String> {
+        self.reads.address().await.map(|address| address.to_string()).map_err(|answer| self.away(&answer))
     }
 
     /// What is missing. `Err` is why that cannot be found out, with what to do.
@@ -235,8 +183,51 @@ impl Setup {
         Ok(plan)
     }
 
-    /// Does it; that somebody else was faster is as good. `Err` is why not, with what to do.
-    pub async fn carry_out(&self, step: &Step) -> Result<(), String> {
+    /// Does it, and says what is `done`. A right that is missing once is not tried again, and nothing else where Gnocchi is away.
+    pub async fn create(&self, steps: &[Step], done: impl Fn(&Step)) -> Created {
+        let mut created = Created::default();
+        // What is missing, and how many steps need it.
+        let mut denied: Vec<(&str, usize)> = Vec::new();
+        let mut said = None;
+        for (n, step) in steps.iter().enumerate() {
+            if let Some((_, steps)) = denied.iter_mut().find(|(right, _)| *right == step.right()) {
+                *steps += 1;
+                continue;
+            }
+            match self.carry_out(step).await {
+                Ok(()) => {
+                    created.steps += 1;
+                    done(step);
+                }
+                Err(Failed::Denied(cause)) => {
+                    denied.push((step.right(), 1));
+                    said.get_or_insert(cause);
+                }
+                Err(Failed::Refused(why)) => created.failures.push(format!("cannot create {step}: {why}")),
+                Err(Failed::Away(why)) => {
+                    let left = match steps.len() - n - 1 {
+                        0 => String::new(),
+                        left => format!("; {left} after it were not tried"),
+                    };
+                    created.failures.push(format!("cannot create {step}: {why}{left}"));
+                    break;
+                }
+            }
+        }
+        if let Some(cause) = said {
+            let rights = denied.iter().map(|(right, steps)| format!("`{right}` ({steps} not created)"));
+            created.failures.push(format!(
+                "{} has no right to {} at {}: {cause}; {ADMINISTRATOR}",
+                self.who(),
+                rights.collect::<Vec<_>>().join(" and "),
+                self.address().await.unwrap_or_default()
+            ));
+        }
+        created
+    }
+
+    /// That somebody else was faster is as good.
+    async fn carry_out(&self, step: &Step) -> Result<(), Failed> {
         let reply = match step {
             Step::Type(name) => {
                 let attributes: serde_json::Map<String, serde_json::Value> = attributes_of(name)
@@ -244,7 +235,7 @@ impl Setup {
                     .map(|(attribute, holds)| ((*attribute).to_owned(), holds.schema()))
                     .collect();
                 let body = json!({"name": name, "attributes": attributes}).to_string();
-                self.api.ask(Method::POST, "v1/resource_type", Some(body.into_bytes())).await
+                self.creates.ask(Method::POST, "v1/resource_type", Some(body.into_bytes())).await
             }
             Step::Attributes(name, attributes) => {
                 let add = |(attribute, holds): &(&str, Holds)| {
@@ -257,35 +248,92 @@ impl Setup {
                 };
                 let missing = attributes_of(name).iter().filter(|(attribute, _)| attributes.contains(attribute));
                 let body = missing.map(add).collect::<serde_json::Value>().to_string();
-                self.api.patch(&path::resource_type(name), body.into_bytes()).await
+                self.creates.patch(&path::resource_type(name), body.into_bytes()).await
             }
             Step::Policy(name) => {
                 let policy = self.policies.iter().find(|policy| *policy.name == **name);
                 let body = policy.map(|policy| text::to_string(&policy.body).into_bytes());
-                self.api.ask(Method::POST, "v1/archive_policy/", body).await
+                self.creates.ask(Method::POST, "v1/archive_policy/", body).await
             }
         };
-        let reply = reply.map_err(cause)?;
-        if reply.status.is_success() || reply.status.as_u16() == 409 { Ok(()) } else { Err(self.advised(&reply)) }
+        let reply = reply.map_err(|answer| Failed::Away(self.away(&answer)))?;
+        match reply.status.as_u16() {
+            200..300 | 409 => Ok(()),
+            403 => Err(Failed::Denied(self.creates.cause(&reply))),
+            401 | 407 | 429 | 503 => Err(Failed::Away(self.advised(&reply))),
+            _ => Err(Failed::Refused(self.advised(&reply))),
+        }
     }
 
     async fn list(&self, path: &str) -> Result<Vec<Known>, String> {
-        let reply = self.api.ask(Method::GET, path, None).await.map_err(cause)?;
+        let reply = self.reads.ask(Method::GET, path, None).await.map_err(|answer| self.away(&answer))?;
         if !reply.status.is_success() {
             return Err(self.advised(&reply));
         }
         serde_json::from_slice(&reply.body).map_err(|error| format!("its answer to {path} is not Gnocchi's: {error}"))
     }
 
+    /// Why there is no answer, with what to do.
+    fn away(&self, answer: &Answer) -> String {
+        match answer.cause() {
+            // What is about the login says by itself what to do.
+            Some(cause) if cause.starts_with('[') => cause.to_owned(),
+            cause => format!(
+                "{}; start Gnocchi, correct its address, or write a longer timeout into {}",
+                cause.unwrap_or("no answer"),
+                self.identity.section()
+            ),
+        }
+    }
+
     fn advised(&self, reply: &Reply) -> String {
-        let cause = self.api.cause(reply);
+        let cause = self.reads.cause(reply);
         match reply.status.as_u16() {
             401 => format!("{cause}; see the user and password of the section that [gnocchi] auth_section names"),
-            403 => format!(
-                "{cause}; the user must be an administrator of Gnocchi: name one in a configuration file for this command"
-            ),
+            403 => format!("{cause}, to {}; {ADMINISTRATOR}", self.who()),
             404 => format!("{cause}; see the address: there is no Gnocchi, or one before 4.2"),
             _ => cause,
         }
     }
 }
+
+/// What to do where a right is missing.
+const ADMINISTRATOR: &str = "give it the right in Gnocchi's policy, or name an administrator of Gnocchi in a configuration file for this command";
+
+/// The definitions, with what is not meant in them.
+fn read(settings: &Settings, file: Option<&Path>) -> Result<(Definitions, Vec<Complaint>), Complaint> {
+    let search = &settings.sources.search;
+    let name = file.map_or_else(|| options::FILE.into(), Path::to_string_lossy);
+    if file.is_some() && definitions::gnocchi_file(search, &name).is_none() {
+        let folders = search.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>();
+        let searched = if folders.is_empty() { String::new() } else { format!(" nor in {}", folders.join(", ")) };
+        let text = format!(
+            "cannot find this file of --resources-definition-file, neither as written{searched}; correct it, or leave it out to use \
+             the shipped definitions"
+        );
+        return Err(Complaint::error(&Place { file: (*name).into(), line: 0 }, text));
+    }
+    let (node, mut warnings) = definitions::gnocchi_resources(search, &name)?;
+    let (definitions, more) = Definitions::read(&node, None)?;
+    warnings.extend(more);
+    Ok((definitions, warnings))
+}
+
+/// Who we are, a client that only reads, and one that creates: by the `timeout` of the section, if there is one.
+fn apis(settings: &Settings, link_local: bool) -> Result<(Arc<Identity>, [Api; 2]), Vec<String>> {
+    let mut logins = settings.logins.clone();
+    let written = logins.gnocchi.credentials.as_ref().and_then(|credentials| credentials.timeout);
+    if let Some(credentials) = &mut logins.gnocchi.credentials {
+        credentials.timeout.get_or_insert(READ_TIMEOUT);
+    }
+    let identity = identity::logins(&logins).0?;
+    let api = |timeout: Duration| {
+        let web = identity.web(written.unwrap_or(timeout), link_local, Secrets::default())?;
+        Ok::<Api, Vec<String>>(Api::new(Arc::clone(&identity), web))
+    };
+    let apis = [api(READ_TIMEOUT)?, api(CREATE_TIMEOUT)?];
+    Ok((identity, apis))
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use self::token::Token;
 use super::outcome::Answer;
 use super::web::{Reply, Secrets, Web, WebOptions, reach};
 use crate::cluster::hash;
-use crate::config::identity::{Auth, Credentials, Interface, Method};
+use crate::config::identity::{Auth, Credentials, Interface, Method, User};
 use crate::config::settings::Logins;
 
 /// A catalogue in which something was missing is asked for again after so long.
@@ -94,7 +94,7 @@ impl Identity {
             _ => None,
         };
         let named = |why: String| vec![format!("[{}] {why}", credentials.section)];
-        if let Some(address) = written(credentials) {
+        if let Some(address) = credentials.written_address() {
             catalogue::address(address).map_err(named)?;
         }
         let basic = match &credentials.auth {
@@ -131,13 +131,43 @@ impl Identity {
         format!("[{}] auth_type = {kind}", self.credentials.section)
     }
 
+    /// Who logs in, for complaints about rights: `user ceilometer of [service_credentials]`.
+    pub(super) fn who(&self) -> String {
+        let name = |user: &User| match user {
+            User::Name(name, _) => format!("user {name}"),
+            User::Id(id) => format!("user {id} (an id)"),
+        };
+        let who = match &self.credentials.auth {
+            Auth::Keystone { method: Method::Password { user, .. }, .. }
+            | Auth::Keystone { method: Method::NamedApplicationCredential { user, .. }, .. } => name(user),
+            Auth::Keystone { method: Method::ApplicationCredential { id, .. }, .. } => {
+                format!("the user of application credential {id}")
+            }
+            Auth::Keystone { method: Method::Token(_), .. } => "the user of the token".to_owned(),
+            Auth::Basic { user, .. } => format!("user {user}"),
+            Auth::NoAuth { user_id, .. } => format!("user {user_id}"),
+            Auth::None { .. } => "a user without a name".to_owned(),
+        };
+        format!("{who} of {}", self.section())
+    }
+
+    /// The section with the login: `[service_credentials]`.
+    pub(super) fn section(&self) -> String {
+        format!("[{}]", self.credentials.section)
+    }
+
+    /// The address of Keystone, if there is one.
+    pub(super) fn keystone(&self) -> Option<&str> {
+        self.keystone.as_ref().map(|keystone| keystone.url().as_str())
+    }
+
     /// A client for the service, by the files of the section (authorities, certificate, `insecure`), for http and https
     /// alike. What servers say is shown without `secrets` and those of the section.
     pub(super) fn web(&self, timeout: Duration, link_local: bool, secrets: Secrets) -> Result<Web, Vec<String>> {
         let mut options = WebOptions::of_credentials(&self.credentials);
         options.timeout = timeout;
         options.link_local = link_local;
-        let address = written(&self.credentials).and_then(|address| catalogue::address(address).ok());
+        let address = self.credentials.written_address().and_then(|address| catalogue::address(address).ok());
         if address.is_some_and(|address| !options.allows(&address)) {
             let section = &self.credentials.section;
             return Err(vec![format!(
@@ -151,7 +181,7 @@ impl Identity {
     /// Address of a service: what is written in the section, else the catalogue's. Its path has no slash at the end
     /// (but for an empty path).
     pub(super) async fn endpoint(&self, service: &Service) -> Result<Url, Answer> {
-        if let Some(address) = written(&self.credentials) {
+        if let Some(address) = self.credentials.written_address() {
             return catalogue::address(address).map_err(|why| self.later(why));
         }
         let token = self.token().await?;
@@ -225,7 +255,7 @@ impl Identity {
                 Ok(token)
             }
             Err(answer) => {
-                let answer = self.hide(answer);
+                // Keystone's words come without secrets already; ours must stay whole, whatever the password is.
                 *held = Held { token: None, failed: Some((Instant::now(), answer.clone())) };
                 Err(answer)
             }
@@ -256,15 +286,6 @@ impl Identity {
             Answer::Never { cause } => Answer::Never { cause: hidden(cause) },
         }
     }
-}
-
-/// The address of the service that is written in the section, whatever a catalogue says.
-fn written(credentials: &Credentials) -> Option<&String> {
-    let fixed = match &credentials.auth {
-        Auth::Basic { endpoint, .. } | Auth::NoAuth { endpoint, .. } | Auth::None { endpoint } => Some(endpoint),
-        Auth::Keystone { .. } => None,
-    };
-    credentials.endpoint_override.as_ref().or(fixed)
 }
 
 /// What a login without Keystone says with each request.

@@ -1,6 +1,7 @@
 //! What an HTTP answer means for the records that were posted.
 
 use chrono::{DateTime, Utc};
+use reqwest::Url;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use std::time::Duration;
 
@@ -51,6 +52,19 @@ fn wait(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     Some(wait.min(RETRY_AFTER_MAX))
 }
 
+impl Answer {
+    /// The same with the address that was asked, for publishers whose URL does not have it: `http://h:8041: no connection`. What
+    /// begins with a section is about the login, and names its own.
+    pub(in crate::publish) fn at(self, asked: &Url) -> Answer {
+        match self {
+            Answer::Later { cause, after } if !cause.starts_with('[') => {
+                Answer::Later { cause: format!("{}: {cause}", asked.origin().ascii_serialization()), after }
+            }
+            answer => answer,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +80,14 @@ mod tests {
         let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap().to_utc();
         let headers = HeaderMap::from_iter([(RETRY_AFTER, said.parse().unwrap())]);
         assert_eq!(wait(&headers, now), seconds.map(Duration::from_secs));
+    }
+
+    #[rstest]
+    #[case("no connection", "http://h:8041: no connection")]
+    #[case("[service_credentials]: Keystone is away", "[service_credentials]: Keystone is away")]
+    fn the_address_that_was_asked(#[case] cause: &str, #[case] told: &str) {
+        let asked = Url::parse("http://h:8041/v1/metric?token=x").unwrap();
+        let answer = Answer::Later { cause: cause.to_owned(), after: None }.at(&asked);
+        assert_eq!(answer.cause(), Some(told));
     }
 }

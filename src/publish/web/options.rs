@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::certificates::{self, authorities, shown_path, told};
 use super::resolver::{NoLinkLocal, names_link_local};
-use crate::config::identity::Credentials;
+use crate::config::identity::{self, Credentials};
 use crate::publish::target::{Options, Row, Target};
 
 /// The rows of the options.
@@ -102,7 +102,7 @@ impl WebOptions {
             None => Verify::System,
         };
         WebOptions {
-            timeout: credentials.timeout,
+            timeout: credentials.timeout.unwrap_or(identity::TIMEOUT),
             max_retries: CONNECT_RETRIES,
             verify,
             client_cert: credentials.certfile.clone(),

@@ -192,11 +192,12 @@ impl ZaqarPublisher {
         let all_versions = url.path().trim_end_matches('/');
         let path = format!("{}/v2/{path}", all_versions.strip_suffix("/v2").unwrap_or(all_versions));
         url.set_path(&path);
-        let mut request = self.web.request(method, url).header(CLIENT_ID, &self.client_id);
+        let mut request = self.web.request(method, url.clone()).header(CLIENT_ID, &self.client_id);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        self.identity.ask(&self.web, request, BODY_BYTES_MAX).await
+        // A URL of this publisher has no address: the cause must name it.
+        self.identity.ask(&self.web, request, BODY_BYTES_MAX).await.map_err(|answer| answer.at(&url))
     }
 }
 

@@ -27,6 +27,15 @@ async fn a_refusal_holds_and_says_what_to_do(#[case] status: u16, #[case] after:
     assert_eq!(server.received_requests().await.unwrap().len(), 1, "the service is not asked without a token");
 }
 
+/// `password (or secret)` is advice of ours: it must not be hidden with the password.
+#[tokio::test]
+async fn advice_stays_whole_whatever_the_password_is() {
+    let answer = ResponseTemplate::new(401).set_body_string("no secret for you");
+    let server = keystone(answer).await;
+    let cause = waits(ask(&server, &identity(&server, &PASSWORD.replace("SeCrEt", "secret"))).await);
+    assert!(cause.contains("no *** for you") && cause.contains("see user, password (or secret)"), "{cause}");
+}
+
 fn token(body: &str) -> ResponseTemplate {
     ResponseTemplate::new(201).insert_header("x-subject-token", "t").set_body_string(body)
 }
