@@ -81,6 +81,15 @@ fn configured(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
+/// The same with this pipeline, and this login in `ceilometer.conf`.
+fn with_login(pipeline: &str, login: &str) -> TempDir {
+    let folder = configured(&[("pipeline.yaml", pipeline)]);
+    let conf = folder.path().join("ceilometer.conf");
+    let text = std::fs::read_to_string(&conf).unwrap() + login;
+    std::fs::write(&conf, text).unwrap();
+    folder
+}
+
 fn nephoscope(arguments: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
     command.args(arguments).env("COLUMNS", "100").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -280,11 +289,8 @@ fn a_login_is_missing_or_wrong(
     #[values("gnocchi://", "zaqar://?queue=q")] publisher: &str,
 ) {
     let pipeline = PIPELINE.replacen("test://", publisher, 1);
-    let folder = configured(&[("pipeline.yaml", &pipeline)]);
-    let conf = folder.path().join("ceilometer.conf");
     let (scheme, section) = (publisher.split('?').next().unwrap(), publisher.split(':').next().unwrap());
-    let text = std::fs::read_to_string(&conf).unwrap() + &login.replace("SECTION", section) + "\n";
-    std::fs::write(&conf, text).unwrap();
+    let folder = with_login(&pipeline, &(login.replace("SECTION", section) + "\n"));
     let errors = |command: &str| {
         let said = run(&folder, &[command], "");
         assert!(said.starts_with("exit 78\n"), "{said}");
@@ -295,4 +301,43 @@ fn a_login_is_missing_or_wrong(
     assert!(checked[0].starts_with("! error: pipeline.yaml:5: sink billing: "), "{}", checked[0]);
     assert!(checked[0].contains(&why.replace("SCHEME", scheme)) && !checked[0].contains("SeCrEt"), "{}", checked[0]);
     assert_eq!(errors("run"), checked, "at start the same");
+}
+
+#[test]
+fn what_is_not_looked_at_of_services_that_a_login_leads_to() {
+    let pipeline = PIPELINE.replacen("'test://'", "'gnocchi://ignored', 'zaqar://?queue=q'", 1);
+    let login = "[service_credentials]\nauth_type = password\nauth_url = http://k:5000/v3\nusername = ada\npassword = SeCrEt\n\
+                 user_domain_name = Default\nproject_name = service\nproject_domain_name = Default\n\
+                 [zaqar]\nauth_section = z\n[z]\nauth_type = none\nendpoint = http://z:8888\n";
+    let folder = with_login(&pipeline, login);
+    let said = run(&folder, &["check"], "");
+    for line in [
+        "Keystone at http://k:5000/v3 answers and takes the login of [service_credentials]",
+        "Gnocchi at the address in Keystone's catalogue answers, takes the login, and has the resource types that samples need \
+         (`nephoscope gnocchi-setup --dry-run` asks it)",
+        "Zaqar at http://z:8888 answers, takes the login",
+    ] {
+        assert!(said.contains(&format!("  whether {line}\n")), "{line}: {said}");
+    }
+    assert!(!said.contains("gnocchi://ignored answers"), "its host says nothing: {said}");
+}
+
+#[test]
+fn gnocchi_setup_is_refused_a_file_that_is_not_there() {
+    let folder = with_login(PIPELINE, "[service_credentials]\nauth_type = none\nendpoint = http://127.0.0.1:1\n");
+    let said = run(&folder, &["gnocchi-setup", "--resources-definition-file", "no-such-file.yaml"], "");
+    let expected = "exit 78\n! error: no-such-file.yaml: cannot find this file of --resources-definition-file";
+    assert!(said.starts_with(expected), "{said}");
+}
+
+#[test]
+fn gnocchi_setup_says_whom_it_asks() {
+    let folder = with_login(
+        PIPELINE,
+        "[service_credentials]\nauth_type = gnocchi-basic\nuser = ada\nendpoint = http://127.0.0.1:1\n",
+    );
+    let said = run(&folder, &["gnocchi-setup"], "");
+    let expected = "exit 1\nasking http://127.0.0.1:1/ (Gnocchi), as user ada of [service_credentials]\n\
+                    ! nephoscope: cannot set up Gnocchi: http://127.0.0.1:1: no connection";
+    assert!(said.starts_with(expected), "{said}");
 }

@@ -16,6 +16,7 @@ use crate::config::rabbit::Tls;
 use crate::config::transport_url::TransportUrl;
 use crate::model::{Complaint, Severity};
 use crate::observe::logs::{self, LogError};
+use crate::pipeline::Plan;
 use crate::publish;
 use crate::tls;
 
@@ -77,6 +78,7 @@ pub(super) fn not_looked_at(settings: &Settings) -> Vec<String> {
     let servers: BTreeSet<String> =
         publishers.filter(|publisher| names_a_server(&publisher.url)).map(|p| publish::shown(&p.url)).collect();
     left_out.extend(servers.into_iter().map(|server| format!("{server} answers")));
+    left_out.extend(services(settings, &plans));
     if let Some(address) = settings.observing.listen {
         left_out.push(format!("{address} is free to listen at"));
     }
@@ -86,10 +88,46 @@ pub(super) fn not_looked_at(settings: &Settings) -> Vec<String> {
     left_out
 }
 
+/// The same of the services that publishers find by a login, and of the logins.
+fn services(settings: &Settings, plans: &[Plan]) -> Vec<String> {
+    let publishers = || plans.iter().flat_map(|plan| &plan.sinks).flat_map(|sink| &sink.publishers);
+    let is_used = |scheme: &str| publishers().any(|publisher| scheme_of(&publisher.url).eq_ignore_ascii_case(scheme));
+    let logins = &settings.logins;
+    let known = [
+        (
+            "gnocchi",
+            "Gnocchi",
+            &logins.gnocchi,
+            "takes the login, and has the resource types that samples need (`nephoscope gnocchi-setup --dry-run` asks it)",
+        ),
+        ("zaqar", "Zaqar", &logins.zaqar, "takes the login"),
+    ];
+    let (mut keystones, mut services) = (BTreeSet::new(), Vec::new());
+    for (scheme, name, login, does) in known {
+        let Some(credentials) = login.credentials.as_ref().filter(|_| is_used(scheme)) else { continue };
+        let section = &credentials.section;
+        if let Some(keystone) = credentials.keystone() {
+            let keystone = publish::shown(keystone);
+            keystones.insert(format!("Keystone at {keystone} answers and takes the login of [{section}]"));
+        }
+        let place = match credentials.written_address() {
+            Some(address) => publish::shown(address),
+            None => "the address in Keystone's catalogue".to_owned(),
+        };
+        services.push(format!("{name} at {place} answers, {does}"));
+    }
+    keystones.into_iter().chain(services).collect()
+}
+
+fn scheme_of(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(scheme, _)| scheme)
+}
+
 /// Whether a publisher's URL has a host that is connected to.
 fn names_a_server(url: &str) -> bool {
     let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
-    !matches!(scheme, "file" | "test") && !rest.is_empty() && !rest.starts_with('?')
+    // The host of gnocchi:// and zaqar:// says nothing: a login leads to them.
+    !matches!(scheme, "file" | "test" | "gnocchi" | "zaqar") && !rest.is_empty() && !rest.starts_with('?')
 }
 
 /// What is wrong with a broker that a publisher names.
