@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::pace::{self, Paced};
-use super::target::{Row, Target};
+use super::target::{Repeats, Row, Target};
 use super::{
     Context, Login, Publisher, cloudevents, file, gnocchi, http, notifier, opentelemetryhttp, otlp, prometheus,
     remote_write, scrape, tcp, test, udp, zaqar,
@@ -161,14 +161,29 @@ const SCHEMES: &[Scheme] = &[
     row("monasca", true, false, State::Gone("https://")),
 ];
 
+/// Those that Ceilometer never had: no URL of an installation of it has their options.
+const OURS: &[&str] = &[
+    "otlp",
+    "otlps",
+    "otlp+http",
+    "otlp+https",
+    "prometheus-remote-write",
+    "prometheus-remote-write+https",
+    "prometheus-scrape",
+    "cloudevents+http",
+    "cloudevents+https",
+];
+
 const fn row(name: &'static str, samples: bool, events: bool, state: State) -> Scheme {
     Scheme { name, samples, events, state }
 }
 
 /// Makes the publisher of a URL. Links to servers are opened later, at the first batch; files are opened now.
 pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publisher>, BuildError> {
-    let (mut target, _, build) = find(url, kind)?;
-    let (pace, complaints) = target.take_pace();
+    let Found { mut target, build, options, .. } = find(url, kind)?;
+    let (mut complaints, _) = repeated(&target, options);
+    let (pace, more) = target.take_pace();
+    complaints.extend(more);
     let built = build(&target, kind, context)
         .map(|built| -> Arc<dyn Publisher> { Arc::new(Paced::new(built, &pace, &target.shown(), &context.metrics)) });
     all_of(complaints, built).map_err(|complaints| BuildError { url: target.shown(), complaints })
@@ -182,10 +197,29 @@ pub fn check(url: &str, kind: Kind, broker: AskBroker<'_>) -> Result<Vec<String>
 
 /// The same, with the definition files and the logins of the configuration.
 pub fn check_with(url: &str, kind: Kind, look: Look<'_>) -> Result<Vec<String>, BuildError> {
-    let (mut target, check, _) = find(url, kind)?;
-    let (_, complaints) = target.take_pace();
-    let checked = check(&target, kind, look);
+    let Found { mut target, check, options, .. } = find(url, kind)?;
+    let (mut complaints, mut warnings) = repeated(&target, options);
+    complaints.extend(target.take_pace().1);
+    let checked = check(&target, kind, look).map(|more| {
+        warnings.extend(more);
+        warnings
+    });
     all_of(complaints, checked).map_err(|complaints| BuildError { url: target.shown(), complaints })
+}
+
+/// Options that are written several times and hold but once: complaints, and warnings where Ceilometer takes one of them.
+fn repeated(target: &Target, own: &[&[Row]]) -> (Vec<String>, Vec<String>) {
+    let twice = |(row, times): (&Row, String)| format!("{} is written {times}; write it once", row.name);
+    let ours = target.repeated(pace::OPTIONS.iter()).into_iter().map(twice).collect();
+    let own = target.repeated(own.iter().copied().flatten()).into_iter();
+    if OURS.contains(&target.scheme.as_str()) {
+        return ([ours, own.map(twice).collect()].concat(), Vec::new());
+    }
+    let taken = |(row, times): (&Row, String)| {
+        let which = if row.repeats == Repeats::First { "first" } else { "last" };
+        format!("{} is written {times}, and the {which} one counts, as in Ceilometer; write it once", row.name)
+    };
+    (ours, own.map(taken).collect())
 }
 
 /// What is right, if nothing is wrong; else all complaints.
@@ -203,7 +237,15 @@ fn all_of<T>(mut complaints: Vec<String>, right: Result<T, Vec<String>>) -> Resu
 type Check = fn(&Target, Kind, Look<'_>) -> Result<Vec<String>, Vec<String>>;
 type Build = fn(&Target, Kind, &Context) -> Built;
 
-fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
+/// A URL with the publisher that is meant.
+struct Found {
+    target: Target,
+    options: &'static [&'static [Row]],
+    check: Check,
+    build: Build,
+}
+
+fn find(url: &str, kind: Kind) -> Result<Found, BuildError> {
     let refuse = |url: String, complaint: String| Err(BuildError { url, complaints: vec![complaint] });
     let target = match Target::parse(url) {
         Ok(target) => target,
@@ -215,7 +257,7 @@ fn find(url: &str, kind: Kind) -> Result<(Target, Check, Build), BuildError> {
         return refuse(target.shown(), format!("there is no publisher {name}{meant}; {}", available(kind)));
     };
     match (scheme.state, takes(scheme, kind)) {
-        (State::Here { check, build, .. }, true) => Ok((target, check, build)),
+        (State::Here { options, check, build }, true) => Ok(Found { target, options, check, build }),
         (State::Gone(instead), true) => {
             let text = format!("{name} is gone from Ceilometer and not here; use {instead}; {}", kind.none_wanted());
             refuse(target.shown(), text)
@@ -237,7 +279,7 @@ pub fn common_options_page() -> String {
 }
 
 fn table<'r>(rows: impl IntoIterator<Item = &'r Row>) -> String {
-    let line = |Row { name, expected, default, meaning }: &Row| {
+    let line = |Row { name, expected, default, meaning, .. }: &Row| {
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
         format!("| `{name}` | {expected} | {default} | {meaning} |\n")
     };
@@ -265,6 +307,7 @@ fn available(kind: Kind) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::shown::without_secrets;
     use rstest::rstest;
 
     #[rstest]
@@ -275,7 +318,7 @@ mod tests {
     #[case("file://", Kind::Events, "pipelines = meter")]
     #[case("file:///x?max_byte=10", Kind::Samples, "did you mean max_bytes?")]
     #[case("gnocchi://?archive_polici=low", Kind::Samples, "did you mean archive_policy?")]
-    #[case("zaqar://", Kind::Samples, "queue is missing: write zaqar://?queue=NAME")]
+    #[case("zaqar://", Kind::Samples, "queue is missing: write ?queue=NAME behind zaqar://")]
     #[case("kafka://h", Kind::Events, "use notifier:// or https://")]
     #[case("udp://h:1", Kind::Events, "udp does not take events")]
     #[case("meter_publisher://", Kind::Samples, "use notifier://")]
@@ -287,7 +330,30 @@ mod tests {
         let checked = check(url, kind, &|_| Ok(())).unwrap_err();
         let built = build(url, kind, &Context::default()).err().unwrap();
         assert_eq!(checked, built);
-        assert!(checked.to_string().contains(what), "{checked}");
+        let told = without_secrets(&checked.to_string()).into_owned();
+        assert!(told.contains(what), "what an operator reads: {told}");
+    }
+
+    #[rstest]
+    #[case("test://?rate=50&rate=60", Err("rate is written twice; write it once"))]
+    #[case("http://h/?rate=5&rate=5&rate=5", Err("rate is written 3 times; write it once"))]
+    #[case("otlp://h?timeout=5&timeout=6", Err("timeout is written twice; write it once"))]
+    #[case("otlp+http://h?header=a:b&header=c:d", Ok(""))]
+    #[case("notifier://?topic=a&topic=b", Ok(""))]
+    #[case("http://h/?x=1&x=2", Ok(""))]
+    #[case("http://h/?batch=false&batch=true", Ok("batch is written twice, and the last one counts, as in Ceilometer"))]
+    #[case("zaqar://?queue=a&queue=b", Ok("queue is written twice, and the first one counts, as in Ceilometer"))]
+    fn an_option_is_written_several_times(#[case] url: &str, #[case] expected: Result<&str, &str>) {
+        let checked = check(url, Kind::Samples, &|_| Ok(()));
+        match (checked, expected) {
+            (Err(error), Err(why)) => {
+                assert!(error.to_string().ends_with(why), "{error}");
+                assert_eq!(build(url, Kind::Samples, &Context::default()).err(), Some(error));
+            }
+            (Ok(warnings), Ok("")) => assert_eq!(warnings, [""; 0]),
+            (Ok(warnings), Ok(why)) => assert!(warnings[0].starts_with(why), "{warnings:?}"),
+            (checked, _) => panic!("{checked:?}"),
+        }
     }
 
     /// The page of a scheme, without its end.

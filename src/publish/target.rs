@@ -25,6 +25,19 @@ pub(super) struct Row {
     pub default: &'static str,
     /// What it does.
     pub meaning: &'static str,
+    /// What holds where it is written several times.
+    pub repeats: Repeats,
+}
+
+/// Which value of an option holds where it is written several times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// All of them.
+    All,
+    /// The first that is not empty.
+    First,
+    /// The last.
+    Last,
 }
 
 impl Row {
@@ -35,7 +48,17 @@ impl Row {
         default: &'static str,
         meaning: &'static str,
     ) -> Self {
-        Row { name, expected, default, meaning }
+        Row { name, expected, default, meaning, repeats: Repeats::Last }
+    }
+
+    /// The same, for an option that may be written several times.
+    pub(super) const fn repeatable(self) -> Self {
+        Row { repeats: Repeats::All, ..self }
+    }
+
+    /// The same, for an option of which the first counts.
+    pub(super) const fn first_counts(self) -> Self {
+        Row { repeats: Repeats::First, ..self }
     }
 
     /// Whether addresses of the link may be used: metadata services of clouds are there.
@@ -97,6 +120,14 @@ impl Target {
     /// The URL for logs and labels: without passwords, and without the options.
     pub(super) fn shown(&self) -> String {
         self.shown.clone()
+    }
+
+    /// Options of these rows that are written several times and hold but once: each with how often, in words.
+    pub(super) fn repeated<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Vec<(&'r Row, String)> {
+        let often = |row: &Row| self.query.iter().filter(|(key, _)| key == row.name).count();
+        let single = rows.filter(|row| row.repeats != Repeats::All).map(|row| (row, often(row)));
+        let words = |times| if times == 2 { "twice".to_owned() } else { format!("{times} times") };
+        single.filter(|(_, times)| *times > 1).map(|(row, times)| (row, words(times))).collect()
     }
 
     /// Takes out what every publisher has beside its own options; what is wrong with it.

@@ -17,7 +17,8 @@ pub(super) const OPTIONS: &[Row] = &[
         "name",
         "",
         "instead of `[publisher_notifier] metering_topic` or `event_topic`; repeatable: each topic gets its own copy",
-    ),
+    )
+    .repeatable(),
     Row::new(
         "policy",
         "default, queue or drop",

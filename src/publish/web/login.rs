@@ -10,7 +10,7 @@ use crate::publish::target::{Options, Row, Target};
 /// The rows of the options.
 pub(in crate::publish) const OPTIONS: &[Row] = &[
     Row::new("token", "text", "", "a token that the receiver wants (`Authorization: Bearer …`)"),
-    Row::new("header", "name:value", "", "a header that the receiver wants, on each request; repeatable"),
+    Row::new("header", "name:value", "", "a header that the receiver wants, on each request; repeatable").repeatable(),
 ];
 
 /// Most headers that a URL can add.

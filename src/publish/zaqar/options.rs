@@ -13,14 +13,16 @@ pub(super) const OPTIONS: &[Row] = &[
         "name, at most 64 of a-z, A-Z, 0-9, _ and -",
         "",
         "required: the queue that messages are posted to; if there are several, the first counts",
-    ),
+    )
+    .first_counts(),
     Row::new(
         "ttl",
         "seconds, 60 to 2147483647",
         "3600",
         "how long Zaqar keeps a message; if there are several, the first counts; Zaqar's own limit is `max_message_ttl`, 14 days \
          unless it is changed",
-    ),
+    )
+    .first_counts(),
     Row::new(
         "max_messages",
         "number",
@@ -91,7 +93,7 @@ fn first(options: &mut Pairs, name: &'static str) -> Option<String> {
 
 fn queue(options: &mut Pairs) -> String {
     let Some(queue) = first(options, "queue") else {
-        options.complain("queue is missing: write zaqar://?queue=NAME");
+        options.complain("queue is missing: write ?queue=NAME behind zaqar://");
         return String::new();
     };
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');

@@ -170,7 +170,7 @@ async fn the_catalogue_may_have_the_version_in_it(#[case] endpoint: &str, #[case
 #[case("queue=q&ttl=59", "ttl=59: expected")]
 #[case("queue=q&ttl=-1", "ttl=-1: expected")]
 #[case("queue=q&ttl=1e3", "ttl=1e3: expected")]
-#[case("ttl=1.5", "queue is missing: write zaqar://?queue=NAME; ttl=1.5: expected")]
+#[case("ttl=1.5", "queue is missing: write ?queue=NAME behind zaqar://; ttl=1.5: expected")]
 #[case("queue=q&max_messages=0", "max_messages=0: expected a number of at least 1")]
 #[case("queue=q&max_bytes=1023", "max_bytes=1023: expected a number of at least 1024")]
 #[case("queue=q&max_bytes=1000000000", "at most 67108864 bytes")]
