@@ -221,6 +221,4 @@ fn written(reply: &Reply) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod prometheus_tests;
-#[cfg(test)]
 mod tests;

@@ -81,4 +81,13 @@ mod tests {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, said.parse().unwrap())]);
         assert_eq!(wait(&headers, now), seconds.map(Duration::from_secs));
     }
+
+    #[rstest]
+    #[case("no connection", "http://h:8041: no connection")]
+    #[case("[service_credentials]: Keystone is away", "[service_credentials]: Keystone is away")]
+    fn the_address_that_was_asked(#[case] cause: &str, #[case] told: &str) {
+        let asked = Url::parse("http://h:8041/v1/metric?token=x").unwrap();
+        let answer = Answer::Later { cause: cause.to_owned(), after: None }.at(&asked);
+        assert_eq!(answer.cause(), Some(told));
+    }
 }

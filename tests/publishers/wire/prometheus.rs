@@ -3,7 +3,7 @@
 //! promtool ends with 3 where the text is right and a name is not to its taste (a counter without `_total`, no help):
 //! names and types are those of the meters. Where Debian's packages are not installed, the tests are skipped with the reason.
 
-use nephoscope::model::{Sample, SampleType, Value};
+use nephoscope::model::{Sample, SampleType, Value, time};
 use nephoscope::publish::{Batch, Context, Kind, Partly, PublishError, Publisher, build};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -90,9 +90,16 @@ fn sorted(ids: impl IntoIterator<Item = String>) -> Vec<String> {
 
 /// Positions of what is refused.
 fn refused(outcome: Result<(), PublishError>) -> Vec<usize> {
+    causes(outcome).into_iter().map(|(record, _)| record).collect()
+}
+
+/// The same, each with the cause.
+fn causes(outcome: Result<(), PublishError>) -> Vec<(usize, String)> {
     match outcome {
         Ok(()) => Vec::new(),
-        Err(PublishError::Partly(Partly { refused, left: None })) => refused.iter().map(|one| one.record).collect(),
+        Err(PublishError::Partly(Partly { refused, left: None })) => {
+            refused.into_iter().map(|one| (one.record, one.cause)).collect()
+        }
         Err(other) => panic!("{other}"),
     }
 }
@@ -215,4 +222,38 @@ async fn a_real_prometheus_takes_remote_writes_of_every_id_and_volume() {
         };
         assert!(value.to_bits() == expected.to_bits() || value.is_nan() && expected.is_nan(), "{series}");
     }
+}
+
+#[tokio::test]
+async fn a_real_prometheus_takes_what_it_can_and_the_others_are_known() {
+    let Some(prometheus) = own_prometheus("") else { return };
+    let server = &prometheus.server.url;
+    let resource = "it's \"r\"\n";
+    let now = chrono::Utc::now();
+    let at = |seconds: i64, volume: f64| Sample {
+        timestamp: time::isoformat(&(now + chrono::Duration::seconds(seconds - 60)).fixed_offset()),
+        ..sample("disk.read-bytes", SampleType::Gauge, Value::Float(volume), resource)
+    };
+    // The values of the one series, by time.
+    let values = async || {
+        let found = data(&format!("{server}/api/v1/query?query=disk_read_bytes[1h]")).await;
+        let found = found["result"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0]["metric"]["resource_id"], resource);
+        let values = found[0]["values"].as_array().unwrap();
+        values.iter().map(|value| value[1].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let publisher = publisher(&url("prometheus-remote-write", server, ""));
+    // Version 2.0 is answered well by one that does not know it: nothing may be lost by that.
+    publisher.publish(&Batch::Samples(vec![at(20, 2.0), at(10, 1.0)])).await.unwrap();
+    assert_eq!(values().await, ["1", "2"]);
+    // The same again, and another value for the same moment.
+    publisher.publish(&Batch::Samples(vec![at(20, 2.0)])).await.unwrap();
+    publisher.publish(&Batch::Samples(vec![at(20, 7.0), at(30, f64::INFINITY)])).await.unwrap();
+    assert_eq!(values().await, ["1", "2", "+Inf"]);
+    // One that is late among others.
+    let late = causes(publisher.publish(&Batch::Samples(vec![at(40, 4.0), at(5, 0.5), at(50, f64::NAN)])).await);
+    let [(1, cause)] = &late[..] else { panic!("{late:?}") };
+    assert!(cause.contains("out of order"), "{cause}");
+    assert_eq!(values().await, ["1", "2", "+Inf", "4", "NaN"]);
 }
