@@ -52,3 +52,15 @@ fn an_empty_archive_policy_is_warned_of() {
     let warnings = check_with("gnocchi://?archive_policy=", Kind::Samples, look).unwrap();
     assert!(warnings.iter().any(|warning| warning.contains("archive_policy= is empty")), "{warnings:?}");
 }
+
+#[test]
+fn options_that_gnocchi_basic_does_not_have_are_warned_of() {
+    let text = "[service_credentials]\nauth_type = gnocchi-basic\nusername = u\npassword = SeCrEt\n";
+    let (settings, complaints) = config::load_text("test", text);
+    assert!(settings.is_some(), "{complaints:?}");
+    let said: Vec<String> =
+        complaints.iter().map(ToString::to_string).filter(|text| text.contains("has no effect")).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("username") && said[1].contains("password"), "{said:?}");
+    assert!(said.iter().all(|text| !text.contains("SeCrEt")), "{said:?}");
+}
