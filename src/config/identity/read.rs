@@ -29,6 +29,11 @@ pub(in crate::config) fn read(v: &mut Values<'_>, whose: &'static str) -> Login 
         return Login { credentials: None, complaints: reading.complaints };
     }
     let credentials = reading.credentials();
+    // Once, though publishers may share a section.
+    if whose == "gnocchi" && matches!(credentials, Some(Credentials { auth: Auth::Basic { .. }, .. })) {
+        reading
+            .warn_of_unused(&["username", "password"], "gnocchi-basic knows a user without a password; write user = …");
+    }
     let complaints = reading.complaints;
     Login { credentials: credentials.filter(|_| complaints.is_empty()), complaints }
 }
@@ -274,6 +279,16 @@ impl Reading<'_, '_> {
 
     fn entry(&self, section: &str, name: &str) -> Option<Entry> {
         self.v.written().last(row(name)?.names_in(section)).cloned()
+    }
+
+    /// Warns of options of other kinds of login.
+    fn warn_of_unused(&mut self, names: &[&str], why: &str) {
+        for name in names {
+            if let Some(entry) = self.entry(&self.login, name) {
+                let text = format!("[{}] {name} has no effect: auth_type = {why}", shown(&self.login));
+                self.v.complain(Complaint::warning(&entry.place, text));
+            }
+        }
     }
 
     fn place(&self, section: &str, name: &str) -> Place {

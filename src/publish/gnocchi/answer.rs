@@ -4,6 +4,9 @@ use crate::model::{Value, json};
 use crate::publish::outcome::Answer;
 use crate::publish::web::Reply;
 
+/// How Gnocchi ends what it says of something that is not there.
+const MISSING: &str = " does not exist";
+
 /// What is wrong with a request, out of `{"code", "title", "description"}`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Said {
@@ -39,9 +42,23 @@ impl Said {
         named.filter_map(Value::as_str).collect()
     }
 
+    /// Whether Gnocchi has no such resource type. Anybody may say 404; these are Gnocchi's own words.
+    pub(super) fn is_missing_type(&self) -> bool {
+        let text = self.text.as_deref().and_then(|text| text.strip_prefix("Resource type "));
+        text.is_some_and(|text| text.ends_with(MISSING))
+            || self.cause.as_deref() == Some("Resource type does not exist")
+    }
+
+    /// Whether Gnocchi has no such resource, by its own words.
+    pub(super) fn is_missing_resource(&self) -> bool {
+        let text = self.text.as_deref().and_then(|text| text.strip_prefix("Resource "));
+        let is_missing = text.is_some_and(|text| text.ends_with(MISSING)) && !self.is_missing_type();
+        is_missing || self.cause.as_deref() == Some("Resource does not exist")
+    }
+
     /// The archive policy that Gnocchi does not have.
     pub(super) fn missing_policy(&self) -> Option<&str> {
-        self.text.as_deref()?.strip_prefix("Archive policy ")?.strip_suffix(" does not exist")
+        self.text.as_deref()?.strip_prefix("Archive policy ")?.strip_suffix(MISSING)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Url};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::answer;
+use super::answer::{self, Said};
+use super::rights::Denied;
 use crate::publish::Identity;
 use crate::publish::identity::Service;
 use crate::publish::outcome::Answer;
@@ -20,12 +21,14 @@ const JSON: &str = "application/json";
 pub(super) struct Api {
     identity: Arc<Identity>,
     web: Web,
+    /// Where Gnocchi is, as it was found first.
+    address: OnceLock<Box<str>>,
 }
 
 impl Api {
     /// With this login and client.
     pub(super) fn new(identity: Arc<Identity>, web: Web) -> Self {
-        Api { identity, web }
+        Api { identity, web, address: OnceLock::new() }
     }
 
     /// Who we are.
@@ -43,6 +46,7 @@ impl Api {
         let url = Url::parse(&format!("{}/{path}", endpoint.as_str().trim_end_matches('/'))).map_err(|error| {
             Answer::Later { cause: format!("the address of Gnocchi is none: {error}"), after: None }
         })?;
+        self.address.get_or_init(|| endpoint.as_str().into());
         let mut request = self.web.request(method, url.clone()).header(ACCEPT, JSON);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, kind).body(body);
@@ -52,7 +56,7 @@ impl Api {
     }
 
     /// Where Gnocchi is; `Err` is why that is not known.
-    pub(super) async fn address(&self) -> Result<Url, Answer> {
+    pub(super) async fn endpoint(&self) -> Result<Url, Answer> {
         self.identity.endpoint(&SERVICE).await
     }
 
@@ -68,7 +72,53 @@ impl Api {
 
     /// What an answer means for the records of the request.
     pub(super) fn judged(&self, reply: &Reply) -> Answer {
-        answer::judged(reply, self.web.verdict(reply))
+        let answer = answer::judged(reply, self.web.verdict(reply));
+        match (answer, self.advice(reply)) {
+            (Answer::Later { cause, after }, Some(advice)) => {
+                Answer::Later { cause: format!("{cause}: {advice}"), after }
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// What to do about an answer that is nobody's fault but the operator's.
+    fn advice(&self, reply: &Reply) -> Option<String> {
+        let (address, section) = (self.address(), self.identity.section());
+        match reply.status.as_u16() {
+            401 => Some(format!("Gnocchi at {address} does not accept the login of [{section}]; correct it there")),
+            403 => Some(format!(
+                "Gnocchi at {address} gives the user of [{section}] no right to this; make that user an administrator of \
+                 Gnocchi, or correct Gnocchi's policy"
+            )),
+            300..=399 | 404 | 405 => Some(format!(
+                "what answers at {address} is not Gnocchi's API, or hides it; correct the address of Gnocchi, which stands in \
+                 [{section}] or in Keystone's catalogue"
+            )),
+            _ => None,
+        }
+    }
+
+    fn address(&self) -> &str {
+        self.address.get().map_or("its address", |address| address)
+    }
+
+    /// Whether a denial is about one resource or about all, this answer does not say. Nothing where it is no denial.
+    pub(super) fn denied(&self, reply: &Reply) -> Option<Denied> {
+        let said = Said::of(reply);
+        match reply.status.as_u16() {
+            403 => {}
+            404 if !said.is_missing_type() && !said.is_missing_resource() => {}
+            _ => return None,
+        }
+        let Answer::Later { cause: held, after } = self.judged(reply) else { return None };
+        let parked = format!(
+            "{}: {} answers so for this resource, and takes others; let the user of [{}] write it (it may belong to another user \
+             of Gnocchi), then run `nephoscope parked requeue`",
+            self.cause(reply),
+            self.address(),
+            self.identity.section()
+        );
+        Some(Denied { held, parked, after })
     }
 
     /// What Gnocchi said, in one line, without secrets.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::definitions::{Operation, ResourceType};
 use super::options::EndedAt;
 use super::resources::{self, Done};
+use super::rights::Doubts;
 use super::tally::Tally;
 use super::{GnocchiPublisher, path};
 use crate::model::{Dict, Event, Value, time};
@@ -17,6 +18,7 @@ impl GnocchiPublisher {
     pub(super) async fn publish_events(&self, events: &[Event]) -> Result<(), PublishError> {
         let mut tally = Tally::new(events.len());
         let mut waiting: BTreeSet<String> = BTreeSet::new();
+        let mut doubts = Doubts::default();
         for (position, event) in events.iter().enumerate() {
             let Some((kind, operation)) = self.definitions.operation(&event.event_type) else { continue };
             let mut attributes = kind.event_attributes(event);
@@ -41,8 +43,19 @@ impl GnocchiPublisher {
             };
             match done {
                 Done::AsWanted | Done::Exists | Done::Missing(_) => {}
-                Done::Refused(cause) => tally.refuse(position, &cause),
-                Done::Later(answer) => {
+                Done::Refused(cause) => tally.refuse(position, &path::told(&id, &cause)),
+                Done::Denied(denied) => {
+                    let all = doubts.add(vec![position], denied, (&self.api, &self.rights), &mut tally).await;
+                    waiting.insert(id);
+                    if let Some(answer) = all {
+                        tally.answered(position..events.len(), &answer);
+                        break;
+                    }
+                }
+                Done::NoType(_) if operation != Operation::Create => {
+                    tracing::debug!(resource_type = &*kind.name, "nothing of this type can change or end");
+                }
+                Done::Later(answer) | Done::NoType(answer) => {
                     tally.answered([position], &answer);
                     waiting.insert(id);
                 }
@@ -52,6 +65,7 @@ impl GnocchiPublisher {
                 }
             }
         }
+        doubts.settle(&self.api, &self.rights, &mut tally).await;
         tally.outcome()
     }
 
@@ -59,12 +73,12 @@ impl GnocchiPublisher {
     async fn create(&self, kind: &ResourceType, id: &str, attributes: Dict) -> Done {
         let mut body = Dict::from_iter([("id", Value::from(id))]);
         attributes.iter().for_each(|(name, value)| body.insert(name, value.clone()));
-        resources::create(&self.api, &kind.name, &body).await
+        resources::create(&self.api, &self.rights, &kind.name, &body).await
     }
 
     /// What is not there is not changed.
     async fn update(&self, kind: &ResourceType, id: &str, attributes: &Dict) -> Done {
-        resources::keep_up(&self.api, &self.cache, &kind.name, id, attributes).await
+        resources::keep_up(self, &kind.name, id, attributes).await
     }
 
     /// Ends a resource and those that belong to it: as much as can be done now.
@@ -75,7 +89,9 @@ impl GnocchiPublisher {
             // Attributes of other resources hold the id as it came, slashes and all.
             match resources::associated(&self.api, resource_type, query, raw_id).await {
                 Ok(more) => found.extend(more),
-                Err(Done::Missing(cause)) => tracing::debug!(%cause, resource_type, "nothing of this type can end"),
+                Err(Done::Missing(_) | Done::NoType(_)) => {
+                    tracing::debug!(resource_type, "nothing of this type can end")
+                }
                 Err(done) => worst = worse(worst, done),
             }
         }
@@ -97,11 +113,13 @@ impl GnocchiPublisher {
             EndedAt::Event => ended(&event.generated),
             EndedAt::Now => ended(&now()),
         };
-        let done = resources::update(&self.api, resource_type, id, &at).await;
+        let done = resources::update(&self.api, &self.rights, resource_type, id, &at).await;
         match (&done, self.ended_at) {
             // Gnocchi lets nothing end before it has begun, and for Gnocchi a resource begins when it is created there, which
             // may be after the event where notifications have waited.
-            (Done::Refused(_), EndedAt::Event) => resources::update(&self.api, resource_type, id, &ended(&now())).await,
+            (Done::Refused(_), EndedAt::Event) => {
+                resources::update(&self.api, &self.rights, resource_type, id, &ended(&now())).await
+            }
             _ => done,
         }
     }
@@ -110,10 +128,11 @@ impl GnocchiPublisher {
 /// What is to be said of an event that is carried out in several steps.
 fn worse(so_far: Done, step: Done) -> Done {
     let rank = |done: &Done| match done {
-        Done::AsWanted | Done::Exists | Done::Missing(_) => 0,
+        Done::AsWanted | Done::Exists | Done::Missing(_) | Done::NoType(_) => 0,
         Done::Refused(_) => 1,
-        Done::Later(_) => 2,
-        Done::Stop(_) => 3,
+        Done::Denied(_) => 2,
+        Done::Later(_) => 3,
+        Done::Stop(_) => 4,
     };
     if rank(&step) > rank(&so_far) { step } else { so_far }
 }

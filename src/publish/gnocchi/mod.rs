@@ -19,6 +19,7 @@ mod path;
 mod policies;
 mod query;
 mod resources;
+mod rights;
 mod samples;
 mod setup;
 mod tally;
@@ -34,6 +35,7 @@ use self::definitions::Definitions;
 use self::filter::ProjectFilter;
 use self::options::{EndedAt, Options};
 use self::policies::Policies;
+use self::rights::Rights;
 pub use self::setup::{Created, Plan, Setup, Step};
 use super::schemes::{Built, Kind, Look};
 use super::target::{Row, Target};
@@ -56,7 +58,10 @@ pub(super) fn check(target: &Target, kind: Kind, look: Look<'_>) -> Result<Vec<S
         wrong.extend(all);
     }
     match loaded {
-        Ok((_, warnings)) if wrong.is_empty() => Ok(warnings.iter().map(Complaint::to_string).collect()),
+        Ok((_, warnings)) if wrong.is_empty() => {
+            let of_url = options.warnings.iter().map(ToString::to_string);
+            Ok(of_url.chain(warnings.iter().map(Complaint::to_string)).collect())
+        }
         _ => Err(wrong),
     }
 }
@@ -71,12 +76,25 @@ pub(super) fn build(target: &Target, kind: Kind, context: &Context) -> Built {
     for Complaint { place, text, .. } in &warnings {
         tracing::warn!(event = "publish.gnocchi.definition", %place, "{text}");
     }
+    for warning in &options.warnings {
+        tracing::warn!(event = "publish.gnocchi.option", "{warning}");
+    }
+    if let Some(address) = identity.fixed_address() {
+        tracing::info!(
+            event = "publish.gnocchi.address",
+            address,
+            login = identity.kind(),
+            "this is where Gnocchi is asked, whatever the publisher's URL says; correct endpoint in that section if it is elsewhere"
+        );
+    }
     Ok(Arc::new(GnocchiPublisher {
         api: Api::new(identity, web),
         policies: Policies::new(definitions.policies.len()),
         definitions,
         filter: options.filter.map(|(project, domain)| ProjectFilter::new(project, domain)),
         cache: Cache::default(),
+        rights: Rights::default(),
+        policy: options.archive_policy,
         told: Told::default(),
         ended_at: options.ended_at,
         max_batch: options.max_batch,
@@ -121,6 +139,9 @@ struct GnocchiPublisher {
     policies: Policies,
     filter: Option<ProjectFilter>,
     cache: Cache,
+    rights: Rights,
+    /// The archive policy of the URL.
+    policy: Option<String>,
     told: Told,
     ended_at: EndedAt,
     max_batch: usize,

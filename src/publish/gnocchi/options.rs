@@ -48,6 +48,8 @@ pub(super) struct Options {
     pub max_batch: usize,
     pub timeout: Duration,
     pub link_local: bool,
+    /// What is written and says nothing.
+    pub warnings: Vec<&'static str>,
 }
 
 /// When a resource has ended.
@@ -63,7 +65,15 @@ impl Options {
     pub(super) fn read(target: &Target) -> Result<Options, Vec<String>> {
         let mut options = target.options();
         // An option without a value is none, as Python's `parse_qs` has it.
-        let archive_policy = options.text("archive_policy").filter(|name| !name.is_empty());
+        let archive_policy = options.text("archive_policy");
+        let mut warnings = Vec::new();
+        if archive_policy.as_deref() == Some("") {
+            warnings.push(
+                "archive_policy= is empty and counts as not written: the policies of the definitions hold; name a policy, or leave \
+                 the option out",
+            );
+        }
+        let archive_policy = archive_policy.filter(|name| !name.is_empty());
         let mut or =
             |name, default: &str| options.text(name).filter(|text| !text.is_empty()).unwrap_or(default.to_owned());
         let file = or("resources_definition_file", FILE);
@@ -80,6 +90,6 @@ impl Options {
         let max_batch = options.number("max_batch", 1).unwrap_or(BATCH);
         let timeout = options.timeout(TIMEOUT_S);
         let link_local = options.flag("link_local").unwrap_or(false);
-        options.finish(Options { archive_policy, file, filter, ended_at, max_batch, timeout, link_local })
+        options.finish(Options { archive_policy, file, filter, ended_at, max_batch, timeout, link_local, warnings })
     }
 }

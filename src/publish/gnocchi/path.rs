@@ -8,6 +8,11 @@ use crate::model::Value;
 /// What may stand in a segment of a path as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The room for an id, in characters.
+const ID_CHARACTERS_MAX: usize = 255;
+/// The longest path that is sent, in bytes: some twenty times the longest that leads to a resource.
+pub(super) const PATH_BYTES_MAX: usize = 60_000;
+
 /// The id under which Gnocchi knows a resource: it allows no slash. Samples and events are treated alike.
 pub(super) fn id(text: &str) -> Cow<'_, str> {
     if text.contains('/') { Cow::Owned(text.replace('/', "_")) } else { Cow::Borrowed(text) }
@@ -21,6 +26,22 @@ pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
         Value::Big(number) => Some(Cow::Owned(number.to_string())),
         _ => None,
     }
+}
+
+/// Why an id is too long, where it is: Gnocchi says so in words that do not tell it (`extra keys not allowed`).
+pub(super) fn too_long(id: &str) -> Option<String> {
+    let characters = id.chars().count();
+    (characters > ID_CHARACTERS_MAX).then(|| {
+        format!(
+            "the id of the resource has {characters} characters, and Gnocchi takes {ID_CHARACTERS_MAX} at most; correct the \
+             definition that the id comes from"
+        )
+    })
+}
+
+/// A cause, after what is wrong with the id.
+pub(super) fn told(id: &str, cause: &str) -> String {
+    too_long(id).map_or_else(|| cause.to_owned(), |why| format!("{why}: {cause}"))
 }
 
 /// `v1/resource/TYPE`.

@@ -2,11 +2,13 @@
 
 use reqwest::{Method, Url};
 
+use super::answer::Said;
 use super::api::Api;
-use super::cache::Cache;
 use super::odd::{self, unless_odd};
+use super::path::{self, PATH_BYTES_MAX};
 use super::query::Query;
-use super::{answer, path};
+use super::rights::{Denied, Rights};
+use super::{GnocchiPublisher, answer};
 use crate::model::{Dict, Value, json};
 use crate::publish::outcome::Answer;
 use crate::publish::web::Reply;
@@ -23,8 +25,12 @@ pub(super) enum Done {
     AsWanted,
     /// There is a resource of that id already.
     Exists,
-    /// There is no such resource, or no such resource type.
+    /// There is no such resource.
     Missing(String),
+    /// There is no such resource type.
+    NoType(Answer),
+    /// Not for us; whether that is about this resource alone is not said.
+    Denied(Denied),
     /// Not as it was asked for, ever.
     Refused(String),
     /// Not now, and perhaps only this one.
@@ -43,10 +49,22 @@ pub(super) struct Found {
 }
 
 /// Creates a resource; its `id` is among the attributes.
-pub(super) async fn create(api: &Api, resource_type: &str, attributes: &Dict) -> Done {
+pub(super) async fn create(api: &Api, rights: &Rights, resource_type: &str, attributes: &Dict) -> Done {
     let created = done(api, api.ask(Method::POST, &path::resources(resource_type), Some(written(attributes))).await);
     match unless_odd(api, created, odd::is_odd_resource("", attributes)).await {
-        Done::Missing(cause) => Done::Refused(format!("{cause}; `nephoscope gnocchi-setup` makes the resource types")),
+        Done::Missing(cause) => Done::Refused(cause),
+        Done::NoType(answer) => {
+            let cause = format!(
+                "Gnocchi has no resource type {resource_type}; run `nephoscope gnocchi-setup`, or `gnocchi resource-type create \
+                 {resource_type}` if it is of your own definitions ({})",
+                answer.cause().unwrap_or("404")
+            );
+            Done::NoType(Answer::Later { cause, after: None })
+        }
+        Done::AsWanted => {
+            attributes.get("id").and_then(Value::as_str).into_iter().for_each(|id| rights.wrote(id));
+            Done::AsWanted
+        }
         done => done,
     }
 }
@@ -58,7 +76,7 @@ fn written(attributes: &Dict) -> Vec<u8> {
 }
 
 /// Changes attributes of a resource.
-pub(super) async fn update(api: &Api, resource_type: &str, id: &str, attributes: &Dict) -> Done {
+pub(super) async fn update(api: &Api, rights: &Rights, resource_type: &str, id: &str, attributes: &Dict) -> Done {
     let path = match path::resource(resource_type, id) {
         Some(path) => path,
         None => match by_uuid(api, resource_type, id).await {
@@ -66,16 +84,23 @@ pub(super) async fn update(api: &Api, resource_type: &str, id: &str, attributes:
             Err(done) => return done,
         },
     };
+    if path.len() > PATH_BYTES_MAX {
+        return Done::Refused(format!("a path of {} bytes is not sent, at most {PATH_BYTES_MAX}", path.len()));
+    }
     let updated = done(api, api.ask(Method::PATCH, &path, Some(written(attributes))).await);
+    if updated == Done::AsWanted {
+        rights.wrote(id);
+    }
     unless_odd(api, updated, odd::is_odd_resource(id, attributes)).await
 }
 
 /// Changes attributes of a resource, unless Gnocchi was just told the same.
-pub(super) async fn keep_up(api: &Api, cache: &Cache, resource_type: &str, id: &str, attributes: &Dict) -> Done {
+pub(super) async fn keep_up(of: &GnocchiPublisher, resource_type: &str, id: &str, attributes: &Dict) -> Done {
+    let GnocchiPublisher { api, rights, cache, .. } = of;
     if cache.has(id, attributes) {
         return Done::AsWanted;
     }
-    let done = update(api, resource_type, id, attributes).await;
+    let done = update(api, rights, resource_type, id, attributes).await;
     if done == Done::AsWanted {
         cache.told(id, attributes);
     }
@@ -155,7 +180,10 @@ fn done(api: &Api, reply: Result<Reply, Answer>) -> Done {
     };
     match (reply.status.as_u16(), api.judged(&reply)) {
         (409, _) => Done::Exists,
-        (404, _) => Done::Missing(api.cause(&reply)),
+        (404, _) if Said::of(&reply).is_missing_type() => {
+            Done::NoType(Answer::Later { cause: api.cause(&reply), after: None })
+        }
+        (403 | 404, _) => api.denied(&reply).map_or_else(|| Done::Missing(api.cause(&reply)), Done::Denied),
         (_, Answer::Taken) => Done::AsWanted,
         (_, answer @ Answer::Later { .. }) if answer::stops_all(&reply) => Done::Stop(answer),
         (_, answer @ Answer::Later { .. }) => Done::Later(answer),

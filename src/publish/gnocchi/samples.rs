@@ -4,15 +4,17 @@
 //! without a word a measure that is older than the period of the newest one it has worked off.
 
 use reqwest::Method;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::answer::Said;
 use super::api::Api;
-use super::measures::{Item, Measures};
+use super::definitions::ResourceType;
+use super::measures::{Item, Measures, Resource};
 use super::resources::{self, Done};
+use super::rights::{Denied, Doubts};
 use super::tally::Tally;
-use super::{GnocchiPublisher, odd, policies};
+use super::{GnocchiPublisher, odd, path, policies};
 use crate::model::{Dict, Sample};
 use crate::publish::outcome::{Answer, Parts, PublishError};
 
@@ -41,6 +43,8 @@ impl GnocchiPublisher {
             publisher: self,
             states: vec![State::Untold; measures.resources.len()],
             waiting: policies::names(&held).into_iter().map(Box::from).collect(),
+            typeless: BTreeMap::new(),
+            doubts: Doubts::default(),
             measures,
             tally,
         };
@@ -49,7 +53,9 @@ impl GnocchiPublisher {
         }
         sending.send().await;
         sending.keep_up().await;
-        sending.tally.outcome()
+        let Sending { mut doubts, mut tally, .. } = sending;
+        doubts.settle(&self.api, &self.rights, &mut tally).await;
+        tally.outcome()
     }
 
     /// Says what will not be seen in Gnocchi, each once.
@@ -92,6 +98,10 @@ struct Sending<'b> {
     states: Vec<State>,
     /// Archive policies without which metrics cannot be created.
     waiting: BTreeSet<Box<str>>,
+    /// Resource types that Gnocchi does not have, each with what it said.
+    typeless: BTreeMap<&'b str, Answer>,
+    /// Resources that were denied.
+    doubts: Doubts,
     tally: Tally,
 }
 
@@ -107,13 +117,18 @@ impl<'b> Sending<'b> {
             match self.send_part(&part).await {
                 Sent::Answered(answer) => parts.answered(part, answer),
                 Sent::Named(named) => parts.apart(part, named),
+                Sent::Denied(denied) => {
+                    let answer = self.denied(&part, denied).await;
+                    parts.answered(part, answer);
+                }
                 Sent::Broken(answer) => parts.answered(part, Answer::NotThese { cause: odd::breakdown(&answer) }),
             }
         }
         let said = parts.said();
         for refused in said.refused {
             if let Some(item) = self.measures.items.get(refused.record).filter(|item| self.goes(item)) {
-                self.tally.refuse(item.position, &refused.cause);
+                let id = &self.measures.resources[item.resource].id;
+                self.tally.refuse(item.position, &path::told(id, &refused.cause));
             }
         }
         if let Some(left) = said.left {
@@ -135,11 +150,23 @@ impl<'b> Sending<'b> {
             }
             let body = self.measures.body(items());
             let reply = match self.api().ask(Method::POST, MEASURES, Some(body)).await {
+                // A request in which one metric is of somebody else is denied as a whole.
+                Ok(reply) if reply.status.as_u16() == 403 => {
+                    return self
+                        .api()
+                        .denied(&reply)
+                        .map_or_else(|| Sent::Answered(self.api().judged(&reply)), Sent::Denied);
+                }
                 Ok(reply) if reply.status.as_u16() == 500 => return self.broken(part, self.api().judged(&reply)).await,
                 Ok(reply) => reply,
                 Err(answer) => return self.broken(part, answer).await,
             };
             let answer = self.api().judged(&reply);
+            if answer == Answer::Taken
+                && let Some(item) = items().next()
+            {
+                self.publisher.rights.measured(&self.measures.resources[item.resource].id);
+            }
             let Answer::NotThese { cause } = &answer else { return Sent::Answered(answer) };
             let said = Said::of(&reply);
             let unknown = said.unknown_resources();
@@ -155,7 +182,13 @@ impl<'b> Sending<'b> {
                 }
             }
             if let Some(policy) = said.missing_policy().filter(|policy| items().any(|item| item.policy == *policy)) {
-                let cause = format!("{cause}; create it, or name another in gnocchi_resources.yaml");
+                let place = match self.publisher.policy.as_deref() {
+                    Some(written) if written == policy => {
+                        format!("as archive_policy in place of {policy}, which the publisher's URL says")
+                    }
+                    _ => "in gnocchi_resources.yaml".to_owned(),
+                };
+                let cause = format!("{cause}; create it, or name another {place}");
                 self.wait_for_policy(policy, &Answer::Later { cause, after: None });
                 continue;
             }
@@ -180,6 +213,27 @@ impl<'b> Sending<'b> {
         }
     }
 
+    /// What becomes of a part that was denied: with several resources in it, they are tried apart. What is of one does not go.
+    async fn denied(&mut self, part: &Range<usize>, denied: Denied) -> Answer {
+        let items: Vec<&Item<'_>> = self.measures.items[part.clone()].iter().filter(|item| self.goes(item)).collect();
+        let Some(resource) = items.first().map(|item| item.resource) else { return Answer::Taken };
+        if items.iter().any(|item| item.resource != resource) {
+            return Answer::NotThese { cause: denied.held };
+        }
+        // What stands before this part is taken.
+        let rest = self.measures.items[part.start..].iter();
+        let rest = rest.filter(|item| item.resource == resource && self.goes(item));
+        let positions = rest.map(|item| item.position).collect();
+        self.states[resource] = State::Stopped;
+        self.doubt(positions, denied).await.unwrap_or(Answer::Taken)
+    }
+
+    /// These samples are denied, and perhaps no others; an answer says that all are.
+    async fn doubt(&mut self, positions: Vec<usize>, denied: Denied) -> Option<Answer> {
+        let asked = (&self.publisher.api, &self.publisher.rights);
+        self.doubts.add(positions, denied, asked, &mut self.tally).await
+    }
+
     /// The measures of metrics that need this policy wait; metrics that are there already do not need it, but nobody knows.
     fn wait_for_policy(&mut self, policy: &str, answer: &Answer) {
         self.waiting.insert(policy.into());
@@ -195,10 +249,29 @@ impl<'b> Sending<'b> {
                 self.stop(resource, &Answer::Later { cause, after: None });
                 continue;
             }
+            let kind: &'b ResourceType = self.measures.resources[resource].kind;
+            if let Some(answer) = self.typeless.get(&*kind.name).cloned() {
+                self.stop(resource, &answer);
+                continue;
+            }
             match self.create(resource).await {
                 Done::AsWanted => self.states[resource] = State::Created,
                 Done::Exists => self.states[resource] = State::Exists,
-                Done::Missing(cause) | Done::Refused(cause) => self.stop(resource, &Answer::Never { cause }),
+                Done::Missing(cause) | Done::Refused(cause) => {
+                    let cause = path::told(&self.measures.resources[resource].id, &cause);
+                    self.stop(resource, &Answer::Never { cause });
+                }
+                Done::NoType(answer) => {
+                    self.stop(resource, &answer);
+                    self.typeless.insert(&kind.name, answer);
+                }
+                Done::Denied(denied) => {
+                    self.states[resource] = State::Stopped;
+                    let positions = self.positions(resource);
+                    if let Some(answer) = self.doubt(positions, denied).await {
+                        return Err(answer);
+                    }
+                }
                 Done::Later(answer) => self.stop(resource, &answer),
                 Done::Stop(answer) => return Err(answer),
             }
@@ -213,7 +286,8 @@ impl<'b> Sending<'b> {
         const TRIED_MAX: usize = 8;
         let of = &self.measures.resources[resource];
         let attempt = async |extra: &Dict| {
-            resources::create(self.api(), &of.kind.name, &self.measures.creation(resource, extra)).await
+            let body = self.measures.creation(resource, extra);
+            resources::create(self.api(), &self.publisher.rights, &of.kind.name, &body).await
         };
         let all = attempt(&of.extra).await;
         match all {
@@ -252,23 +326,18 @@ impl<'b> Sending<'b> {
             if is_told || !self.tally.any_taken(&positions) {
                 continue;
             }
-            let (api, cache) = (self.api(), &self.publisher.cache);
             if let Some(answer) = &stopped {
-                if !cache.has(&of.id, &of.extra) {
+                if !self.publisher.cache.has(&of.id, &of.extra) {
                     self.tally.answered(positions, answer);
                 }
                 continue;
             }
-            match resources::keep_up(api, cache, &of.kind.name, &of.id, &of.extra).await {
+            match resources::keep_up(self.publisher, &of.kind.name, &of.id, &of.extra).await {
                 Done::AsWanted | Done::Exists => {}
-                Done::Missing(cause) | Done::Refused(cause) => tracing::warn!(
-                    event = "publish.gnocchi.attributes_refused",
-                    resource = &*of.id,
-                    resource_type = &*of.kind.name,
-                    %cause,
-                    "Gnocchi has taken the measures and refuses the attributes of their resource; they are sent again with its \
-                     next sample"
-                ),
+                Done::Missing(cause) | Done::Refused(cause) => attributes_refused(of, &cause),
+                Done::NoType(answer) => attributes_refused(of, answer.cause().unwrap_or_default()),
+                // It has taken the measures just now, so they need not wait.
+                Done::Denied(denied) => attributes_refused(of, &denied.held),
                 Done::Later(answer) => self.tally.answered(positions, &answer),
                 Done::Stop(answer) => {
                     self.tally.answered(positions, &answer);
@@ -279,9 +348,21 @@ impl<'b> Sending<'b> {
     }
 }
 
+fn attributes_refused(of: &Resource<'_>, cause: &str) {
+    tracing::warn!(
+        event = "publish.gnocchi.attributes_refused",
+        resource = &*of.id,
+        resource_type = &*of.kind.name,
+        %cause,
+        "Gnocchi has taken the measures and refuses the attributes of their resource; they are sent again with its next sample"
+    );
+}
+
 /// What became of a part.
 enum Sent {
     Answered(Answer),
+    /// It is denied, and by that one of its resources or all.
+    Denied(Denied),
     /// It is refused for these items of it, fewer than all.
     Named(Range<usize>),
     /// Gnocchi breaks down over it.

@@ -141,7 +141,7 @@ impl Setup {
 
     /// Where Gnocchi is: as it is written, or as Keystone says. `Err` is why that cannot be found out, with what to do.
     pub async fn address(&self) -> Result<String, String> {
-        self.reads.address().await.map(|address| address.to_string()).map_err(|answer| self.away(&answer))
+        self.reads.endpoint().await.map(|address| address.to_string()).map_err(|answer| self.away(&answer))
     }
 
     /// What is missing. `Err` is why that cannot be found out, with what to do.
@@ -281,7 +281,7 @@ impl Setup {
             cause => format!(
                 "{}; start Gnocchi, correct its address, or write a longer timeout into {}",
                 cause.unwrap_or("no answer"),
-                self.identity.section()
+                format_args!("[{}]", self.identity.section())
             ),
         }
     }

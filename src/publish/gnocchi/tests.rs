@@ -1,6 +1,8 @@
 //! Against a server that plays Gnocchi: `gnocchi-basic`, so that no Keystone is asked.
 
+mod denied;
 mod filter;
+mod sentences;
 
 use rstest::rstest;
 use serde_json::json;
@@ -206,8 +208,8 @@ async fn what_gnocchi_does_not_know_is_created_with_its_attributes() {
 
 #[rstest]
 #[case::refused(400, vec![0], vec![])]
-#[case::no_such_type(404, vec![0], vec![])]
-#[case::no_right(403, vec![], vec![0])]
+#[case::hidden_by_somebody(404, vec![0], vec![])]
+#[case::no_right(403, vec![0], vec![])]
 #[case::broken(500, vec![], vec![0])]
 #[case::made_meanwhile(409, vec![], vec![])]
 #[tokio::test]
@@ -258,7 +260,6 @@ fn values(body: &serde_json::Value) -> Vec<i64> {
 #[rstest]
 #[case(300)]
 #[case(401)]
-#[case(403)]
 #[case(404)]
 #[case(429)]
 #[case(500)]

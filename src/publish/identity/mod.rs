@@ -118,6 +118,16 @@ impl Identity {
         self.keystone.is_some()
     }
 
+    /// The section that has the login: `service_credentials`.
+    pub(super) fn section(&self) -> &str {
+        &self.credentials.section
+    }
+
+    /// The address of the service that is written in the section, or that its kind of login has without one.
+    pub(super) fn fixed_address(&self) -> Option<&str> {
+        self.credentials.written_address()
+    }
+
     /// The section and kind of the login, for complaints about what it cannot do: `[service_credentials] auth_type = none`.
     pub(super) fn kind(&self) -> String {
         let kind = match &self.credentials.auth {
@@ -148,12 +158,7 @@ impl Identity {
             Auth::NoAuth { user_id, .. } => format!("user {user_id}"),
             Auth::None { .. } => "a user without a name".to_owned(),
         };
-        format!("{who} of {}", self.section())
-    }
-
-    /// The section with the login: `[service_credentials]`.
-    pub(super) fn section(&self) -> String {
-        format!("[{}]", self.credentials.section)
+        format!("{who} of [{}]", self.section())
     }
 
     /// The address of Keystone, if there is one.
