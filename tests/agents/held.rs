@@ -113,30 +113,6 @@ async fn a_publisher_is_away_during_25_restarts_of_a_group() {
     lab.check();
 }
 
-/// Forty seconds' worth at once, as after an outage: no second has more than the rate, and nothing stands still.
-#[tokio::test(start_paused = true)]
-async fn a_rate_is_kept_and_is_no_standstill() {
-    let mut lab = Lab::new(false).await;
-    lab.write_pipeline("pipeline.yaml", "meters", &["test://samples?rate=5"]);
-    lab.send(200).await;
-    let (_agent, board) = lab.start("alone");
-    let began = tokio::time::Instant::now();
-    let mut counts = Vec::new();
-    while counts.last() != Some(&lab.sent) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        counts.push(lab.volumes().len());
-        assert!(
-            board.read().waiting_for.is_empty() && board.read().pipelines.values().all(|sink| sink.held_by.is_none())
-        );
-        assert!(began.elapsed() < Duration::from_mins(1), "{} of {}", lab.volumes().len(), lab.sent);
-    }
-    for second in counts.windows(10) {
-        assert!(second[9] - second[0] <= 5, "{} in a second", second[9] - second[0]);
-    }
-    lab.settle().await;
-    assert_eq!(lab.check(), 0);
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_pipeline_queue_refuses_packets_for_four_minutes() {
     let mut lab = lab(true).await;
