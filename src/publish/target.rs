@@ -90,6 +90,8 @@ pub(super) struct Target {
     pub path: String,
     /// The query's pairs in order, decoded; a key without a value has an empty one.
     pub query: Vec<(String, String)>,
+    /// Whether something stands behind a `#`, which says nothing.
+    pub has_fragment: bool,
 }
 
 impl fmt::Debug for Target {
@@ -113,6 +115,7 @@ impl Target {
             scheme: parts.scheme.to_ascii_lowercase(),
             netloc: parts.authority.to_owned(),
             path: parts.path.to_owned(),
+            has_fragment: url.contains('#'),
             query: parts.query.split('&').filter(|pair| !pair.is_empty()).map(read_pair).collect(),
         })
     }

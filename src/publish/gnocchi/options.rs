@@ -73,6 +73,9 @@ impl Options {
                  the option out",
             );
         }
+        if target.has_fragment {
+            warnings.push("what stands behind # in the URL says nothing; leave it out, or write %23 where it belongs to an option");
+        }
         let archive_policy = archive_policy.filter(|name| !name.is_empty());
         let mut or =
             |name, default: &str| options.text(name).filter(|text| !text.is_empty()).unwrap_or(default.to_owned());

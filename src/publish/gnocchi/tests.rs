@@ -15,7 +15,7 @@ use crate::config;
 use crate::model::{Dict, Event, Sample, Trait, TraitValue, Value};
 use crate::observe::captured::Captured;
 use crate::publish::record::tests;
-use crate::publish::{Batch, Context, Kind, Partly, PublishError, Publisher, build, check, identity};
+use crate::publish::{Batch, Context, Kind, Partly, PublishError, Publisher, build, identity};
 
 const MEASURES: &str = "/v1/batch/resources/metrics/measures";
 
@@ -439,15 +439,4 @@ async fn a_resource_whose_id_no_path_can_name_is_found_by_its_id() {
     on(&server, "POST", "/v1/search/resource/image", found).await;
     events_publisher(&server, "").publish(&Batch::Events(vec![event("image.delete", "..")])).await.unwrap();
     assert_eq!(asked(&server).await, ["POST /v1/search/resource/image", "PATCH /v1/resource/image/uuid"]);
-}
-
-#[rstest]
-#[case("ended_at=then", "expected event or now")]
-#[case("max_batch=0", "at least 1")]
-#[case("timeout=0", "at least 0.001")]
-#[case("archive_polici=x", "did you mean archive_policy?")]
-#[case("resources_definition_file=/", "")]
-fn a_wrong_option_is_said(#[case] options: &str, #[case] why: &str) {
-    let error = check(&format!("gnocchi://?{options}"), Kind::Samples, &|_| Ok(())).unwrap_err();
-    assert!(error.to_string().contains(why), "{error}");
 }

@@ -1,6 +1,7 @@
 //! What is said names the true cause and what to do.
 
 use super::*;
+use crate::publish::check;
 use crate::publish::schemes::{Look, check_with};
 
 fn refused(result: Result<(), PublishError>) -> String {
@@ -46,11 +47,14 @@ async fn a_path_that_is_too_long_is_not_sent_and_gnocchi_is_not_blamed() {
     assert_eq!(asked(&server).await, [""; 0]);
 }
 
-#[test]
-fn an_empty_archive_policy_is_warned_of() {
+#[rstest]
+#[case("?archive_policy=", "archive_policy= is empty")]
+#[case("?archive_policy=low#x", "what stands behind # in the URL says nothing")]
+#[case("#x", "what stands behind # in the URL says nothing")]
+fn what_says_nothing_in_a_url_is_warned_of(#[case] rest: &str, #[case] says: &str) {
     let look = Look { broker: &|_| Ok(()), search: &[], gnocchi: None, zaqar: None };
-    let warnings = check_with("gnocchi://?archive_policy=", Kind::Samples, look).unwrap();
-    assert!(warnings.iter().any(|warning| warning.contains("archive_policy= is empty")), "{warnings:?}");
+    let warnings = check_with(&format!("gnocchi://{rest}"), Kind::Samples, look).unwrap();
+    assert!(warnings.iter().any(|warning| warning.contains(says)), "{warnings:?}");
 }
 
 #[test]
@@ -63,4 +67,15 @@ fn options_that_gnocchi_basic_does_not_have_are_warned_of() {
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("username") && said[1].contains("password"), "{said:?}");
     assert!(said.iter().all(|text| !text.contains("SeCrEt")), "{said:?}");
+}
+
+#[rstest]
+#[case("ended_at=then", "expected event or now")]
+#[case("max_batch=0", "at least 1")]
+#[case("timeout=0", "at least 0.001")]
+#[case("archive_polici=x", "did you mean archive_policy?")]
+#[case("resources_definition_file=/", "")]
+fn a_wrong_option_is_said(#[case] options: &str, #[case] why: &str) {
+    let error = check(&format!("gnocchi://?{options}"), Kind::Samples, &|_| Ok(())).unwrap_err();
+    assert!(error.to_string().contains(why), "{error}");
 }
