@@ -90,7 +90,7 @@ impl GnocchiPublisher {
             match resources::associated(&self.api, resource_type, query, raw_id).await {
                 Ok(more) => found.extend(more),
                 Err(Done::Missing(_) | Done::NoType(_)) => {
-                    tracing::debug!(resource_type, "nothing of this type can end")
+                    tracing::debug!(resource_type, "nothing of this type can end");
                 }
                 Err(done) => worst = worse(worst, done),
             }
