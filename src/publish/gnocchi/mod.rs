@@ -43,6 +43,7 @@ use super::web::{Secrets, Web};
 use super::{Batch, Context, Identity, Login, PublishError, Publisher};
 use crate::config;
 use crate::model::Complaint;
+use crate::observe::Repeats;
 
 /// The rows of its options.
 pub(super) const OPTIONS: &[&[Row]] = &[options::OPTIONS];
@@ -96,6 +97,7 @@ pub(super) fn build(target: &Target, kind: Kind, context: &Context) -> Built {
         rights: Rights::default(),
         policy: options.archive_policy,
         told: Told::default(),
+        attributes_refused: Mutex::default(),
         ended_at: options.ended_at,
         max_batch: options.max_batch,
     }))
@@ -143,6 +145,8 @@ struct GnocchiPublisher {
     /// The archive policy of the URL.
     policy: Option<String>,
     told: Told,
+    /// Resource types of whose resources attributes were refused.
+    attributes_refused: Mutex<Repeats>,
     ended_at: EndedAt,
     max_batch: usize,
 }

@@ -6,6 +6,7 @@
 use reqwest::Method;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::PoisonError;
 
 use super::answer::Said;
 use super::api::Api;
@@ -75,6 +76,22 @@ impl GnocchiPublisher {
                 "an attribute is left out, because its definition fails on a sample; correct it in gnocchi_resources.yaml"
             );
         }
+    }
+}
+
+impl GnocchiPublisher {
+    /// Said once for a type, and again after minutes: it may be so of every resource, with every batch.
+    fn attributes_refused(&self, of: &Resource<'_>, cause: &str) {
+        let times = self.attributes_refused.lock().unwrap_or_else(PoisonError::into_inner).note(&of.kind.name);
+        let Some(times) = times else { return };
+        tracing::warn!(
+            event = "publish.gnocchi.attributes_refused",
+            resource = &*of.id,
+            resource_type = &*of.kind.name,
+            times,
+            %cause,
+            "Gnocchi has taken the measures and refuses the attributes of their resource; they are sent again with its next sample"
+        );
     }
 }
 
@@ -334,10 +351,10 @@ impl<'b> Sending<'b> {
             }
             match resources::keep_up(self.publisher, &of.kind.name, &of.id, &of.extra).await {
                 Done::AsWanted | Done::Exists => {}
-                Done::Missing(cause) | Done::Refused(cause) => attributes_refused(of, &cause),
-                Done::NoType(answer) => attributes_refused(of, answer.cause().unwrap_or_default()),
+                Done::Missing(cause) | Done::Refused(cause) => self.publisher.attributes_refused(of, &cause),
+                Done::NoType(answer) => self.publisher.attributes_refused(of, answer.cause().unwrap_or_default()),
                 // It has taken the measures just now, so they need not wait.
-                Done::Denied(denied) => attributes_refused(of, &denied.held),
+                Done::Denied(denied) => self.publisher.attributes_refused(of, &denied.held),
                 Done::Later(answer) => self.tally.answered(positions, &answer),
                 Done::Stop(answer) => {
                     self.tally.answered(positions, &answer);
@@ -346,16 +363,6 @@ impl<'b> Sending<'b> {
             }
         }
     }
-}
-
-fn attributes_refused(of: &Resource<'_>, cause: &str) {
-    tracing::warn!(
-        event = "publish.gnocchi.attributes_refused",
-        resource = &*of.id,
-        resource_type = &*of.kind.name,
-        %cause,
-        "Gnocchi has taken the measures and refuses the attributes of their resource; they are sent again with its next sample"
-    );
 }
 
 /// What became of a part.
