@@ -135,11 +135,6 @@ fn an_acknowledgement_before_the_commit_loses_an_effect() {
 }
 
 #[test]
-fn what_two_listeners_of_a_main_queue_send_comes_out_of_order_as_it_arrives() {
-    found(Sabotage::ArrivalOrder, Invariant::Order);
-}
-
-#[test]
 fn a_destination_that_is_offered_the_youngest_before_it_has_caught_up_gets_things_out_of_order() {
     found(Sabotage::NoQuestion, Invariant::Order);
 }

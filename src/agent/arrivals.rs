@@ -174,7 +174,7 @@ mod tests {
     fn packet(member: &str, sequence: u64) -> (Packet, Receipt) {
         let member = member.to_owned();
         let (fragments, fence, question) = (Vec::new(), None, None);
-        let packet = Packet { member, epoch: 7, sequence, fragments, fence, overlap: false, question };
+        let packet = Packet { member, epoch: 7, sequence, fragments, fence, question };
         (packet, Receipt::new(|_| {}))
     }
 

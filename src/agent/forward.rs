@@ -56,12 +56,6 @@ impl Forwarder {
         self.lanes.tell(queues, packet).await
     }
 
-    /// Tells queues that another listener consumes the same main queue, and waits until they know: before the first
-    /// message of it is taken, or what the other one takes after that would be there first.
-    pub(super) async fn overlap(&self, queues: Vec<String>) -> Result<(), TransportError> {
-        self.lanes.tell(queues, PacketBuilder::overlap).await
-    }
-
     /// The listener is over, and what it took is back in its queue: nothing more of it is sent.
     pub(super) fn abandon(&self) {
         self.lanes.abandon();

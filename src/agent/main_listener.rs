@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::conversion::{Conversion, Converted, Part, Read};
@@ -12,7 +11,6 @@ use super::forward::Forwarder;
 use super::ground::Ground;
 use super::intake::{Intake, Taken};
 use super::nursery::Nursery;
-use super::overlap::OVERLAP;
 use super::packet::{Fence, Fragment};
 use super::parking::Parking;
 use super::posted::Reader;
@@ -55,8 +53,6 @@ pub(super) struct Queues {
     pub unit: String,
     /// The sinks whose old queues know that this main queue sends to those of a generation now.
     pub fenced: BTreeSet<(u64, Arc<str>)>,
-    /// Until when another listener of the same main queue may send.
-    pub beside_until: Option<Instant>,
 }
 
 /// How a listener came to its end.
@@ -221,19 +217,6 @@ impl Way for DirectWay {
 }
 
 impl Queues {
-    /// Another listener consumes the same main queue. Before anything is taken, the queues know that what comes from both is to be put
-    /// in order; and where their number is being changed, that what the other one sends to the old ones goes on to the new ones.
-    /// Were the fences put later, an old queue would work on what belongs behind what is already on its way to a new one.
-    pub(super) async fn begin_beside_another(&mut self, routes: &Routes) -> Result<(), TransportError> {
-        self.beside_until = Some(Instant::now() + OVERLAP);
-        let shape = self.fenced_shape(routes).await?;
-        if shape.spec.next.is_none() {
-            let present = routes.sinks.iter().flat_map(|slot| shape.present(slot)).collect();
-            self.forwarder.overlap(present).await?;
-        }
-        Ok(())
-    }
-
     /// The shape whose layout is to be routed by. Where that is another than the present one, the old queues are told first.
     async fn fenced_shape(&mut self, routes: &Routes) -> Result<Arc<Shape>, TransportError> {
         let shape = self.shape.read();
@@ -244,9 +227,6 @@ impl Queues {
                 if !self.fenced.contains(&known) {
                     // What is sent there next must not be the first to find out that there are no such queues.
                     self.ground.prepared(self.ground.first_broker(), routes).await?;
-                    if self.beside_until.is_some_and(|until| Instant::now() < until) {
-                        self.forwarder.overlap(shape.next(slot)).await?;
-                    }
                     let fence = Fence { generation: next.generation, unit: self.unit.clone() };
                     self.forwarder.fence(shape.present(slot), &fence).await?;
                     self.fenced.insert(known);

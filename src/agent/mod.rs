@@ -14,7 +14,6 @@
 //!
 //! What cannot go on is held `until` its listener ends; `troubles` says what stands still, and `standing` how the links are.
 //! `former` has an agent alone wait for the end of its own dead connection.
-//! `overlap` puts things in order where two listeners consume one main queue for a moment.
 //! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for
 //! good, and `straggler` sends on what comes to it all the same.
 //!
@@ -40,7 +39,6 @@ mod main_listener;
 mod nursery;
 mod offer;
 mod overflow;
-mod overlap;
 pub mod packet;
 pub mod parked;
 mod parking;

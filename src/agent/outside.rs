@@ -37,8 +37,6 @@ const TAKEN_AT_ONCE_MAX: usize = 100;
 const TAKEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Unacknowledged packets per pipeline queue: enough to keep its listener busy, few enough to move quickly.
 const PIPELINE_PREFETCH: u16 = 20;
-/// The same where main queues are shared: what comes in the two seconds of an overlap, to be put in order together.
-const SHARED_PIPELINE_PREFETCH: u16 = 200;
 /// The heartbeat that RabbitMQ asks for where the client has no wish.
 const BROKERS_HEARTBEAT: Duration = Duration::from_mins(1);
 /// Heartbeats after which RabbitMQ has closed a connection that it hears nothing of (two missed, and the part of one before).
@@ -233,7 +231,7 @@ fn options(settings: &Settings) -> AgentOptions {
         partitioned: cluster.workload_partitioning,
         main_queue_exclusive: settings.intake.main_queue_exclusive,
         main_prefetch: settings.transport.rabbit.prefetch_messages,
-        pipeline_prefetch: pipeline_prefetch(settings),
+        pipeline_prefetch: PIPELINE_PREFETCH,
         intake: IntakeBounds { messages_max: TAKEN_AT_ONCE_MAX, bytes_max: TAKEN_BYTES_MAX },
         packet: PacketBounds {
             notifications_max: cluster.packet_notifications_max,
@@ -254,10 +252,6 @@ fn options(settings: &Settings) -> AgentOptions {
     }
 }
 
-fn pipeline_prefetch(settings: &Settings) -> u16 {
-    if settings.intake.main_queue_exclusive { PIPELINE_PREFETCH } else { SHARED_PIPELINE_PREFETCH }
-}
-
 /// How the state of transformers is kept.
 pub fn state_options(settings: &Settings) -> StateOptions {
     let cluster = &settings.cluster;
@@ -268,7 +262,7 @@ pub fn state_options(settings: &Settings) -> StateOptions {
         window: WindowBounds {
             // What can come again at once: what pipeline listeners hold four times over, and what main listeners do
             // twice.
-            ids_kept: 4 * usize::from(pipeline_prefetch(settings)) * cluster.packet_notifications_max
+            ids_kept: 4 * usize::from(PIPELINE_PREFETCH) * cluster.packet_notifications_max
                 + 2 * usize::from(settings.transport.rabbit.prefetch_messages),
             age_ms: WindowBounds::AGE_MS,
             ids_max: WindowBounds::IDS_MAX,

@@ -103,13 +103,6 @@ impl PacketBuilder {
         body
     }
 
-    /// A packet that says that two listeners are about to send from one main queue, and nothing else.
-    pub fn overlap(member: &str, epoch: i64, sequence: u64) -> Vec<u8> {
-        let mut body = PacketBuilder::new(member, epoch, sequence).body;
-        body.extend_from_slice(br#"],"overlap":true}"#);
-        body
-    }
-
     /// A packet that holds a question and nothing else.
     pub fn question(member: &str, epoch: i64, sequence: u64, question: &Question) -> Vec<u8> {
         let mut body = PacketBuilder::new(member, epoch, sequence).body;
@@ -189,8 +182,6 @@ pub struct Packet {
     pub fragments: Vec<Fragment>,
     /// Behind it nothing comes from this main queue.
     pub fence: Option<Fence>,
-    /// From here on two listeners may send from one main queue, for a moment.
-    pub overlap: bool,
     /// Whoever sent it wants to know when everything before it is published; in overflow queues only.
     pub question: Option<Question>,
 }
@@ -212,9 +203,8 @@ pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
     let Some(Value::List(fragments)) = packet.remove("fragments") else { return Err(NotAPacket::Part("fragments")) };
     let fragments = fragments.into_iter().map(read_fragment).collect::<Result<_, _>>()?;
     let fence = packet.remove("fence").map(read_fence).transpose()?;
-    let overlap = matches!(packet.get("overlap"), Some(Value::Bool(true)));
     let question = packet.remove("question").map(read_question).transpose()?;
-    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence, overlap, question })
+    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence, question })
 }
 
 fn read_question(question: Value) -> Result<Question, NotAPacket> {

@@ -10,7 +10,6 @@ use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::nursery::Nursery;
 use super::offer::Dead;
-use super::overlap::{self, Due, Overlap};
 use super::packet::{self, Fragment, Packet};
 use super::parking::{Reason, Unfit};
 use super::sabotage::{self, Sabotage};
@@ -32,8 +31,6 @@ pub(super) struct PipelineListener {
     pub fences: Fences,
     /// What comes before its turn.
     pub arrivals: Arrivals,
-    /// What is held while two main listeners may send.
-    pub overlap: Overlap,
     /// For what cannot be parked at once.
     pub nursery: Nursery,
     /// What is done wrong on purpose.
@@ -44,9 +41,9 @@ impl PipelineListener {
     /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let PipelineListener { intake, arrivals, overlap, fences, .. } = self;
+        let PipelineListener { intake, arrivals, fences, .. } = self;
         // What they hold goes back.
-        drop((arrivals, overlap, fences));
+        drop((arrivals, fences));
         Ok(intake.end(ended).await)
     }
 
@@ -59,7 +56,6 @@ impl PipelineListener {
                 biased;
                 taken = self.intake.next(stop) => taken,
                 () = self.arrivals.late() => Taken::Batch(Vec::new()),
-                () = self.overlap.over() => Taken::Batch(Vec::new()),
                 () = self.fences.changed() => continue,
             };
             let batch = match taken {
@@ -74,8 +70,7 @@ impl PipelineListener {
             let read = read(&self.context, &self.nursery, batch).await;
             let turn =
                 if read.is_empty() { self.arrivals.give_up_late() } else { self.arrivals.take(read, |_, _| None) };
-            let packets = in_turn(turn, self.fences.queue(), &self.context);
-            let Due { mut packets, overlapped } = self.overlap.take(packets);
+            let mut packets = in_turn(turn, self.fences.queue(), &self.context);
             self.fences.take_behind(&mut packets);
             let (mut parcels, mut fences) = (Vec::new(), Vec::new());
             for (packet, receipt) in packets {
@@ -83,9 +78,6 @@ impl PipelineListener {
                     Some(fence) => fences.push((fence, receipt)),
                     None => parcels.extend(split(packet.fragments, receipt)),
                 }
-            }
-            if overlapped {
-                overlap::in_order(&mut parcels);
             }
             if self.sabotage == Some(Sabotage::AckBeforePublish) {
                 parcels.iter_mut().for_each(|parcel: &mut Parcel| sabotage::settle_early(&mut parcel.receipt));

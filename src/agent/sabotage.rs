@@ -24,22 +24,19 @@ pub enum Sabotage {
     NoReadBack,
     /// Packets are acknowledged before what they did is committed.
     AckBeforeCommit,
-    /// What two listeners of one main queue send is taken as it comes.
-    ArrivalOrder,
     /// A destination is offered the youngest batch while older ones are in its overflow queue.
     NoQuestion,
 }
 
 impl Sabotage {
     /// All of them, with the names by which a person asks for one.
-    pub const ALL: [(&'static str, Sabotage); 8] = [
+    pub const ALL: [(&'static str, Sabotage); 7] = [
         ("ack-before-publish", Sabotage::AckBeforePublish),
         ("cancel-handover", Sabotage::CancelHandover),
         ("random-hash", Sabotage::RandomHash),
         ("no-barrier", Sabotage::NoBarrier),
         ("no-read-back", Sabotage::NoReadBack),
         ("ack-before-commit", Sabotage::AckBeforeCommit),
-        ("arrival-order", Sabotage::ArrivalOrder),
         ("no-question", Sabotage::NoQuestion),
     ];
 }

@@ -10,7 +10,6 @@ use super::ground::Ground;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::offer::Dead;
-use super::overlap::{self, Due, Overlap};
 use super::packet::Fence;
 use super::pipeline_listener::{in_turn, read, split};
 use super::sink::{Parcel, SinkContext, SinkSlot};
@@ -37,8 +36,6 @@ pub(super) struct StatefulListener {
     pub fences: Fences,
     /// What comes before its turn.
     pub arrivals: Arrivals,
-    /// What is held while two main listeners may send.
-    pub overlap: Overlap,
     /// What listeners stand on.
     pub ground: Arc<Ground>,
 }
@@ -47,9 +44,9 @@ impl StatefulListener {
     /// Runs until stopped or lost, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let StatefulListener { intake, arrivals, overlap, fences, .. } = self;
+        let StatefulListener { intake, arrivals, fences, .. } = self;
         // What they hold goes back.
-        drop((arrivals, overlap, fences));
+        drop((arrivals, fences));
         Ok(intake.end(ended).await)
     }
 
@@ -70,7 +67,6 @@ impl StatefulListener {
                 },
                 taken = self.intake.next(stop) => taken,
                 () = self.arrivals.late() => Taken::Batch(Vec::new()),
-                () = self.overlap.over() => Taken::Batch(Vec::new()),
                 () = self.fences.changed() => continue,
             };
             let batch = match taken {
@@ -116,8 +112,7 @@ impl StatefulListener {
         } else {
             self.arrivals.take(read, |member, epoch| self.keeper.sequence_of(member, epoch))
         };
-        let packets = in_turn(turn, &self.queue, &self.context);
-        let Due { mut packets, overlapped } = self.overlap.take(packets);
+        let mut packets = in_turn(turn, &self.queue, &self.context);
         self.fences.take_behind(&mut packets);
         for (packet, receipt) in packets {
             let last = self.keeper.sequence_of(&packet.member, packet.epoch);
@@ -129,9 +124,6 @@ impl StatefulListener {
                 Some(fence) => fences.push((fence, receipt)),
                 None => parcels.extend(split(packet.fragments, receipt)),
             }
-        }
-        if overlapped {
-            overlap::in_order(&mut parcels);
         }
         (parcels, fences)
     }

@@ -15,7 +15,6 @@ use super::intake::Intake;
 use super::main_listener::{Ended, MainListener, Queues, Way};
 use super::offer::Dead;
 use super::overflow::{Detours, OverflowListener};
-use super::overlap::Overlap;
 use super::pipeline_listener::PipelineListener;
 use super::rescue;
 use super::route::Routes;
@@ -203,14 +202,7 @@ impl Opening {
         // Everything declared and routable before the first message is taken.
         let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
         let (shape, unit) = (ground.shape.reader(), self.unit.clone());
-        let mut queues =
-            Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new(), beside_until: None };
-        if !ground.options.main_queue_exclusive {
-            let session = ground.prepared_for(&ground.brokers[broker], queue, &now).await?;
-            if session.inspect(queue).await?.consumers > 0 {
-                queues.begin_beside_another(&now).await?;
-            }
-        }
+        let queues = Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new() };
         Ok(Listener::Main(Box::new(self.listen(broker, queue, queues).await?)))
     }
 
@@ -301,11 +293,11 @@ impl Opening {
             return Ok(Listener::Straggler(Box::new(straggler)));
         }
         let fences = Fences::new(&ground, queue, generation, (over, stop));
-        let (arrivals, overlap) = (Arrivals::default(), Overlap::new(options.sabotage));
+        let arrivals = Arrivals::default();
         Ok(match kept {
             None => {
                 let (nursery, sabotage) = (ground.nursery.clone(), options.sabotage);
-                let listener = PipelineListener { intake, slot, context, fences, arrivals, overlap, nursery, sabotage };
+                let listener = PipelineListener { intake, slot, context, fences, arrivals, nursery, sabotage };
                 Listener::Pipeline(Box::new(listener))
             }
             Some(keeper) => {
@@ -319,7 +311,6 @@ impl Opening {
                     context,
                     fences,
                     arrivals,
-                    overlap,
                     ground,
                 };
                 Listener::Stateful(Box::new(listener))

@@ -63,7 +63,7 @@ pub(super) enum MainQueues {
     Classic,
     /// Quorum: whoever comes second waits.
     Quorum,
-    /// Quorum, and shared as beside a Ceilometer: nothing.
+    /// Quorum, and shared as beside a Ceilometer: nothing, and no order is promised.
     Shared,
 }
 
@@ -208,8 +208,8 @@ impl Plan {
         };
         plan.plan_destinations(&mut StdRng::seed_from_u64(seed ^ DESTINATIONS));
         if plan.main == MainQueues::Shared {
-            // Room for all that comes while two listeners overlap, as there is in the machine that is assembled from settings.
-            plan.pipeline_prefetch = 200;
+            // State is exact by order, and nothing is promised of that.
+            plan.transformers = None;
         }
         if plan.small_logs {
             // A record is never larger than a part of its log.
@@ -279,12 +279,6 @@ impl Plan {
                         Happening::Reset(agent)
                     }
                 }
-                // Nothing is promised of the order of what it had taken from a shared queue: it can come any time later.
-                Happening::Freeze { agent, .. } | Happening::CutBroker { agent, .. }
-                    if self.main == MainQueues::Shared =>
-                {
-                    Happening::CutGroup { agent, lost: Stall { up: true, down: true }, lasts: lasts / 2 }
-                }
                 happening => happening,
             };
             self.happenings.push((at, happening));
@@ -301,8 +295,7 @@ impl Plan {
     /// The one case in which two owners of a queue can be at work at once: one has lost its lease without hearing of it, and
     /// the broker takes it for gone while it lives.
     fn plan_overlooked(&mut self, rng: &mut StdRng) {
-        // Nothing is promised of the order of what such a one had taken from a shared main queue.
-        if self.calm || self.agents < 2 || self.main == MainQueues::Shared || rng.random_bool(0.6) {
+        if self.calm || self.agents < 2 || rng.random_bool(0.6) {
             return;
         }
         let agent = rng.random_range(0..self.agents);

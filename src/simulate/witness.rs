@@ -19,7 +19,7 @@ use crate::transport::{Outgoing, topology};
 pub enum Invariant {
     /// What was confirmed to a sender is published at least once, or parked.
     NothingLost,
-    /// After dropping repeats, the records of a resource come out in the order in which they were sent.
+    /// After dropping repeats, the records of a resource come out in the order in which they were sent; not where main queues are shared.
     Order,
     /// What is published was sent, and a repeat is the same record under the same id.
     NothingInvented,
@@ -94,6 +94,8 @@ type Id = (&'static str, String);
 struct Notes {
     /// How many destinations each sink has.
     destinations: usize,
+    /// Whether an order is promised.
+    ordered: bool,
     expected: BTreeMap<Id, Expected>,
     /// By destination, as is all that was published.
     published: BTreeMap<(usize, Id), usize>,
@@ -125,9 +127,9 @@ struct Expected {
 }
 
 impl Witness {
-    /// A witness that has seen nothing, of a world in which each sink has so many destinations.
-    pub(super) fn new(trace: Trace, destinations: usize) -> Self {
-        Witness { trace, notes: Arc::new(Mutex::new(Notes { destinations, ..Notes::default() })) }
+    /// A witness that has seen nothing, of a world in which each sink has so many destinations; in some worlds no order is promised.
+    pub(super) fn new(trace: Trace, destinations: usize, ordered: bool) -> Self {
+        Witness { trace, notes: Arc::new(Mutex::new(Notes { destinations, ordered, ..Notes::default() })) }
     }
 
     /// There are state logs in this world.
@@ -219,7 +221,7 @@ impl Witness {
             }
             let stream = (destination, id.0, expected.resource.clone());
             let before = notes.last.insert(stream, expected.counter);
-            if let Some(before) = before.filter(|before| *before >= expected.counter) {
+            if let Some(before) = before.filter(|before| notes.ordered && *before >= expected.counter) {
                 let (kind, Expected { counter, resource, .. }) = (id.0, &expected);
                 let what = format!("{agent} published {kind} {counter} of {resource} after {before} to {destination}");
                 notes.broken(Invariant::Order, what);
@@ -470,7 +472,7 @@ mod tests {
         for (acknowledged, copied, is_early) in
             [(&queue, false, true), (&queue, true, false), (&copy, true, true), (&copy, false, true)]
         {
-            let witness = Witness::new(Trace::new(), 1);
+            let witness = Witness::new(Trace::new(), 1, true);
             let window = WindowBounds { ids_kept: 1, age_ms: 1, ids_max: 1 };
             witness.watch(Logs::new(MemoryBroker::default(), window));
             witness.grown("a", "q.state");

@@ -71,7 +71,7 @@ sinks: [{name: sink, publishers: [PUBLISHERS]}]
 pub(super) async fn play(seed: u64, sabotage: Option<Sabotage>) -> Run {
     let plan = Plan::of(seed);
     let trace = Trace::new();
-    let witness = Witness::new(trace.clone(), plan.destinations);
+    let witness = Witness::new(trace.clone(), plan.destinations, plan.main != MainQueues::Shared);
     let repeats_per_fault = plan.repeats_per_fault();
     match World::new(seed, plan, sabotage, trace.clone(), witness.clone()) {
         Ok(world) => world.run().await,

@@ -162,17 +162,28 @@ impl Lab {
         }
     }
 
-    /// Every notification sent so far came out at least once, repeats carry the id of the first time, and after
-    /// dropping repeats the sizes of each resource only rise. How many repeats there were.
+    /// Everything is [complete](Lab::check_all_came), and after dropping repeats the sizes of each resource only rise. How many
+    /// repeats there were.
     fn check(&self) -> usize {
-        let (mut ids, mut last, mut repeats) = (BTreeMap::new(), BTreeMap::new(), 0);
+        let (mut seen, mut last) = (BTreeSet::new(), BTreeMap::new());
+        for (resource, volume, _) in self.volumes() {
+            if seen.insert((resource.clone(), volume)) {
+                let before = last.insert(resource.clone(), volume).unwrap_or(-1);
+                assert!(before < volume, "{resource}: {volume} after {before}");
+            }
+        }
+        self.check_all_came()
+    }
+
+    /// Every notification sent so far came out at least once, and repeats carry the id of the first time. How many repeats there
+    /// were.
+    fn check_all_came(&self) -> usize {
+        let (mut ids, mut repeats) = (BTreeMap::new(), 0);
         for (resource, volume, id) in self.volumes() {
             if let Some(known) = ids.get(&(resource.clone(), volume)) {
                 assert_eq!(*known, id, "a repeat under another id");
                 repeats += 1;
             } else {
-                let before = last.insert(resource.clone(), volume).unwrap_or(-1);
-                assert!(before < volume, "{resource}: {volume} after {before}");
                 ids.insert((resource, volume), id);
             }
         }
@@ -536,7 +547,9 @@ async fn one_of_two_is_cut_from_the_group_and_works_on_until_it_hears_that_it_wa
             lab.send(200).await;
         }
         lab.settle().await;
-        assert_eq!(lab.check(), 0, "nothing is lost, disordered or repeated while it is cut");
+        // No order is promised of a shared main queue.
+        let repeats = if more.is_empty() { lab.check() } else { lab.check_all_came() };
+        assert_eq!(repeats, 0, "nothing is lost, disordered or repeated while it is cut");
         assert_eq!(agents[cut].1.read().phase, "silent");
         lab.group.heal();
         let healed = tokio::time::Instant::now();
@@ -546,7 +559,7 @@ async fn one_of_two_is_cut_from_the_group_and_works_on_until_it_hears_that_it_wa
         lab.until("both own half again", || agents.values().all(|(_, board)| owned(board) == 4)).await;
         lab.send(100).await;
         lab.settle().await;
-        lab.check();
+        if more.is_empty() { lab.check() } else { lab.check_all_came() };
     }
 }
 
