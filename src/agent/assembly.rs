@@ -249,6 +249,7 @@ fn read(settings: &Settings, (definitions, mut complaints): (Definitions, Vec<Co
     }
     unused.forgive(&mut complaints, &definitions.meter_files, &definitions.event_files);
     complaints.extend(notifier_complaints(settings, &plans));
+    complaints.extend(overflow_complaints(&plans));
     let dispatcher = dispatcher(settings, &mut complaints);
     let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
     let written = settings.place("notification", "pipeline_processing_queues");
@@ -413,6 +414,30 @@ fn destination_keys<'u>(urls: impl Iterator<Item = &'u str>) -> Vec<(String, Str
         (shown, key)
     };
     urls.map(key).collect()
+}
+
+/// Two publishers of a sink with one overflow queue: whoever is written first would get what waits for the other.
+fn overflow_complaints(plans: &[Plan]) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for (sink, publishers) in plans.iter().flat_map(|plan| &plan.sinks).map(|sink| (&sink.name, &sink.publishers)) {
+        let keys = destination_keys(publishers.iter().map(|publisher| &*publisher.url));
+        for (n, publisher) in publishers.iter().enumerate() {
+            let Some(written) = publish::overflow_queue(&publisher.url) else { continue };
+            let has_it = |(m, (shown, key)): (usize, &(String, String))| {
+                let made = publish::overflow_queue(&publishers[m].url).unwrap_or_else(|| destination_key(shown));
+                (m != n && (made == written || *key == written)).then(|| shown.clone())
+            };
+            if let Some(other) = keys.iter().enumerate().find_map(has_it) {
+                let url = publish::shown(&publisher.url);
+                let text = format!(
+                    "sink {sink}: publisher {url}: overflow_queue={written} is the overflow queue of {other} in the same sink; take \
+                     that one out, or write another name"
+                );
+                complaints.push(Complaint::error(&publisher.place, text));
+            }
+        }
+    }
+    complaints
 }
 
 fn destination_key(shown: &str) -> String {

@@ -228,6 +228,7 @@ impl Agent {
         let queues = self.ground.overflow_queues(present.routes());
         let before: Vec<(String, Arc<str>)> = queues.map(|(queue, _, key)| (queue, key)).collect();
         let changed = next.take_over();
+        self.ground.found.keep(&self.ground, next.routes(), &before);
         let (done, taken) = oneshot::channel();
         if self.control.send(Control::Reload(Arc::clone(next.routes()), done)).await.is_ok() {
             let _ended = taken.await;

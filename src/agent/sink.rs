@@ -237,9 +237,11 @@ impl SinkSlot {
                 break;
             }
             delivered = true;
-            // With an overflow queue each has its own progress.
-            let detours = context.detours.as_deref().filter(|_| only.is_none() && !sink.with_overflow().is_empty());
+            // With an overflow queue each has its own progress; what comes out of one goes straight.
+            let detours = context.detours.as_deref().filter(|_| only.is_none());
+            let alone = sink.with_overflow().is_empty();
             let offers = due.iter().map(async |destination| match detours {
+                Some(detours) if alone => detours.offer_alone(self, destination, load, context).await,
                 Some(detours) => detours.offer(self, destination, load, context).await,
                 None => offer::offer(self, destination, &load.batch, context).await,
             });
@@ -250,7 +252,9 @@ impl SinkSlot {
                     Outcome::Accepted => continue,
                     Outcome::Refused(which) => which,
                     Outcome::Halted(Halt::Gone) => {
-                        context.metrics.publisher_gone(&self.name, &destination.url);
+                        if only.is_none() {
+                            context.metrics.publisher_gone(&self.name, &destination.url);
+                        }
                         gone = true;
                         continue;
                     }

@@ -302,17 +302,8 @@ impl Opening {
             }
             Some(keeper) => {
                 let queue = queue.into();
-                let listener = StatefulListener {
-                    queue,
-                    intake,
-                    keeper,
-                    session,
-                    slot,
-                    context,
-                    fences,
-                    arrivals,
-                    ground,
-                };
+                let listener =
+                    StatefulListener { queue, intake, keeper, session, slot, context, fences, arrivals, ground };
                 Listener::Stateful(Box::new(listener))
             }
         })

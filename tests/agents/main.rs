@@ -559,7 +559,11 @@ async fn one_of_two_is_cut_from_the_group_and_works_on_until_it_hears_that_it_wa
         lab.until("both own half again", || agents.values().all(|(_, board)| owned(board) == 4)).await;
         lab.send(100).await;
         lab.settle().await;
-        if more.is_empty() { lab.check() } else { lab.check_all_came() };
+        if more.is_empty() {
+            lab.check()
+        } else {
+            lab.check_all_came()
+        };
     }
 }
 

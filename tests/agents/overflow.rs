@@ -200,6 +200,52 @@ async fn a_publisher_that_takes_the_place_of_another_gets_what_waits_for_it_in_o
     assert_eq!(lab.check(), 0);
 }
 
+#[rstest]
+#[case::alone(false)]
+#[case::in_a_group(true)]
+#[tokio::test(start_paused = true)]
+async fn one_of_several_that_a_reload_leaves_alone_gets_what_waits_for_it_first(#[case] partitioned: bool) {
+    let mut lab = lab(partitioned).await;
+    let (agent, _) = lab.start("a");
+    lab.context.shelf.set_away("other", true);
+    lab.send(100).await;
+    tokio::time::sleep(AWAY / 10).await;
+    lab.write_pipeline("pipeline.yaml", "meters", &["test://other"]);
+    lab.reload(&agent).await;
+    lab.send(100).await;
+    tokio::time::sleep(AWAY / 10).await;
+    lab.context.shelf.set_away("other", false);
+    lab.settle().await;
+    let mut last: BTreeMap<String, i64> = BTreeMap::new();
+    for batch in lab.context.shelf.batches("other") {
+        let Batch::Samples(samples) = batch else { panic!("events") };
+        for Sample { resource_id, volume, .. } in samples {
+            let nephoscope::model::Value::Int(volume) = volume else { panic!("{volume:?}") };
+            let before = last.insert(resource_id.as_str().unwrap().to_owned(), volume).unwrap_or(-1);
+            assert!(before < volume, "{volume} after {before}");
+        }
+    }
+    assert_eq!(lab.taken("other").len(), lab.sent);
+}
+
+#[rstest]
+#[case::both_say_it(["test://a?overflow_queue=k", "test://b?overflow_queue=k"])]
+#[case::another_has_it(["test://a", "test://b?overflow_queue=test-KEY"])]
+#[tokio::test(start_paused = true)]
+async fn two_publishers_of_a_sink_with_one_overflow_queue_are_refused(#[case] publishers: [&str; 2]) {
+    let lab = Lab::new(false).await;
+    // As the agent makes it of `test://a`.
+    let made = format!("test-{:08x}", nephoscope::cluster::hash::stable(b"test://a") >> 32);
+    let publishers = publishers.map(|url| url.replace("test-KEY", &made));
+    lab.write_pipeline("pipeline.yaml", "meters", &publishers.each_ref().map(String::as_str));
+    let (blueprint, complaints) = Blueprint::build(&lab.settings(), &lab.context, None);
+    assert!(blueprint.is_none());
+    assert!(
+        complaints.iter().any(|complaint| complaint.text.contains("is the overflow queue of test://a")),
+        "{complaints:?}"
+    );
+}
+
 /// The answers do not come: it can be told to no member that the overflow queue is empty.
 #[tokio::test(start_paused = true)]
 async fn a_destination_whose_owner_never_answers_still_gets_everything() {

@@ -102,10 +102,7 @@ impl Detours {
         context: &SinkContext,
     ) -> Outcome {
         let sink = &*slot.name;
-        let detour = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.entry(Arc::clone(&destination.key)).or_default())
-        };
+        let detour = self.detour(destination);
         let mut detour = detour.lock().await;
         let queue = topology::overflow_queue_name(&self.ground.group, sink, &destination.key);
         let mut offering = Offering::new(&load.batch);
@@ -159,6 +156,32 @@ impl Detours {
         offering.taken()
     }
 
+    /// Offers a batch to a destination that is alone in its sink. Where it has an overflow queue all the same, as it was one of several
+    /// or something was put back for it, what is in there goes first.
+    pub(in crate::agent) async fn offer_alone(
+        &self,
+        slot: &SinkSlot,
+        destination: &Destination,
+        load: &Load,
+        context: &SinkContext,
+    ) -> Outcome {
+        let queue = topology::overflow_queue_name(&self.ground.group, &slot.name, &destination.key);
+        if self.ground.found.has(&queue) {
+            let detour = self.detour(destination);
+            let mut detour = detour.lock().await;
+            if !detour.straight {
+                let offering = Offering::new(&load.batch);
+                return self.wait(&mut detour, (slot, destination, &queue), offering, context).await;
+            }
+        }
+        offer::offer(slot, destination, &load.batch, context).await
+    }
+
+    fn detour(&self, destination: &Destination) -> Arc<Mutex<Detour>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(Arc::clone(&destination.key)).or_default())
+    }
+
     /// Waits until everything in the overflow queue is published, and offers the batch to the destination itself.
     async fn wait(
         &self,
@@ -173,6 +196,8 @@ impl Detours {
                 Ok(false) if slot.current().publisher(&destination.key).is_none() => {
                     return Outcome::Halted(Halt::Gone);
                 }
+                // Somebody has deleted the queue of one that is alone.
+                Ok(false) if slot.current().with_overflow().is_empty() && !self.ground.found.has(queue) => break,
                 Ok(false) => {}
                 Err(Ended) => return Outcome::Halted(Halt::Ended),
             }

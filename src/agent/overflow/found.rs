@@ -24,6 +24,13 @@ impl Found {
         self.known().contains(queue)
     }
 
+    /// Notes those of destinations that are alone in their sink now, and were not before: what waits there for them is not forsaken.
+    pub(in crate::agent) fn keep(&self, ground: &Ground, now: &Routes, before: &[(String, Arc<str>)]) {
+        let kept =
+            queues_of_single(ground, now).into_iter().filter(|queue| before.iter().any(|(known, _)| known == queue));
+        self.known().extend(kept);
+    }
+
     /// Somebody has deleted it.
     pub(in crate::agent) fn forget(&self, queue: &str) {
         self.known().remove(queue);

@@ -10,7 +10,8 @@
 //! have put something there.
 //!
 //! A destination that is alone in its sink needs none: it has the pipeline queue to itself. But what it refused, and an operator
-//! puts back (`parked`), must reach it and not the sink's transformers, so `found` looks whether somebody made one.
+//! puts back (`parked`), must reach it and not the sink's transformers, so `found` looks whether somebody made one. Where it has
+//! one, a listener offers nothing to it before what was there when the listener first looked is published.
 //!
 //! Never here: repeating an offer (`offer`), parking what is refused (`sink`).
 

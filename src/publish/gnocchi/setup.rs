@@ -270,7 +270,8 @@ impl Setup {
         if !reply.status.is_success() {
             return Err(self.advised(&reply));
         }
-        serde_json::from_slice(&reply.body).map_err(|error| format!("its answer to {path} is not Gnocchi's: {error}"))
+        serde_json::from_slice(&reply.body)
+            .map_err(|error| format!("its answer to {path} is not Gnocchi's: {error}; correct the address"))
     }
 
     /// Why there is no answer, with what to do.
@@ -289,9 +290,14 @@ impl Setup {
     fn advised(&self, reply: &Reply) -> String {
         let cause = self.reads.cause(reply);
         match reply.status.as_u16() {
-            401 => format!("{cause}; see the user and password of the section that [gnocchi] auth_section names"),
+            401 => format!(
+                "{cause}: Gnocchi does not accept the login of {}; correct it there",
+                format_args!("[{}]", self.identity.section())
+            ),
             403 => format!("{cause}, to {}; {ADMINISTRATOR}", self.who()),
             404 => format!("{cause}; see the address: there is no Gnocchi, or one before 4.2"),
+            300..=399 | 405 => format!("{cause}: what answers there is not Gnocchi's API; correct the address"),
+            500.. => format!("{cause}: Gnocchi is there and fails; see its log, and run this again"),
             _ => cause,
         }
     }
