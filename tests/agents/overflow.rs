@@ -220,7 +220,7 @@ async fn one_of_several_that_a_reload_leaves_alone_gets_what_waits_for_it_first(
     for batch in lab.context.shelf.batches("other") {
         let Batch::Samples(samples) = batch else { panic!("events") };
         for Sample { resource_id, volume, .. } in samples {
-            let nephoscope::model::Value::Int(volume) = volume else { panic!("{volume:?}") };
+            let Value::Int(volume) = volume else { panic!("{volume:?}") };
             let before = last.insert(resource_id.as_str().unwrap().to_owned(), volume).unwrap_or(-1);
             assert!(before < volume, "{volume} after {before}");
         }
