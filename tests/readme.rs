@@ -20,8 +20,13 @@ fn nephoscope(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).current_dir(ROOT).env_remove("NEPHOSCOPE_LOG").output().unwrap()
 }
 
-fn readme() -> Page {
-    pages().into_iter().find(|page| page.name == "README.md").unwrap()
+fn page(name: &str) -> Page {
+    pages().into_iter().find(|page| page.name == name).unwrap()
+}
+
+/// The pages that show what commands print.
+fn shown() -> [Page; 2] {
+    ["README.md", "docs/tutorial.md"].map(page)
 }
 
 /// All that is wrong, at once.
@@ -139,7 +144,7 @@ fn every_metric_that_is_named_is_counted() {
 /// In tables of events: a first cell of dotted names.
 #[test]
 fn every_event_that_operating_lists_is_logged() {
-    let page = pages().into_iter().find(|page| page.name == "docs/operating.md").unwrap();
+    let page = page("docs/operating.md");
     let table = page.text.split("| event |").nth(1).unwrap().split("\n\n").next().unwrap();
     let first = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
     let events: Vec<&str> = first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
@@ -151,7 +156,7 @@ fn every_event_that_operating_lists_is_logged() {
 
 #[test]
 fn every_difference_names_a_test_that_there_is() {
-    let page = pages().into_iter().find(|page| page.name == "docs/compatibility.md").unwrap();
+    let page = page("docs/compatibility.md");
     let sources = pages::sources();
     let (mut wrong, mut names, mut table) = (Vec::new(), BTreeSet::new(), "");
     for line in page.text.lines() {
@@ -179,39 +184,82 @@ fn every_difference_names_a_test_that_there_is() {
     assert_none(&wrong);
 }
 
-/// `convert` and `check` need no server: what the README shows is what comes out, apart from what `…` leaves out.
+/// A numbered statement begins with its number; its tests stand behind `Held by`, up to its end.
 #[test]
-fn what_the_readme_shows_is_what_comes_out() {
-    let (mut shown, mut wrong) = (0, Vec::new());
-    for Block { command, output } in readme().blocks() {
-        let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
-        if !command.starts_with("nephoscope ") || !["convert", "check"].contains(&arguments[0]) {
-            continue;
+fn every_invariant_of_ownership_names_a_test_that_there_is() {
+    let page = page("docs/ownership.md");
+    let text = page.text.split("## Invariants").nth(1).unwrap().split("\n## ").next().unwrap();
+    let sources = pages::sources();
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for statement in text.split("\n\n").map(str::trim).filter(|part| part.starts_with(|c: char| c.is_ascii_digit())) {
+        count += 1;
+        if !statement.starts_with(&format!("{count}. ")) {
+            wrong.push(format!("expected number {count}: {statement}"));
         }
-        shown += 1;
-        let came = nephoscope(&arguments);
-        let came = [came.stderr, came.stdout].concat();
-        if let Err(line) = pages::is_elided(&output, &String::from_utf8(came).unwrap(), str::to_owned) {
-            wrong.push(format!("`{command}` does not print: {line}"));
+        let held = statement.split_once("Held by ").map_or("", |(_, held)| held);
+        let tests: Vec<&str> = held.split('`').skip(1).step_by(2).collect();
+        if tests.is_empty() {
+            wrong.push(format!("no test holds {statement}"));
+        }
+        for test in tests.iter().filter(|test| !sources.contains(&format!("fn {test}("))) {
+            wrong.push(format!("{count}: there is no test {test}"));
         }
     }
-    assert!(shown >= 2, "the README shows what convert and check print");
+    // The tables name tests too; no option has so long a name.
+    for test in page.code().filter(|code| code.matches('_').count() > 3 && !code.contains(['/', ' '])) {
+        if !sources.contains(&format!("fn {test}(")) {
+            wrong.push(format!("there is no test {test}"));
+        }
+    }
+    assert!(count >= 10, "{count} invariants");
+    assert_none(&wrong);
+}
+
+#[test]
+fn pages_that_are_read_in_one_go_keep_their_length() {
+    for (name, lines_max) in [("README.md", 90), ("docs/ownership.md", 120)] {
+        let lines = page(name).text.lines().count();
+        assert!(lines <= lines_max, "{name} has {lines} lines, at most {lines_max}");
+    }
+}
+
+/// `convert` and `check` need no server: what the pages show is what comes out, apart from what `…` leaves out.
+#[test]
+fn what_the_pages_show_is_what_comes_out() {
+    let (mut count, mut wrong) = (0, Vec::new());
+    for page in shown() {
+        for Block { command, output } in page.blocks() {
+            let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
+            if !command.starts_with("nephoscope ") || !["convert", "check"].contains(&arguments[0]) {
+                continue;
+            }
+            count += 1;
+            let came = nephoscope(&arguments);
+            let came = [came.stderr, came.stdout].concat();
+            if let Err(line) = pages::is_elided(&output, &String::from_utf8(came).unwrap(), str::to_owned) {
+                wrong.push(format!("{}: `{command}` does not print: {line}", page.name));
+            }
+        }
+    }
+    assert!(count >= 2, "the tutorial shows what convert and check print");
     assert_none(&wrong);
 }
 
 /// The same for `make demo`, whatever the numbers.
 #[test]
-fn the_demo_prints_what_the_readme_shows() {
+fn the_demo_prints_what_the_pages_show() {
     let folder = tempfile::tempdir().unwrap();
     let came = nephoscope(&["demo", "--output", folder.path().to_str().unwrap()]);
     assert!(came.status.success(), "{}", String::from_utf8_lossy(&came.stderr));
     let came = String::from_utf8(came.stdout).unwrap();
     assert!(came.contains(", lost 0\n"), "{came}");
-    let block = readme().blocks().into_iter().find(|block| block.command == "make demo").unwrap();
-    // What make and cargo say before it, and the folder after it, are not the demo's.
-    let from = block.output.find("three agents").unwrap();
-    let to = block.output.find("samples and events are in").unwrap();
-    if let Err(line) = pages::is_elided(&block.output[from..to], &came, pages::without_numbers) {
-        panic!("`make demo` does not print: {line}\nbut\n{came}");
+    for page in shown() {
+        let block = page.blocks().into_iter().find(|block| block.command == "make demo").unwrap();
+        // What make and cargo say before it, and the folder after it, are not the demo's.
+        let from = block.output.find("three agents").unwrap();
+        let to = block.output.find("samples and events are in").unwrap();
+        if let Err(line) = pages::is_elided(&block.output[from..to], &came, pages::without_numbers) {
+            panic!("{}: `make demo` does not print: {line}\nbut\n{came}", page.name);
+        }
     }
 }
