@@ -30,7 +30,7 @@ help:
 	@echo "make build   the library and the binary (target/debug/nephoscope)"
 	@echo "make demo    three agents in one process, bundled notifications, one agent killed; no server needed"
 	@echo "make test    install what is missing from Debian, then every check and test, as .ci/run does"
-	@echo "make check   the quick checks alone: format, lints, scripts"
+	@echo "make check   the quick checks alone: format, lints, scripts, messages of commits"
 	@echo "make bench   throughput, latency, memory beside a bare consume-and-ack loop"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
 	@echo "make sim     whole agents simulated from seeds, with faults: SEEDS=20000 of them, FROM=0 on"
@@ -55,6 +55,7 @@ demo:
 check:
 	cargo fmt --check
 	shellcheck -x $(SCRIPTS)
+	@.ci/commits
 	cargo clippy --locked $(QUIET) --all-targets -- -D warnings
 
 # Cheap checks first. No `cargo build` of its own: tests need tokio with its test features, so it would compile the
