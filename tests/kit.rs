@@ -94,3 +94,24 @@ fn the_toolchain_file_names_no_channel() {
     let set = |name: &str| file.lines().any(|line| line.starts_with(name));
     assert!(set("components") && !set("channel") && !set("path"), "{file}");
 }
+
+/// `make` and the scripts that workflows call are there; a workflow is nothing that a person would not run.
+#[test]
+fn workflows_call_what_there_is() {
+    let makefile = fs::read_to_string(Path::new(ROOT).join("Makefile")).unwrap();
+    let mut called = Vec::new();
+    for file in fs::read_dir(Path::new(ROOT).join(".github/workflows")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        for line in text.lines() {
+            let Some(command) = line.trim_start().strip_prefix("- run: ") else { continue };
+            let words: Vec<&str> = command.split_whitespace().collect();
+            if words[0] == "make" {
+                assert!(makefile.contains(&format!("\n{}:", words[1])), "{command}: there is no such target");
+                called.push(words[1].to_owned());
+            } else if words[0].starts_with(".ci/") {
+                assert!(Path::new(ROOT).join(words[0]).exists(), "{command}: there is no such file");
+            }
+        }
+    }
+    assert!(["check", "test", "release"].iter().all(|target| called.iter().any(|name| name == target)), "{called:?}");
+}
