@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: help deps build demo test check bench fuzz sim images stop clean
+.PHONY: help deps tools build demo test check release bench fuzz sim images stop clean
 
 # Rust where rustup puts it, also when the shell does not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -30,17 +30,23 @@ help:
 	@echo "make build   the library and the binary (target/debug/nephoscope)"
 	@echo "make demo    three agents in one process, bundled notifications, one agent killed; no server needed"
 	@echo "make test    install what is missing from Debian, then every check and test, as .ci/run does"
-	@echo "make check   the quick checks alone: format, lints, scripts"
+	@echo "make check   the quick checks alone: format, lints, scripts, messages of commits, spelling, licences"
+	@echo "make tools   install typos and cargo-deny below target/tools, which Debian does not have; takes minutes"
+	@echo "make release the archive of a release below target/release-archive: docs/releasing.md"
 	@echo "make bench   throughput, latency, memory beside a bare consume-and-ack loop"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
 	@echo "make sim     whole agents simulated from seeds, with faults: SEEDS=20000 of them, FROM=0 on"
 	@echo "make chaos   faults on real RabbitMQ and etcd under load, more than two hours: SCENARIO=kill,roll,gnocchi RATE=2000 SECONDS=120 QUEUES=classic,quorum,cluster,compose GENERATION=3,4"
-	@echo "make deps    install what is missing from Debian (RabbitMQ, etcd, protoc, …)"
+	@echo "make deps    install what is missing from Debian (RabbitMQ, etcd, protoc, …), and typos"
 	@echo "make images  container images made from Debian packages, where no registry is reached"
 	@echo "make stop    stop the servers that tests left running"
 
 deps:
 	@.ci/deps
+	@.ci/tools typos
+
+tools:
+	@.ci/tools
 
 build:
 	@.ci/deps build
@@ -55,6 +61,8 @@ demo:
 check:
 	cargo fmt --check
 	shellcheck -x $(SCRIPTS)
+	@.ci/commits
+	@.ci/tools check
 	cargo clippy --locked $(QUIET) --all-targets -- -D warnings
 
 # Cheap checks first. No `cargo build` of its own: tests need tokio with its test features, so it would compile the
@@ -85,6 +93,10 @@ chaos:
 	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; \
 	NEPHOSCOPE_CHAOS_SCENARIO="$(SCENARIO)" NEPHOSCOPE_CHAOS_RATE="$(RATE)" NEPHOSCOPE_CHAOS_SECONDS="$(SECONDS)" \
 	NEPHOSCOPE_CHAOS_QUEUES="$(QUEUES)" NEPHOSCOPE_CHAOS_GENERATION="$(GENERATION)" cargo test --release --locked $(QUIET) --test chaos -- --ignored --nocapture
+
+release:
+	@.ci/deps build
+	@.ci/release
 
 images:
 	@deploy/local-images.sh

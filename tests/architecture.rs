@@ -37,7 +37,7 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Library → the room that is the only one to name it.
-const ONLY_IN: [(&str, &str); 10] = [
+const ONLY_IN: [(&str, &str); 12] = [
     ("lapin", "transport"),
     ("etcd_client", "coordination"),
     ("reqwest", "publish"),
@@ -47,6 +47,8 @@ const ONLY_IN: [(&str, &str); 10] = [
     ("prometheus_client", "observe"),
     ("tracing_subscriber", "observe"),
     ("clap", "cli"),
+    ("clap_complete", "cli"),
+    ("clap_mangen", "cli"),
     ("indicatif", "cli"),
 ];
 

@@ -55,7 +55,7 @@ fn every_relative_link_leads_somewhere() {
 
 #[test]
 fn every_file_that_is_named_exists() {
-    let folders = ["src/", "tests/", "docs/", "config/", "deploy/", "benches/", ".ci/"];
+    let folders = ["src/", "tests/", "docs/", "config/", "deploy/", "benches/", ".ci/", ".github/"];
     let mut wrong = Vec::new();
     for page in pages() {
         for word in page.words().filter(|word| folders.iter().any(|folder| word.starts_with(folder))) {

@@ -4,10 +4,14 @@
 
 mod check;
 mod cluster;
+mod completions;
 mod convert;
 mod demo;
 mod examine;
 mod gnocchi_setup;
+#[cfg(test)]
+mod grammar_tests;
+mod man;
 mod notify;
 mod parked;
 mod partitions;
@@ -15,7 +19,8 @@ mod run;
 mod simulate;
 mod watch;
 
-use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,6 +76,10 @@ enum Command {
     Partitions(partitions::Arguments),
     /// Look at what could not be used, put it back, export or drop it
     Parked(parked::Arguments),
+    /// Print what a shell needs to complete commands and options
+    Completions(completions::Arguments),
+    /// Print the manual page; read it with `nephoscope man | man -l -`
+    Man(man::Arguments),
 }
 
 /// Where the configuration is, as it is written.
@@ -138,6 +147,8 @@ pub fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Partitions(arguments) => partitions::run(&arguments),
         Command::Parked(arguments) => parked::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::from(EXIT_OK),
@@ -158,6 +169,23 @@ enum Failure {
     Config(Vec<Complaint>),
     /// Something else; a whole sentence that says what to do.
     Other(String),
+}
+
+/// Every command and option, as completions and the manual page show them: without `help`, which each command has as
+/// `--help`.
+fn grammar() -> clap::Command {
+    Arguments::command().disable_help_subcommand(true)
+}
+
+/// Prints all of it; a reader that has seen enough (`| head`) is no failure.
+fn print_whole(text: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Other(format!("cannot write to standard output: {error}; look at where it leads")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Ends the command if anything keeps the agent from starting; prints the warnings otherwise.

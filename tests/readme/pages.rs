@@ -24,8 +24,10 @@ pub(crate) struct Block {
 /// Every page that a person is led to.
 pub(crate) fn pages() -> Vec<Page> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut names = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned(), "CHANGELOG.md".to_owned()];
-    for folder in ["docs", "docs/decisions", "docs/measurements", "docs/publishers"] {
+    let mut names = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned).to_vec();
+    let folders =
+        ["docs", "docs/decisions", "docs/measurements", "docs/publishers", ".github", ".github/ISSUE_TEMPLATE"];
+    for folder in folders {
         let files = fs::read_dir(root.join(folder)).unwrap();
         let files = files.map(|file| format!("{folder}/{}", file.unwrap().file_name().to_string_lossy()));
         names.extend(files.filter(|name| Path::new(name).extension().is_some_and(|end| end == "md")));
