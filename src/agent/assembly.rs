@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::offer::Destination;
+use super::overflow;
 use super::parked::SinkPlan;
 use super::route::{Pipeline, Routes};
 use super::sink::{Sink, SinkSlot};
-use crate::cluster::{SlotTable, hash};
+use crate::cluster::SlotTable;
 use crate::config::definitions::Found;
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
@@ -157,7 +158,7 @@ pub fn sinks(settings: &Settings) -> Vec<SinkPlan> {
     let of_plan = |plan: &Plan| -> Vec<SinkPlan> {
         let sink = |sink: &pipeline::Sink| SinkPlan {
             name: slot_name(plan.kind, &sink.name),
-            publishers: destination_keys(sink.publishers.iter().map(|publisher| &*publisher.url)),
+            publishers: overflow::keys(sink.publishers.iter().map(|publisher| &*publisher.url)),
         };
         plan.sinks.iter().map(sink).collect()
     };
@@ -249,7 +250,7 @@ fn read(settings: &Settings, (definitions, mut complaints): (Definitions, Vec<Co
     }
     unused.forgive(&mut complaints, &definitions.meter_files, &definitions.event_files);
     complaints.extend(notifier_complaints(settings, &plans));
-    complaints.extend(overflow_complaints(&plans));
+    complaints.extend(overflow::complaints(&plans));
     let dispatcher = dispatcher(settings, &mut complaints);
     let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
     let written = settings.place("notification", "pipeline_processing_queues");
@@ -401,51 +402,6 @@ fn build_publishers(
     }
 }
 
-/// How each publisher of a sink is shown, and what tells it from the others: what its URL says (`overflow_queue`), else the URL
-/// without passwords and options, so that another password or option leads to the same overflow queue; and a number where several
-/// are alike.
-fn destination_keys<'u>(urls: impl Iterator<Item = &'u str>) -> Vec<(String, String)> {
-    let mut alike: BTreeMap<String, u32> = BTreeMap::new();
-    let key = |url| {
-        let shown = publish::shown(url);
-        let key = publish::overflow_queue(url).unwrap_or_else(|| destination_key(&shown));
-        let nth = alike.entry(key.clone()).and_modify(|nth| *nth += 1).or_insert(1);
-        let key = if *nth > 1 { format!("{key}-{nth}") } else { key };
-        (shown, key)
-    };
-    urls.map(key).collect()
-}
-
-/// Two publishers of a sink with one overflow queue: whoever is written first would get what waits for the other.
-fn overflow_complaints(plans: &[Plan]) -> Vec<Complaint> {
-    let mut complaints = Vec::new();
-    for (sink, publishers) in plans.iter().flat_map(|plan| &plan.sinks).map(|sink| (&sink.name, &sink.publishers)) {
-        let keys = destination_keys(publishers.iter().map(|publisher| &*publisher.url));
-        for (n, publisher) in publishers.iter().enumerate() {
-            let Some(written) = publish::overflow_queue(&publisher.url) else { continue };
-            let has_it = |(m, (shown, key)): (usize, &(String, String))| {
-                let made = publish::overflow_queue(&publishers[m].url).unwrap_or_else(|| destination_key(shown));
-                (m != n && (made == written || *key == written)).then(|| shown.clone())
-            };
-            if let Some(other) = keys.iter().enumerate().find_map(has_it) {
-                let url = publish::shown(&publisher.url);
-                let text = format!(
-                    "sink {sink}: publisher {url}: overflow_queue={written} is the overflow queue of {other} in the same sink; take \
-                     that one out, or write another name"
-                );
-                complaints.push(Complaint::error(&publisher.place, text));
-            }
-        }
-    }
-    complaints
-}
-
-fn destination_key(shown: &str) -> String {
-    let scheme = shown.split_once(':').map_or("", |(scheme, _)| scheme);
-    let which = hash::stable(shown.as_bytes()) >> 32;
-    format!("{scheme}-{which:08x}")
-}
-
 /// What a sink is called everywhere: both files may have one of a name.
 fn slot_name(kind: pipeline::Kind, sink: &str) -> String {
     match kind {
@@ -502,7 +458,7 @@ impl Drawing<'_> {
             let publisher = Arc::clone(&built(url)?.publisher);
             Some(Destination { url: shown.into(), key: key.into(), publisher })
         };
-        let keys = destination_keys(urls.iter().copied());
+        let keys = overflow::keys(urls.iter().copied());
         let destinations = urls.iter().zip(keys).filter_map(destination).collect();
         let built = Sink { destinations, transformers: Arc::clone(&sink.transformers), written };
         match former {

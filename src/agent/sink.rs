@@ -226,22 +226,18 @@ impl SinkSlot {
         let mut refused = vec![false; receipts.len()];
         // Each destination is offered a batch once, whatever is configured meanwhile.
         let mut offered = BTreeSet::new();
-        let mut delivered = only.is_none();
         loop {
             let sink = self.current();
             let is_due = |destination: &&Destination| {
                 only.is_none_or(|key| *destination.key == *key) && offered.insert(Arc::clone(&destination.key))
             };
             let due: Vec<&Destination> = sink.destinations.iter().filter(is_due).collect();
-            if due.is_empty() {
-                break;
+            if due.is_empty() && only.is_some() {
+                return Ok(false);
             }
-            delivered = true;
             // With an overflow queue each has its own progress; what comes out of one goes straight.
             let detours = context.detours.as_deref().filter(|_| only.is_none());
-            let alone = sink.with_overflow().is_empty();
             let offers = due.iter().map(async |destination| match detours {
-                Some(detours) if alone => detours.offer_alone(self, destination, load, context).await,
                 Some(detours) => detours.offer(self, destination, load, context).await,
                 None => offer::offer(self, destination, &load.batch, context).await,
             });
@@ -251,14 +247,12 @@ impl SinkSlot {
                 let which = match outcome {
                     Outcome::Accepted => continue,
                     Outcome::Refused(which) => which,
-                    Outcome::Halted(Halt::Gone) => {
-                        if only.is_none() {
-                            context.metrics.publisher_gone(&self.name, &destination.url);
-                        }
+                    Outcome::Halted(Halt::Gone) if only.is_none() => {
+                        context.metrics.publisher_gone(&self.name, &destination.url);
                         gone = true;
                         continue;
                     }
-                    Outcome::Halted(Halt::Ended | Halt::OutOfPatience) => return Ok(false),
+                    Outcome::Halted(Halt::Gone | Halt::Ended | Halt::OutOfPatience) => return Ok(false),
                     Outcome::Halted(Halt::Dead(dead)) => return Err(dead),
                 };
                 for unwanted in which {
@@ -274,10 +268,6 @@ impl SinkSlot {
             if !gone {
                 break;
             }
-            delivered = only.is_none();
-        }
-        if !delivered {
-            return Ok(false);
         }
         for (receipt, refused) in receipts.into_iter().zip(refused) {
             receipt.settle(if refused { Verdict::Parked } else { Verdict::Kept });

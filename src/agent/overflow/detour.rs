@@ -93,7 +93,9 @@ impl Detours {
         Some(Arc::new(Detours { ground: Arc::clone(ground), sender, epoch, session, road, known }))
     }
 
-    /// Offers a batch to a destination, or puts it into its overflow queue.
+    /// Offers a batch to a destination, or puts it into its overflow queue. One that is alone in its sink (as it is configured now) is
+    /// waited for; where it has an overflow queue all the same, as it was one of several or something was put back for it, what is
+    /// in there goes first.
     pub(in crate::agent) async fn offer(
         &self,
         slot: &SinkSlot,
@@ -102,10 +104,17 @@ impl Detours {
         context: &SinkContext,
     ) -> Outcome {
         let sink = &*slot.name;
+        let queue = topology::overflow_queue_name(&self.ground.group, sink, &destination.key);
+        let alone = slot.current().with_overflow().is_empty();
+        if alone && !self.ground.found.has(&queue) {
+            return offer::offer(slot, destination, &load.batch, context).await;
+        }
         let detour = self.detour(destination);
         let mut detour = detour.lock().await;
-        let queue = topology::overflow_queue_name(&self.ground.group, sink, &destination.key);
         let mut offering = Offering::new(&load.batch);
+        if alone {
+            return self.wait(&mut detour, (slot, destination, &queue), offering, context).await;
+        }
         if !detour.straight {
             match self.leads_back(&mut detour, &queue, context).await {
                 Ok(straight) => detour.straight = straight,
@@ -156,27 +165,6 @@ impl Detours {
         offering.taken()
     }
 
-    /// Offers a batch to a destination that is alone in its sink. Where it has an overflow queue all the same, as it was one of several
-    /// or something was put back for it, what is in there goes first.
-    pub(in crate::agent) async fn offer_alone(
-        &self,
-        slot: &SinkSlot,
-        destination: &Destination,
-        load: &Load,
-        context: &SinkContext,
-    ) -> Outcome {
-        let queue = topology::overflow_queue_name(&self.ground.group, &slot.name, &destination.key);
-        if self.ground.found.has(&queue) {
-            let detour = self.detour(destination);
-            let mut detour = detour.lock().await;
-            if !detour.straight {
-                let offering = Offering::new(&load.batch);
-                return self.wait(&mut detour, (slot, destination, &queue), offering, context).await;
-            }
-        }
-        offer::offer(slot, destination, &load.batch, context).await
-    }
-
     fn detour(&self, destination: &Destination) -> Arc<Mutex<Detour>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry(Arc::clone(&destination.key)).or_default())
@@ -190,7 +178,7 @@ impl Detours {
         mut offering: Offering<'_>,
         context: &SinkContext,
     ) -> Outcome {
-        loop {
+        while !detour.straight {
             match self.leads_back(detour, queue, context).await {
                 Ok(true) => break,
                 Ok(false) if slot.current().publisher(&destination.key).is_none() => {

@@ -18,6 +18,7 @@
 mod answers;
 mod detour;
 mod found;
+mod keys;
 mod listener;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::transport::QueueState;
 pub(super) use answers::Answers;
 pub(super) use detour::Detours;
 pub(super) use found::{Found, look_for};
+pub(super) use keys::{complaints, keys};
 pub(super) use listener::OverflowListener;
 
 /// After a reload that took a destination away, its owner has let go of its overflow queue within this time.
