@@ -1,9 +1,7 @@
 //! `nephoscope check`: everything an operator wrote is read, and everything there is to say about it is said.
 
-use std::io::{self, Write};
-
 use super::examine::{Examined, not_looked_at};
-use super::{ConfigArguments, Failure, refuse_errors};
+use super::{ConfigArguments, Failure, print_whole, refuse_errors};
 use crate::config::{self, Settings};
 use crate::model::shown::without_secrets;
 
@@ -38,10 +36,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         "the configuration can be run{counted}\nnot looked at, because only a running agent can tell:\n{}",
         left_out.concat()
     ) + &files_read(&settings);
-    let mut out = io::stdout().lock();
-    match out.write_all(without_secrets(&text).as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads may have had enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::Other(format!("cannot write: {error}"))),
-    }
+    print_whole(without_secrets(&text).as_bytes())
 }

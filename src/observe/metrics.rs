@@ -7,8 +7,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::{debug, error, info, trace, warn};
 
@@ -55,7 +55,7 @@ struct Families {
     registry: Registry,
     rows: String,
     /// What may happen with every record.
-    repeats: Mutex<Repeats>,
+    repeats: Repeats,
 
     received: Series<1, Counter>,
     redelivered: Series<1, Counter>,
@@ -184,7 +184,7 @@ impl Metrics {
             reloads: r.counters("reloads", ["outcome"], "Reloads of the configuration: taken, unchanged or refused"),
             registry: Registry::default(),
             rows: String::new(),
-            repeats: Mutex::default(),
+            repeats: Repeats::default(),
         };
         let (registry, rows) = r.finish();
         Metrics(Arc::new(Families { registry, rows, ..families }))
@@ -226,7 +226,7 @@ impl Metrics {
     /// needs to know. Each reason is said once, and again after minutes with how often it was; counted always.
     pub fn message_parked(&self, queue: &str, reason: ParkReason, publisher: Option<&str>, detail: &str) {
         let name = reason.name();
-        if let Some(times) = self.said(&format!("{queue}\n{name}\n{}", publisher.unwrap_or_default())) {
+        if let Some(times) = self.0.repeats.note(&format!("{queue}\n{name}\n{}", publisher.unwrap_or_default())) {
             warn!(event = "message.parked", queue, reason = name, times, detail, "put aside");
         } else {
             debug!(event = "message.parked", queue, reason = name, detail, "put aside");
@@ -309,7 +309,7 @@ impl Metrics {
 
     /// A publisher will never take these `records`. Said once, and again after minutes; counted always.
     pub fn publish_refused(&self, pipeline: &str, publisher: &str, records: usize, cause: &str) {
-        if let Some(times) = self.said(&format!("refused\n{pipeline}\n{publisher}")) {
+        if let Some(times) = self.0.repeats.note(&format!("refused\n{pipeline}\n{publisher}")) {
             warn!(event = "publish.refused", pipeline, publisher, times, records, cause, "refused for good");
         } else {
             debug!(event = "publish.refused", pipeline, publisher, records, cause, "refused for good");
@@ -875,13 +875,6 @@ impl Metrics {
         }
         error!(event = "agent.reload.refused", complaints = errors.len(), "keeping the old configuration");
         self.0.reloads.of(["refused"]).inc();
-    }
-}
-
-impl Metrics {
-    /// How often it happened, where that is to be said.
-    fn said(&self, what: &str) -> Option<u64> {
-        self.0.repeats.lock().unwrap_or_else(PoisonError::into_inner).note(what)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is said once, and again after minutes with how often it happened meanwhile.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,9 +13,7 @@ const KNOWN_MAX: usize = 64;
 
 /// How often each thing happened, and when it was said.
 #[derive(Debug, Default)]
-pub struct Repeats {
-    known: BTreeMap<String, Known>,
-}
+pub struct Repeats(Mutex<BTreeMap<String, Known>>);
 
 #[derive(Debug)]
 struct Known {
@@ -25,10 +24,11 @@ struct Known {
 
 impl Repeats {
     /// It happened (again). Where that is to be said: how often so far.
-    pub fn note(&mut self, what: &str) -> Option<u64> {
+    pub fn note(&self, what: &str) -> Option<u64> {
         let now = Instant::now();
-        self.known.retain(|_, known| now - known.last < SAY_AGAIN);
-        if let Some(known) = self.known.get_mut(what) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, known| now - known.last < SAY_AGAIN);
+        if let Some(known) = all.get_mut(what) {
             known.last = now;
             known.times += 1;
             if now - known.said < SAY_AGAIN {
@@ -37,10 +37,10 @@ impl Repeats {
             known.said = now;
             return Some(known.times);
         }
-        if self.known.len() >= KNOWN_MAX {
-            self.known.clear();
+        if all.len() >= KNOWN_MAX {
+            all.clear();
         }
-        self.known.insert(what.to_owned(), Known { said: now, last: now, times: 1 });
+        all.insert(what.to_owned(), Known { said: now, last: now, times: 1 });
         Some(1)
     }
 }
@@ -53,7 +53,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_lasts_is_said_once_and_again_after_minutes_with_its_count() {
-        let mut repeats = Repeats::default();
+        let repeats = Repeats::default();
         let mut said = Vec::new();
         for second in 0..=600 {
             said.extend(repeats.note("away").map(|times| (second, times)));
@@ -67,11 +67,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn texts_that_differ_each_time_are_not_all_remembered() {
-        let mut repeats = Repeats::default();
+        let repeats = Repeats::default();
         for n in 0..10 * KNOWN_MAX {
             assert_eq!(repeats.note(&format!("port {n}")), Some(1));
         }
-        assert!(repeats.known.len() <= KNOWN_MAX);
+        assert!(repeats.0.lock().unwrap().len() <= KNOWN_MAX);
     }
 
     #[tokio::test(start_paused = true)]

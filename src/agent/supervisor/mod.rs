@@ -178,7 +178,7 @@ impl Supervisor {
         let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
         let (mut wait, longest) = JOIN_WAIT;
         let mut attempt = 0;
-        let mut repeats = Repeats::default();
+        let repeats = Repeats::default();
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
         loop {
             self.record.ready = false;

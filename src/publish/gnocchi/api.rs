@@ -72,29 +72,26 @@ impl Api {
 
     /// What an answer means for the records of the request.
     pub(super) fn judged(&self, reply: &Reply) -> Answer {
-        let answer = answer::judged(reply, self.web.verdict(reply));
-        match (answer, self.advice(reply)) {
-            (Answer::Later { cause, after }, Some(advice)) => {
-                Answer::Later { cause: format!("{cause}: {advice}"), after }
-            }
-            (answer, _) => answer,
+        match answer::judged(reply, self.web.verdict(reply)) {
+            Answer::Later { cause, after } => Answer::Later { cause: self.advised(cause, reply), after },
+            answer => answer,
         }
     }
 
-    /// What to do about an answer that is nobody's fault but the operator's.
-    fn advice(&self, reply: &Reply) -> Option<String> {
+    /// The same cause, with what to do about an answer that is nobody's fault but the operator's.
+    pub(super) fn advised(&self, cause: String, reply: &Reply) -> String {
         let (address, section) = (self.address(), self.identity.section());
         match reply.status.as_u16() {
-            401 => Some(format!("Gnocchi at {address} does not accept the login of [{section}]; correct it there")),
-            403 => Some(format!(
-                "Gnocchi at {address} gives the user of [{section}] no right to this; make that user an administrator of \
+            401 => format!("{cause}: Gnocchi at {address} does not accept the login of [{section}]; correct it there"),
+            403 => format!(
+                "{cause}: Gnocchi at {address} gives the user of [{section}] no right to this; make that user an administrator of \
                  Gnocchi, or correct Gnocchi's policy"
-            )),
-            300..=399 | 404 | 405 => Some(format!(
-                "what answers at {address} is not Gnocchi's API, or hides it; correct the address of Gnocchi, which stands in \
-                 [{section}] or in Keystone's catalogue"
-            )),
-            _ => None,
+            ),
+            300..=399 | 404 | 405 => format!(
+                "{cause}: what answers at {address} is not Gnocchi's API, or hides it; correct the address of Gnocchi, which stands \
+                 in [{section}] or in Keystone's catalogue"
+            ),
+            _ => cause,
         }
     }
 

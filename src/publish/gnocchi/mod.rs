@@ -54,7 +54,7 @@ const TOLD_MAX: usize = 1_000;
 pub(super) fn check(target: &Target, kind: Kind, look: Look<'_>) -> Result<Vec<String>, Vec<String>> {
     let options = Options::read(target)?;
     let mut wrong = Vec::new();
-    let loaded = load(&options.file, options.archive_policy.as_deref(), look.search).map_err(|all| wrong.extend(all));
+    let loaded = options.load(look.search).map_err(|complaint| wrong.push(complaint.to_string()));
     if let Some(Err(all)) = look.gnocchi.map(|login| logged_in(&options, kind, login)) {
         wrong.extend(all);
     }
@@ -70,8 +70,7 @@ pub(super) fn check(target: &Target, kind: Kind, look: Look<'_>) -> Result<Vec<S
 pub(super) fn build(target: &Target, kind: Kind, context: &Context) -> Built {
     let options = Options::read(target)?;
     let mut wrong = Vec::new();
-    let loaded =
-        load(&options.file, options.archive_policy.as_deref(), &context.search).map_err(|all| wrong.extend(all));
+    let loaded = options.load(&context.search).map_err(|complaint| wrong.push(complaint.to_string()));
     let login = logged_in(&options, kind, &context.gnocchi).map_err(|all| wrong.extend(all));
     let (Ok((definitions, warnings)), Ok((identity, web))) = (loaded, login) else { return Err(wrong) };
     for Complaint { place, text, .. } in &warnings {
@@ -97,7 +96,7 @@ pub(super) fn build(target: &Target, kind: Kind, context: &Context) -> Built {
         rights: Rights::default(),
         policy: options.archive_policy,
         told: Told::default(),
-        attributes_refused: Mutex::default(),
+        attributes_refused: Repeats::default(),
         ended_at: options.ended_at,
         max_batch: options.max_batch,
     }))
@@ -126,11 +125,17 @@ pub(super) fn file(target: &Target, search: &[PathBuf]) -> Option<PathBuf> {
     config::definitions::gnocchi_file(search, &Options::read(target).ok()?.file)
 }
 
+impl Options {
+    /// Reads the definitions that a URL names, with what is not meant in them.
+    fn load(&self, search: &[PathBuf]) -> Result<(Definitions, Vec<Complaint>), Complaint> {
+        load(&self.file, self.archive_policy.as_deref(), search)
+    }
+}
+
 /// Reads the definitions of this name, with what is not meant in them; `policy` is that of all metrics, whatever they say.
-fn load(name: &str, policy: Option<&str>, search: &[PathBuf]) -> Result<(Definitions, Vec<Complaint>), Vec<String>> {
-    let said = |complaint: Complaint| vec![complaint.to_string()];
-    let (file, mut warnings) = config::definitions::gnocchi_resources(search, name).map_err(said)?;
-    let (definitions, more) = Definitions::read(&file, policy).map_err(said)?;
+fn load(name: &str, policy: Option<&str>, search: &[PathBuf]) -> Result<(Definitions, Vec<Complaint>), Complaint> {
+    let (file, mut warnings) = config::definitions::gnocchi_resources(search, name)?;
+    let (definitions, more) = Definitions::read(&file, policy)?;
     warnings.extend(more);
     Ok((definitions, warnings))
 }
@@ -146,7 +151,7 @@ struct GnocchiPublisher {
     policy: Option<String>,
     told: Told,
     /// Resource types of whose resources attributes were refused.
-    attributes_refused: Mutex<Repeats>,
+    attributes_refused: Repeats,
     ended_at: EndedAt,
     max_batch: usize,
 }

@@ -21,13 +21,7 @@ const PATH: &str = "v1/archive_policy/";
 #[derive(Debug)]
 pub(super) struct Policies {
     all_made: AtomicBool,
-    made: Mutex<Made>,
-}
-
-#[derive(Debug)]
-struct Made {
-    /// By the position of the policy.
-    made: Vec<bool>,
+    made: Mutex<Vec<bool>>,
     /// Which were refused: that is so at every batch.
     refused: Repeats,
 }
@@ -44,8 +38,11 @@ pub(super) struct Held<'p> {
 impl Policies {
     /// For so many policies.
     pub(super) fn new(policies: usize) -> Self {
-        let made = Made { made: vec![false; policies], refused: Repeats::default() };
-        Policies { all_made: AtomicBool::new(policies == 0), made: Mutex::new(made) }
+        Policies {
+            all_made: AtomicBool::new(policies == 0),
+            made: Mutex::new(vec![false; policies]),
+            refused: Repeats::default(),
+        }
     }
 
     /// Creates those that are not made yet. Those that must wait for Gnocchi; `Err` where nothing can be asked at all.
@@ -55,8 +52,7 @@ impl Policies {
             return Ok(held);
         }
         // Batches that come meanwhile wait here, so that each policy is asked for once.
-        let mut all = self.made.lock().await;
-        let Made { made, refused } = &mut *all;
+        let mut made = self.made.lock().await;
         for (policy, made) in policies.iter().zip(made.iter_mut()).filter(|(_, made)| !**made) {
             let reply = api.ask(Method::POST, PATH, Some(json::to_string(&policy.body).into_bytes())).await?;
             match (reply.status.as_u16(), api.judged(&reply)) {
@@ -66,7 +62,7 @@ impl Policies {
                 (500.., answer) => held.push(Held { policy: &policy.name, answer }),
                 (_, _) => {
                     let (policy, cause) = (&*policy.name, api.cause(&reply));
-                    let Some(times) = refused.note(policy) else { continue };
+                    let Some(times) = self.refused.note(policy) else { continue };
                     tracing::warn!(
                         event = "publish.gnocchi.policy_refused",
                         policy,

@@ -6,7 +6,6 @@
 use reqwest::Method;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::PoisonError;
 
 use super::answer::Said;
 use super::api::Api;
@@ -82,8 +81,7 @@ impl GnocchiPublisher {
 impl GnocchiPublisher {
     /// Said once for a type, and again after minutes: it may be so of every resource, with every batch.
     fn attributes_refused(&self, of: &Resource<'_>, cause: &str) {
-        let times = self.attributes_refused.lock().unwrap_or_else(PoisonError::into_inner).note(&of.kind.name);
-        let Some(times) = times else { return };
+        let Some(times) = self.attributes_refused.note(&of.kind.name) else { return };
         tracing::warn!(
             event = "publish.gnocchi.attributes_refused",
             resource = &*of.id,

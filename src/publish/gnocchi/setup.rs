@@ -280,9 +280,9 @@ impl Setup {
             // What is about the login says by itself what to do.
             Some(cause) if cause.starts_with('[') => cause.to_owned(),
             cause => format!(
-                "{}; start Gnocchi, correct its address, or write a longer timeout into {}",
+                "{}; start Gnocchi, correct its address, or write a longer timeout into [{}]",
                 cause.unwrap_or("no answer"),
-                format_args!("[{}]", self.identity.section())
+                self.identity.section()
             ),
         }
     }
@@ -290,15 +290,10 @@ impl Setup {
     fn advised(&self, reply: &Reply) -> String {
         let cause = self.reads.cause(reply);
         match reply.status.as_u16() {
-            401 => format!(
-                "{cause}: Gnocchi does not accept the login of {}; correct it there",
-                format_args!("[{}]", self.identity.section())
-            ),
             403 => format!("{cause}, to {}; {ADMINISTRATOR}", self.who()),
             404 => format!("{cause}; see the address: there is no Gnocchi, or one before 4.2"),
-            300..=399 | 405 => format!("{cause}: what answers there is not Gnocchi's API; correct the address"),
             500.. => format!("{cause}: Gnocchi is there and fails; see its log, and run this again"),
-            _ => cause,
+            _ => self.reads.advised(cause, reply),
         }
     }
 }
@@ -319,10 +314,7 @@ fn read(settings: &Settings, file: Option<&Path>) -> Result<(Definitions, Vec<Co
         );
         return Err(Complaint::error(&Place { file: (*name).into(), line: 0 }, text));
     }
-    let (node, mut warnings) = definitions::gnocchi_resources(search, &name)?;
-    let (definitions, more) = Definitions::read(&node, None)?;
-    warnings.extend(more);
-    Ok((definitions, warnings))
+    super::load(&name, None, search)
 }
 
 /// Who we are, a client that only reads, and one that creates: by the `timeout` of the section, if there is one.
