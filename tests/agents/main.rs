@@ -132,7 +132,12 @@ impl Lab {
     }
 
     fn volumes(&self) -> Vec<(String, i64, String)> {
-        let samples = self.context.shelf.batches("samples").into_iter().flat_map(|batch| match batch {
+        self.taken("samples")
+    }
+
+    /// Resource, volume and id of the samples that a destination took, in order.
+    fn taken(&self, name: &str) -> Vec<(String, i64, String)> {
+        let samples = self.context.shelf.batches(name).into_iter().flat_map(|batch| match batch {
             Batch::Samples(samples) => samples,
             Batch::Events(_) => panic!("events in the samples' publisher"),
         });
@@ -165,14 +170,19 @@ impl Lab {
     /// Everything is [complete](Lab::check_all_came), and after dropping repeats the sizes of each resource only rise. How many
     /// repeats there were.
     fn check(&self) -> usize {
+        self.check_order("samples");
+        self.check_all_came()
+    }
+
+    /// After dropping repeats the sizes of each resource that a destination took only rise.
+    fn check_order(&self, name: &str) {
         let (mut seen, mut last) = (BTreeSet::new(), BTreeMap::new());
-        for (resource, volume, _) in self.volumes() {
+        for (resource, volume, _) in self.taken(name) {
             if seen.insert((resource.clone(), volume)) {
                 let before = last.insert(resource.clone(), volume).unwrap_or(-1);
                 assert!(before < volume, "{resource}: {volume} after {before}");
             }
         }
-        self.check_all_came()
     }
 
     /// Every notification sent so far came out at least once, and repeats carry the id of the first time. How many repeats there

@@ -1,7 +1,6 @@
 //! A destination of several is away: it holds nobody but itself.
 
 use super::*;
-use nephoscope::model::Sample;
 use rstest::rstest;
 
 /// How long a destination is away in these tests: many times what one waits for.
@@ -15,15 +14,6 @@ async fn lab(partitioned: bool) -> Lab {
 }
 
 impl Lab {
-    /// Ids of what a destination took, in order.
-    fn taken(&self, name: &str) -> Vec<(String, String)> {
-        let records = self.context.shelf.batches(name).into_iter().flat_map(|batch| match batch {
-            Batch::Samples(samples) => samples,
-            Batch::Events(_) => Vec::new(),
-        });
-        records.map(|Sample { resource_id, id, .. }| (resource_id.as_str().unwrap().to_owned(), id)).collect()
-    }
-
     /// Messages in overflow queues.
     fn overflow(&self) -> usize {
         self.broker.queues().iter().filter(|q| q.name.contains(".overflow.")).map(|q| q.ready + q.unacked).sum()
@@ -37,7 +27,7 @@ impl Lab {
     fn same_as(&self, name: &str) {
         let by_resource = |name: &str| {
             let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
-            for (resource, id) in self.taken(name) {
+            for (resource, _, id) in self.taken(name) {
                 all.entry(resource).or_default().push(id);
             }
             all
@@ -195,7 +185,6 @@ async fn a_publisher_that_takes_the_place_of_another_gets_what_waits_for_it_in_o
     lab.send(100).await;
     lab.settle().await;
     assert_eq!(lab.taken("other").len(), 0);
-    lab.context.shelf.set_away("other", false);
     lab.same_as("mended");
     assert_eq!(lab.check(), 0);
 }
@@ -216,15 +205,7 @@ async fn one_of_several_that_a_reload_leaves_alone_gets_what_waits_for_it_first(
     tokio::time::sleep(AWAY / 10).await;
     lab.context.shelf.set_away("other", false);
     lab.settle().await;
-    let mut last: BTreeMap<String, i64> = BTreeMap::new();
-    for batch in lab.context.shelf.batches("other") {
-        let Batch::Samples(samples) = batch else { panic!("events") };
-        for Sample { resource_id, volume, .. } in samples {
-            let Value::Int(volume) = volume else { panic!("{volume:?}") };
-            let before = last.insert(resource_id.as_str().unwrap().to_owned(), volume).unwrap_or(-1);
-            assert!(before < volume, "{volume} after {before}");
-        }
-    }
+    lab.check_order("other");
     assert_eq!(lab.taken("other").len(), lab.sent);
 }
 
