@@ -54,8 +54,8 @@ pub(super) const OPTIONS: &[Row] = &[
         OVERFLOW_QUEUE,
         "1 to 100 of a-z A-Z 0-9 . _ -",
         "",
-        "the end of the name of its overflow queue, in the place of one made of the URL: a URL that takes the place of another gets \
-         what waits there for the other",
+        "the end of the name of its overflow queue, which is else made of the URL; a URL that takes the place of another gets by it \
+         what waits for the other",
     ),
 ];
 
