@@ -7,8 +7,9 @@
 //! Never here: parking (`agent::parking`), what a command prints.
 
 mod filter;
-pub(in crate::agent) mod label;
+pub(super) mod label;
 mod look;
+pub(super) mod parking;
 mod requeue;
 mod walk;
 

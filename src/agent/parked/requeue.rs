@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use super::walk::{Found, Walk};
 use super::{Content, Label, Parked, ParkedError};
-use crate::agent::packet::{self, PacketBounds, PacketBuilder};
+use crate::agent::packets::packet::{self, PacketBuilder};
+use crate::agent::runtime::options::PacketBounds;
 use crate::model::{Event, Sample, Value, json};
 use crate::observe::ParkReason;
 use crate::transport::{

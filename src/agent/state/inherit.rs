@@ -4,8 +4,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::keeper::{self, Lost};
 use super::log::StreamLog;
+use super::lost::Lost;
+use super::read_back::next;
 use crate::cluster::hash;
 use crate::pipeline::transform::CellKey;
 use crate::state::{Fold, State, WindowBounds, window};
@@ -62,7 +63,7 @@ async fn sealed(
     };
     let mut fold = Fold::new(bounds);
     while !fold.is_sealed() {
-        let record = keeper::next(&mut log).await?;
+        let record = next(&mut log).await?;
         fold.take(record.offset, &record.body)?;
     }
     let (state, _) = fold.finish()?;

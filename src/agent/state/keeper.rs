@@ -3,78 +3,24 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::inherit::Inherited;
 use super::log::StateLog;
-use crate::agent::packet::{self, Fragment, PacketBuilder};
+use super::lost::Lost;
+use super::read_back::{look, next, see};
+use crate::agent::packets::packet::{self, Fragment, PacketBuilder};
+use crate::agent::runtime::options::StateOptions;
+use crate::agent::runtime::troubles::{Trouble, Troubles};
 use crate::agent::sabotage::Sabotage;
-use crate::agent::troubles::{Trouble, Troubles};
 use crate::model::Complaint;
 use crate::observe::Metrics;
-use crate::pipeline::transform::{Cell, Chain, ChainOptions, Transformers};
-use crate::state::{Batch, Counted, Fold, FoldError, Head, Kind, Record, RecordError, Source, State, WindowBounds};
-use crate::transport::{StreamRecord, TransportError};
+use crate::pipeline::transform::{Cell, Chain, Transformers};
+use crate::state::{Batch, Counted, Fold, Head, Kind, Record, Source, State};
+use crate::transport::TransportError;
 
-/// For so long the log may be silent while something is waited for that must come.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Before a log that could not be made again is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// How state is kept.
-#[derive(Debug, Clone)]
-pub struct StateOptions {
-    /// Bytes that the stream of one queue holds; the broker cuts it beyond that.
-    pub log_bytes_max: usize,
-    /// Bytes of the segments that the broker cuts it by.
-    pub segment_bytes: i64,
-    /// A snapshot is due after four times the bytes of the last one, but not sooner and not later than so many.
-    pub snapshot_after_bytes: (usize, usize),
-    /// Ids that are remembered.
-    pub window: WindowBounds,
-    /// What transformers may hold, and how they work.
-    pub chain: ChainOptions,
-}
-
-impl StateOptions {
-    /// The segments of a stream of the smallest bound that an operator may set.
-    pub const SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
-    /// A snapshot of a small state is not worth writing sooner, and reading more than this takes too long.
-    pub const SNAPSHOT_AFTER_BYTES: (usize, usize) = (256 * 1024, 8 * 1024 * 1024);
-}
-
-/// Why a keeper is at its end.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::agent) enum Lost {
-    /// A later owner has begun: nothing of this one counts any more, its connection is to be cut.
-    #[error("cannot go on: another owner has begun with epoch {0}")]
-    Fenced(i64),
-    /// The broker does not take or show a record.
-    #[error("cannot use the state log: {0}")]
-    Transport(#[from] TransportError),
-    /// The stream ended.
-    #[error("cannot use the state log: it cannot be followed any more")]
-    Over,
-    /// Nothing came.
-    #[error("cannot use the state log: nothing came within {SILENCE_MAX:?}")]
-    Slow,
-    /// Somebody else writes into the log.
-    #[error("cannot use the record at offset {0} of the state log: {1}")]
-    Foreign(u64, RecordError),
-    /// The outputs in a batch are in no format of ours.
-    #[error("cannot use the outputs in the state log: {0}")]
-    Outputs(packet::NotAPacket),
-    /// What is in the log cannot be used.
-    #[error(transparent)]
-    Unusable(#[from] FoldError),
-}
-
-impl Lost {
-    /// Whether a log that somebody has deleted looks like this.
-    fn may_be_deleted(&self) -> bool {
-        matches!(self, Lost::Over | Lost::Transport(TransportError::NotTaken { .. } | TransportError::NoQueue(_)))
-    }
-}
 
 /// Who keeps a state.
 pub(in crate::agent) struct Owner {
@@ -433,33 +379,5 @@ impl Keeper {
         let (epoch, published) = (self.owner.epoch, self.state.published);
         let released = Record::Released { epoch, published, snapshot: self.snapshot_at };
         Ok(self.log.append(released.encode()).await?.wait().await?)
-    }
-}
-
-/// Waits until a record of ours is read back; where it is.
-async fn see(log: &mut dyn StateLog, epoch: i64, kind: Kind) -> Result<u64, Lost> {
-    loop {
-        let record = next(log).await?;
-        if look(&record, epoch)? == (Head { epoch, kind }) {
-            return Ok(record.offset);
-        }
-    }
-}
-
-/// What a record is that comes behind our barrier: our own, void, or our end.
-fn look(record: &StreamRecord, epoch: i64) -> Result<Head, Lost> {
-    let head = Head::of(&record.body).map_err(|error| Lost::Foreign(record.offset, error))?;
-    // Epoch 0 is nobody's but a saboteur's.
-    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch && epoch != 0) {
-        return Err(Lost::Fenced(head.epoch));
-    }
-    Ok(head)
-}
-
-pub(super) async fn next(log: &mut dyn StateLog) -> Result<StreamRecord, Lost> {
-    match timeout_at(Instant::now() + SILENCE_MAX, log.next()).await {
-        Ok(Some(record)) => Ok(record),
-        Ok(None) => Err(Lost::Over),
-        Err(_) => Err(Lost::Slow),
     }
 }

@@ -6,6 +6,9 @@
 pub(super) mod inherit;
 pub(super) mod keeper;
 pub(super) mod log;
+mod lost;
+pub(super) mod open;
+mod read_back;
 pub(super) mod recall;
 pub(super) mod work;
 
@@ -13,8 +16,8 @@ pub(super) mod work;
 mod tests;
 
 pub(super) use inherit::Inherited;
-pub use keeper::StateOptions;
-pub(super) use keeper::{Keeper, Lost, Owner};
-pub(super) use log::{MemoryLog, StreamLog};
+pub(super) use keeper::{Keeper, Owner};
+pub(super) use log::MemoryLog;
+pub(super) use lost::Lost;
 pub(super) use recall::Recall;
 pub(super) use work::Done;

@@ -3,10 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 
-use super::{Inherited, Keeper, Lost, Owner, StateOptions, StreamLog};
+use super::log::StreamLog;
+use super::{Inherited, Keeper, Lost, Owner};
 use crate::agent::Clock;
-use crate::agent::packet::Fragment;
-use crate::agent::troubles::Troubles;
+use crate::agent::StateOptions;
+use crate::agent::packets::packet::Fragment;
+use crate::agent::runtime::troubles::Troubles;
 use crate::cluster::hash;
 use crate::model::{Dict, Node, Place, Receipt, Sample, SampleType, Value, json};
 use crate::observe::{Board, Metrics};
@@ -114,7 +116,7 @@ fn fragment(resource: &str, step: i64, volume: i64) -> Fragment {
 
 /// Works on one fragment and commits it; the volumes that came out.
 async fn take(keeper: &mut Keeper, fragment: Fragment, step: i64) -> Result<Vec<Value>, Lost> {
-    let parcels = [crate::agent::sink::Parcel { fragment, receipt: Receipt::new(|_| {}) }];
+    let parcels = [crate::agent::sinks::sink::Parcel { fragment, receipt: Receipt::new(|_| {}) }];
     let (batch, outputs) = keeper.work(&parcels, at(step)).unwrap();
     let output = Fragment { batch: Records::Samples(outputs[0].clone()), ..parcels[0].fragment.clone() };
     if !batch.ids.is_empty() {

@@ -7,13 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 
-use super::keeper::{Keeper, Lost};
-use crate::agent::offer::Dead;
-use crate::agent::packet::Fragment;
+use super::keeper::Keeper;
+use super::lost::Lost;
+use crate::agent::packets::packet::Fragment;
+use crate::agent::runtime::until::Until;
 use crate::agent::sabotage::{self, Sabotage};
-use crate::agent::sink::{Parcel, SinkContext, SinkSlot};
-use crate::agent::transform;
-use crate::agent::until::Until;
+use crate::agent::sinks::deliver::SinkContext;
+use crate::agent::sinks::offer::{Dead, OfferContext};
+use crate::agent::sinks::sink::{Parcel, SinkSlot};
+use crate::agent::sinks::transform;
 use crate::model::{Receipt, Sample, Verdict};
 use crate::publish::Batch as Records;
 use crate::state::{Batch, window};
@@ -125,9 +127,9 @@ impl Keeper {
         slot: &SinkSlot,
         context: &SinkContext,
     ) -> Result<Result<bool, Lost>, Dead> {
-        let over = context.until.over.child_token();
-        let until = Until { over: over.clone(), ..context.until.clone() };
-        let context = SinkContext { until, ..context.clone() };
+        let over = context.offer.until.over.child_token();
+        let until = Until { over: over.clone(), ..context.offer.until.clone() };
+        let context = SinkContext { offer: OfferContext { until, ..context.offer.clone() }, ..context.clone() };
         let mut delivered = pin!(slot.deliver(parcels, &context));
         // Looking is half of reading back.
         let looks = self.owner.sabotage != Some(Sabotage::NoReadBack);

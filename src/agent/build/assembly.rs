@@ -1,0 +1,471 @@
+//! From configuration to the parts of an agent: the one place where everything is put together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::agent::parked::SinkPlan;
+use crate::agent::sinks::overflow;
+use crate::agent::sinks::sink::{Destination, Sink, SinkSlot};
+use crate::agent::stages::route::{Pipeline, Routes};
+use crate::cluster::SlotTable;
+use crate::config::definitions::Found;
+use crate::config::{self, Definitions, Settings};
+use crate::convert::{ConvertOptions, Converter, Reserved, Sources, Verifier};
+use crate::model::shown::value_shown;
+use crate::model::{Complaint, Data, Node, Place, Priority, Severity};
+use crate::pipeline::{self, Plan};
+use crate::publish::{self, AskBroker, Look, Publisher};
+use crate::transport::dispatch::{Dispatcher, Rule};
+
+/// Definitions, pipelines and publishers: what a reload replaces.
+pub struct Blueprint {
+    routes: Arc<Routes>,
+    /// Sinks to be put into the place of a former one of the same name.
+    replacements: Vec<(Arc<SinkSlot>, Sink)>,
+    publishers: Publishers,
+    /// The files that it was read from.
+    found: Found,
+}
+
+/// The publishers by what they take and their URL: sinks that name the same URL share one.
+type Publishers = BTreeMap<(publish::Kind, String), Built>;
+
+/// A publisher, and of which [files and logins](publish::stamp) it was made.
+#[derive(Clone)]
+struct Built {
+    publisher: Arc<dyn Publisher>,
+    stamp: u64,
+}
+
+impl Blueprint {
+    /// Reads the definition files and builds the publishers. Publishers and sinks of `previous` that are still wanted
+    /// are kept as they are. There is a blueprint unless a complaint is an error; all complaints come at once.
+    pub fn build(
+        settings: &Settings,
+        context: &publish::Context,
+        previous: Option<&Blueprint>,
+    ) -> (Option<Blueprint>, Vec<Complaint>) {
+        let nothing = Found::default();
+        let before = previous.map_or(&nothing, |previous| &previous.found);
+        let (definitions, complaints, found) = config::definitions::read_again(settings, before);
+        let (blueprint, complaints) = Self::build_of(settings, (definitions, complaints), context, previous);
+        (blueprint.map(|blueprint| Blueprint { found, ..blueprint }), complaints)
+    }
+
+    /// The same of definitions that were read already.
+    pub fn build_of(
+        settings: &Settings,
+        definitions: (Definitions, Vec<Complaint>),
+        context: &publish::Context,
+        previous: Option<&Blueprint>,
+    ) -> (Option<Blueprint>, Vec<Complaint>) {
+        let (read, mut complaints) = read(settings, definitions);
+        let mut publishers = Publishers::new();
+        for plan in &read.plans {
+            build_publishers(plan, context, previous, &mut publishers, &mut complaints);
+        }
+        let broker = |url: &str| (context.connect)(url).map(drop).map_err(|cause| vec![cause]);
+        let look = Look {
+            broker: &broker,
+            search: &context.search,
+            gnocchi: Some(&context.gnocchi),
+            zaqar: Some(&context.zaqar),
+        };
+        complaints.extend(read.publishers_without_a_plan(look));
+        let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
+        let (Some(converter), Some(queues_wanted), false) = (read.converter, read.queues, wrong) else {
+            return (None, complaints);
+        };
+        let mut drawing = Drawing { previous, publishers: &publishers, sinks: Vec::new(), replacements: Vec::new() };
+        let (mut sample_pipelines, mut event_pipelines) = (Vec::new(), Vec::new());
+        for plan in &read.plans {
+            let pipelines = drawing.pipelines(plan);
+            match plan.kind {
+                pipeline::Kind::Samples => sample_pipelines.extend(pipelines),
+                pipeline::Kind::Events => event_pipelines.extend(pipelines),
+            }
+        }
+        let Drawing { sinks, replacements, .. } = drawing;
+        let dispatcher = read.dispatcher;
+        let routes = Routes { dispatcher, converter, sample_pipelines, event_pipelines, sinks, queues_wanted };
+        let routes = Arc::new(routes);
+        (Some(Blueprint { routes, replacements, publishers, found: Found::default() }), complaints)
+    }
+
+    /// The routes.
+    pub(in crate::agent) fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// Puts changed sinks into the places of their predecessors; how many.
+    pub(in crate::agent) fn take_over(&mut self) -> usize {
+        let replacements = std::mem::take(&mut self.replacements);
+        let changed = replacements.len();
+        for (slot, sink) in replacements {
+            slot.replace(sink);
+        }
+        changed
+    }
+
+    /// Closes the publishers that `next` does not use any more; all of them if there is no next.
+    pub(in crate::agent) async fn close(&self, next: Option<&Blueprint>) {
+        for (key, built) in &self.publishers {
+            let is_used = |next: &Blueprint| next.publishers.get(key).is_some_and(|next| next.stamp == built.stamp);
+            if !next.is_some_and(is_used) {
+                built.publisher.close().await;
+            }
+        }
+    }
+}
+
+/// The converter alone, for commands that publish nothing.
+pub fn converter(settings: &Settings) -> (Option<Converter>, Vec<Complaint>) {
+    let (definitions, mut complaints) = config::definitions::read(settings);
+    let converter = convert(settings, definitions.meters, definitions.events, &mut complaints);
+    let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
+    (converter.filter(|_| !wrong), complaints)
+}
+
+/// What becomes of notifications before anything is published.
+pub struct DryRun {
+    /// Notifications that are wanted at all.
+    pub dispatcher: Dispatcher,
+    /// Makes samples and events.
+    pub converter: Converter,
+    /// Where they go.
+    pub plans: Vec<Plan>,
+}
+
+/// A run without publishers and queues, for commands that show what would be published.
+pub fn dry_run(settings: &Settings) -> (Option<DryRun>, Vec<Complaint>) {
+    let (Read { converter, plans, dispatcher, .. }, complaints) = read(settings, config::definitions::read(settings));
+    let wrong = complaints.iter().any(|c| c.severity == Severity::Error);
+    let dry_run = converter.filter(|_| !wrong).map(|converter| DryRun { dispatcher, converter, plans });
+    (dry_run, complaints)
+}
+
+/// The pipelines as far as their files can be read, for commands that only tell where something would go.
+pub fn plans(settings: &Settings) -> Vec<Plan> {
+    let (definitions, _) = config::definitions::read(settings);
+    let files =
+        [(pipeline::Kind::Samples, &definitions.pipeline), (pipeline::Kind::Events, &definitions.event_pipeline)];
+    files.iter().filter_map(|(kind, node)| Plan::read(*kind, node.as_ref()?).ok()).collect()
+}
+
+/// The sinks with their publishers, as far as their files can be read, for who puts back what a publisher refused.
+pub fn sinks(settings: &Settings) -> Vec<SinkPlan> {
+    let of_plan = |plan: &Plan| -> Vec<SinkPlan> {
+        let sink = |sink: &pipeline::Sink| SinkPlan {
+            name: slot_name(plan.kind, &sink.name),
+            publishers: overflow::keys(sink.publishers.iter().map(|publisher| &*publisher.url)),
+        };
+        plan.sinks.iter().map(sink).collect()
+    };
+    plans(settings).iter().flat_map(of_plan).collect()
+}
+
+/// Everything there is to complain about in the files that the settings name, and in those that publishers name, without
+/// building anything. `broker` looks at the URL of another broker.
+pub fn check(settings: &Settings, broker: AskBroker<'_>) -> Vec<Complaint> {
+    let (read, mut complaints) = read(settings, config::definitions::read(settings));
+    let (gnocchi, zaqar) = publish::identity::logins(&settings.logins);
+    let look = Look { broker, search: &settings.sources.search, gnocchi: Some(&gnocchi), zaqar: Some(&zaqar) };
+    for (plan, sink, publisher) in read.plans.iter().flat_map(publishers_of) {
+        complaints.extend(publisher_complaints(plan.kind, &sink.name, publisher, look));
+    }
+    complaints.extend(read.publishers_without_a_plan(look));
+    complaints
+}
+
+/// What is wrong with a publisher as it is written, or probably not meant.
+fn publisher_complaints(
+    kind: pipeline::Kind,
+    sink: &str,
+    publisher: &pipeline::PublisherUrl,
+    look: Look<'_>,
+) -> Vec<Complaint> {
+    let place = &publisher.place;
+    match publish::check_with(&publisher.url, publish_kind(kind), look) {
+        Ok(warnings) => {
+            let url = publish::shown(&publisher.url);
+            let warn = |text| Complaint::warning(place, format!("sink {sink}: publisher {url}: {text}"));
+            warnings.into_iter().map(warn).collect()
+        }
+        Err(error) => vec![Complaint::error(place, format!("sink {sink}: {error}"))],
+    }
+}
+
+/// What the definition files say, as far as they could be understood: what is missing is an error among the complaints.
+struct Read {
+    converter: Option<Converter>,
+    plans: Vec<Plan>,
+    /// The files that are no plans; their publishers can be looked at all the same.
+    unplanned: Vec<(pipeline::Kind, Node)>,
+    dispatcher: Dispatcher,
+    queues: Option<u16>,
+}
+
+impl Read {
+    /// What is wrong with the publishers of files that are no plans, for which nobody comes to build them.
+    fn publishers_without_a_plan(&self, look: Look<'_>) -> Vec<Complaint> {
+        let of_file = |(kind, node): &(pipeline::Kind, Node)| {
+            let kind = *kind;
+            let publishers = Plan::publishers(kind, node).into_iter();
+            publishers.flat_map(move |(sink, publisher)| publisher_complaints(kind, &sink, &publisher, look))
+        };
+        self.unplanned.iter().flat_map(of_file).collect()
+    }
+}
+
+/// Understands everything that is not publishers.
+fn read(settings: &Settings, (definitions, mut complaints): (Definitions, Vec<Complaint>)) -> (Read, Vec<Complaint>) {
+    let (mut plans, mut unplanned) = (Vec::new(), Vec::new());
+    for (kind, node) in
+        [(pipeline::Kind::Samples, definitions.pipeline), (pipeline::Kind::Events, definitions.event_pipeline)]
+    {
+        let Some(node) = node else { continue };
+        match Plan::read(kind, &node) {
+            Ok(plan) => {
+                complaints.extend(plan.warnings.iter().cloned());
+                plans.push(plan);
+            }
+            Err(more) => {
+                complaints.extend(more);
+                unplanned.push((kind, node));
+            }
+        }
+    }
+    let unused = Unused::of(settings, &plans);
+    let (meters, events) = (definitions.meters, definitions.events);
+    let mut converter = convert(settings, meters.clone(), events.clone(), &mut complaints);
+    if converter.is_none() && unused.any() {
+        // What is right of the definitions that are used has to be enough.
+        let meters = if unused.meters { Vec::new() } else { meters };
+        let events = if unused.events { Some(no_events()) } else { events };
+        let mut more = Vec::new();
+        converter = convert(settings, meters, events, &mut more);
+        more.retain(|complaint| !complaints.contains(complaint));
+        complaints.extend(more);
+    }
+    unused.forgive(&mut complaints, &definitions.meter_files, &definitions.event_files);
+    complaints.extend(notifier_complaints(settings, &plans));
+    complaints.extend(overflow::complaints(&plans));
+    let dispatcher = dispatcher(settings, &mut complaints);
+    let queues = u16::try_from(settings.cluster.pipeline_processing_queues).unwrap_or(u16::MAX);
+    let written = settings.place("notification", "pipeline_processing_queues");
+    let table = SlotTable::even(queues).map_err(|e| complaints.push(Complaint::error(&written, e.to_string()))).ok();
+    let queues = table.map(|table| table.queues());
+    (Read { converter, plans, unplanned, dispatcher, queues }, complaints)
+}
+
+/// Which definitions nothing is made by, because there are no pipelines for it. Ceilometer does not read them, or runs on
+/// without them: what is wrong with them is worth a warning.
+struct Unused {
+    meters: bool,
+    events: bool,
+}
+
+impl Unused {
+    fn of(settings: &Settings, plans: &[Plan]) -> Unused {
+        // A pipeline file that cannot be read is an error already, and may have some.
+        let has_none = |kind| plans.iter().any(|plan| plan.kind == kind && plan.pipelines.is_empty());
+        let is_used = |kind, wanted: bool| wanted && !has_none(kind);
+        Unused {
+            meters: !is_used(pipeline::Kind::Samples, settings.pipelines.samples),
+            events: !is_used(pipeline::Kind::Events, settings.pipelines.events),
+        }
+    }
+
+    fn any(&self) -> bool {
+        self.meters || self.events
+    }
+
+    /// Makes warnings of the errors in their files.
+    fn forgive(&self, complaints: &mut [Complaint], meter_files: &[Arc<str>], event_files: &[Arc<str>]) {
+        for complaint in complaints.iter_mut().filter(|complaint| complaint.severity == Severity::Error) {
+            let is_in = |files: &[Arc<str>]| files.contains(&complaint.place.file);
+            let made = match () {
+                () if self.meters && is_in(meter_files) => "samples",
+                () if self.events && is_in(event_files) => "events",
+                () => continue,
+            };
+            *complaint =
+                Complaint::warning(&complaint.place, format!("{}; no pipeline takes {made} now", complaint.text));
+        }
+    }
+}
+
+/// Event definitions that define nothing.
+fn no_events() -> Node {
+    Node { place: Place { file: "no events".into(), line: 0 }, data: Data::List(Vec::new()) }
+}
+
+/// What is wrong with what the `notifier` publisher alone uses: errors where a sink has one.
+fn notifier_complaints(settings: &Settings, plans: &[Plan]) -> Vec<Complaint> {
+    let publishers = plans.iter().flat_map(publishers_of);
+    let notifiers: Vec<&str> = publishers.filter_map(|(_, _, p)| p.url.strip_prefix("notifier://")).collect();
+    let of_its_own = |rest: &&str| !rest.is_empty() && !rest.starts_with(['/', '?']);
+    let only = &settings.sources.only_notifier;
+    let judged = |complaints: &[Complaint], used: bool, why: &str| -> Vec<Complaint> {
+        let unused = |c: &Complaint| Complaint::warning(&c.place, format!("{}; it has no effect now: {why}", c.text));
+        if used { complaints.to_vec() } else { complaints.iter().map(unused).collect() }
+    };
+    let mut all = judged(&only.format, !notifiers.is_empty(), "no sink publishes to notifier://");
+    let shared = notifiers.iter().any(|rest| !of_its_own(rest));
+    all.extend(judged(
+        &only.transport,
+        shared,
+        "messaging_urls names the brokers, and no sink publishes to notifier://",
+    ));
+    all
+}
+
+fn convert(
+    settings: &Settings,
+    meters: Vec<Node>,
+    events: Option<Node>,
+    complaints: &mut Vec<Complaint>,
+) -> Option<Converter> {
+    let (converter, more) = Converter::build(&Sources { meters, events: events? }, convert_options(settings));
+    complaints.extend(more);
+    converter
+}
+
+fn dispatcher(settings: &Settings, complaints: &mut Vec<Complaint>) -> Dispatcher {
+    let written = settings.place("nephoscope", "accept_notifications");
+    let mut rules = Vec::new();
+    for text in &settings.intake.accept_notifications {
+        match Rule::parse(text) {
+            Ok(rule) => rules.push(rule),
+            Err(error) => {
+                // The reason quotes pieces, of which nobody can tell whether they are of a password.
+                let is_shown = value_shown(text) == *text;
+                let why = if is_shown { error.to_string() } else { "expected <field>=<regular expression>".to_owned() };
+                let text = format!("[nephoscope] accept_notifications = {text:?}: {why}");
+                complaints.push(Complaint::error(&written, text));
+            }
+        }
+    }
+    Dispatcher::new(rules)
+}
+
+fn convert_options(settings: &Settings) -> ConvertOptions {
+    let conversion = &settings.conversion;
+    ConvertOptions {
+        sample_source: conversion.sample_source.clone(),
+        reserved_metadata: Reserved {
+            prefixes: conversion.reserved_metadata_namespace.clone(),
+            keys: conversion.reserved_metadata_keys.clone(),
+            length_chars: i64::try_from(conversion.reserved_metadata_length).unwrap_or(i64::MAX),
+        },
+        drop_unmatched_notifications: conversion.drop_unmatched_notifications,
+        store_raw: conversion.store_raw.iter().filter_map(|name| Priority::from_name(name)).collect(),
+        disable_non_metric_meters: conversion.disable_non_metric_meters,
+        polled_signatures: conversion.verify_signatures.then(|| verifier(settings)),
+        repairs: conversion.repairs,
+    }
+}
+
+/// Vouches for what is signed with the secret; for everything if that is empty.
+fn verifier(settings: &Settings) -> Verifier {
+    let secret = settings.publishing.telemetry_secret.clone().unwrap_or_default();
+    Verifier::new(move |message| publish::signature::verify(message, secret.reveal()))
+}
+
+/// The plans' publishers, each with its sink.
+fn publishers_of(plan: &Plan) -> impl Iterator<Item = (&Plan, &pipeline::Sink, &pipeline::PublisherUrl)> {
+    plan.sinks.iter().flat_map(move |sink| sink.publishers.iter().map(move |publisher| (plan, sink, publisher)))
+}
+
+fn build_publishers(
+    plan: &Plan,
+    context: &publish::Context,
+    previous: Option<&Blueprint>,
+    publishers: &mut Publishers,
+    complaints: &mut Vec<Complaint>,
+) {
+    let kind = publish_kind(plan.kind);
+    for (_, sink, publisher) in publishers_of(plan) {
+        let key = (kind, publisher.url.clone());
+        if publishers.contains_key(&key) {
+            continue;
+        }
+        // Once: the file may change meanwhile, and then the next reload takes it.
+        let stamp = publish::stamp(&publisher.url, context);
+        let kept = previous.and_then(|previous| previous.publishers.get(&key)).filter(|kept| kept.stamp == stamp);
+        let kept = kept.map(|kept| Arc::clone(&kept.publisher));
+        match kept.map_or_else(|| publish::build(&publisher.url, kind, context), Ok) {
+            Ok(publisher) => drop(publishers.insert(key, Built { publisher, stamp })),
+            Err(error) => complaints.push(Complaint::error(&publisher.place, format!("sink {}: {error}", sink.name))),
+        }
+    }
+}
+
+/// What a sink is called everywhere: both files may have one of a name.
+fn slot_name(kind: pipeline::Kind, sink: &str) -> String {
+    match kind {
+        pipeline::Kind::Samples => sink.to_owned(),
+        pipeline::Kind::Events => format!("event:{sink}"),
+    }
+}
+
+fn publish_kind(kind: pipeline::Kind) -> publish::Kind {
+    match kind {
+        pipeline::Kind::Samples => publish::Kind::Samples,
+        pipeline::Kind::Events => publish::Kind::Events,
+    }
+}
+
+/// Sinks as they come together.
+struct Drawing<'a> {
+    previous: Option<&'a Blueprint>,
+    publishers: &'a Publishers,
+    sinks: Vec<Arc<SinkSlot>>,
+    replacements: Vec<(Arc<SinkSlot>, Sink)>,
+}
+
+impl Drawing<'_> {
+    /// The pipelines of a plan; its sinks are added to those of all plans.
+    fn pipelines(&mut self, plan: &Plan) -> Vec<Pipeline> {
+        let first = self.sinks.len();
+        for sink in &plan.sinks {
+            let slot = self.slot(plan.kind, sink);
+            self.sinks.push(slot);
+        }
+        let pipeline = |p: &pipeline::Pipeline| Pipeline {
+            name: Arc::clone(&p.name),
+            filter: Arc::clone(&p.filter),
+            sink: first + p.sink,
+        };
+        plan.pipelines.iter().map(pipeline).collect()
+    }
+
+    /// The place of a sink: the one it had, if it had one.
+    fn slot(&mut self, kind: pipeline::Kind, sink: &pipeline::Sink) -> Arc<SinkSlot> {
+        let name = slot_name(kind, &sink.name);
+        let built = |url: &str| self.publishers.get(&(publish_kind(kind), url.to_owned()));
+        let urls: Vec<&str> = sink.publishers.iter().map(|p| p.url.as_str()).collect();
+        let made: Vec<_> = urls.iter().map(|url| (url, built(url).map(|built| built.stamp))).collect();
+        let written = format!("{}\n{made:?}", sink.transformers.digest());
+        let former = self.previous.and_then(|p| p.routes.sinks.iter().find(|slot| *slot.name == *name));
+        if let Some(former) = former
+            && former.current().written == written
+        {
+            return Arc::clone(former);
+        }
+        let destination = |(url, (shown, key)): (&&str, (String, String))| {
+            let publisher = Arc::clone(&built(url)?.publisher);
+            Some(Destination { url: shown.into(), key: key.into(), publisher })
+        };
+        let keys = overflow::keys(urls.iter().copied());
+        let destinations = urls.iter().zip(keys).filter_map(destination).collect();
+        let built = Sink { destinations, transformers: Arc::clone(&sink.transformers), written };
+        match former {
+            Some(former) => {
+                self.replacements.push((Arc::clone(former), built));
+                Arc::clone(former)
+            }
+            None => Arc::new(SinkSlot::new(&name, built)),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! An agent from its start to its end: it is started, reloaded, drained, killed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::build::{Blueprint, Parts};
+use super::listeners::direct::DirectSinks;
+use super::listeners::former::Former;
+use super::listeners::ground::Ground;
+use super::ownership::{Control, Supervisor};
+use super::parked::parking::{Parking, ParkingQueue};
+use super::runtime::alias::Aliases;
+use super::runtime::nursery::Nursery;
+use super::runtime::posted::Posted;
+use super::runtime::troubles::Troubles;
+use super::runtime::{BrokerPlace, Context, standing};
+use super::sinks::offer;
+use super::sinks::overflow::{Overflow, OverflowQueue};
+use super::state::Recall;
+use crate::config::Settings;
+use crate::model::Complaint;
+use crate::publish;
+
+/// How often a drain says who is still busy.
+const BUSY_REPORT: Duration = Duration::from_secs(5);
+
+/// A running agent. Dropping it kills it.
+pub struct Agent {
+    ground: Arc<Ground>,
+    control: mpsc::Sender<Control>,
+    blueprint: Mutex<Blueprint>,
+    outcome: watch::Receiver<Option<Outcome>>,
+    give_up: tokio_util::sync::CancellationToken,
+}
+
+/// How an agent came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was drained.
+    Drained,
+    /// It cannot go on; the sentence says why and what to do.
+    Failed(String),
+}
+
+/// A drain that was not done by its deadline: what is not settled goes back to the broker.
+#[derive(Debug, thiserror::Error)]
+#[error("not drained in {0:?}, still busy: {1}")]
+pub struct NotDrained(Duration, String);
+
+impl Agent {
+    /// Starts an agent: downstream first (publishers are built already), then the group, then the queues.
+    pub fn start(parts: Parts) -> Agent {
+        let Parts { group, record, brokers, coordinator, blueprint, options, metrics, board } = parts;
+        let member: Arc<str> = record.id.as_str().into();
+        let (deaths, died) = mpsc::channel(1);
+        let brokers: Vec<Arc<BrokerPlace>> = brokers.into_iter().map(Arc::new).collect();
+        let link = brokers[0].link.clone();
+        let group: Arc<str> = group.into();
+        let troubles = Arc::new(Troubles::new(board.clone(), options.clock));
+        let parked = ParkingQueue {
+            group: Arc::clone(&group),
+            kind: options.queue_kind,
+            messages_max: options.parked_messages_max,
+        };
+        let parking = Parking::new(link, parked, &member, &metrics, (&troubles, options.clock));
+        let context = Arc::new(Context {
+            group,
+            member,
+            options,
+            troubles,
+            metrics: metrics.clone(),
+            nursery: Nursery::new(),
+            declared: std::sync::Mutex::default(),
+        });
+        let overflow = Overflow::new(&context, &brokers[0]);
+        let ground = Arc::new(Ground {
+            context,
+            brokers,
+            parking,
+            recall: Recall::default(),
+            former: Former::default(),
+            aliases: Aliases::default(),
+            overflow,
+            shape: Posted::new(None),
+            membership: watch::Sender::new(None),
+            deaths,
+        });
+        // No tasks of the nursery: they end with their links, and hold nothing up.
+        for place in &ground.brokers {
+            tokio::spawn(standing::follow(place.link.clone(), board.clone(), metrics.clone()));
+        }
+        for place in &ground.brokers {
+            ground.nursery.spawn("limits", standing::warn_of_limits(Arc::clone(place), metrics.clone()));
+        }
+        for (broker, place) in ground.brokers.iter().enumerate() {
+            let own = (broker == 0).then(|| ground.parking_queue());
+            let guard = Arc::clone(place).keep_declared(own, Arc::clone(&ground.context));
+            ground.nursery.spawn("what is declared", guard);
+        }
+        let give_up = tokio_util::sync::CancellationToken::new();
+        let direct = Arc::new(DirectSinks::new(Arc::clone(&ground), give_up.clone()));
+        let (control, controlled) = mpsc::channel(4);
+        let routes = Arc::clone(blueprint.routes());
+        let supervisor =
+            Supervisor::new(Arc::clone(&ground), coordinator, record, routes, Arc::clone(&direct), controlled, board);
+        let (outcome, known) = watch::channel(None);
+        ground.nursery.spawn("the supervisor", oversee(supervisor, died, outcome));
+        Agent { ground, control, blueprint: Mutex::new(blueprint), outcome: known, give_up }
+    }
+
+    /// Waits until it comes to its end.
+    pub async fn ended(&self) -> Outcome {
+        let mut outcome = self.outcome.clone();
+        match outcome.wait_for(Option::is_some).await {
+            Ok(known) => known.clone().unwrap_or(Outcome::Drained),
+            Err(_) => Outcome::Failed("cannot go on: it was killed".to_owned()),
+        }
+    }
+
+    /// Reads another configuration for this agent; nothing changes yet.
+    pub async fn prepare(
+        &self,
+        settings: &Settings,
+        context: &publish::Context,
+    ) -> (Option<Blueprint>, Vec<Complaint>) {
+        Blueprint::build(settings, context, Some(&*self.blueprint.lock().await))
+    }
+
+    /// Takes over a prepared configuration: sinks that did not change keep their publishers, queues that did not
+    /// change keep their listeners. How many sinks are others now.
+    pub async fn reload(&self, mut next: Blueprint) -> usize {
+        let mut present = self.blueprint.lock().await;
+        let queues = self.ground.overflow.queues(&present.routes().sinks);
+        let before: Vec<(String, Arc<str>)> = queues.map(|OverflowQueue { name, key, .. }| (name, key)).collect();
+        let changed = next.take_over();
+        self.ground.overflow.keep(&next.routes().sinks, &before);
+        let (done, taken) = oneshot::channel();
+        if self.control.send(Control::Reload(Arc::clone(next.routes()), done)).await.is_ok() {
+            let _ended = taken.await;
+        }
+        let former = std::mem::replace(&mut *present, next);
+        former.close(Some(&*present)).await;
+        let now: BTreeSet<String> =
+            self.ground.overflow.queues(&present.routes().sinks).map(|queue| queue.name).collect();
+        for (queue, key) in before.into_iter().filter(|(queue, _)| !now.contains(queue)) {
+            let left = Arc::clone(&self.ground.overflow).say_what_is_left(queue, key);
+            self.ground.nursery.spawn("what an overflow queue has", left);
+        }
+        changed
+    }
+
+    /// Stops in order, upstream first: no queue is taken from any more, what is in flight is finished and settled,
+    /// queues are given up, publishers are closed. Past the deadline everything left goes back to the broker.
+    pub async fn drain(&self, deadline: Duration) -> Result<(), NotDrained> {
+        let began = Instant::now();
+        let until = began + deadline;
+        self.give_up.cancel();
+        let _ended = self.control.send(Control::Drain).await;
+        let drained = async {
+            self.ended().await;
+            for place in &self.ground.brokers {
+                place.link.stop().await;
+            }
+            self.blueprint.lock().await.close(None).await;
+        };
+        tokio::pin!(drained);
+        let mut report = began + BUSY_REPORT;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut drained => {
+                    self.ground.nursery.kill();
+                    self.ground.metrics.drained(began.elapsed());
+                    return Ok(());
+                }
+                () = tokio::time::sleep_until(until) => {
+                    let busy = self.ground.nursery.busy().join(", ");
+                    self.kill();
+                    return Err(NotDrained(deadline, busy));
+                }
+                () = tokio::time::sleep_until(report) => {
+                    let waited = began.elapsed();
+                    self.ground.metrics.drain_waits(waited, &self.ground.nursery.busy().join(", "));
+                    // Ever more rarely: what keeps it for long keeps it for longer.
+                    report += waited;
+                }
+            }
+        }
+    }
+
+    /// Ends everything where it stands, as a crash would: nothing is settled, connections are cut.
+    pub fn kill(&self) {
+        self.ground.nursery.kill();
+        for place in &self.ground.brokers {
+            place.link.cut();
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs the supervisor and makes known how it ended, or that a publisher is at its end.
+async fn oversee(
+    supervisor: Supervisor,
+    mut died: mpsc::Receiver<offer::Dead>,
+    outcome: watch::Sender<Option<Outcome>>,
+) {
+    let ended = tokio::select! {
+        biased;
+        Some(dead) = died.recv() => Outcome::Failed(dead.to_string()),
+        ended = supervisor.run() => match ended {
+            Ok(()) => Outcome::Drained,
+            Err(fatal) => Outcome::Failed(fatal.to_string()),
+        },
+    };
+    outcome.send_replace(Some(ended));
+}

@@ -1,0 +1,318 @@
+//! A unit at work: one main queue or one pipeline queue, from opening its channel to closing it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::direct::{DirectSinks, DirectWay};
+use super::fences::Fences;
+use super::ground::Ground;
+use super::group::Queues;
+use super::main_listener::MainListener;
+use super::overflow::OverflowListener;
+use super::pipeline_listener::PipelineListener;
+use super::queues::Kind;
+use super::straggler::Straggler;
+use super::way::Way;
+use super::worker::Worker;
+use crate::agent::packets::arrivals::Arrivals;
+use crate::agent::resize::shape::{self, Shape};
+use crate::agent::runtime::BrokerPlace;
+use crate::agent::sinks::offer::Dead;
+use crate::agent::sinks::sink::SinkSlot;
+use crate::agent::stages::conversion::Conversion;
+use crate::agent::stages::forward::Forwarder;
+use crate::agent::stages::intake::{Ended, Intake};
+use crate::agent::stages::rescue;
+use crate::agent::stages::route::Routes;
+use crate::agent::state::open::{made_log, open_log, restore};
+use crate::agent::state::{Inherited, Keeper, Lost};
+use crate::cluster::hash;
+use crate::coordination::CoordinationError;
+use crate::transport::topology::QueueKind;
+use crate::transport::{ConsumeOptions, Session, TransportError, Why};
+
+/// A listener that is open and ready to run.
+pub(in crate::agent) enum Listener {
+    /// On a main queue, for the sinks of this process.
+    Direct(Box<MainListener<DirectWay>>),
+    /// On a main queue, for the pipeline queues.
+    Main(Box<MainListener<Queues>>),
+    /// On a pipeline queue.
+    Pipeline(Box<PipelineListener>),
+    /// On a pipeline queue that is sealed.
+    Straggler(Box<Straggler>),
+    /// On an overflow queue.
+    Overflow(Box<OverflowListener>),
+}
+
+/// Why a unit cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::agent) enum OpenError {
+    /// The broker.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Its state.
+    #[error(transparent)]
+    State(#[from] Lost),
+    /// The group.
+    #[error(transparent)]
+    Group(#[from] CoordinationError),
+    /// What had to be noted in the group could not be.
+    #[error("the session was over before it was noted in the group")]
+    Unmarked,
+}
+
+/// What a unit is opened with.
+#[derive(Clone)]
+pub(in crate::agent) struct Opening {
+    /// What listeners stand on.
+    pub ground: Arc<Ground>,
+    /// The unit's name.
+    pub unit: String,
+    /// What it stands for.
+    pub kind: Kind,
+    /// The epoch of its ownership.
+    pub epoch: i64,
+    /// The configuration.
+    pub routes: watch::Receiver<Arc<Routes>>,
+    /// The sinks of this process.
+    pub direct: Arc<DirectSinks>,
+    /// Asks the listener to stop.
+    pub stop: CancellationToken,
+}
+
+impl Opening {
+    /// Opens the channel of a unit and begins to consume. A queue that somebody has deleted is declared again.
+    pub(in crate::agent) async fn open(self) -> Result<Listener, OpenError> {
+        let broker = self.kind.broker();
+        let ground = Arc::clone(&self.ground);
+        match self.clone().open_declared().await {
+            Err(
+                OpenError::Transport(TransportError::NoQueue(queue))
+                | OpenError::State(Lost::Transport(TransportError::NoQueue(queue))),
+            ) => {
+                ground.metrics.queue_gone(&queue);
+                ground.brokers[broker].forget_declared().await;
+                self.open_declared().await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_declared(self) -> Result<Listener, OpenError> {
+        match self.kind.clone() {
+            Kind::Main { broker, queue } => self.main(broker, &queue).await,
+            Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
+            Kind::Overflow { slot, key, queue } => self.overflow(slot, key, &queue).await,
+        }
+    }
+
+    async fn main(self, broker: usize, queue: &str) -> Result<Listener, OpenError> {
+        self.ground.aliases.is_no_alias(&self.ground.brokers, broker, &self.ground.context).await?;
+        if !self.ground.options.partitioned {
+            let way = DirectWay::new(&self.direct);
+            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, way).await?)));
+        }
+        let (ground, now) = (&self.ground, Arc::clone(&self.routes.borrow()));
+        // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
+        // more comes, and what we send there would be overtaken.
+        ground.fresh_shape().await?;
+        // Everything declared and routable before the first message is taken.
+        let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
+        let (shape, unit) = (ground.shape.reader(), self.unit.clone());
+        let queues = Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new() };
+        Ok(Listener::Main(Box::new(self.listen(broker, queue, queues).await?)))
+    }
+
+    async fn listen<W: Way>(self, broker: usize, queue: &str, way: W) -> Result<MainListener<W>, OpenError> {
+        let Opening { ground, routes, stop, .. } = self;
+        let (options, place) = (&ground.options, &ground.brokers[broker]);
+        let now = Arc::clone(&routes.borrow());
+        let session = ground.prepared_for(broker, queue, &now).await?;
+        if !options.partitioned {
+            ground.former.ended(&*session, queue, place.notices_within).await?;
+        }
+        let exclusive = options.partitioned && options.main_queue_exclusive;
+        let rescued = rescue::look(&*session, queue).await?;
+        let consume = consume_options(place, options.main_prefetch, exclusive);
+        let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
+        let mut listener = MainListener {
+            intake,
+            routes,
+            conversion: Conversion::new(&ground.metrics, &ground.nursery),
+            way,
+            parking: ground.parking.clone(),
+            nursery: ground.nursery.clone(),
+            metrics: ground.metrics.clone(),
+        };
+        if let Err(error) = listener.begin().await {
+            listener.intake.end(Ended::Lost).await;
+            return Err(error.into());
+        }
+        place.guard(queue, &listener.intake.until(&stop));
+        Ok(listener)
+    }
+
+    async fn pipeline(self, slot: Arc<SinkSlot>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
+        let Opening { ground, epoch, routes, stop, .. } = self;
+        let (options, place) = (&ground.options, ground.first_broker());
+        let now = Arc::clone(&routes.borrow());
+        let session = ground.prepared(0, &now).await?;
+        let over = session.over();
+        let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
+        let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
+        let stateful = slot.is_stateful() && !sealed;
+        let log = async {
+            if stateful { open_log(&ground.context, &ground.recall, queue, &session).await } else { Ok(None) }
+        };
+        // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
+        // too, but in the middle of a batch; it is for those whom the broker does not show. A log that is deleted is the former
+        // owner's to make again: it has the state.
+        // Only a quorum queue counts what comes back, and only what it counted is ever rescued.
+        let rescued = async {
+            if options.queue_kind == QueueKind::Classic {
+                return Ok(0);
+            }
+            rescue::look(&*session, queue).await
+        };
+        let (alone, log, rescued) = tokio::join!(session.until_alone(queue), log, rescued);
+        alone?;
+        let (rescued, log) = (rescued?, log?);
+        let log = if stateful && log.is_none() { Some(made_log(&ground.context, queue, &session).await?) } else { log };
+        let mut kept = None;
+        if let Some(log) = log {
+            let mut keeper = restore((&ground.context, &ground.recall), &slot, queue, epoch, log).await?;
+            if let Some(generation) = keeper.sealed() {
+                // A former owner died before it could say so.
+                sealed = ground.mark(generation, &shape::sealed_mark(queue), &over).await;
+                if !sealed {
+                    return Err(OpenError::Unmarked);
+                }
+            } else {
+                if let Some(shape) = shape.filter(|shape| shape.routing().generation == generation) {
+                    inherit(&ground, &shape, &slot, queue, &session, &mut keeper).await?;
+                }
+                kept = Some(keeper);
+            }
+        }
+        // Only now: nothing is delivered to an owner that does not know its state.
+        let consume = consume_options(place, options.pipeline_prefetch, false);
+        let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
+        let detours = ground.overflow.detours(queue, epoch, Some(Arc::clone(&session)));
+        let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours);
+        if sealed {
+            let forwarder = match forwarder(&ground, &now, queue, epoch).await {
+                Ok(forwarder) => forwarder,
+                Err(error) => {
+                    intake.end(Ended::Lost).await;
+                    return Err(error.into());
+                }
+            };
+            let (sink, shape, nursery) = (Arc::clone(&slot.name), ground.shape.reader(), ground.nursery.clone());
+            let straggler = Straggler { intake, sink, routes, shape, forwarder, context, nursery };
+            return Ok(Listener::Straggler(Box::new(straggler)));
+        }
+        let fences = Fences::new(&ground, queue, generation, (over, stop));
+        let arrivals = Arrivals::default();
+        let worker = kept.map_or(Worker::Stateless, |keeper| Worker::Stateful(Box::new(keeper)));
+        let queue = queue.into();
+        let listener = PipelineListener { queue, intake, worker, session, slot, context, fences, arrivals, ground };
+        Ok(Listener::Pipeline(Box::new(listener)))
+    }
+}
+
+impl Opening {
+    async fn overflow(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
+        let ground = Arc::clone(&self.ground);
+        let opened = self.overflow_declared(slot, key, queue).await;
+        if matches!(opened, Err(OpenError::Transport(TransportError::NoQueue(_)))) {
+            ground.overflow.forget(queue);
+        }
+        opened
+    }
+
+    async fn overflow_declared(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
+        let Opening { ground, routes, stop, .. } = self;
+        let (options, place) = (&ground.options, ground.first_broker());
+        let now = Arc::clone(&routes.borrow());
+        let session = ground.prepared(0, &now).await?;
+        if options.partitioned {
+            // In a group a former owner may still be at work; agents alone that share a broker take turns.
+            session.until_alone(queue).await?;
+        }
+        let rescued = rescue::look(&*session, queue).await?;
+        let consume = consume_options(place, options.pipeline_prefetch, false);
+        let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
+        let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), None);
+        let (queue, arrivals, nursery) = (queue.into(), Arrivals::default(), ground.nursery.clone());
+        let listener = OverflowListener { queue, intake, slot, key, context, arrivals, nursery, session };
+        Ok(Listener::Overflow(Box::new(listener)))
+    }
+}
+
+/// The way to the pipeline queues for what comes from a queue.
+pub(in crate::agent) async fn forwarder(
+    ground: &Arc<Ground>,
+    routes: &Routes,
+    queue: &str,
+    epoch: i64,
+) -> Result<Forwarder, TransportError> {
+    let session = ground.prepared(0, routes).await?;
+    Ok(Forwarder::new(&ground.context, session, queue, epoch))
+}
+
+/// What a new queue that was never begun has of the old ones' state, and that it is known in the group that it has it.
+async fn inherit(
+    ground: &Ground,
+    shape: &Shape,
+    slot: &SinkSlot,
+    queue: &str,
+    session: &Arc<dyn Session>,
+    keeper: &mut Keeper,
+) -> Result<(), OpenError> {
+    let layout = shape.routing();
+    if keeper.is_untouched() {
+        let number = shape.next(slot).iter().position(|next| next == queue);
+        let mine = |slot: u16| Some(usize::from(layout.table.queue(slot))) == number;
+        let window = ground.options.state.window;
+        let inherited = Inherited::read(session, &shape.present(slot), mine, window).await?;
+        inherited.gone.iter().for_each(|old| ground.metrics.state_log_gone(queue, old));
+        keeper.begin_with(inherited).await?;
+    }
+    let marked = ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await;
+    if marked { Ok(()) } else { Err(OpenError::Unmarked) }
+}
+
+impl Listener {
+    /// Why its consumer is over, once it is, in the broker's words where it said something.
+    pub(in crate::agent) fn why(&self) -> Why {
+        match self {
+            Listener::Direct(listener) => listener.intake.why(),
+            Listener::Main(listener) => listener.intake.why(),
+            Listener::Pipeline(listener) => listener.intake.why(),
+            Listener::Straggler(listener) => listener.intake.why(),
+            Listener::Overflow(listener) => listener.intake.why(),
+        }
+    }
+
+    /// Runs until stopped or lost.
+    pub(in crate::agent) async fn run(self, stop: &CancellationToken) -> Result<Ended, Dead> {
+        match self {
+            Listener::Direct(listener) => Ok(listener.run(stop).await),
+            Listener::Main(listener) => Ok(listener.run(stop).await),
+            Listener::Pipeline(listener) => listener.run(stop).await,
+            Listener::Straggler(listener) => Ok(listener.run(stop).await),
+            Listener::Overflow(listener) => listener.run(stop).await,
+        }
+    }
+}
+
+pub(in crate::agent) fn consume_options(
+    place: &BrokerPlace,
+    prefetch_messages: u16,
+    exclusive: bool,
+) -> ConsumeOptions {
+    ConsumeOptions { prefetch_messages, exclusive, arguments: place.consume_arguments.clone() }
+}

@@ -1,0 +1,143 @@
+//! What the supervisor writes down for `/status` and `/readyz`. Nothing is decided by it.
+
+use chrono::SecondsFormat;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Supervisor, Term};
+use crate::agent::listeners::queues::Kind;
+use crate::agent::sinks::sink::SinkSlot;
+use crate::cluster::ownership::Stage;
+use crate::observe::status;
+use crate::transport::TransportError;
+
+/// Queues that one sentence names, at most; `/status` has them all.
+const NAMED_MAX: usize = 5;
+
+/// One sentence for each reason why queues are not consumed, in the order of the queues.
+fn unconsumed<'a>(queues: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (queue, why) in queues {
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, queues)) => queues.push(queue),
+            None => reasons.push((why, vec![queue])),
+        }
+    }
+    let sentence = |(why, queues): (&str, Vec<&str>)| match &queues[..] {
+        [one] => format!("queue {one} to be consumed: {why}"),
+        [named @ .., last] if queues.len() <= NAMED_MAX => {
+            format!("queues {} and {last} to be consumed: {why}", named.join(", "))
+        }
+        all => {
+            let (named, others) = all.split_at(NAMED_MAX.min(all.len()));
+            format!("queues {} and {} others to be consumed: {why}", named.join(", "), others.len())
+        }
+    };
+    reasons.into_iter().map(sentence).collect()
+}
+
+impl Supervisor {
+    /// Writes down which pipelines there are. What holds one shows with the next failure.
+    pub(super) fn show_pipelines(&self) {
+        let pipeline = |slot: &Arc<SinkSlot>| {
+            let publishers = slot.current().destinations.iter().map(|d| d.url.to_string()).collect();
+            (slot.name.to_string(), status::Pipeline { publishers, held_by: None })
+        };
+        let pipelines = self.routes.borrow().sinks.iter().map(pipeline).collect();
+        self.board.change(|status| status.pipelines = pipelines);
+    }
+
+    /// Writes down what an operator may ask for.
+    pub(super) fn show(&self, term: &Term) {
+        let mut waiting = Vec::new();
+        if !self.broker_up {
+            let link = &self.ground.first_broker().link;
+            waiting.push(match link.absence() {
+                TransportError::Refused(cause) => format!("the broker to be usable: {cause}"),
+                TransportError::Away { cause, .. } => format!("the broker at {}: {cause}", link.name()),
+                other => format!("the broker at {}: {other}", link.name()),
+            });
+        }
+        if self.broker_up && !self.record.ready && !self.draining {
+            waiting.push("the group to know that this member is ready".to_owned());
+        }
+        if self.broker_up && !self.reached.load(Ordering::Relaxed) {
+            waiting.push("the publishers, for a few seconds at most".to_owned());
+        }
+        let queues = self.queues(term);
+        // Never asked for inside the board: whoever notes a trouble writes on the board.
+        let errors: BTreeMap<String, String> =
+            queues.keys().filter_map(|unit| Some((unit.clone(), self.ground.troubles.of_queue(unit)?))).collect();
+        if self.broker_up {
+            let closed = queues.iter().filter(|(_, (state, _))| *state != "running" && *state != "closing");
+            waiting
+                .extend(unconsumed(closed.map(|(unit, (state, _))| (&**unit, errors.get(unit).map_or(*state, |e| e)))));
+        }
+        self.board.change(|status| {
+            status.phase = match (self.draining, term.silent) {
+                (true, _) => "draining",
+                (false, true) => "silent",
+                (false, false) => "running",
+            };
+            status.waiting_for = waiting;
+            let now = self.ground.options.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true);
+            let former = std::mem::take(&mut status.queues);
+            for unit in former.keys().filter(|unit| !queues.contains_key(*unit)) {
+                self.ground.metrics.queue_up(unit, None);
+            }
+            for (unit, (state, epoch)) in queues {
+                let since = former.get(&unit).filter(|queue| queue.state == state).map(|queue| queue.since.clone());
+                let error = errors.get(&unit).cloned();
+                self.ground.metrics.queue_up(&unit, Some(state == "running"));
+                let kind = match self.units.get(&unit) {
+                    Some(Kind::Main { .. }) => "main",
+                    Some(Kind::Overflow { .. }) => "overflow",
+                    _ => "pipeline",
+                };
+                let since = since.unwrap_or_else(|| now.clone());
+                status.queues.insert(unit, status::Queue { kind, state, since, epoch, error });
+            }
+        });
+    }
+
+    /// The queues that this member should consume or has a hand in, with what it does with them.
+    fn queues(&self, term: &Term) -> BTreeMap<String, (&'static str, Option<i64>)> {
+        let mut queues = BTreeMap::new();
+        if !self.draining {
+            let mine = term.machine.placed().iter().filter(|(_, member)| **member == self.record.id);
+            queues.extend(mine.map(|(unit, _)| (unit.clone(), ("waiting", None))));
+        }
+        for (unit, stage) in term.machine.stages() {
+            let standing = match stage {
+                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => continue,
+                Stage::Opening(epoch) => ("opening", Some(epoch)),
+                Stage::Open(epoch) => ("running", Some(epoch)),
+                Stage::Closing(epoch) => ("closing", Some(epoch)),
+            };
+            queues.insert(unit.to_owned(), standing);
+        }
+        queues
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_sentence_however_many_queues_it_keeps_closed() {
+        let units: Vec<String> = (0..9).map(|n| format!("q{n}")).collect();
+        let denied = "the user has no right to do that";
+        let queues = units.iter().map(|unit| (&**unit, if unit == "q3" { "opening" } else { denied }));
+        assert_eq!(
+            unconsumed(queues),
+            [
+                format!("queues q0, q1, q2, q4, q5 and 3 others to be consumed: {denied}"),
+                "queue q3 to be consumed: opening".to_owned(),
+            ]
+        );
+        let two = [("q0", denied), ("q1", denied)];
+        assert_eq!(unconsumed(two.into_iter()), [format!("queues q0 and q1 to be consumed: {denied}")]);
+    }
+}

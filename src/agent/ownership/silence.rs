@@ -1,0 +1,55 @@
+//! While the group is silent: nothing is begun, what is open goes on, and main queues are left to whoever else consumes them.
+
+use std::sync::Arc;
+use tokio::time::Instant;
+
+use super::{Supervisor, Term};
+use crate::agent::listeners::queues::Kind;
+use crate::cluster::Happening;
+use crate::cluster::ownership::Stage;
+
+impl Supervisor {
+    /// Notices when the lease goes past its deadline, and when it is confirmed again.
+    pub(super) fn listen(&mut self, term: &mut Term) -> bool {
+        let silent = Instant::now() >= term.membership.deadline();
+        match (term.silent, silent) {
+            (false, true) => {
+                self.ground.metrics.silence_began(&self.record.id);
+                term.silent = true;
+                self.step(term, Happening::Silent)
+            }
+            (true, false) => {
+                self.ground.metrics.silence_ended(&self.record.id);
+                term.silent = false;
+                self.step(term, Happening::Heard)
+            }
+            _ => false,
+        }
+    }
+
+    /// While the group is silent, a second consumer of a main queue is its new owner (or a Ceilometer that runs beside):
+    /// the queue is left to it. The broker keeps two apart on a classic queue, but not on a quorum queue.
+    pub(super) fn look_around(&self, term: &Term) {
+        if !term.silent || !self.ground.options.partitioned {
+            return;
+        }
+        // The former look may still wait for its broker.
+        let Ok(looking) = Arc::clone(&term.looking).try_acquire_owned() else { return };
+        let open = term.machine.stages().filter(|(_, stage)| matches!(stage, Stage::Open(_)));
+        let main = open.filter_map(|(unit, _)| match (self.units.get(unit)?, term.running.get(unit)?) {
+            (Kind::Main { broker, queue }, running) => Some((*broker, queue.clone(), running.stop.clone())),
+            (Kind::Pipeline { .. } | Kind::Overflow { .. }, _) => None,
+        });
+        let (main, ground) = (main.collect::<Vec<_>>(), Arc::clone(&self.ground));
+        self.ground.nursery.spawn("the main queues", async move {
+            for (broker, queue, stop) in main {
+                let Some(session) = ground.brokers[broker].link.current() else { continue };
+                if session.inspect(&queue).await.is_ok_and(|state| state.consumers > 1) && !stop.is_cancelled() {
+                    ground.metrics.main_queue_yielded(&queue);
+                    stop.cancel();
+                }
+            }
+            drop(looking);
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! The tasks that a supervisor starts: one for each unit, and one that tells the group what this member is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{mpsc, watch};
+
+use super::TICK;
+use super::readiness;
+use crate::agent::listeners::ground::Ground;
+use crate::agent::listeners::open::{OpenError, Opening};
+use crate::agent::runtime::troubles::Trouble;
+use crate::agent::stages::intake::Ended;
+use crate::agent::stages::route::Routes;
+use crate::cluster::Happening;
+use crate::coordination::{MemberRecord, Membership};
+use crate::transport::TransportError;
+
+/// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once its
+/// queues are declared, and, the first time in this process, the publishers have been asked.
+pub(super) async fn describe(
+    membership: Arc<dyn Membership>,
+    mut told: watch::Receiver<MemberRecord>,
+    (reached, routes): (Arc<AtomicBool>, watch::Receiver<Arc<Routes>>),
+    ground: Arc<Ground>,
+) {
+    let metrics = &ground.metrics;
+    while told.changed().await.is_ok() {
+        if told.borrow().ready {
+            let now = Arc::clone(&routes.borrow());
+            let asking = async {
+                readiness::queues_declared(&ground, &now).await;
+                if !reached.load(Ordering::Relaxed) {
+                    readiness::publishers_reached(&now, metrics).await;
+                    reached.store(true, Ordering::Relaxed);
+                }
+            };
+            if membership.lost().run_until_cancelled(asking).await.is_none() {
+                return;
+            }
+        }
+        let record = told.borrow_and_update().clone();
+        if let Err(error) = membership.describe(record).await {
+            if membership.lost().is_cancelled() {
+                // Left, or lost, which is said elsewhere.
+                return;
+            }
+            metrics.group_silent(&error.to_string());
+            // Said again at the next tick of patience: the newest record is what counts.
+            tokio::time::sleep(TICK).await;
+            told.mark_changed();
+        }
+    }
+}
+
+/// The task of one unit: it answers whether it opened, and when it is closed.
+pub(super) struct Work {
+    pub(super) opening: Opening,
+    pub(super) answers: mpsc::Sender<Happening>,
+    /// Whether its end was said, or need not be.
+    pub(super) end_said: Arc<AtomicBool>,
+}
+
+impl Work {
+    pub(super) async fn run(self) {
+        let Work { opening, answers, end_said } = self;
+        let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
+        let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
+        let broker = opening.kind.broker();
+        let connected = || ground.brokers[broker].link.current().is_some();
+        let listener = match opening.open().await {
+            Ok(listener) => listener,
+            Err(OpenError::Transport(TransportError::Occupied(_))) => {
+                let _over = answers.send(Happening::Occupied { unit, epoch }).await;
+                return;
+            }
+            Err(error) => {
+                let why = error.to_string();
+                let said = ground.troubles.note(&Trouble::Queue(unit.clone()), &why, 0);
+                // Where there is no connection, its link says so once for all.
+                let said = said.filter(|_| connected());
+                metrics.queue_not_opened(&unit, &why, said);
+                let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
+                return;
+            }
+        };
+        ground.troubles.over(&Trouble::Queue(unit.clone()));
+        end_said.store(false, Ordering::Relaxed);
+        let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
+        let why = listener.why();
+        let session = ground.brokers[broker].link.current().map(|session| session.why()).unwrap_or_default();
+        let ended = listener.run(&stop).await;
+        let said = end_said.swap(true, Ordering::Relaxed);
+        match ended {
+            Err(dead) => ground.died(dead),
+            Ok(_) if said => {}
+            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over", None),
+            Ok(Ended::Lost) => match why.get() {
+                Some(why) => metrics.queue_lost(&unit, why),
+                None => metrics.queue_closed(&unit, "lost", session.get().map(String::as_str)),
+            },
+            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed", None),
+        }
+        let _over = answers.send(Happening::Closed { unit, epoch }).await;
+    }
+}

@@ -1,0 +1,255 @@
+//! Packets in the order in which their senders made them. Each packet has a number in its sender's epoch; one that comes
+//! before an earlier one is held until that has come, within a bound, so that "missing" is said only of what is missing.
+//!
+//! A sender that gives a packet up says so by ending: its successor sends everything again, in a later epoch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use super::packet::Packet;
+use crate::model::{Receipt, Verdict};
+
+/// A late packet is waited for so long …
+const LATE_MAX: Duration = Duration::from_secs(10);
+/// … or until so many later ones of its sender are here: half of what the broker gives to one listener.
+const EARLY_PACKETS_MAX: usize = 10;
+/// Senders that are remembered. One that was not heard of for longest is forgotten first.
+const SENDERS_MAX: usize = 1_000;
+/// Numbers that were given up and are remembered, for each sender.
+const MISSING_MAX: usize = 1_000;
+
+/// What one listener of a pipeline queue knows of those who send to it.
+#[derive(Default)]
+pub(in crate::agent) struct Arrivals {
+    senders: BTreeMap<(String, i64), Sender>,
+    /// Counts packets, to know which sender was heard of last.
+    heard: u64,
+}
+
+/// One epoch of one main-queue listener.
+struct Sender {
+    /// From this number on it is known what was passed on; a smaller one is taken whenever it comes.
+    first: u64,
+    /// The last number that was passed on.
+    last: u64,
+    /// Numbers from `first` to `last` that never came.
+    missing: BTreeSet<u64>,
+    /// Packets that came before their turn.
+    early: BTreeMap<u64, (Packet, Receipt)>,
+    waiting_since: Option<Instant>,
+    heard: u64,
+}
+
+/// Packets that never came.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::agent) struct Missing {
+    /// Whose.
+    pub member: String,
+    /// How many.
+    pub packets: u64,
+}
+
+/// What may be worked on now.
+#[derive(Default)]
+pub(in crate::agent) struct Turn {
+    /// In order.
+    pub packets: Vec<(Packet, Receipt)>,
+    /// What was given up to get there.
+    pub missing: Vec<Missing>,
+    /// Packets that came twice to this listener: a broker that is not sure takes one again.
+    pub repeated: u64,
+}
+
+impl Arrivals {
+    /// Takes what came, in the order in which it came; gives what is due. `last` is what is known of a sender from earlier
+    /// listeners: the last number that took effect.
+    pub(in crate::agent) fn take(
+        &mut self,
+        packets: Vec<(Packet, Receipt)>,
+        last: impl Fn(&str, i64) -> Option<u64>,
+    ) -> Turn {
+        let mut turn = Turn::default();
+        for (packet, receipt) in packets {
+            self.heard += 1;
+            let key = (packet.member.clone(), packet.epoch);
+            let sequence = packet.sequence;
+            let sender = self.senders.entry(key).or_insert_with(|| {
+                // Of a sender that is new to the queue the first to come is taken for the first.
+                let last = last(&packet.member, packet.epoch).unwrap_or(sequence.saturating_sub(1));
+                Sender {
+                    first: last.saturating_add(1),
+                    last,
+                    missing: BTreeSet::new(),
+                    early: BTreeMap::new(),
+                    waiting_since: None,
+                    heard: 0,
+                }
+            });
+            sender.heard = self.heard;
+            if sender.has_seen(sequence) {
+                turn.repeated += 1;
+                receipt.settle(Verdict::Kept);
+            } else if sequence <= sender.last {
+                // It came late, or to an earlier listener that did not acknowledge it.
+                sender.missing.remove(&sequence);
+                turn.packets.push((packet, receipt));
+            } else {
+                sender.early.insert(sequence, (packet, receipt));
+                sender.pass_on(&mut turn);
+                if sender.early.len() >= EARLY_PACKETS_MAX {
+                    sender.give_up(&mut turn);
+                }
+            }
+        }
+        self.forget();
+        turn
+    }
+
+    /// Gives up what is late for too long; what comes after it is due.
+    pub(in crate::agent) fn give_up_late(&mut self) -> Turn {
+        let mut turn = Turn::default();
+        let now = Instant::now();
+        for sender in self.senders.values_mut() {
+            if sender.waiting_since.is_some_and(|since| now - since >= LATE_MAX) {
+                sender.give_up(&mut turn);
+            }
+        }
+        turn
+    }
+
+    /// Waits until something is late for too long; for ever while nothing is waited for.
+    pub(in crate::agent) async fn late(&self) {
+        match self.senders.values().filter_map(|sender| sender.waiting_since).min() {
+            Some(since) => tokio::time::sleep_until(since + LATE_MAX).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn forget(&mut self) {
+        while self.senders.len() > SENDERS_MAX {
+            let idle = self.senders.iter().filter(|(_, sender)| sender.early.is_empty());
+            let Some(key) = idle.min_by_key(|(_, sender)| sender.heard).map(|(key, _)| key.clone()) else { return };
+            self.senders.remove(&key);
+        }
+    }
+}
+
+impl Sender {
+    /// Whether this listener has had this packet before.
+    fn has_seen(&self, sequence: u64) -> bool {
+        let passed_on = (self.first..=self.last).contains(&sequence) && !self.missing.contains(&sequence);
+        passed_on || self.early.contains_key(&sequence)
+    }
+
+    /// Passes on what is in order.
+    fn pass_on(&mut self, turn: &mut Turn) {
+        while let Some(next) = self.early.remove(&(self.last + 1)) {
+            self.last += 1;
+            turn.packets.push(next);
+        }
+        self.waiting_since =
+            if self.early.is_empty() { None } else { self.waiting_since.or_else(|| Some(Instant::now())) };
+    }
+
+    /// What is before the first early packet never came.
+    fn give_up(&mut self, turn: &mut Turn) {
+        let Some((&next, (packet, _))) = self.early.first_key_value() else { return };
+        let packets = next - self.last - 1;
+        turn.missing.push(Missing { member: packet.member.clone(), packets });
+        if usize::try_from(packets).is_ok_and(|packets| packets + self.missing.len() <= MISSING_MAX) {
+            self.missing.extend(self.last + 1..next);
+        } else {
+            // Too many to remember: should one of them come, it is taken.
+            self.missing.clear();
+            self.first = next;
+        }
+        self.last = next - 1;
+        self.waiting_since = None;
+        self.pass_on(turn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn packet(member: &str, sequence: u64) -> (Packet, Receipt) {
+        let member = member.to_owned();
+        let (fragments, fence, question) = (Vec::new(), None, None);
+        let packet = Packet { member, epoch: 7, sequence, fragments, fence, question };
+        (packet, Receipt::new(|_| {}))
+    }
+
+    fn numbers(turn: &Turn) -> Vec<u64> {
+        turn.packets.iter().map(|(packet, _)| packet.sequence).collect()
+    }
+
+    fn came(arrivals: &mut Arrivals, sequences: &[u64]) -> Turn {
+        arrivals.take(sequences.iter().map(|n| packet("a", *n)).collect(), |_, _| None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_packet_is_waited_for_and_others_are_not() {
+        let mut arrivals = Arrivals::default();
+        assert_eq!(numbers(&came(&mut arrivals, &[1, 3, 4])), [1]);
+        let other = arrivals.take(vec![packet("b", 9)], |_, _| None);
+        assert_eq!(numbers(&other), [9], "another sender waits for nobody");
+        assert_eq!(numbers(&came(&mut arrivals, &[2])), [2, 3, 4]);
+        assert!(tokio::time::timeout(LATE_MAX * 2, arrivals.late()).await.is_err(), "nothing is waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_comes_is_missing_after_a_while_and_taken_when_it_comes_all_the_same() {
+        let mut arrivals = Arrivals::default();
+        came(&mut arrivals, &[1, 5]);
+        let began = Instant::now();
+        arrivals.late().await;
+        assert_eq!(began.elapsed(), LATE_MAX);
+        let turn = arrivals.give_up_late();
+        assert_eq!((numbers(&turn), turn.missing), (vec![5], vec![Missing { member: "a".to_owned(), packets: 3 }]));
+        assert_eq!(numbers(&came(&mut arrivals, &[3, 6])), [3, 6], "late is better than never");
+        let again = came(&mut arrivals, &[3, 5, 6]);
+        assert_eq!((numbers(&again), again.repeated), (vec![], 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_later_packets_say_that_one_is_missing() {
+        let mut arrivals = Arrivals::default();
+        let sequences: Vec<u64> = [1].into_iter().chain(3..).take(EARLY_PACKETS_MAX + 1).collect();
+        let turn = came(&mut arrivals, &sequences);
+        assert_eq!((numbers(&turn), turn.missing.len()), (sequences, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_earlier_listener_did_not_acknowledge_comes_again() {
+        let mut arrivals = Arrivals::default();
+        let known = |_: &str, _: i64| Some(7);
+        let turn = arrivals.take([6, 7, 8, 10].map(|n| packet("a", n)).into(), known);
+        assert_eq!(numbers(&turn), [6, 7, 8], "9 is waited for");
+        let turn = arrivals.take([5, 9].map(|n| packet("a", n)).into(), known);
+        assert_eq!(numbers(&turn), [5, 9, 10]);
+    }
+
+    proptest! {
+        /// In any order of coming, with repeats: each is passed on once, and all in order.
+        #[test]
+        fn packets_come_out_once_and_in_order(
+            order in Just((2u64..12).collect::<Vec<_>>()).prop_shuffle(),
+            repeats in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let clock = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let _entered = clock.enter();
+            let mut arrivals = Arrivals::default();
+            let mut out = numbers(&came(&mut arrivals, &[1]));
+            for (n, sequence) in order.iter().enumerate() {
+                out.extend(numbers(&came(&mut arrivals, &[*sequence])));
+                for repeat in &repeats {
+                    out.extend(numbers(&came(&mut arrivals, &[order[repeat.index(n + 1)]])));
+                }
+            }
+            prop_assert_eq!(out, (1..12).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What travels between agents: packets (`packet`), how a fragment stands in one (`written`), the lanes that send them
+//! (`lanes`), and the order in which they arrive (`arrivals`).
+//!
+//! Never here: which queue a record goes to (`stages`).
+
+pub(super) mod arrivals;
+pub(super) mod lanes;
+pub mod packet;
+pub(super) mod written;

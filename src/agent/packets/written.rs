@@ -1,0 +1,78 @@
+//! A fragment as it stands in packets: written where it was converted, on any core, and only copied once it is known
+//! which queues its records go to.
+
+use std::collections::BTreeMap;
+
+use super::packet::{self, Fragment};
+use crate::cluster::hash::{self, SlotTable};
+use crate::model::event_key;
+use crate::publish::Batch;
+
+/// What a fragment is made into where it is converted.
+pub(in crate::agent) trait Part: From<Fragment> + Send + 'static {
+    /// Bytes that it has in a packet; none where it stays in this process.
+    fn bytes_in_packet(&self) -> usize;
+}
+
+impl Part for Fragment {
+    fn bytes_in_packet(&self) -> usize {
+        0
+    }
+}
+
+/// The JSON of a fragment, in parts.
+pub(in crate::agent) struct Written {
+    /// Up to the first record.
+    head: Vec<u8>,
+    /// The records, one behind the other.
+    records: Vec<u8>,
+    /// The slot of each record, and where it ends.
+    ends: Vec<(u16, usize)>,
+}
+
+impl From<Fragment> for Written {
+    fn from(fragment: Fragment) -> Self {
+        let mut head = Vec::with_capacity(128);
+        packet::write_head(&fragment, &mut head);
+        let (mut records, mut ends) = (Vec::new(), Vec::with_capacity(fragment.batch.len()));
+        match &fragment.batch {
+            Batch::Samples(samples) => {
+                for sample in samples {
+                    sample.write_json(&mut records);
+                    ends.push((hash::slot(&hash::grouping_bytes(&sample.resource_id)), records.len()));
+                }
+            }
+            Batch::Events(events) => {
+                for event in events {
+                    event.write_json(&mut records);
+                    ends.push((hash::slot(event_key(event)), records.len()));
+                }
+            }
+        }
+        Written { head, records, ends }
+    }
+}
+
+impl Part for Written {
+    fn bytes_in_packet(&self) -> usize {
+        self.head.len() + self.records.len() + self.ends.len()
+    }
+}
+
+impl Written {
+    /// Up to the first record.
+    pub(in crate::agent) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The records by the number of the pipeline queue that they belong to, in order.
+    pub(in crate::agent) fn by_queue(&self, slots: &SlotTable) -> BTreeMap<u16, Vec<&[u8]>> {
+        let mut groups: BTreeMap<u16, Vec<&[u8]>> = BTreeMap::new();
+        let mut begin = 0;
+        for (slot, end) in &self.ends {
+            groups.entry(slots.queue(*slot)).or_default().push(&self.records[begin..*end]);
+            begin = *end;
+        }
+        groups
+    }
+}

@@ -1,0 +1,102 @@
+//! How an agent works: bounds, waits and switches. Every bound has its unit in its name or type.
+
+use std::time::Duration;
+
+use super::clock::Clock;
+use crate::agent::sabotage::Sabotage;
+use crate::pipeline::transform::ChainOptions;
+use crate::state::WindowBounds;
+use crate::transport::topology::QueueKind;
+
+/// How an agent works. Every bound has its unit in its name or type.
+#[derive(Debug, Clone)]
+pub struct AgentOptions {
+    /// Whether notifications go over pipeline queues that the group shares.
+    pub partitioned: bool,
+    /// Whether the owner of a main queue asks the broker to be its only consumer.
+    pub main_queue_exclusive: bool,
+    /// Unacknowledged messages per main queue.
+    pub main_prefetch: u16,
+    /// Unacknowledged packets per pipeline queue.
+    pub pipeline_prefetch: u16,
+    /// What is taken from a queue at once.
+    pub intake: IntakeBounds,
+    /// What goes into one packet.
+    pub packet: PacketBounds,
+    /// Waits before a publisher is offered the same batch again.
+    pub backoff: Backoff,
+    /// Hand-overs away from this member at once.
+    pub moves_at_once: usize,
+    /// Kind of the pipeline queues and of the parking queue.
+    pub queue_kind: QueueKind,
+    /// Messages that the parking queue holds before it takes no more.
+    pub parked_messages_max: i64,
+    /// Time between two reads of the whole group, if nothing wakes it before.
+    pub view_period: Duration,
+    /// How destinations are kept from waiting for each other.
+    pub overflow: OverflowOptions,
+    /// How the state of transformers is kept.
+    pub state: StateOptions,
+    /// The time that transformers are told.
+    pub clock: Clock,
+    /// What is done wrong on purpose.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// How much is taken at once.
+#[derive(Debug, Clone, Copy)]
+pub struct IntakeBounds {
+    /// Messages at most.
+    pub messages_max: usize,
+    /// Bytes of bodies after which no further message is taken.
+    pub bytes_max: usize,
+}
+
+/// Bounds of one packet. A fragment that is larger than `bytes_max` travels alone.
+#[derive(Debug, Clone, Copy)]
+pub struct PacketBounds {
+    /// Notifications at most.
+    pub notifications_max: usize,
+    /// Bytes at most, of two fragments and more.
+    pub bytes_max: usize,
+}
+
+/// The first wait before a batch is offered again, and the longest.
+#[derive(Debug, Clone, Copy)]
+pub struct Backoff {
+    /// First wait.
+    pub first: Duration,
+    /// Longest wait.
+    pub longest: Duration,
+}
+
+/// How destinations are kept from waiting for each other.
+#[derive(Debug, Clone, Copy)]
+pub struct OverflowOptions {
+    /// What a destination does not take for so long goes into its overflow queue.
+    pub after: Duration,
+    /// Bytes of bodies that an overflow queue holds; a full one takes nothing more, and the sink waits. 0: there are none.
+    pub bytes_max: i64,
+}
+
+/// How state is kept.
+#[derive(Debug, Clone)]
+pub struct StateOptions {
+    /// Bytes that the stream of one queue holds; the broker cuts it beyond that.
+    pub log_bytes_max: usize,
+    /// Bytes of the segments that the broker cuts it by.
+    pub segment_bytes: i64,
+    /// A snapshot is due after four times the bytes of the last one, but not sooner and not later than so many.
+    pub snapshot_after_bytes: (usize, usize),
+    /// Ids that are remembered.
+    pub window: WindowBounds,
+    /// What transformers may hold, and how they work.
+    pub chain: ChainOptions,
+}
+
+impl StateOptions {
+    /// The segments of a stream of the smallest bound that an operator may set.
+    pub const SEGMENT_BYTES: i64 = 4 * 1024 * 1024;
+    /// A snapshot of a small state is not worth writing sooner, and reading more than this takes too long.
+    pub const SNAPSHOT_AFTER_BYTES: (usize, usize) = (256 * 1024, 8 * 1024 * 1024);
+}

@@ -1,0 +1,131 @@
+//! Taking deliveries from a queue: as much as is there, never waiting for more, and an orderly end.
+
+use std::sync::Arc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::rescue::Rescue;
+use crate::agent::runtime::Context;
+use crate::agent::runtime::until::Until;
+use crate::agent::sabotage::{self, Sabotage};
+use crate::model::Receipt;
+use crate::transport::{ConsumeOptions, Delivery, Session, TransportError, Why};
+
+/// What the next look at the queue gave.
+pub(in crate::agent) enum Taken {
+    /// At least one delivery, in order.
+    Batch(Vec<Delivery>),
+    /// The listener was asked to stop.
+    Stopped,
+    /// The consumer is over: session lost, queue deleted, or something was returned.
+    Lost,
+}
+
+/// How a listener came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::agent) enum Ended {
+    /// It was asked to; everything it took is settled and its channel is closed.
+    Stopped,
+    /// Its session or its queue is gone, or something had to go back.
+    Lost,
+    /// Its queue is sealed: what it holds goes on to the next generation, and another kind of listener opens it.
+    Sealed,
+}
+
+/// A consumer and the count of what it gave that is not settled yet.
+pub(in crate::agent) struct Intake {
+    deliveries: Rescue,
+    in_flight: TaskTracker,
+    /// Cancelled when it gives nothing more, also while nobody asks.
+    over: CancellationToken,
+    why: Why,
+    context: Arc<Context>,
+}
+
+impl Intake {
+    /// Begins to consume a queue in whose rescue queue so many messages wait: those come first.
+    pub(in crate::agent) async fn open(
+        context: &Arc<Context>,
+        session: &Arc<dyn Session>,
+        queue: &str,
+        options: ConsumeOptions,
+        rescued: u32,
+    ) -> Result<Intake, TransportError> {
+        let consumer = session.consume(queue, options.clone()).await?;
+        let (over, why) = (consumer.over().child_token(), consumer.why());
+        let queue: Arc<str> = queue.into();
+        let deliveries = Rescue::open(context, session, &queue, (consumer, options), rescued, over.clone()).await?;
+        Ok(Intake { deliveries, in_flight: TaskTracker::new(), over, why, context: Arc::clone(context) })
+    }
+
+    /// Until when the listener may hold what it took.
+    pub(in crate::agent) fn until(&self, stop: &CancellationToken) -> Until {
+        Until { stop: stop.clone(), over: self.over.clone() }
+    }
+
+    /// Why it gives nothing more, in the broker's words where it said something.
+    pub(in crate::agent) fn why(&self) -> Why {
+        Arc::clone(&self.why)
+    }
+
+    /// Waits for a delivery and takes what else is already here.
+    pub(in crate::agent) async fn next(&mut self, stop: &CancellationToken) -> Taken {
+        let first = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Taken::Stopped,
+            () = self.over.cancelled() => return Taken::Lost,
+            delivery = self.deliveries.next() => match delivery {
+                Some(delivery) => delivery,
+                None => return Taken::Lost,
+            },
+        };
+        let bounds = self.context.options.intake;
+        let mut bytes = first.body.len();
+        let mut batch = vec![self.counted(first)];
+        while batch.len() < bounds.messages_max && bytes < bounds.bytes_max {
+            let Some(delivery) = self.deliveries.ready() else { break };
+            bytes += delivery.body.len();
+            batch.push(self.counted(delivery));
+        }
+        Taken::Batch(batch)
+    }
+
+    /// Closes the channel, however the listener came to its end, and says how that is. What was not settled is back in
+    /// its queue when this returns. The unit may be given up only then: its next owner would be given later messages first.
+    pub(in crate::agent) async fn end(self, ended: Ended) -> Ended {
+        let Intake { deliveries, in_flight, over, context, .. } = self;
+        if ended != Ended::Lost {
+            // Everything taken is settled, or it is known that it never will be.
+            in_flight.close();
+            tokio::select! {
+                biased;
+                () = in_flight.wait() => {}
+                () = over.cancelled() => {}
+            }
+        }
+        // Where the session is over, so are the channels.
+        let Some(consumer) = deliveries.close().await else { return Ended::Lost };
+        if ended != Ended::Lost && context.options.sabotage == Some(Sabotage::CancelHandover) {
+            context.nursery.spawn("a cancelled consumer", sabotage::cancel(consumer));
+            return ended;
+        }
+        match consumer.close().await {
+            Ok(()) => ended,
+            Err(_) => Ended::Lost,
+        }
+    }
+
+    /// A receipt that counts as in flight until it is settled.
+    fn counted(&self, mut delivery: Delivery) -> Delivery {
+        let (token, metrics) = (self.in_flight.token(), self.context.metrics.clone());
+        let queue = Arc::clone(&delivery.queue);
+        let (inner, came) = (delivery.receipt, Instant::now());
+        delivery.receipt = Receipt::new(move |verdict| {
+            inner.settle(verdict);
+            metrics.delivery_settled(&queue, verdict, came.elapsed());
+            drop(token);
+        });
+        delivery
+    }
+}
