@@ -13,7 +13,7 @@ mod rig;
 #[path = "publishers/sink.rs"]
 mod sink;
 
-use nephoscope::agent::outside;
+use nephoscope::agent::wiring;
 use nephoscope::config;
 use nephoscope::model::{Dict, Sample, SampleType, Value};
 use nephoscope::observe::Metrics;
@@ -113,7 +113,7 @@ fn context(gnocchi: &str) -> (Context, String) {
         "[DEFAULT]\ntransport_url = {url}\n[service_credentials]\nauth_type = gnocchi-basic\nuser = admin\nendpoint = {gnocchi}\n"
     );
     let settings = config::load_text("ceilometer.conf", &text).0.unwrap();
-    (outside::publish_context(&settings, &Metrics::default()), url)
+    (wiring::publish_context(&settings, &Metrics::default()), url)
 }
 
 struct Measured {

@@ -26,7 +26,7 @@ mod sinks;
 mod stages;
 mod state;
 
-pub use build::{Blueprint, Parts, assembly, outside};
+pub use build::{Blueprint, Parts, definitions, wiring};
 pub use lifecycle::{Agent, NotDrained, Outcome};
 pub use packets::packet;
 pub use runtime::BrokerPlace;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Failure, runtime};
-use crate::agent::{Agent, Blueprint, assembly, outside};
+use crate::agent::{Agent, Blueprint, definitions, wiring};
 use crate::config::{self, Settings};
 use crate::coordination::memory::MemoryGroup;
 use crate::model::{Dict, Priority, Value, envelope, json};
@@ -49,7 +49,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     let expected = expected(&settings, &messages)?;
     let (broker, group) = (MemoryBroker::new("memory"), MemoryGroup::new(TTL));
     println!("three agents on an in-process broker and group, {QUEUES} queues for samples and {QUEUES} for events");
-    let context = outside::publish_context(&settings, &Metrics::new());
+    let context = wiring::publish_context(&settings, &Metrics::new());
     let mut agents = BTreeMap::new();
     for id in ["agent-1", "agent-2", "agent-3"] {
         let board = Board::new();
@@ -57,7 +57,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
         let (blueprint, complaints) = Blueprint::build(&settings, &context, None);
         let blueprint = blueprint.ok_or(Failure::Config(complaints))?;
         let metrics = context.metrics.clone();
-        let parts = outside::in_process(&settings, id, blueprint, broker, group, metrics, board.clone());
+        let parts = wiring::in_process(&settings, id, blueprint, broker, group, metrics, board.clone());
         agents.insert(id, (Agent::start(parts), board));
     }
     until("every queue has its owner, and every agent its queues", || {
@@ -212,7 +212,7 @@ fn number_polled(message: &mut Dict, n: u32) {
 
 /// The ids of everything that must come out, with the meter or `event` each belongs to: what one converter alone makes.
 fn expected(settings: &Settings, messages: &[Vec<u8>]) -> Result<BTreeMap<String, String>, Failure> {
-    let (converter, complaints) = assembly::converter(settings);
+    let (converter, complaints) = definitions::converter(settings);
     let converter = converter.ok_or(Failure::Config(complaints))?;
     let mut expected = BTreeMap::new();
     for message in messages {

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 
 use super::ConfigArguments;
-use crate::agent::assembly;
+use crate::agent::definitions;
 use crate::config::Settings;
 use crate::config::files::appendable;
 use crate::config::rabbit::Tls;
@@ -33,7 +33,7 @@ impl Examined {
     pub(super) fn of(config: &ConfigArguments) -> Examined {
         let (settings, mut complaints) = config.load();
         if let Some(settings) = &settings {
-            complaints.extend(assembly::check(settings, &|url| another_broker(settings, url)));
+            complaints.extend(definitions::check(settings, &|url| another_broker(settings, url)));
             complaints.extend(brokers(settings));
             complaints.extend(etcd(settings));
             complaints.extend(observing(settings));
@@ -73,7 +73,7 @@ pub(super) fn not_looked_at(settings: &Settings) -> Vec<String> {
         let member = &settings.cluster.member_id;
         left_out.push(format!("{etcd} answers and takes the login, and no other member is called {member}"));
     }
-    let plans = assembly::plans(settings);
+    let plans = definitions::plans(settings);
     let publishers = plans.iter().flat_map(|plan| &plan.sinks).flat_map(|sink| &sink.publishers);
     let servers: BTreeSet<String> =
         publishers.filter(|publisher| names_a_server(&publisher.url)).map(|p| publish::shown(&p.url)).collect();

@@ -4,7 +4,7 @@ use std::io::Read;
 use uuid::Uuid;
 
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
-use crate::agent::outside;
+use crate::agent::wiring;
 use crate::model::envelope::{self, Form};
 use crate::model::{Dict, Priority, Value, json};
 use crate::transport::{Broker, Outgoing, TransportError, topology};
@@ -74,11 +74,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     runtime()?.block_on(async {
         let url = &settings.intake.urls[0];
-        let broker = outside::broker(url);
+        let broker = wiring::broker(url);
         let cannot = |e: TransportError| Failure::Other(format!("cannot send: {e}"));
         let mut session = broker.connect().await.map_err(cannot)?;
         let topic = &settings.intake.topics[0];
-        let oslo = outside::oslo_queues(&url.rabbit);
+        let oslo = wiring::oslo_queues(&url.rabbit);
         let target = topology::notify_target(&arguments.exchange, topic, arguments.priority, &oslo);
         let mut declared = session.declare(&target.topology).await;
         if matches!(declared, Err(TransportError::Away { .. })) {

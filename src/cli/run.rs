@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::examine::{Examined, sort};
 use super::watch::Watch;
 use super::{ConfigArguments, Failure, runtime};
-use crate::agent::outside;
+use crate::agent::wiring;
 use crate::agent::{Agent, Outcome};
 use crate::config::Settings;
 use crate::config::definitions::gone;
@@ -48,8 +48,8 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         }
         None => None,
     };
-    let context = Arc::new(outside::publish_context(&settings, &metrics));
-    let parts = outside::parts(&settings, &context, metrics.clone(), board.clone()).map_err(|mut complaints| {
+    let context = Arc::new(wiring::publish_context(&settings, &metrics));
+    let parts = wiring::parts(&settings, &context, metrics.clone(), board.clone()).map_err(|mut complaints| {
         sort(&mut complaints);
         Failure::Config(complaints)
     })?;

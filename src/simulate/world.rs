@@ -18,7 +18,7 @@ use super::plan::{Happening, MainQueues, Over, Plan};
 use super::sender::{self, Sender};
 use super::trace::Trace;
 use super::witness::{Invariant, Witness};
-use crate::agent::{Agent, Blueprint, Clock, Outcome, OverflowOptions, Sabotage, outside};
+use crate::agent::{Agent, Blueprint, Clock, Outcome, OverflowOptions, Sabotage, wiring};
 use crate::config::{self, Definitions, Settings};
 use crate::convert::{ConvertOptions, Converter, Sources};
 use crate::coordination::{Coordinator, MemoryGroup};
@@ -171,7 +171,7 @@ impl World {
             plan,
         };
         if world.plan.transformers.is_some() && world.plan.partitioned {
-            world.witness.watch(Logs::new(world.broker.clone(), outside::state_options(&world.settings).window));
+            world.witness.watch(Logs::new(world.broker.clone(), wiring::state_options(&world.settings).window));
         }
         for (at, happening) in std::mem::take(&mut world.plan.happenings) {
             world.plan_for(at, happening);
@@ -227,7 +227,7 @@ impl World {
             None => None,
             Some(_) => Some(Oracle::of(&self.definitions, self.settings.transformers.clone(), self.clock())?),
         };
-        let queues = outside::oslo_queues(&self.settings.transport.rabbit);
+        let queues = wiring::oslo_queues(&self.settings.transport.rabbit);
         let place = (self.broker.clone(), queues);
         Some(Sender::new(place, (converter?, oracle), self.witness.clone(), seed, self.plan.events))
     }
@@ -491,7 +491,7 @@ impl World {
                 (Arc::new(Reached(Arc::clone(&network))), Arc::new(ReachedGroup(Arc::clone(&line))));
             let metrics = context.metrics.clone();
             let mut parts =
-                outside::in_process(&self.settings, &id, blueprint, broker, coordinator, metrics, Board::new());
+                wiring::in_process(&self.settings, &id, blueprint, broker, coordinator, metrics, Board::new());
             parts.brokers.iter_mut().for_each(|place| place.main_queues.clone_from(&self.main_queues));
             parts.options.main_prefetch = self.plan.main_prefetch;
             parts.options.pipeline_prefetch = self.plan.pipeline_prefetch;

@@ -10,7 +10,7 @@ mod parked;
 mod reload;
 mod state;
 
-use nephoscope::agent::{Agent, Blueprint, Outcome, outside};
+use nephoscope::agent::{Agent, Blueprint, Outcome, wiring};
 use nephoscope::config;
 use nephoscope::coordination::{Coordinator, Drained, MemoryGroup, Operation};
 use nephoscope::model::{Priority, Severity, Value};
@@ -100,7 +100,7 @@ impl Lab {
         let (blueprint, complaints) = Blueprint::build(&settings, &self.context, None);
         let blueprint = blueprint.unwrap_or_else(|| panic!("{complaints:?}"));
         let metrics = self.context.metrics.clone();
-        let parts = outside::in_process(&settings, id, blueprint, broker, group, metrics, board.clone());
+        let parts = wiring::in_process(&settings, id, blueprint, broker, group, metrics, board.clone());
         (Agent::start(parts), board)
     }
 

@@ -49,7 +49,7 @@ impl<'l> Desk<'l> {
     }
 
     async fn requeue(&self) -> Outcome {
-        let requeue = outside::requeue(&self.lab.settings(), &self.session);
+        let requeue = wiring::requeue(&self.lab.settings(), &self.session);
         self.look(async |look| look.requeue(requeue).await).await.1
     }
 
@@ -367,7 +367,7 @@ async fn wherever_a_command_is_cut_off_nothing_is_lost() {
         assert!(parked + back >= 100, "after {after}: {parked} parked, {back} put back");
         let settings = lab.settings();
         let again = Desk::new(&lab).await;
-        let requeue = outside::requeue(&settings, &again.session);
+        let requeue = wiring::requeue(&settings, &again.session);
         again.look(async |look| look.requeue(requeue).await).await;
         let _agent = lab.start("a");
         lab.settle().await;

@@ -1,6 +1,6 @@
 //! A whole agent on the in-process broker, with a publisher that is looked at and one beside it that takes everything.
 
-use nephoscope::agent::{Agent, Blueprint, outside};
+use nephoscope::agent::{Agent, Blueprint, wiring};
 use nephoscope::config;
 use nephoscope::coordination::MemoryGroup;
 use nephoscope::model::{Priority, TraitValue, Value, Verdict};
@@ -67,7 +67,7 @@ impl Lab {
         let blueprint = blueprint.unwrap_or_else(|| panic!("{complaints:?}"));
         let (own, group) = (Arc::new(broker.clone()), Arc::new(MemoryGroup::new(TTL)));
         let metrics = context.metrics.clone();
-        let parts = outside::in_process(&settings, "a", blueprint, own, group, metrics, Board::new());
+        let parts = wiring::in_process(&settings, "a", blueprint, own, group, metrics, Board::new());
         let publisher = publisher.split('?').next().unwrap().to_owned();
         let agent = Agent::start(parts);
         Lab { broker, context, session, _folder: folder, _agent: agent, sent: 0, publisher }

@@ -1,7 +1,7 @@
 //! A password is hidden by where it stands: generated texts, most of them no URLs or others than their authors meant,
 //! through everything that prints what an operator wrote.
 
-use nephoscope::agent::{assembly, outside};
+use nephoscope::agent::{definitions, wiring};
 use nephoscope::config::{self, coordination_url::CoordinationUrl, transport_url::TransportUrl, yaml};
 use nephoscope::model::Severity;
 use nephoscope::pipeline::{self, Plan};
@@ -88,7 +88,7 @@ const OPTIONS: [&str; 28] = [
 
 /// Everything that is printed of a broker once it can be used.
 fn printed_of_broker(out: &mut String, url: &TransportUrl) {
-    let broker = outside::broker(url);
+    let broker = wiring::broker(url);
     write!(out, "{url} {url:?} {}", broker.name()).unwrap();
 }
 
@@ -143,7 +143,7 @@ fn printed_of_paths(text: &str) -> String {
     ] {
         let (settings, complaints) = config::load_text("ceilometer.conf", &format!("{option} = {text}\n"));
         let settings = settings.unwrap();
-        let more = assembly::check(&settings, &|_| Ok(()));
+        let more = definitions::check(&settings, &|_| Ok(()));
         complaints.iter().chain(&more).for_each(|complaint| writeln!(out, "{complaint}").unwrap());
     }
     out

@@ -1,9 +1,10 @@
-//! From configuration to the parts of an agent: definitions, pipelines and publishers (`assembly`), brokers, group and options
-//! (`outside`), all together (`parts`).
+//! From configuration to the parts of an agent: what the files say (`definitions`), with publishers (`blueprint`); brokers, group
+//! and options (`wiring`); all together (`parts`).
 
-pub mod assembly;
-pub mod outside;
+pub(super) mod blueprint;
+pub mod definitions;
 mod parts;
+pub mod wiring;
 
-pub use assembly::Blueprint;
+pub use blueprint::Blueprint;
 pub use parts::Parts;

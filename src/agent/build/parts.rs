@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::assembly::Blueprint;
+use super::blueprint::Blueprint;
 use crate::agent::runtime::BrokerPlace;
 use crate::agent::runtime::options::AgentOptions;
 use crate::coordination::{Coordinator, MemberRecord};

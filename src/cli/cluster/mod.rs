@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
-use crate::agent::outside;
+use crate::agent::wiring;
 use crate::coordination::{CoordinationError, Coordinator, Drained, Operation, View};
 
 /// What is asked of which group.
@@ -102,7 +102,7 @@ pub(super) fn desk(config: &ConfigArguments) -> Result<Desk, Failure> {
     let (settings, complaints) = config.load();
     let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
     refuse_errors(complaints)?;
-    let Some(group) = outside::group(&settings) else {
+    let Some(group) = wiring::group(&settings) else {
         let text = "cannot see a group: this configuration shares its work with nobody; write [notification] \
                     workload_partitioning = true and [coordination] backend_url, or name the members' configuration \
                     with --config-file";

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
-use crate::agent::{self, assembly::DryRun};
+use crate::agent::{self, definitions::DryRun};
 use crate::convert::Converted;
 use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Dict, Event, Notification, Place, Sample, Value, time};

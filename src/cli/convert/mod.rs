@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::{ConfigArguments, Failure, refuse_errors};
-use crate::agent::assembly;
+use crate::agent::definitions;
 use crate::convert::{Converted, Converter};
 use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Notification, Value};
@@ -108,10 +108,10 @@ impl Work {
             let (work, more) = if arguments.definitions_only {
                 settings.pipelines.samples = false;
                 settings.pipelines.events = false;
-                let (converter, more) = assembly::converter(&settings);
+                let (converter, more) = definitions::converter(&settings);
                 (converter.map(Work::Definitions), more)
             } else {
-                let (run, more) = assembly::dry_run(&settings);
+                let (run, more) = definitions::dry_run(&settings);
                 (run.map(|run| Work::Pipelines(Dry::new(run, &settings.transformers))), more)
             };
             complaints.extend(more);

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::cluster::{Shown, print};
 use super::{ConfigArguments, Failure, refuse_errors, runtime};
-use crate::agent::outside;
 use crate::agent::parked::{Filter, Look, Outcome, Parked, ParkedError, Requeue, Seen};
+use crate::agent::wiring;
 use crate::config::Settings;
 use crate::transport::{Broker, Session, topology};
 use shown::{Done, List, Record, Records};
@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let command = &arguments.command;
     let cannot = |error: ParkedError| Failure::Other(format!("cannot {}: {error}", command.doing()));
     runtime()?.block_on(async {
-        let broker = outside::broker(&settings.intake.urls[0]);
+        let broker = wiring::broker(&settings.intake.urls[0]);
         let session = broker.connect().await.map_err(|error| cannot(error.into()))?;
         let progress = Progress::new(&session);
         let desk = Desk { settings: &settings, session: &session, filter: command.which().filter(), progress };
@@ -165,7 +165,7 @@ impl Desk<'_> {
                 print(*shown, &records);
             }
             Command::Requeue { yes, shown, .. } => {
-                let mut requeue = outside::requeue(self.settings, self.session);
+                let mut requeue = wiring::requeue(self.settings, self.session);
                 let outcome = if *yes {
                     self.put_back(which, requeue).await?
                 } else {

@@ -2,7 +2,7 @@
 
 use super::case::{calls, kind, text};
 use super::server::{Request, Server};
-use nephoscope::agent::outside;
+use nephoscope::agent::wiring;
 use nephoscope::config;
 use nephoscope::model::{Dict, Severity, Value};
 use nephoscope::observe::Metrics;
@@ -58,7 +58,7 @@ pub(super) fn settled(case: &Dict, fill: impl Fn(&str) -> String) -> Result<Cont
     let of_notifier = of_notifier.flat_map(|settings| &settings.sources.only_notifier.format);
     let errors: Vec<String> = errors.into_iter().chain(of_notifier.map(ToString::to_string)).collect();
     match settings {
-        Some(settings) if errors.is_empty() => Ok(outside::publish_context(&settings, &Metrics::default())),
+        Some(settings) if errors.is_empty() => Ok(wiring::publish_context(&settings, &Metrics::default())),
         _ => Err(errors.join("; ")),
     }
 }

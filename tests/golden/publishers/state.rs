@@ -3,7 +3,7 @@
 use super::case::{Said, calls, id_text, list, logged, plain, text};
 use super::{Judged, cases, conclude, differs};
 use crate::rig::{Gnocchi, Metricd, own_gnocchi};
-use nephoscope::agent::outside;
+use nephoscope::agent::wiring;
 use nephoscope::config;
 use nephoscope::model::{Dict, Value, json};
 use nephoscope::observe::Metrics;
@@ -24,8 +24,7 @@ async fn state_of_a_real_gnocchi() {
     std::fs::write(&file, &configuration).unwrap();
     set_up(&file);
     let settings = config::load_text("ceilometer.conf", &configuration).0.unwrap();
-    let asked =
-        Asked { context: outside::publish_context(&settings, &Metrics::default()), gnocchi: (*gnocchi).clone() };
+    let asked = Asked { context: wiring::publish_context(&settings, &Metrics::default()), gnocchi: (*gnocchi).clone() };
     let mut judged = Vec::new();
     for (line, case) in all {
         judged.push((line, text(&case, "name").to_owned(), asked.judge(&case).await));

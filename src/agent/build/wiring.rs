@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Blueprint, Parts, assembly};
+use super::{Blueprint, Parts, definitions};
 use crate::agent::parked::Requeue;
 use crate::agent::runtime::BrokerPlace;
 use crate::agent::runtime::clock::Clock;
@@ -177,7 +177,7 @@ pub fn broker(url: &TransportUrl) -> AmqpBroker {
 pub fn requeue(settings: &Settings, session: &Arc<dyn Session>) -> Requeue {
     let options = options(settings);
     let sender = format!("nephoscope parked {}", uuid::Uuid::new_v4());
-    let (group, sinks) = (&settings.cluster.group, assembly::sinks(settings));
+    let (group, sinks) = (&settings.cluster.group, definitions::sinks(settings));
     Requeue::new(session, group, sinks, options.overflow.bytes_max, options.packet, &sender)
 }
 
