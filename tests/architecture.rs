@@ -69,23 +69,9 @@ const LINES_MAX: usize = 400;
 const FILES_MAX: usize = 12;
 
 /// Where a rule does not hold yet. A place at which it holds by now must leave the list.
-const CIRCLES_LEFT: [&str; 8] =
-    ["agent/", "config/", "convert/", "model/", "pipeline/", "publish/", "simulate/", "transport/"];
-const LONG_FILES_LEFT: [&str; 11] = [
-    "agent/",
-    "cluster/ownership.rs",
-    "config/",
-    "coordination/",
-    "model/",
-    "observe/metrics.rs",
-    "pipeline/",
-    "publish/",
-    "simulate/",
-    "state/",
-    "transport/",
-];
-const FULL_FOLDERS_LEFT: [&str; 7] =
-    ["agent ", "cli ", "config ", "model ", "pipeline/transform ", "publish ", "publish/gnocchi "];
+const CIRCLES_LEFT: [&str; 2] = ["agent/", "simulate/"];
+const LONG_FILES_LEFT: [&str; 4] = ["agent/", "cluster/ownership.rs", "observe/metrics.rs", "simulate/"];
+const FULL_FOLDERS_LEFT: [&str; 2] = ["agent ", "cli "];
 
 #[test]
 fn rooms_look_only_upward() {
