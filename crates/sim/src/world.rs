@@ -8,25 +8,25 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Run;
-use super::group::{GroupLine, ReachedGroup};
-use super::logs::Logs;
-use super::network::{Network, Reached};
-use super::oracle::Oracle;
-use super::outlet::{Outlet, Weather};
-use super::plan::{Happening, MainQueues, Over, Plan};
-use super::sender::{self, Sender};
-use super::trace::Trace;
-use super::witness::{Invariant, Witness};
-use crate::agent::{Agent, Blueprint, Clock, Outcome, OverflowOptions, Sabotage, outside};
-use crate::config::{self, Definitions, Settings};
-use crate::convert::{ConvertOptions, Converter, Sources};
-use crate::coordination::{Coordinator, MemoryGroup};
-use crate::model::Complaint;
-use crate::observe::{Board, Metrics};
-use crate::publish::{Context, Publisher};
-use crate::tasks::Gate;
-use crate::transport::{Broker, ConsumeOptions, MemoryBroker, topology};
+use crate::Run;
+use crate::group::{GroupLine, ReachedGroup};
+use crate::logs::Logs;
+use crate::network::{Network, Reached};
+use crate::oracle::Oracle;
+use crate::outlet::{Outlet, Weather};
+use crate::plan::{Happening, MainQueues, Over, Plan};
+use crate::sender::{self, Sender};
+use crate::trace::Trace;
+use crate::witness::{Invariant, Witness};
+use nephoscope::agent::{Agent, Blueprint, Clock, Outcome, OverflowOptions, Sabotage, outside};
+use nephoscope::config::{self, Definitions, Settings};
+use nephoscope::convert::{ConvertOptions, Converter, Sources};
+use nephoscope::coordination::{Coordinator, MemoryGroup};
+use nephoscope::model::Complaint;
+use nephoscope::observe::{Board, Metrics};
+use nephoscope::publish::{Context, Publisher};
+use nephoscope::tasks::Gate;
+use nephoscope::transport::{Broker, ConsumeOptions, MemoryBroker, topology};
 
 /// Virtual time in which everything must have come to rest after the last fault.
 const REST: Duration = Duration::from_secs(180);
@@ -68,7 +68,7 @@ sinks: [{name: sink, publishers: [PUBLISHERS]}]
 ";
 
 /// Plays a seed.
-pub(super) async fn play(seed: u64, sabotage: Option<Sabotage>) -> Run {
+pub(crate) async fn play(seed: u64, sabotage: Option<Sabotage>) -> Run {
     let plan = Plan::of(seed);
     let trace = Trace::new();
     let witness = Witness::new(trace.clone(), plan.destinations, plan.main != MainQueues::Shared);
@@ -701,7 +701,7 @@ impl World {
         while let Some(delivery) = consumer.ready() {
             let kind = delivery.headers.get("x-nephoscope-kind").map_or("", String::as_str);
             self.witness.parked(kind, &delivery.body);
-            delivery.receipt.settle(crate::model::Verdict::Kept);
+            delivery.receipt.settle(nephoscope::model::Verdict::Kept);
         }
     }
 

@@ -9,23 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::oracle::Oracle;
-use super::plan::Message;
-use super::witness::{EVENTS, SAMPLES, Witness, id_text};
-use crate::convert::Converter;
-use crate::model::{Priority, envelope};
-use crate::transport::topology::{self, NotifyTarget, OsloQueues};
-use crate::transport::{Broker, MemoryBroker, Outgoing, Session, TransportError};
+use crate::oracle::Oracle;
+use crate::plan::Message;
+use crate::witness::{EVENTS, SAMPLES, Witness, id_text};
+use nephoscope::convert::Converter;
+use nephoscope::model::{Priority, envelope};
+use nephoscope::transport::topology::{self, NotifyTarget, OsloQueues};
+use nephoscope::transport::{Broker, MemoryBroker, Outgoing, Session, TransportError};
 
 /// The exchange that notifications are sent to.
-pub(super) const EXCHANGE: &str = "simulated";
+pub(crate) const EXCHANGE: &str = "simulated";
 /// Before the first notification of a world.
-pub(super) const BEGINNING: DateTime<Utc> = DateTime::from_timestamp(1_772_323_200, 0).unwrap();
+pub(crate) const BEGINNING: DateTime<Utc> = DateTime::from_timestamp(1_772_323_200, 0).unwrap();
 /// Before a message that was not confirmed is sent again.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// All services of one world.
-pub(super) struct Sender {
+pub(crate) struct Sender {
     broker: MemoryBroker,
     /// As the services of the cloud declare main queues.
     queues: OsloQueues,
@@ -47,7 +47,7 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Services that have not sent anything.
-    pub(super) fn new(
+    pub(crate) fn new(
         (broker, queues): (MemoryBroker, OsloQueues),
         (converter, oracle): (Converter, Option<Oracle>),
         witness: Witness,
@@ -76,7 +76,7 @@ impl Sender {
     }
 
     /// Sends all, each at its time.
-    pub(super) async fn send_all(mut self, messages: Vec<(Duration, Message)>) {
+    pub(crate) async fn send_all(mut self, messages: Vec<(Duration, Message)>) {
         for (at, message) in messages {
             tokio::time::sleep_until(self.began + at).await;
             let (priority, body) = self.write(&message);

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-use super::logs::Logs;
-use super::trace::Trace;
-use crate::agent::packet;
-use crate::model::{Dict, Sample, Value, json};
-use crate::pipeline::transform::CellKey;
-use crate::publish::Batch;
-use crate::state::window;
-use crate::transport::{Outgoing, topology};
+use crate::logs::Logs;
+use crate::trace::Trace;
+use nephoscope::agent::packet;
+use nephoscope::model::{Dict, Sample, Value, json};
+use nephoscope::pipeline::transform::CellKey;
+use nephoscope::publish::Batch;
+use nephoscope::state::window;
+use nephoscope::transport::{Outgoing, topology};
 
 /// What must hold in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,13 +76,13 @@ const VIOLATIONS_MAX: usize = 20;
 const LOG: &str = "application/octet-stream";
 
 /// Samples or events, as which a record is published.
-pub(super) const SAMPLES: &str = "sample";
+pub(crate) const SAMPLES: &str = "sample";
 /// The other.
-pub(super) const EVENTS: &str = "event";
+pub(crate) const EVENTS: &str = "event";
 
 /// The witness. A clone is the same one.
 #[derive(Clone)]
-pub(super) struct Witness {
+pub(crate) struct Witness {
     trace: Trace,
     notes: Arc<Mutex<Notes>>,
 }
@@ -128,23 +128,23 @@ struct Expected {
 
 impl Witness {
     /// A witness that has seen nothing, of a world in which each sink has so many destinations; in some worlds no order is promised.
-    pub(super) fn new(trace: Trace, destinations: usize, ordered: bool) -> Self {
+    pub(crate) fn new(trace: Trace, destinations: usize, ordered: bool) -> Self {
         Witness { trace, notes: Arc::new(Mutex::new(Notes { destinations, ordered, ..Notes::default() })) }
     }
 
     /// There are state logs in this world.
-    pub(super) fn watch(&self, logs: Logs) {
+    pub(crate) fn watch(&self, logs: Logs) {
         self.notes().logs = Some(logs);
     }
 
     /// A sender was promised that this sample comes out.
-    pub(super) fn expect_sample(&self, sample: &Sample, counter: i64) {
+    pub(crate) fn expect_sample(&self, sample: &Sample, counter: i64) {
         let (resource, id) = (id_text(&sample.resource_id), (SAMPLES, sample.id.clone()));
         self.expect(id, Expected { resource, counter, sample: Some(sample.clone()) });
     }
 
     /// A sender was promised that this event comes out.
-    pub(super) fn expect_event(&self, id: &str, resource: &str, counter: i64) {
+    pub(crate) fn expect_event(&self, id: &str, resource: &str, counter: i64) {
         self.expect((EVENTS, id.to_owned()), Expected { resource: resource.to_owned(), counter, sample: None });
     }
 
@@ -155,37 +155,37 @@ impl Witness {
     }
 
     /// What one chain alone remembers after everything that was sent.
-    pub(super) fn expect_cells(&self, cells: BTreeMap<CellKey, Vec<u8>>) {
+    pub(crate) fn expect_cells(&self, cells: BTreeMap<CellKey, Vec<u8>>) {
         self.notes().cells = cells;
     }
 
     /// A sender was promised that this body is parked.
-    pub(super) fn expect_parked(&self, body: &[u8]) {
+    pub(crate) fn expect_parked(&self, body: &[u8]) {
         self.notes().poison.insert(body.to_vec(), 0);
     }
 
     /// The destination never takes this record.
-    pub(super) fn expect_refused(&self, kind: &'static str, id: &str) {
+    pub(crate) fn expect_refused(&self, kind: &'static str, id: &str) {
         self.notes().refused.insert((kind, id.to_owned()), 0);
     }
 
     /// Whether the destination takes this record.
-    pub(super) fn refuses(&self, kind: &'static str, id: &str) -> bool {
+    pub(crate) fn refuses(&self, kind: &'static str, id: &str) -> bool {
         self.notes().refused.contains_key(&(kind, id.to_owned()))
     }
 
     /// Something happens after which up to so many records may come out again.
-    pub(super) fn fault(&self) {
+    pub(crate) fn fault(&self) {
         self.notes().tally.faults += 1;
     }
 
     /// How often.
-    pub(super) fn faults(&self) -> usize {
+    pub(crate) fn faults(&self) -> usize {
         self.notes().tally.faults
     }
 
     /// A destination took a batch.
-    pub(super) fn published(&self, agent: &str, destination: usize, batch: &Batch) {
+    pub(crate) fn published(&self, agent: &str, destination: usize, batch: &Batch) {
         let records: Vec<(Id, Option<&Sample>)> = match batch {
             Batch::Samples(samples) => samples.iter().map(|s| ((SAMPLES, s.id.clone()), Some(s))).collect(),
             Batch::Events(events) => events.iter().map(|e| ((EVENTS, id_text(&e.message_id)), None)).collect(),
@@ -233,7 +233,7 @@ impl Witness {
     }
 
     /// A message of an agent arrived at the broker.
-    pub(super) fn sent(&self, agent: &str, message: &Outgoing) {
+    pub(crate) fn sent(&self, agent: &str, message: &Outgoing) {
         let Ok(packet::Packet { fragments, .. }) = packet::read(&message.body) else {
             if message.content_type == LOG {
                 return;
@@ -270,7 +270,7 @@ impl Witness {
     }
 
     /// Something that an agent sent is in this queue; if that is a state log, it is looked at.
-    pub(super) fn grown(&self, agent: &str, queue: &str) {
+    pub(crate) fn grown(&self, agent: &str, queue: &str) {
         let mut notes = self.notes();
         match notes.logs.as_mut().and_then(|logs| logs.grown(queue)) {
             None => {}
@@ -282,13 +282,13 @@ impl Witness {
     }
 
     /// An agent had a queue deleted.
-    pub(super) fn deleted(&self, agent: &str, queue: &str) {
+    pub(crate) fn deleted(&self, agent: &str, queue: &str) {
         self.trace.say(agent, format_args!("deletes {queue}"));
         self.notes().logs.iter_mut().for_each(|logs| logs.deleted(queue));
     }
 
     /// The broker confirmed a message: in a rescue queue it is a copy, and the message that it is of is not needed any more.
-    pub(super) fn rescued(&self, to: &str, body: Bytes) {
+    pub(crate) fn rescued(&self, to: &str, body: Bytes) {
         let Some(queue) = to.strip_prefix(&topology::rescue_queue_name("")) else { return };
         let mut notes = self.notes();
         if notes.logs.as_ref().is_some_and(|logs| logs.is_stateful(queue)) {
@@ -298,7 +298,7 @@ impl Witness {
 
     /// The broker was told that what it delivered is done with. A message that has a copy in the rescue queue is done with;
     /// the copy must be committed before it is.
-    pub(super) fn acknowledged(&self, agent: &str, queue: &str, body: &Bytes) {
+    pub(crate) fn acknowledged(&self, agent: &str, queue: &str, body: &Bytes) {
         let mut notes = self.notes();
         let of = queue.strip_prefix(&topology::rescue_queue_name(""));
         if of.is_none() && notes.rescued.contains(&(queue.to_owned(), body.clone())) {
@@ -320,19 +320,19 @@ impl Witness {
     }
 
     /// The broker began to deliver from a queue to an agent.
-    pub(super) fn consumes(&self, agent: &str, queue: &str, over: &CancellationToken) {
+    pub(crate) fn consumes(&self, agent: &str, queue: &str, over: &CancellationToken) {
         self.trace.say(agent, format_args!("consumes {queue}"));
         self.notes().consumers.insert((agent.to_owned(), queue.to_owned()), over.clone());
     }
 
     /// That consumer is over.
-    pub(super) fn consumes_no_more(&self, agent: &str, queue: &str) {
+    pub(crate) fn consumes_no_more(&self, agent: &str, queue: &str) {
         self.trace.say(agent, format_args!("consumes {queue} no more"));
         self.notes().consumers.remove(&(agent.to_owned(), queue.to_owned()));
     }
 
     /// The group gave a unit to an agent.
-    pub(super) fn claimed(&self, agent: &str, unit: &str, epoch: i64) {
+    pub(crate) fn claimed(&self, agent: &str, unit: &str, epoch: i64) {
         let mut notes = self.notes();
         let before = notes.epochs.insert(unit.to_owned(), epoch);
         if let Some(before) = before.filter(|before| *before >= epoch) {
@@ -341,13 +341,13 @@ impl Witness {
     }
 
     /// The group has completed a change of the number of pipeline queues, to this generation.
-    pub(super) fn completed(&self, generation: u64) {
+    pub(crate) fn completed(&self, generation: u64) {
         let mut notes = self.notes();
         notes.completed = notes.completed.max(generation);
     }
 
     /// The group gave a unit back from an agent.
-    pub(super) fn released(&self, agent: &str, unit: &str) {
+    pub(crate) fn released(&self, agent: &str, unit: &str) {
         let queue = unit.strip_prefix("main:").unwrap_or(unit);
         let mut notes = self.notes();
         let open = notes.consumers.get(&(agent.to_owned(), queue.to_owned())).is_some_and(|over| !over.is_cancelled());
@@ -360,7 +360,7 @@ impl Witness {
     }
 
     /// A message was found in the parking queue.
-    pub(super) fn parked(&self, kind: &str, body: &[u8]) {
+    pub(crate) fn parked(&self, kind: &str, body: &[u8]) {
         let mut notes = self.notes();
         notes.tally.parked += 1;
         let found = if kind == "refused" {
@@ -377,12 +377,12 @@ impl Witness {
     }
 
     /// A promise is broken.
-    pub(super) fn broken(&self, invariant: Invariant, what: String) {
+    pub(crate) fn broken(&self, invariant: Invariant, what: String) {
         self.notes().broken(invariant, what);
     }
 
     /// Judges the state that is left when everybody has stopped.
-    pub(super) fn judge_state(&self) {
+    pub(crate) fn judge_state(&self) {
         let mut notes = self.notes();
         let Some(cells) = notes.logs.as_mut().map(Logs::cells) else { return };
         let expected = std::mem::take(&mut notes.cells);
@@ -399,7 +399,7 @@ impl Witness {
     }
 
     /// Judges what is left to judge when all is over: `repeats_max` records may have come out again.
-    pub(super) fn judge(&self, repeats_max: usize) -> (Tally, Vec<Violation>) {
+    pub(crate) fn judge(&self, repeats_max: usize) -> (Tally, Vec<Violation>) {
         let mut notes = self.notes();
         let parked_again: usize =
             notes.poison.values().chain(notes.refused.values()).map(|times| times.saturating_sub(1)).sum();
@@ -451,15 +451,15 @@ fn refused_id(body: &[u8]) -> Option<Id> {
 }
 
 /// A text as it is, anything else as JSON.
-pub(super) fn id_text(value: &Value) -> String {
+pub(crate) fn id_text(value: &Value) -> String {
     value.as_str().map_or_else(|| json::to_string(value), str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::WindowBounds;
-    use crate::transport::MemoryBroker;
+    use nephoscope::state::WindowBounds;
+    use nephoscope::transport::MemoryBroker;
 
     const PACKET: &[u8] = br#"{"format":1,"epoch":1,"sequence":1,"member":"m","fragments":[{"message_id":"m-1",
         "pipeline":"s:s","samples":[{"name":"cpu","type":"gauge","unit":"%","volume":1,"user_id":null,"user_name":null,

@@ -1,15 +1,16 @@
-//! `nephoscope simulate`: plays whole agents from a seed, with faults, and prints what happened.
+//! `nephoscope-sim`: plays whole agents from a seed, with faults, and prints what happened.
 
+use clap::Parser;
+use nephoscope::agent::Sabotage;
+use nephoscope_sim::Run;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
-use super::Failure;
-use crate::agent::Sabotage;
-use crate::simulate::{self, Run};
-
-/// What is played.
-#[derive(clap::Args)]
-pub(super) struct Arguments {
-    /// The seed; the same one gives the same run, byte for byte
+/// Play agents and faults from a seed, and print what happened and whether every promise was kept.
+#[derive(Parser)]
+#[command(name = "nephoscope-sim", version, max_term_width = 120)]
+struct Arguments {
+    /// The seed; the same seed gives the same run, byte for byte
     #[arg(long)]
     seed: u64,
     /// Print only how it ended
@@ -20,16 +21,23 @@ pub(super) struct Arguments {
     sabotage: Option<Sabotage>,
 }
 
-/// Plays it; fails where a promise was broken.
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let run = simulate::run(arguments.seed, arguments.sabotage)
-        .map_err(|e| Failure::Other(format!("cannot start the runtime: {e}")))?;
-    // Whoever reads may have had enough; how it ended is in the exit code as well.
-    let _all_said = print(arguments, &run);
+/// Plays the seed; fails where a promise was broken.
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let run = match nephoscope_sim::run(arguments.seed, arguments.sabotage) {
+        Ok(run) => run,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // A reader that has had enough closes the pipe; how the run ended is in the exit code as well.
+    let _all_said = print(&arguments, &run);
     if run.violations.is_empty() {
-        return Ok(());
+        return ExitCode::SUCCESS;
     }
-    Err(Failure::Other(format!("seed {} broke {} promises", arguments.seed, run.violations.len())))
+    eprintln!("error: seed {} broke {} promises", arguments.seed, run.violations.len());
+    ExitCode::FAILURE
 }
 
 fn print(arguments: &Arguments, run: &Run) -> io::Result<()> {

@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use nephoscope::agent::Sabotage;
-use nephoscope::simulate::{self, Invariant};
+use nephoscope_sim::{Invariant, run};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -37,7 +37,7 @@ fn every_promise_is_kept_in_every_run() {
                     if seed >= until {
                         return;
                     }
-                    let run = simulate::run(seed, None).unwrap();
+                    let run = run(seed, None).unwrap();
                     records.fetch_add(run.tally.records as u64, Ordering::Relaxed);
                     repeats.fetch_add(run.tally.repeats as u64, Ordering::Relaxed);
                     faults.fetch_add(run.tally.faults as u64, Ordering::Relaxed);
@@ -58,7 +58,7 @@ fn every_promise_is_kept_in_every_run() {
     let mut failed = failed.into_inner().unwrap();
     failed.sort_by_key(|(seed, _)| *seed);
     for (seed, violations) in failed.iter().take(SHOWN_MAX) {
-        println!("seed {seed}; play it again: cargo run -- simulate --seed {seed}");
+        println!("seed {seed}; play it again: cargo run -p nephoscope-sim -- --seed {seed}");
         violations.iter().for_each(|violation| println!("  {violation}"));
     }
     let seeds: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
@@ -76,14 +76,14 @@ fn every_promise_is_kept_in_every_run() {
 #[case::one_frozen_while_its_id_was_taken_gave_up_when_it_woke(&[1_015_154])]
 fn what_was_wrong_once_is_right(#[case] seeds: &[u64]) {
     for seed in seeds {
-        assert_eq!(simulate::run(*seed, None).unwrap().violations, [], "seed {seed}");
+        assert_eq!(run(*seed, None).unwrap().violations, [], "seed {seed}");
     }
 }
 
 #[test]
 fn a_seed_played_twice_gives_the_same_run_byte_for_byte() {
     for seed in 0..20 {
-        let (first, second) = (simulate::run(seed, None).unwrap(), simulate::run(seed, None).unwrap());
+        let (first, second) = (run(seed, None).unwrap(), run(seed, None).unwrap());
         for (n, (one, other)) in first.timeline.iter().zip(&second.timeline).enumerate() {
             assert_eq!(one, other, "seed {seed}, line {n}");
         }
@@ -95,7 +95,7 @@ fn a_seed_played_twice_gives_the_same_run_byte_for_byte() {
 fn found(sabotage: Sabotage, by: Invariant) {
     let mut others = BTreeSet::new();
     for seed in 0..SEEDS_TO_FIND {
-        let violations = simulate::run(seed, Some(sabotage)).unwrap().violations;
+        let violations = run(seed, Some(sabotage)).unwrap().violations;
         if let Some(violation) = violations.iter().find(|violation| violation.invariant == by) {
             return println!("found by seed {seed}: {violation}");
         }

@@ -6,59 +6,59 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::time::Duration;
 
-use super::network::Stall;
+use crate::network::Stall;
 
 /// One world.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "choices that have nothing to do with each other")]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// How many agents there are at most.
-    pub(super) agents: usize,
+    pub(crate) agents: usize,
     /// Whether they share the work; alone there is one.
-    pub(super) partitioned: bool,
+    pub(crate) partitioned: bool,
     /// What the main queues are.
-    pub(super) main: MainQueues,
+    pub(crate) main: MainQueues,
     /// Whether there is an event pipeline too.
-    pub(super) events: bool,
+    pub(crate) events: bool,
     /// Pipeline queues per sink.
-    pub(super) queues: u16,
+    pub(crate) queues: u16,
     /// What samples go through before they are published, if they go through anything.
-    pub(super) transformers: Option<&'static str>,
+    pub(crate) transformers: Option<&'static str>,
     /// Where each sink publishes to: so many destinations.
-    pub(super) destinations: usize,
+    pub(crate) destinations: usize,
     /// What one of several does not take for so long goes into its overflow queue.
-    pub(super) overflow_after: Duration,
+    pub(crate) overflow_after: Duration,
     /// Bytes that an overflow queue holds.
-    pub(super) overflow_bytes_max: i64,
+    pub(crate) overflow_bytes_max: i64,
     /// Whether state logs are so small that they are cut.
-    pub(super) small_logs: bool,
+    pub(crate) small_logs: bool,
     /// Whether polled samples come too, on a main queue of their own.
-    pub(super) polled: bool,
+    pub(crate) polled: bool,
     /// The lease, in seconds.
-    pub(super) lease_ttl: Duration,
+    pub(crate) lease_ttl: Duration,
     /// The period of the full read of the group, in seconds.
-    pub(super) view_period: Duration,
+    pub(crate) view_period: Duration,
     /// Unacknowledged notifications per main queue.
-    pub(super) main_prefetch: u16,
+    pub(crate) main_prefetch: u16,
     /// Unacknowledged packets per pipeline queue.
-    pub(super) pipeline_prefetch: u16,
+    pub(crate) pipeline_prefetch: u16,
     /// Notifications in a packet.
-    pub(super) packet_notifications: usize,
+    pub(crate) packet_notifications: usize,
     /// Taken from a queue at once.
-    pub(super) taken_at_once: usize,
+    pub(crate) taken_at_once: usize,
     /// Hand-overs at once.
-    pub(super) moves_at_once: usize,
+    pub(crate) moves_at_once: usize,
     /// Whether only drains, joins and slow neighbours happen: then nothing may come out twice.
-    pub(super) calm: bool,
+    pub(crate) calm: bool,
     /// What is sent, in order.
-    pub(super) messages: Vec<(Duration, Message)>,
+    pub(crate) messages: Vec<(Duration, Message)>,
     /// What happens, in order.
-    pub(super) happenings: Vec<(Duration, Happening)>,
+    pub(crate) happenings: Vec<(Duration, Happening)>,
 }
 
 /// What the main queues are, and so what keeps two consumers of one apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MainQueues {
+pub(crate) enum MainQueues {
     /// Classic: the broker.
     Classic,
     /// Quorum: whoever comes second waits.
@@ -69,7 +69,7 @@ pub(super) enum MainQueues {
 
 /// One message of a sender.
 #[derive(Debug, Clone)]
-pub(super) enum Message {
+pub(crate) enum Message {
     /// A notification of one resource, with the next value of its counter.
     Info { resource: usize },
     /// A polling agent's notification: the next values of several resources of its own.
@@ -80,7 +80,7 @@ pub(super) enum Message {
 
 /// What happens to the world. Agents go by their number.
 #[derive(Debug, Clone)]
-pub(super) enum Happening {
+pub(crate) enum Happening {
     /// An agent is started.
     Start(usize),
     /// It is killed after so many more polls of its tasks, and started again after a while.
@@ -120,7 +120,7 @@ pub(super) enum Happening {
 
 /// The end of something that lasted.
 #[derive(Debug, Clone)]
-pub(super) enum Over {
+pub(crate) enum Over {
     /// Of a freeze.
     Freeze(usize),
     /// Of being overlooked.
@@ -172,7 +172,7 @@ const POISON: [&str; 5] = [
 
 impl Plan {
     /// The world of a seed.
-    pub(super) fn of(seed: u64) -> Self {
+    pub(crate) fn of(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let agents = [1, 2, 2, 2, 3, 3, 3, 3, 4, 5][rng.random_range(0..10)];
         let partitioned = agents > 1 || rng.random_bool(0.5);
@@ -382,7 +382,7 @@ impl Plan {
     }
 
     /// How many records may come out again after one fault: what could be on its way in every unit.
-    pub(super) fn repeats_per_fault(&self) -> usize {
+    pub(crate) fn repeats_per_fault(&self) -> usize {
         let sinks = 1 + usize::from(self.events);
         let main = usize::from(self.main_prefetch) * (1 + usize::from(self.polled)) * 3;
         let pipeline = usize::from(self.pipeline_prefetch) * self.packet_notifications * 3;
@@ -410,7 +410,7 @@ fn some_stall(rng: &mut StdRng) -> Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::envelope;
+    use nephoscope::model::envelope;
 
     #[test]
     fn poison_cannot_be_read() {

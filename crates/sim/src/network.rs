@@ -18,25 +18,25 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::trace::Trace;
-use super::wire::{Wire, WireSession};
-use crate::transport::{Broker, MemoryBroker, Session, TransportError};
+use crate::trace::Trace;
+use crate::wire::{Wire, WireSession};
+use nephoscope::transport::{Broker, MemoryBroker, Session, TransportError};
 
 /// How long an agent tries to connect before it gives the attempt up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The way from one process to the broker. A new process has a new one.
-pub(super) struct Network {
+pub(crate) struct Network {
     /// The agent's id.
-    pub(super) agent: Arc<str>,
+    pub(crate) agent: Arc<str>,
     /// What happened.
-    pub(super) trace: Trace,
+    pub(crate) trace: Trace,
     /// What is looked at.
-    pub(super) witness: super::witness::Witness,
+    pub(crate) witness: crate::witness::Witness,
     broker: MemoryBroker,
     state: Mutex<State>,
     /// Wakes lanes when they are stalled no longer.
-    pub(super) flows: Notify,
+    pub(crate) flows: Notify,
 }
 
 struct State {
@@ -51,21 +51,21 @@ struct State {
 
 /// Which lanes carry nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Stall {
+pub(crate) struct Stall {
     /// From the agent to the broker: requests are lost.
-    pub(super) up: bool,
+    pub(crate) up: bool,
     /// From the broker to the agent: answers are lost.
-    pub(super) down: bool,
+    pub(crate) down: bool,
 }
 
 impl Network {
     /// A network that works.
-    pub(super) fn new(
+    pub(crate) fn new(
         agent: Arc<str>,
         broker: MemoryBroker,
         seed: u64,
         trace: Trace,
-        witness: super::witness::Witness,
+        witness: crate::witness::Witness,
     ) -> Arc<Self> {
         let rng = StdRng::seed_from_u64(seed);
         let stall = Stall::default();
@@ -74,7 +74,7 @@ impl Network {
     }
 
     /// Stalls lanes. Each side of each session gives the other up after a time of its own, if nothing flows by then.
-    pub(super) fn cut(self: &Arc<Self>, stall: Stall) {
+    pub(crate) fn cut(self: &Arc<Self>, stall: Stall) {
         let wires = {
             let mut state = self.state();
             state.stall = stall;
@@ -88,7 +88,7 @@ impl Network {
     }
 
     /// Lets everything flow again.
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         {
             let mut state = self.state();
             state.stall = Stall::default();
@@ -98,12 +98,12 @@ impl Network {
     }
 
     /// Everything takes so much longer.
-    pub(super) fn slow_down(&self, extra: Duration) {
+    pub(crate) fn slow_down(&self, extra: Duration) {
         self.state().extra = extra;
     }
 
     /// Ends every session from the middle, as a proxy or an operator does: both sides learn of it.
-    pub(super) fn reset(&self) {
+    pub(crate) fn reset(&self) {
         for wire in self.wires() {
             wire.lose("the connection was reset");
             wire.hang_up(false);
@@ -111,21 +111,21 @@ impl Network {
     }
 
     /// The broker takes a silent client for dead.
-    pub(super) fn dropped_by_broker(&self) {
+    pub(crate) fn dropped_by_broker(&self) {
         for wire in self.wires() {
             wire.end_at_broker("the broker dropped a client without heartbeat");
         }
     }
 
     /// The broker's queues take all that it consumes for abandoned, and go on without it.
-    pub(super) fn overlooked_by_queues(&self) {
+    pub(crate) fn overlooked_by_queues(&self) {
         for wire in self.wires() {
             self.broker.overlook(wire.number);
         }
     }
 
     /// The process is dead: what it had written arrives or not, and then its connections close.
-    pub(super) fn die(&self) {
+    pub(crate) fn die(&self) {
         self.state().dead = true;
         for wire in self.wires() {
             let discard = self.chance(0.5);
@@ -135,7 +135,7 @@ impl Network {
     }
 
     /// How long the next thing travels.
-    pub(super) fn latency(&self) -> Duration {
+    pub(crate) fn latency(&self) -> Duration {
         let mut state = self.state();
         let micros = match state.rng.random_range(0..100) {
             0..80 => state.rng.random_range(100..1_500),
@@ -146,12 +146,12 @@ impl Network {
     }
 
     /// Whether it happens this time.
-    pub(super) fn chance(&self, probability: f64) -> bool {
+    pub(crate) fn chance(&self, probability: f64) -> bool {
         self.state().rng.random_bool(probability)
     }
 
     /// Which lanes carry nothing now.
-    pub(super) fn stall(&self) -> Stall {
+    pub(crate) fn stall(&self) -> Stall {
         self.state().stall
     }
 
@@ -199,7 +199,7 @@ impl Network {
 }
 
 /// The broker as one agent reaches it.
-pub(super) struct Reached(pub(super) Arc<Network>);
+pub(crate) struct Reached(pub(crate) Arc<Network>);
 
 #[async_trait]
 impl Broker for Reached {
@@ -226,7 +226,7 @@ impl Broker for Reached {
 }
 
 /// Things on their way, in the order in which they were sent.
-pub(super) struct Lane<T> {
+pub(crate) struct Lane<T> {
     under_way: Mutex<UnderWay<T>>,
     came: Notify,
 }
@@ -246,7 +246,7 @@ impl<T> Default for Lane<T> {
 
 impl<T> Lane<T> {
     /// Sends something that arrives after `latency`, or later where something sent before is later.
-    pub(super) fn send(&self, latency: Duration, item: T) {
+    pub(crate) fn send(&self, latency: Duration, item: T) {
         let mut under_way = self.under_way();
         let arrives = Instant::now() + latency;
         let arrives = under_way.last.map_or(arrives, |last| last.max(arrives));
@@ -257,7 +257,7 @@ impl<T> Lane<T> {
     }
 
     /// The next thing that has arrived, once it has and nothing stalls the lane; `None` when `end` comes first.
-    pub(super) async fn next(
+    pub(crate) async fn next(
         &self,
         end: &CancellationToken,
         flows: &Notify,
@@ -291,7 +291,7 @@ impl<T> Lane<T> {
     }
 
     /// Takes everything off the lane.
-    pub(super) fn clear(&self) -> Vec<T> {
+    pub(crate) fn clear(&self) -> Vec<T> {
         self.under_way().items.drain(..).map(|(_, item)| item).collect()
     }
 
@@ -301,4 +301,4 @@ impl<T> Lane<T> {
 }
 
 /// An answer on its way.
-pub(super) type Answer<T> = oneshot::Sender<Result<T, TransportError>>;
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, TransportError>>;

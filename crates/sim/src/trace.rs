@@ -6,25 +6,25 @@ use tokio::time::Instant;
 
 /// Everything that is said, with the virtual time and who did it. A clone writes to the same.
 #[derive(Clone)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     began: Instant,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Trace {
     /// A trace that begins now.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Trace { began: Instant::now(), lines: Arc::default() }
     }
 
     /// Says what `who` did, or what was done to it.
-    pub(super) fn say(&self, who: &str, what: impl Display) {
+    pub(crate) fn say(&self, who: &str, what: impl Display) {
         let ms = self.began.elapsed().as_secs_f64() * 1000.0;
         self.lines().push(format!("{ms:>10.1} ms  {who:<8}  {what}"));
     }
 
     /// What was said so far.
-    pub(super) fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.lines())
     }
 

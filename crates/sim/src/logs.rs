@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::oracle::timeless;
-use crate::agent::packet;
-use crate::pipeline::transform::CellKey;
-use crate::publish::Batch as Records;
-use crate::state::{Counted, Fold, FoldError, Record, State, WindowBounds};
-use crate::transport::MemoryBroker;
-use crate::transport::topology::state_log_name;
+use crate::oracle::timeless;
+use nephoscope::agent::packet;
+use nephoscope::pipeline::transform::CellKey;
+use nephoscope::publish::Batch as Records;
+use nephoscope::state::{Counted, Fold, FoldError, Record, State, WindowBounds};
+use nephoscope::transport::MemoryBroker;
+use nephoscope::transport::topology::state_log_name;
 
 /// The ending of a state log's name.
 const STATE: &str = ".state";
 
 /// All state logs that there were so far.
-pub(super) struct Logs {
+pub(crate) struct Logs {
     broker: MemoryBroker,
     window: WindowBounds,
     /// By queue, those that are there.
@@ -26,17 +26,17 @@ pub(super) struct Logs {
 }
 
 /// A queue whose log cannot be used, and why.
-pub(super) type Unusable = (String, FoldError);
+pub(crate) type Unusable = (String, FoldError);
 
 impl Logs {
     /// Of a broker without any.
-    pub(super) fn new(broker: MemoryBroker, window: WindowBounds) -> Self {
+    pub(crate) fn new(broker: MemoryBroker, window: WindowBounds) -> Self {
         let (committed, outputs) = (BTreeSet::new(), BTreeSet::new());
         Logs { broker, window, folds: BTreeMap::new(), committed, outputs }
     }
 
     /// Something was sent to this queue: if that is a log, what is new in it, in words.
-    pub(super) fn grown(&mut self, log: &str) -> Option<Result<Vec<String>, Unusable>> {
+    pub(crate) fn grown(&mut self, log: &str) -> Option<Result<Vec<String>, Unusable>> {
         let queue = log.strip_suffix(STATE)?;
         let (fold, next) = self.folds.entry(queue.to_owned()).or_insert_with(|| (Fold::new(self.window), 0));
         let mut said = Vec::new();
@@ -58,29 +58,29 @@ impl Logs {
     }
 
     /// A log was deleted; one of the same name begins anew.
-    pub(super) fn deleted(&mut self, log: &str) {
+    pub(crate) fn deleted(&mut self, log: &str) {
         if let Some(queue) = log.strip_suffix(STATE) {
             self.folds.remove(queue);
         }
     }
 
     /// Whether this queue has a log, and may still commit to it.
-    pub(super) fn is_stateful(&self, queue: &str) -> bool {
+    pub(crate) fn is_stateful(&self, queue: &str) -> bool {
         self.folds.get(queue).is_some_and(|(fold, _)| !fold.is_sealed())
     }
 
     /// Whether a sample is in a record that counts, by its id in the window.
-    pub(super) fn has_committed(&self, id: u64) -> bool {
+    pub(crate) fn has_committed(&self, id: u64) -> bool {
         self.committed.contains(&id)
     }
 
     /// Whether an output is in a record that counts.
-    pub(super) fn has_output(&self, id: &str) -> bool {
+    pub(crate) fn has_output(&self, id: &str) -> bool {
         self.outputs.contains(id)
     }
 
     /// All cells of the logs that are there: what a new reader of each makes of it must be what it always said.
-    pub(super) fn cells(&mut self) -> Result<BTreeMap<CellKey, Vec<u8>>, String> {
+    pub(crate) fn cells(&mut self) -> Result<BTreeMap<CellKey, Vec<u8>>, String> {
         let mut all = BTreeMap::new();
         for (queue, (known, _)) in std::mem::take(&mut self.folds) {
             let (known, _) = known.finish().map_err(|error| format!("{queue}: {error}"))?;

@@ -23,7 +23,7 @@ mod world;
 
 pub use witness::{Invariant, Tally, Violation};
 
-use crate::agent::Sabotage;
+use nephoscope::agent::Sabotage;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::network::{Answer, Lane, Network};
-use crate::model::{Receipt, Verdict};
-use crate::transport::{
+use crate::network::{Answer, Lane, Network};
+use nephoscope::model::{Receipt, Verdict};
+use nephoscope::transport::{
     Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, QueueState, Session, StreamRecord,
     StreamStart, Topology, TransportError, Why,
 };
@@ -38,10 +38,10 @@ enum Down {
 }
 
 /// One session: the agent's view of it, the broker's view of it, and what is between them.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     network: Arc<Network>,
     /// The session's number at the broker.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     inner: Arc<dyn Session>,
     /// The broker's view: the session is over.
     ended: CancellationToken,
@@ -56,7 +56,7 @@ pub(super) struct Wire {
 
 impl Wire {
     /// The wire of a session that the broker has opened.
-    pub(super) fn start(network: Arc<Network>, (number, inner): (u64, Arc<dyn Session>)) -> Arc<Self> {
+    pub(crate) fn start(network: Arc<Network>, (number, inner): (u64, Arc<dyn Session>)) -> Arc<Self> {
         let wire = Arc::new(Wire {
             network,
             number,
@@ -74,12 +74,12 @@ impl Wire {
     }
 
     /// Whether neither side knows of it any more.
-    pub(super) fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.ended.is_cancelled() && self.over.is_cancelled()
     }
 
     /// The agent learns that the session is over.
-    pub(super) fn lose(&self, why: &str) {
+    pub(crate) fn lose(&self, why: &str) {
         if !self.over.is_cancelled() {
             self.network.trace.say(&self.network.agent, format_args!("session lost: {why}"));
             self.over.cancel();
@@ -87,12 +87,12 @@ impl Wire {
     }
 
     /// The agent's side is over without anybody to learn of it.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.over.cancel();
     }
 
     /// The broker ends the session.
-    pub(super) fn end_at_broker(&self, why: &str) {
+    pub(crate) fn end_at_broker(&self, why: &str) {
         if !self.ended.is_cancelled() {
             self.network.trace.say("broker", format_args!("session of {} ended: {why}", self.network.agent));
             self.inner.cut();
@@ -100,7 +100,7 @@ impl Wire {
     }
 
     /// The broker's side closes when everything sent before has arrived, or without it where that is discarded.
-    pub(super) fn hang_up(self: &Arc<Self>, discard: bool) {
+    pub(crate) fn hang_up(self: &Arc<Self>, discard: bool) {
         if discard {
             let voided = self.up.clear();
             self.forget(voided);
@@ -228,13 +228,13 @@ fn away() -> TransportError {
 }
 
 /// The agent's side of a session.
-pub(super) struct WireSession {
+pub(crate) struct WireSession {
     wire: Arc<Wire>,
 }
 
 impl WireSession {
     /// The agent's side of a wire.
-    pub(super) fn new(wire: Arc<Wire>) -> Self {
+    pub(crate) fn new(wire: Arc<Wire>) -> Self {
         WireSession { wire }
     }
 }

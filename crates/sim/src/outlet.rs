@@ -6,12 +6,12 @@ use rand::{Rng, SeedableRng};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::witness::{EVENTS, SAMPLES, Witness, id_text};
-use crate::publish::{Batch, PublishError, Publisher};
+use crate::witness::{EVENTS, SAMPLES, Witness, id_text};
+use nephoscope::publish::{Batch, PublishError, Publisher};
 
 /// How a destination does, for all agents.
 #[derive(Clone, Default)]
-pub(super) struct Weather(Arc<Mutex<Condition>>);
+pub(crate) struct Weather(Arc<Mutex<Condition>>);
 
 #[derive(Clone, Copy, Default)]
 struct Condition {
@@ -22,13 +22,13 @@ struct Condition {
 
 impl Weather {
     /// It answers 503 to everything; `forgetful`: having taken it all the same.
-    pub(super) fn set_away(&self, away: bool, forgetful: bool) {
+    pub(crate) fn set_away(&self, away: bool, forgetful: bool) {
         let mut condition = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (condition.away, condition.forgetful) = (away, forgetful);
     }
 
     /// Every answer takes so much longer.
-    pub(super) fn slow_down(&self, extra: Duration) {
+    pub(crate) fn slow_down(&self, extra: Duration) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extra = extra;
     }
 
@@ -38,7 +38,7 @@ impl Weather {
 }
 
 /// A destination as one agent reaches it.
-pub(super) struct Outlet {
+pub(crate) struct Outlet {
     agent: Arc<str>,
     destination: usize,
     weather: Weather,
@@ -48,7 +48,7 @@ pub(super) struct Outlet {
 
 impl Outlet {
     /// An agent's outlet to one of the destinations.
-    pub(super) fn new(agent: Arc<str>, destination: usize, weather: Weather, witness: Witness, seed: u64) -> Self {
+    pub(crate) fn new(agent: Arc<str>, destination: usize, weather: Weather, witness: Witness, seed: u64) -> Self {
         Outlet { agent, destination, weather, witness, rng: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 

@@ -13,17 +13,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::network::Stall;
-use super::trace::Trace;
-use super::witness::Witness;
-use crate::cluster::Spec;
-use crate::coordination::lease::CALL_TIMEOUT;
-use crate::coordination::{
+use crate::network::Stall;
+use crate::trace::Trace;
+use crate::witness::Witness;
+use nephoscope::cluster::Spec;
+use nephoscope::coordination::lease::CALL_TIMEOUT;
+use nephoscope::coordination::{
     CoordinationError, Coordinator, Epoch, MemberRecord, Membership, MemoryGroup, Move, Operation, View,
 };
 
 /// The way from one process to the group.
-pub(super) struct GroupLine {
+pub(crate) struct GroupLine {
     agent: Arc<str>,
     group: MemoryGroup,
     trace: Trace,
@@ -39,19 +39,19 @@ struct State {
 
 impl GroupLine {
     /// A way that is open.
-    pub(super) fn new(agent: Arc<str>, group: MemoryGroup, seed: u64, trace: Trace, witness: Witness) -> Arc<Self> {
+    pub(crate) fn new(agent: Arc<str>, group: MemoryGroup, seed: u64, trace: Trace, witness: Witness) -> Arc<Self> {
         let state = State { rng: StdRng::seed_from_u64(seed), lost: Stall::default(), deaf: false };
         Arc::new(GroupLine { agent, group, trace, witness, state: Mutex::new(state) })
     }
 
     /// From now on requests, answers or both are lost. Keepalives are lost with either.
-    pub(super) fn cut(&self, lost: Stall) {
+    pub(crate) fn cut(&self, lost: Stall) {
         self.state().lost = lost;
         self.group.cut(&self.agent);
     }
 
     /// Everything arrives again.
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         let mut state = self.state();
         (state.lost, state.deaf) = (Stall::default(), false);
         drop(state);
@@ -59,7 +59,7 @@ impl GroupLine {
     }
 
     /// The watch hears nothing any more.
-    pub(super) fn deafen(&self) {
+    pub(crate) fn deafen(&self) {
         self.state().deaf = true;
     }
 
@@ -96,7 +96,7 @@ fn away() -> CoordinationError {
 }
 
 /// The group as one agent reaches it.
-pub(super) struct ReachedGroup(pub(super) Arc<GroupLine>);
+pub(crate) struct ReachedGroup(pub(crate) Arc<GroupLine>);
 
 #[async_trait]
 impl Coordinator for ReachedGroup {
