@@ -59,16 +59,16 @@ demo:
 	@target/debug/nephoscope demo
 
 check:
-	cargo fmt --check
+	cargo fmt --all --check
 	shellcheck -x $(SCRIPTS)
 	@.ci/commits
 	@.ci/tools check
-	cargo clippy --locked $(QUIET) --all-targets -- -D warnings
+	cargo clippy --locked $(QUIET) --workspace --all-targets -- -D warnings
 
 # Cheap checks first. No `cargo build` of its own: tests need tokio with its test features, so it would compile the
 # dependencies a second time.
 test: deps check
-	cargo test --locked --doc $(QUIET)
+	cargo test --locked --workspace --doc $(QUIET)
 	@.ci/tests
 
 bench:
@@ -85,7 +85,7 @@ sim: SEEDS = 20000
 sim: FROM = 0
 sim:
 	NEPHOSCOPE_SIMULATOR_SEEDS=$(SEEDS) NEPHOSCOPE_SIMULATOR_FROM=$(FROM) \
-	    cargo test --locked $(QUIET) --test simulator -- --nocapture every_promise
+	    cargo test --locked $(QUIET) --workspace --test simulator -- --nocapture every_promise
 
 # What is wished is empty for all; the table is kept in target/tmp/chaos-full.md. What is measured is what is shipped: --release.
 chaos:

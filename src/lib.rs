@@ -21,5 +21,4 @@ pub mod publish; // where samples and events go
 
 // Top floor.
 pub mod agent; // the assembled machine
-pub mod simulate; // whole agents in one thread, from a seed, with faults
 pub mod cli; // commands, printing, exit codes

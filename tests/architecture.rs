@@ -4,13 +4,20 @@
 //!   each other.
 //! - A client library is named only in its room; the pure floor knows no runtime, clock, log or socket.
 //! - No junk drawers; every `mod.rs` is a front door; `src/lib.rs` lists every room.
+//! - No files that name each other in a circle; no file above 400 lines; no folder of more than twelve files.
 //!
 //! Each rule is a function from source text to complaints, and is shown below to complain about a bad example.
 
+#[path = "architecture/links.rs"]
+mod links;
 #[path = "architecture/source.rs"]
 mod source;
+#[path = "architecture/the_rules_can_fail.rs"]
+mod the_rules_can_fail;
 
+use links::Links;
 use source::{Source, Tree};
+use std::collections::BTreeMap;
 
 /// Rooms that sit side by side and are assembled in `agent`, although they are listed one after another.
 const SIDE_BY_SIDE: [&str; 3] = ["convert", "pipeline", "cluster"];
@@ -56,6 +63,16 @@ const ONLY_IN: [(&str, &str); 12] = [
 const JUNK_DRAWERS: [&str; 10] =
     ["utils", "util", "helpers", "helper", "common", "misc", "manager", "managers", "shared", "stuff"];
 
+/// Lines of a file, blank ones, comments and tests counted.
+const LINES_MAX: usize = 400;
+/// Files of a folder, `mod.rs` counted, folders in it not.
+const FILES_MAX: usize = 12;
+
+/// Where a rule does not hold yet. A place at which it holds by now must leave the list.
+const CIRCLES_LEFT: [&str; 2] = ["agent/", "simulate/"];
+const LONG_FILES_LEFT: [&str; 4] = ["agent/", "cluster/ownership.rs", "observe/metrics.rs", "simulate/"];
+const FULL_FOLDERS_LEFT: [&str; 2] = ["agent ", "cli "];
+
 #[test]
 fn rooms_look_only_upward() {
     assert_none(&Tree::of_this_crate(), looks_down);
@@ -89,6 +106,51 @@ fn the_map_lists_every_room() {
     for room in listed {
         assert!(tree.rooms.iter().any(|known| known == room), "the rules name {room}, which src/lib.rs does not");
     }
+}
+
+#[test]
+fn no_files_name_each_other_in_a_circle() {
+    assert_only(&Links::of(&Tree::of_this_crate()).circles(), &CIRCLES_LEFT);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    assert_only(&too_long(&Tree::of_this_crate()), &LONG_FILES_LEFT);
+}
+
+#[test]
+fn no_folder_is_too_full() {
+    assert_only(&too_full(&Tree::of_this_crate()), &FULL_FOLDERS_LEFT);
+}
+
+/// Complaints begin with their place.
+fn assert_only(complaints: &[String], left: &[&str]) {
+    let (unexpected, unneeded) = against(complaints, left);
+    assert!(unexpected.is_empty(), "\n{}", unexpected.join("\n"));
+    assert!(unneeded.is_empty(), "the rule holds there by now: take it off the list: {}", unneeded.join(", "));
+}
+
+/// The complaints of no place in the list, and the places in the list without a complaint.
+fn against<'a>(complaints: &'a [String], left: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
+    let unexpected = complaints.iter().map(String::as_str);
+    let unexpected = unexpected.filter(|complaint| !left.iter().any(|place| complaint.starts_with(place)));
+    let unneeded = left.iter().filter(|place| !complaints.iter().any(|complaint| complaint.starts_with(**place)));
+    (unexpected.collect(), unneeded.copied().collect())
+}
+
+fn too_long(tree: &Tree) -> Vec<String> {
+    let lines = tree.sources.iter().map(|source| (&source.file, source.text.lines().count()));
+    let long = lines.filter(|(_, lines)| *lines > LINES_MAX);
+    long.map(|(file, lines)| format!("{file} has {lines} lines: find its second noun")).collect()
+}
+
+fn too_full(tree: &Tree) -> Vec<String> {
+    let mut files: BTreeMap<&str, usize> = BTreeMap::new();
+    for source in &tree.sources {
+        *files.entry(source.file.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default() += 1;
+    }
+    let full = files.into_iter().filter(|(_, files)| *files > FILES_MAX);
+    full.map(|(folder, files)| format!("{folder} has {files} files: find its second room")).collect()
 }
 
 fn assert_none(tree: &Tree, rule: fn(&Tree, &Source) -> Vec<String>) {
@@ -170,120 +232,4 @@ fn has_no_front_door(_: &Tree, source: &Source) -> Vec<String> {
         return Vec::new();
     }
     vec![format!("{} does not begin with a front door: `//! what it is, what it never does`", source.file)]
-}
-
-mod the_rules_can_fail {
-    use super::*;
-
-    const MAP: &str = "pub mod model;\npub mod convert; // c\npub mod pipeline;\npub mod cluster;\npub mod config;\n\
-                       pub mod observe;\npub mod transport;\npub mod coordination;\npub mod publish;\npub mod agent;\npub mod cli;\n";
-
-    /// The complaints of `rule` about one file of this text.
-    fn complaints(rule: fn(&Tree, &Source) -> Vec<String>, file: &str, text: &str) -> Vec<String> {
-        let tree = Tree::of(MAP, vec![Source::new(file, text)]);
-        rule(&tree, &tree.sources[0])
-    }
-
-    #[rstest::rstest]
-    #[case::by_its_full_path("model/sample.rs", "fn f() { crate::transport::connect() }")]
-    #[case::by_use("model/sample.rs", "use crate::publish::PublishError;")]
-    #[case::in_braces("pipeline/mod.rs", "use crate::{model::Sample, agent::{Agent, Drain}};")]
-    #[case::in_braces_over_lines("pipeline/mod.rs", "use crate::{\n    model::Sample,\n    cli,\n};")]
-    #[case::by_a_glob("config/mod.rs", "use crate::*;")]
-    #[case::renamed("config/mod.rs", "use crate::agent as a;")]
-    #[case::through_super_from_the_front_door("transport/mod.rs", "use super::agent::Agent;")]
-    #[case::through_super_twice_from_a_file("transport/memory.rs", "use super::super::agent::Agent;")]
-    #[case::through_super_from_an_inner_module("transport/mod.rs", "mod tests { use super::super::agent::Agent; }")]
-    #[case::by_the_name_of_the_crate("transport/mod.rs", "use nephoscope::agent::Agent;")]
-    #[case::side_by_side("pipeline/filter.rs", "use crate::convert::Converter;")]
-    #[case::side_by_side_upward("cluster/mod.rs", "use crate::pipeline::Plan;")]
-    #[case::in_a_visibility("model/sample.rs", "pub(in crate::agent) fn f() {}")]
-    fn a_room_looks_down(#[case] file: &str, #[case] text: &str) {
-        assert_ne!(complaints(looks_down, file, text), Vec::<String>::new());
-    }
-
-    #[rstest::rstest]
-    #[case::upward("pipeline/mod.rs", "use crate::model::{Sample, Event};")]
-    #[case::itself("pipeline/mod.rs", "use crate::pipeline::filter;")]
-    #[case::its_own_submodule_that_is_called_like_a_room("publish/file.rs", "use super::config::Rotation;")]
-    #[case::in_a_comment("model/sample.rs", "// crate::transport carries it\n/* crate::agent /* nested */ */")]
-    #[case::in_a_string(
-        "model/sample.rs",
-        r##"const A: &str = "crate::agent \" crate::cli"; const B: &str = r#"crate::"agent"#;"##
-    )]
-    #[case::in_a_character(
-        "model/json.rs",
-        r#"fn f(c: char) -> bool { c == '"' || c == '\'' } use crate::model::Value; // ""#
-    )]
-    #[case::a_lifetime("model/json.rs", "fn f<'a>(x: &'a str) -> &'a str { x } // crate::agent")]
-    #[case::the_top("main.rs", "use nephoscope::cli::Cli;")]
-    fn a_room_looks_up(#[case] file: &str, #[case] text: &str) {
-        assert_eq!(complaints(looks_down, file, text), Vec::<String>::new());
-    }
-
-    #[rstest::rstest]
-    #[case("agent/mod.rs", "use lapin::Channel;")]
-    #[case("agent/mod.rs", "fn f(c: ::etcd_client::Client) {}")]
-    #[case("main.rs", "use clap::Parser;")]
-    #[case("agent/mod.rs", "#[derive(clap::Args)] struct A;")]
-    #[case("transport/mod.rs", "use {reqwest::Client, lapin::Channel};")]
-    fn a_library_is_away_from_home(#[case] file: &str, #[case] text: &str) {
-        assert_eq!(complaints(names_a_foreign_library, file, text).len(), 1);
-    }
-
-    #[test]
-    fn a_library_is_at_home() {
-        assert_eq!(
-            complaints(names_a_foreign_library, "transport/rabbit.rs", "use lapin::{Channel, options::*};"),
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            complaints(names_a_foreign_library, "agent/mod.rs", "fn lapin() { self.clap.reqwest() }"),
-            Vec::<String>::new()
-        );
-    }
-
-    #[rstest::rstest]
-    #[case("use tokio::sync::mpsc;")]
-    #[case("use std::{collections::BTreeMap, time::{Duration, Instant}};")]
-    #[case("fn f() { std::fs::read(p); }")]
-    #[case("fn f() { chrono::Utc::now(); }")]
-    #[case("use chrono::Utc; fn f() { g(Utc::now) }")]
-    #[case("fn f() { tracing::info!(\"x\"); }")]
-    #[case("async fn f() {}")]
-    fn the_pure_floor_is_wet(#[case] text: &str) {
-        assert_ne!(complaints(is_impure, "cluster/ring.rs", text), Vec::<String>::new());
-        assert_eq!(complaints(is_impure, "agent/mod.rs", text), Vec::<String>::new(), "elsewhere it is fine");
-    }
-
-    #[test]
-    fn the_pure_floor_may_speak_of_durations_and_instants_of_its_own() {
-        let text =
-            "use std::time::Duration; /// the await of tokio\nfn now(x: crate::model::time::Timestamp) { x.now }";
-        assert_eq!(complaints(is_impure, "cluster/ring.rs", text), Vec::<String>::new());
-    }
-
-    #[rstest::rstest]
-    #[case("agent/utils.rs", 1)]
-    #[case("agent/common/queue.rs", 1)]
-    #[case("agent/common_cause.rs", 0)]
-    fn a_drawer_is_called_by_its_name(#[case] file: &str, #[case] found: usize) {
-        assert_eq!(complaints(is_a_junk_drawer, file, "").len(), found);
-    }
-
-    #[rstest::rstest]
-    #[case("agent/mod.rs", "use std::fmt;", 1)]
-    #[case("agent/mod.rs", "", 1)]
-    #[case("agent/mod.rs", "//! Agent.", 1)]
-    #[case("agent/mod.rs", "//! The assembled machine.\n", 0)]
-    #[case("agent/drain.rs", "use std::fmt;", 0)]
-    fn a_front_door_is_missing(#[case] file: &str, #[case] text: &str, #[case] found: usize) {
-        assert_eq!(complaints(has_no_front_door, file, text).len(), found);
-    }
-
-    #[test]
-    fn a_room_is_not_on_the_map() {
-        let tree = Tree::of("pub mod model;", vec![Source::new("model/mod.rs", ""), Source::new("extra/mod.rs", "")]);
-        assert_eq!(tree.unlisted_rooms(), ["extra"]);
-    }
 }

@@ -16,7 +16,6 @@ mod notify;
 mod parked;
 mod partitions;
 mod run;
-mod simulate;
 mod watch;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -60,8 +59,6 @@ enum Command {
     Run(run::Arguments),
     /// Show the main job without any server: three agents, one is killed, nothing is lost
     Demo(demo::Arguments),
-    /// Play agents and faults from a seed, and print what happened and whether all went well
-    Simulate(simulate::Arguments),
     /// Read the whole configuration and print every complaint; touches no network
     Check(check::Arguments),
     /// Take notifications from files and print what the sinks would publish
@@ -139,7 +136,6 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),

@@ -1,8 +1,8 @@
 //! `[coordination] backend_url`: a tooz URL of an etcd (Ceilometer reference §2.4).
 
-use super::rabbit::Tls;
+use super::broker::host::host_name;
+use super::broker::rabbit::Tls;
 use super::secret::Secret;
-use super::transport_url::host_name;
 use super::url::{self, Unclear};
 use percent_encoding::percent_decode_str;
 use std::fmt;

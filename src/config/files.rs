@@ -1,7 +1,7 @@
 //! Files that options name: where an option is written, and whether a file could be written, without writing it.
 
 use super::Settings;
-use super::transport_url::TransportUrl;
+use super::broker::TransportUrl;
 use super::values::Values;
 use crate::model::Place;
 use rustix::fs::{Access, access};

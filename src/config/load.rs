@@ -1,8 +1,9 @@
 //! Finds and reads configuration files, as oslo.config does.
 
+use super::environment;
 use super::oslo::Written;
+use super::settings::meaning;
 use super::settings::{Settings, Sources};
-use super::{environment, meaning};
 use crate::model::{Complaint, Place};
 use std::ffi::OsString;
 use std::io::ErrorKind;

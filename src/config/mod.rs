@@ -5,21 +5,18 @@
 //!
 //! Never here: sockets, logging, or what a definition *does* (that is `convert` and `pipeline`, which get nodes).
 
+pub mod broker;
 pub mod coordination_url;
 pub mod definitions;
 mod environment;
 pub mod files;
 pub mod identity;
 mod load;
-mod meaning;
 mod names;
-mod older;
 pub mod options;
 pub mod oslo;
-pub mod rabbit;
 pub mod secret;
 pub mod settings;
-pub mod transport_url;
 pub(crate) mod url;
 mod values;
 pub mod yaml;

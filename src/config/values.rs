@@ -2,7 +2,7 @@
 
 use super::options::{self, Effect, Kind, Opt};
 use super::oslo::{Entry, Written};
-use super::{older, secret};
+use super::secret;
 use crate::model::{Complaint, Place, Severity};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -302,11 +302,23 @@ impl<'w> Values<'w> {
     fn meant(&self, section: &str, name: &str) -> Option<String> {
         let row = options::find(section, name)?;
         let written = self.written.last(row.names()).map(|entry| entry.text.clone());
-        written.or_else(|| Some(older::unwritten(name).unwrap_or(row.default).to_owned()))
+        written.or_else(|| Some(unwritten(name).unwrap_or(row.default).to_owned()))
     }
 }
 
 /// The row of an option that the settings ask for.
+/// What the options that named the broker before `transport_url` mean where they are not written and another option refers to them: `$rabbit_host:$rabbit_port` stands in the
+/// sample files of then.
+fn unwritten(name: &str) -> Option<&'static str> {
+    let meant = [
+        ("rabbit_host", "localhost"),
+        ("rabbit_port", "5672"),
+        ("rabbit_userid", "guest"),
+        ("rabbit_virtual_host", "/"),
+    ];
+    meant.into_iter().find(|(known, _)| *known == name).map(|(_, meant)| meant)
+}
+
 fn row(section: &str, name: &str) -> Option<&'static Opt> {
     let row = options::find(section, name);
     debug_assert!(row.is_some(), "[{section}] {name} has no row");

@@ -1,6 +1,6 @@
 //! The keys of a pipeline file: those that are read here, those that stand elsewhere, those that others read.
 
-use super::plan::Kind;
+use super::kind::Kind;
 use crate::model::Keys;
 
 /// The keys of a pipeline file.

@@ -5,10 +5,12 @@
 
 pub mod filter;
 mod keys;
+mod kind;
 pub mod plan;
 pub mod transform;
 pub mod volume;
 
 pub use filter::NameFilter;
-pub use plan::{Kind, Pipeline, Plan, PublisherUrl, Sink};
+pub use kind::Kind;
+pub use plan::{Pipeline, Plan, PublisherUrl, Sink};
 pub use transform::{Cell, CellChange, CellKey, Chain, ChainOptions, TransformerRepairs, Transformers};

@@ -18,6 +18,7 @@ mod file;
 mod gnocchi;
 mod http;
 pub mod identity;
+mod kind;
 mod measure;
 pub mod message;
 mod notifier;
@@ -45,11 +46,10 @@ pub use beside::{files, stamp};
 pub use context::{Amqp, Context};
 pub use gnocchi::{Created as GnocchiCreated, Plan as GnocchiPlan, Setup as GnocchiSetup, Step as GnocchiStep};
 pub use identity::{Identity, Login};
+pub use kind::{AskBroker, Kind, Look};
 pub use outcome::{Left, Partly, PublishError, Refused};
 pub use pace::{Turn, overflow_queue};
-pub use schemes::{
-    AskBroker, BuildError, Kind, Look, build, check, check_with, common_options_page, names, options_page,
-};
+pub use schemes::{BuildError, build, check, check_with, common_options_page, names, options_page};
 pub use scrape::Listeners;
 pub use test::Shelf;
 

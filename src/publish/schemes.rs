@@ -1,65 +1,16 @@
 //! The table of publishers, and the one way from a URL to a publisher.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::pace::{self, Paced};
-use super::target::{Repeats, Row, Target};
+use super::kind::{AskBroker, Built, Kind, Look};
+use super::pace::{Pace, Paced};
+use super::target::{COMMON, Repeats, Row, Target};
 use super::{
-    Context, Login, Publisher, cloudevents, file, gnocchi, http, notifier, opentelemetryhttp, otlp, prometheus,
-    remote_write, scrape, tcp, test, udp, zaqar,
+    Context, Publisher, cloudevents, file, gnocchi, http, notifier, opentelemetryhttp, otlp, prometheus, remote_write,
+    scrape, tcp, test, udp, zaqar,
 };
 use crate::config::shown;
 use crate::model::did_you_mean;
-use crate::pipeline;
-
-/// What a sink publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Samples: a sink of `pipeline.yaml`.
-    Samples,
-    /// Events: a sink of `event_pipeline.yaml`.
-    Events,
-}
-
-impl Kind {
-    pub(super) fn name(self) -> &'static str {
-        pipeline::Kind::from(self).name()
-    }
-
-    /// What to write where none of these are wanted.
-    pub(super) fn none_wanted(self) -> &'static str {
-        pipeline::Kind::from(self).none_wanted()
-    }
-}
-
-impl From<Kind> for pipeline::Kind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Samples => pipeline::Kind::Samples,
-            Kind::Events => pipeline::Kind::Events,
-        }
-    }
-}
-
-/// What is wrong with the URL of another broker, if anything: its text, its files. Nothing is connected to.
-pub type AskBroker<'l> = &'l dyn Fn(&str) -> Result<(), Vec<String>>;
-
-/// What [`check`] looks at besides the URL.
-#[derive(Clone, Copy)]
-pub struct Look<'l> {
-    /// The URLs of other brokers.
-    pub broker: AskBroker<'l>,
-    /// The folders in which definition files are looked for.
-    pub search: &'l [PathBuf],
-    /// The login of `gnocchi://`; `None`: it is not looked at.
-    pub gnocchi: Option<&'l Login>,
-    /// The login of `zaqar://`; `None`: it is not looked at.
-    pub zaqar: Option<&'l Login>,
-}
-
-/// The name that publishers have for it which look at nothing else.
-pub(super) type LookAtBroker<'l> = Look<'l>;
 
 /// Why a URL does not become a publisher: all that is wrong with it. The agent refuses to start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,9 +45,6 @@ enum State {
     /// Ceilometer had it; what to write instead.
     Gone(&'static str),
 }
-
-/// A publisher, or all complaints about its URL.
-pub(super) type Built = Result<Arc<dyn Publisher>, Vec<String>>;
 
 const CLOUDEVENTS: State =
     State::Here { options: cloudevents::OPTIONS, check: cloudevents::check, build: cloudevents::build };
@@ -182,7 +130,7 @@ const fn row(name: &'static str, samples: bool, events: bool, state: State) -> S
 pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publisher>, BuildError> {
     let Found { mut target, build, options, .. } = find(url, kind)?;
     let (mut complaints, _) = repeated(&target, options);
-    let (pace, more) = target.take_pace();
+    let (pace, more) = Pace::take_out_of(&mut target);
     complaints.extend(more);
     let built = build(&target, kind, context)
         .map(|built| -> Arc<dyn Publisher> { Arc::new(Paced::new(built, &pace, &target.shown(), &context.metrics)) });
@@ -199,7 +147,7 @@ pub fn check(url: &str, kind: Kind, broker: AskBroker<'_>) -> Result<Vec<String>
 pub fn check_with(url: &str, kind: Kind, look: Look<'_>) -> Result<Vec<String>, BuildError> {
     let Found { mut target, check, options, .. } = find(url, kind)?;
     let (mut complaints, mut warnings) = repeated(&target, options);
-    complaints.extend(target.take_pace().1);
+    complaints.extend(Pace::take_out_of(&mut target).1);
     let checked = check(&target, kind, look).map(|more| {
         warnings.extend(more);
         warnings
@@ -210,7 +158,7 @@ pub fn check_with(url: &str, kind: Kind, look: Look<'_>) -> Result<Vec<String>, 
 /// Options that are written several times and hold but once: complaints, and warnings where Ceilometer takes one of them.
 fn repeated(target: &Target, own: &[&[Row]]) -> (Vec<String>, Vec<String>) {
     let twice = |(row, times): (&Row, String)| format!("{} is written {times}; write it once", row.name);
-    let ours = target.repeated(pace::OPTIONS.iter()).into_iter().map(twice).collect();
+    let ours = target.repeated(COMMON.iter()).into_iter().map(twice).collect();
     let own = target.repeated(own.iter().copied().flatten()).into_iter();
     if OURS.contains(&target.scheme.as_str()) {
         return ([ours, own.map(twice).collect()].concat(), Vec::new());
@@ -275,7 +223,7 @@ pub fn options_page(scheme: &str) -> Option<String> {
 
 /// The options that every publisher has beside its own, as a table for `docs/publishers.md`.
 pub fn common_options_page() -> String {
-    table(pace::OPTIONS)
+    table(COMMON)
 }
 
 fn table<'r>(rows: impl IntoIterator<Item = &'r Row>) -> String {

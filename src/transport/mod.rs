@@ -8,7 +8,9 @@
 
 pub mod amqp;
 mod compression;
+mod declared;
 pub mod dispatch;
+mod error;
 mod fallback;
 mod ledger;
 pub mod link;
@@ -18,6 +20,8 @@ pub mod topology;
 
 pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 pub use compression::{COMPRESSION_HEADER, Packed, UNPACKED_BYTES_MAX};
+pub use declared::{Argument, Binding, Exchange, Queue, Topology};
+pub use error::{NACKED, TransportError, UNROUTABLE};
 pub use link::{Backoff, Link, LinkState};
 pub use memory::MemoryBroker;
 
@@ -209,17 +213,6 @@ fn prefetch_bound(messages: u16) -> usize {
     usize::from(if messages == 0 { PREFETCH_MESSAGES_MAX } else { messages })
 }
 
-/// An argument of a queue or consumer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Argument {
-    /// A string.
-    Text(String),
-    /// A signed integer, sent as `long-long`... RabbitMQ compares by value.
-    Integer(i64),
-    /// A boolean.
-    Bool(bool),
-}
-
 /// One message to a broker. Persistent, with a confirm, mandatory.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
@@ -274,138 +267,4 @@ pub struct QueueState {
     pub messages: u32,
     /// Consumers, active or waiting.
     pub consumers: u32,
-}
-
-/// What must be there before anything flows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Topology {
-    /// Topic exchanges.
-    pub exchanges: Vec<Exchange>,
-    /// Queues.
-    pub queues: Vec<Queue>,
-    /// Which exchange feeds which queue.
-    pub bindings: Vec<Binding>,
-}
-
-impl Topology {
-    /// What one of the queues needs of it.
-    #[must_use]
-    pub fn of_queue(&self, name: &str) -> Topology {
-        Topology {
-            exchanges: self.exchanges.clone(),
-            queues: self.queues.iter().filter(|queue| queue.name == name).cloned().collect(),
-            bindings: self.bindings.iter().filter(|binding| binding.queue == name).cloned().collect(),
-        }
-    }
-}
-
-/// A topic exchange.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exchange {
-    /// Its name.
-    pub name: String,
-    /// Whether it survives a restart of the broker.
-    pub durable: bool,
-    /// Whether it goes with its last binding.
-    pub auto_delete: bool,
-    /// See [`Session::declare`].
-    pub fallback_transient: bool,
-}
-
-/// A queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queue {
-    /// Its name.
-    pub name: String,
-    /// Whether it survives a restart of the broker.
-    pub durable: bool,
-    /// Whether it goes with its last consumer.
-    pub auto_delete: bool,
-    /// `x-…` arguments.
-    pub arguments: BTreeMap<String, Argument>,
-    /// See [`Session::declare`].
-    pub fallback_transient: bool,
-}
-
-/// A binding by routing key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    /// From this exchange …
-    pub exchange: String,
-    /// … to this queue …
-    pub queue: String,
-    /// … for messages with this key.
-    pub routing_key: String,
-}
-
-/// Why a message was not taken: there is no queue that it could go to.
-pub const UNROUTABLE: &str = "unroutable";
-/// Why a message was not taken: its queue refuses it, because it is full or cannot keep it now.
-pub const NACKED: &str = "nacked";
-
-impl TransportError {
-    /// What is said to who waits for something in a session that is over.
-    pub(crate) fn over() -> Self {
-        TransportError::Away { broker: "of this session".to_owned(), cause: "the session is over".to_owned() }
-    }
-}
-
-/// What the broker or the way to it would not do.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum TransportError {
-    /// No session, or not any more: connect again.
-    #[error("cannot reach the broker {broker}: {cause}")]
-    Away {
-        /// The broker, without secrets.
-        broker: String,
-        /// What the system said.
-        cause: String,
-    },
-    /// The broker refuses for good: wrong credentials, vhost, or a right that is missing. A person must act.
-    #[error("cannot use the broker: {0}")]
-    Refused(String),
-    /// The broker has an exchange or queue of this name with other properties. A person must act.
-    #[error("cannot declare {name}: it is there and differs from what is configured: {why}")]
-    Differs {
-        /// The exchange or queue.
-        name: String,
-        /// What the broker said, and what to do about it.
-        why: String,
-    },
-    /// Another consumer has the queue, and there may be only one.
-    #[error("queue {0} is consumed by another process, and may be by one only")]
-    Occupied(String),
-    /// There is no such queue.
-    #[error("there is no queue {0}")]
-    NoQueue(String),
-    /// The queue is there, and what holds it is not: a node of the cluster that is down.
-    #[error("queue {queue} cannot be used now: {why}; start that node of the cluster")]
-    QueueAway {
-        /// The queue.
-        queue: String,
-        /// What the broker said.
-        why: String,
-    },
-    /// The broker did not take a message: no route, or a full queue with `reject-publish`.
-    #[error("the broker did not take a message for {to}: {why}")]
-    NotTaken {
-        /// The routing key.
-        to: String,
-        /// [`UNROUTABLE`] or [`NACKED`].
-        why: &'static str,
-    },
-    /// The broker refuses a message, or one that was on its way with it: it is too large, or the user has no right. Nothing of it
-    /// is known to be taken. Offered again, it goes [alone](Outgoing::alone).
-    #[error("the broker refuses the message for {to}: {why}")]
-    Rejected {
-        /// The routing key.
-        to: String,
-        /// What the broker said, and what to do about it.
-        why: String,
-        /// Whether it is larger than the broker takes.
-        too_large: bool,
-    },
-    /// No answer within the limit.
-    #[error("no answer from the broker within {0:?}")]
-    Slow(Duration),
 }

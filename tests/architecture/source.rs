@@ -3,6 +3,7 @@
 //! A reader of tokens, not of grammar: enough to see what a file names. It never looks into comments or literals.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// All sources below `src/`, and the rooms of `src/lib.rs` in their order.
@@ -16,6 +17,30 @@ pub(crate) struct Source {
     pub(crate) file: String,
     pub(crate) text: String,
     tokens: Vec<(usize, String)>,
+}
+
+/// One name that a `use` brings into its file.
+pub(crate) struct Import {
+    pub(crate) line: usize,
+    pub(crate) path: Vec<String>,
+    /// The last part of the path, or the name after `as`.
+    pub(crate) name: String,
+    /// `pub use`, however far: the file hands the name on.
+    pub(crate) handed_on: bool,
+}
+
+/// What a file says outside its tests.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) imports: Vec<Import>,
+    /// Paths of two parts or more outside `use`, each with its line.
+    pub(crate) paths: Vec<(usize, Vec<String>)>,
+    /// Every word outside `use`.
+    pub(crate) words: BTreeSet<String>,
+    /// What stands at the top level of the file: functions, types, constants, macros.
+    pub(crate) defined: BTreeSet<String>,
+    /// The modules that exist for tests only: `#[cfg(test)] mod tests;`.
+    pub(crate) test_modules: Vec<String>,
 }
 
 impl Tree {
@@ -103,7 +128,9 @@ impl Source {
         let mut at = 0;
         while at < self.tokens.len() {
             if self.token(at) == "use" {
-                at = self.tree(at + 1, &[], &mut found);
+                let mut imports = Vec::new();
+                at = self.tree(at + 1, &[], &mut imports);
+                found.extend(imports.into_iter().map(|import| (import.line, import.path)));
             } else if is_word(self.token(at)) && !self.follows_a_dot(at) {
                 let (end, path) = self.path(at);
                 if path.len() > 1 {
@@ -115,6 +142,80 @@ impl Source {
             }
         }
         found
+    }
+
+    /// What the file names and defines, its tests left out.
+    pub(crate) fn names(&self) -> Names {
+        let (code, test_modules) = self.without_tests();
+        let mut names = Names { paths: Vec::new(), test_modules, ..Names::default() };
+        let (mut at, mut depth) = (0, 0_usize);
+        while at < code.tokens.len() {
+            match code.token(at) {
+                "use" => {
+                    let first = names.imports.len();
+                    let handed_on = code.is_public(at);
+                    at = code.tree(at + 1, &[], &mut names.imports);
+                    names.imports[first..].iter_mut().for_each(|import| import.handed_on = handed_on);
+                    continue;
+                }
+                "{" | "(" | "[" => depth += 1,
+                "}" | ")" | "]" => depth = depth.saturating_sub(1),
+                "macro_rules" => names.defined.extend([code.token(at + 2).to_owned()]),
+                item if depth == 0 && ITEMS.contains(&item) => names.defined.extend([code.token(at + 1).to_owned()]),
+                _ => {}
+            }
+            if is_word(code.token(at)) {
+                let (end, path) = if code.follows_a_dot(at) { (at + 1, Vec::new()) } else { code.path(at) };
+                names.words.insert(code.token(at).to_owned());
+                if path.len() > 1 {
+                    names.paths.push((code.tokens[at].0, path));
+                }
+                at = end;
+            } else {
+                at += 1;
+            }
+        }
+        names
+    }
+
+    /// The file without what stands under `#[cfg(test)]`, and the modules that are declared there.
+    fn without_tests(&self) -> (Source, Vec<String>) {
+        let (mut tokens, mut modules, mut at) = (Vec::new(), Vec::new(), 0);
+        let is_at = |at: usize, wanted: &[&str]| wanted.iter().enumerate().all(|(n, part)| self.token(at + n) == *part);
+        while at < self.tokens.len() {
+            if !is_at(at, &["#", "[", "cfg", "(", "test", ")", "]"]) {
+                tokens.push(self.tokens[at].clone());
+                at += 1;
+                continue;
+            }
+            // The item ends with the first `;` outside all braces, or with the brace that closes its first one.
+            let mut depth = 0_usize;
+            at += 7;
+            while at < self.tokens.len() {
+                let token = self.token(at);
+                match token {
+                    "{" | "(" | "[" => depth += 1,
+                    "}" | ")" | "]" => depth = depth.saturating_sub(1),
+                    "mod" if depth == 0 => modules.push(self.token(at + 1).to_owned()),
+                    _ => {}
+                }
+                at += 1;
+                if depth == 0 && (token == ";" || token == "}") {
+                    break;
+                }
+            }
+        }
+        (Source { file: self.file.clone(), text: String::new(), tokens }, modules)
+    }
+
+    /// Whether `pub`, or `pub(…)`, stands before the token.
+    fn is_public(&self, at: usize) -> bool {
+        let before = &self.tokens[..at];
+        let end = match before.last() {
+            Some((_, token)) if token == ")" => before.iter().rposition(|(_, token)| token == "(").unwrap_or(0),
+            _ => at,
+        };
+        end > 0 && self.token(end - 1) == "pub"
     }
 
     fn token(&self, at: usize) -> &str {
@@ -138,9 +239,9 @@ impl Source {
     }
 
     /// One tree of a `use` from `at`, below `before`: where it ends.
-    fn tree(&self, mut at: usize, before: &[String], found: &mut Vec<(usize, Vec<String>)>) -> usize {
+    fn tree(&self, mut at: usize, before: &[String], found: &mut Vec<Import>) -> usize {
         let line = self.tokens.get(at).map_or(0, |(line, _)| *line);
-        let mut path = before.to_vec();
+        let (mut path, mut renamed) = (before.to_vec(), None);
         loop {
             match self.token(at) {
                 "::" => at += 1,
@@ -157,7 +258,10 @@ impl Source {
                 }
                 // `use a::{self}`, and the new name after `as`, are not parts.
                 "self" if !path.is_empty() => at += 1,
-                "as" => at += 2,
+                "as" => {
+                    renamed = Some(self.token(at + 1).to_owned());
+                    at += 2;
+                }
                 word if is_word(word) || word == "*" => {
                     path.push(word.to_owned());
                     at += 1;
@@ -165,12 +269,16 @@ impl Source {
                 _ => break,
             }
         }
-        if !path.is_empty() {
-            found.push((line, path));
+        if let Some(last) = path.last() {
+            let name = renamed.unwrap_or_else(|| last.clone());
+            found.push(Import { line, path, name, handed_on: false });
         }
         at
     }
 }
+
+/// What opens an item that others can name.
+const ITEMS: [&str; 9] = ["fn", "struct", "enum", "union", "trait", "type", "const", "static", "mod"];
 
 fn is_word(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')

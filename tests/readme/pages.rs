@@ -41,7 +41,7 @@ pub(crate) fn pages() -> Vec<Page> {
     names.into_iter().map(page).collect()
 }
 
-/// All of `src/` and `tests/`, as one text.
+/// All of `src/`, `tests/` and `crates/`, as one text.
 pub(crate) fn sources() -> String {
     fn collect(folder: &Path, all: &mut String) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -54,7 +54,7 @@ pub(crate) fn sources() -> String {
         }
     }
     let mut all = String::new();
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "crates"] {
         collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut all);
     }
     all

@@ -2,7 +2,7 @@
 //! through everything that prints what an operator wrote.
 
 use nephoscope::agent::{definitions, wiring};
-use nephoscope::config::{self, coordination_url::CoordinationUrl, transport_url::TransportUrl, yaml};
+use nephoscope::config::{self, broker::TransportUrl, coordination_url::CoordinationUrl, yaml};
 use nephoscope::model::Severity;
 use nephoscope::pipeline::{self, Plan};
 use nephoscope::publish::{self, Kind};

@@ -12,10 +12,10 @@ use crate::agent::runtime::options::{
     AgentOptions, Backoff, IntakeBounds, OverflowOptions, PacketBounds, StateOptions,
 };
 use crate::cluster::hash::stable;
+use crate::config::broker::rabbit::{self, Rabbit};
+use crate::config::broker::transport_url::TransportUrl;
 use crate::config::coordination_url::CoordinationUrl;
-use crate::config::rabbit::{self, Rabbit};
 use crate::config::settings::{Envelope, QueueType};
-use crate::config::transport_url::TransportUrl;
 use crate::config::{Secret, Settings};
 use crate::coordination::etcd::{EtcdGroup, EtcdOptions, EtcdTls};
 use crate::coordination::lease::CALL_TIMEOUT;
@@ -144,7 +144,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
 /// The broker of a URL.
 pub fn broker(url: &TransportUrl) -> AmqpBroker {
     let rabbit = &url.rabbit;
-    let host = |host: &crate::config::transport_url::Host| {
+    let host = |host: &crate::config::broker::Host| {
         let guest = AmqpHost::guest(host.name.clone(), host.port);
         match &host.user {
             Some((username, password)) => {

@@ -19,7 +19,7 @@ pub enum Clock {
 
 impl Clock {
     /// The time now.
-    pub(crate) fn now(self) -> DateTime<Utc> {
+    pub fn now(self) -> DateTime<Utc> {
         match self {
             Clock::Machine => Utc::now(),
             Clock::Since { at, began } => {

@@ -1,6 +1,6 @@
 //! The eight attributes of a sample that a definition finds by paths, and the user's own metadata.
 
-use super::definition::{LoadFault, compile};
+use super::fault::{LoadFault, compile};
 use crate::convert::field::Field;
 use crate::convert::metadata::copy_reserved;
 use crate::convert::options::{ConvertOptions, Reserved};
@@ -37,7 +37,7 @@ pub(super) struct Attributes {
 }
 
 /// One value for each attribute.
-pub(super) struct Found<'v>(pub(super) [Cow<'v, Value>; 8]);
+pub(super) struct Values<'v>(pub(super) [Cow<'v, Value>; 8]);
 
 impl Attributes {
     pub(super) fn load(
@@ -103,7 +103,7 @@ impl Attributes {
     }
 
     /// The first value of each attribute that is not null, else its default.
-    pub(super) fn first<'v>(&'v self, root: &'v Value) -> Result<Found<'v>, Raised> {
+    pub(super) fn first<'v>(&'v self, root: &'v Value) -> Result<Values<'v>, Raised> {
         let mut found: [Cow<'v, Value>; 8] = std::array::from_fn(|_| Cow::Owned(Value::Null));
         for (at, slot) in found.iter_mut().enumerate() {
             let value = match &self.fields[at] {
@@ -116,11 +116,11 @@ impl Attributes {
                 None => self.default(at, root)?,
             };
         }
-        Ok(Found(found))
+        Ok(Values(found))
     }
 }
 
-impl Found<'_> {
+impl Values<'_> {
     /// The sample of these values.
     pub(super) fn draft(self, metadata: Dict, sampling: &Sampling<'_>) -> Result<Draft, Raised> {
         let values = self.0;

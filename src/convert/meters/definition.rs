@@ -1,8 +1,9 @@
 //! One meter definition, from what the operator wrote to what it means.
 
 use super::attributes::{Attributes, UserMetadata};
-use super::lookup::Lookup;
-use crate::convert::field::{Field, FieldError};
+use super::fault::{LoadFault, compile};
+use super::lookup::{Found, Lookup};
+use crate::convert::field::Field;
 use crate::convert::options::ConvertOptions;
 use crate::convert::sampling::Sampling;
 use crate::model::python::{Pattern, Raised};
@@ -20,23 +21,15 @@ pub(crate) struct MeterDefinition {
     /// Regular expressions, met at the start of the event type; with their text.
     event_types: Vec<(String, Pattern)>,
     /// Where each value is found.
-    pub(super) attributes: Attributes,
+    attributes: Attributes,
     /// Named metadata, in order.
-    pub(super) metadata: Vec<(Box<str>, Field)>,
+    metadata: Vec<(Box<str>, Field)>,
     /// The user's own metadata.
-    pub(super) user_metadata: Option<UserMetadata>,
+    user_metadata: Option<UserMetadata>,
     /// One sample, or as many as names are found.
     lookup: Option<Lookup>,
     /// Whether one of the paths looks at the `priority` of before 9.0.
     reads_priority: bool,
-}
-
-/// Why a definition is not in force, and where that is written.
-pub(super) enum LoadFault {
-    /// The original skips it and goes on.
-    Skipped(Place, String),
-    /// The original loses all meters; we refuse to start.
-    Refused(Place, String),
 }
 
 impl MeterDefinition {
@@ -84,7 +77,7 @@ impl MeterDefinition {
     }
 
     /// What its paths are evaluated on.
-    pub(super) fn root_of<'n>(&self, notification: &'n Notification) -> &'n Value {
+    fn root_of<'n>(&self, notification: &'n Notification) -> &'n Value {
         if self.reads_priority { notification.flat_root() } else { notification.root() }
     }
 
@@ -102,14 +95,14 @@ impl MeterDefinition {
     pub(crate) fn sample(&self, sampling: &mut Sampling<'_>) {
         let made = match &self.lookup {
             None => self.sample_one(sampling),
-            Some(lookup) => lookup.sample(self, sampling),
+            Some(lookup) => self.sample_each(lookup, sampling),
         };
         if let Err(raised) = made {
             self.complain(sampling, &raised);
         }
     }
 
-    pub(super) fn complain(&self, sampling: &mut Sampling<'_>, raised: &Raised) {
+    fn complain(&self, sampling: &mut Sampling<'_>, raised: &Raised) {
         sampling.complain(&self.place, &format!("meter {}", self.shown_name()), raised);
     }
 
@@ -137,8 +130,31 @@ impl MeterDefinition {
         Ok(())
     }
 
+    /// As many samples as names are found. One that cannot be made costs only itself.
+    fn sample_each(&self, lookup: &Lookup, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
+        let root = self.root_of(sampling.notification());
+        let metadata = self.metadata(sampling.notification())?;
+        match lookup.find(&self.attributes, root)? {
+            Found::Rows(rows) => {
+                for row in rows {
+                    match row.draft(metadata.clone(), sampling) {
+                        Ok(draft) => sampling.push(draft),
+                        Err(raised) => self.complain(sampling, &raised),
+                    }
+                }
+            }
+            // Too few or too many: the original warns and makes none.
+            Found::Uneven { key, names, values } => {
+                let meter = self.shown_name();
+                let text = format!("meter {meter}: {names} names but {values} values of {key}: no sample");
+                sampling.warn(&self.place, text);
+            }
+        }
+        Ok(())
+    }
+
     /// The metadata that the definition names: only what is true in Python's sense.
-    pub(super) fn metadata(&self, notification: &Notification) -> Result<crate::model::Dict, Raised> {
+    fn metadata(&self, notification: &Notification) -> Result<crate::model::Dict, Raised> {
         let root = self.root_of(notification);
         let mut pairs = Vec::with_capacity(self.metadata.len());
         for (name, field) in &self.metadata {
@@ -172,14 +188,6 @@ fn incomplete(entry: &Node) -> Option<LoadFault> {
         whys.insert(0, format!("{} missing", missing.join(", ")));
     }
     (!whys.is_empty()).then(|| LoadFault::Skipped(place.clone(), whys.join("; ")))
-}
-
-/// Compiles a field of a definition.
-pub(super) fn compile(key: &str, node: &Node) -> Result<Field, LoadFault> {
-    Field::compile(node).map_err(|error| match error {
-        FieldError::Definition(why) => LoadFault::Skipped(node.place.clone(), format!("{key}: {why}")),
-        FieldError::Plugin(raised) => LoadFault::Refused(node.place.clone(), format!("{key}: {raised}")),
-    })
 }
 
 fn event_types(entry: &Node) -> Result<Vec<(String, Pattern)>, LoadFault> {

@@ -1,10 +1,8 @@
 //! Lookup mode: one definition finds the names, volumes and units of many samples at once (Ceilometer reference
 //! §4.1.3).
 
-use super::attributes::{Attributes, Found, KEYS, is_constant};
-use super::definition::MeterDefinition;
+use super::attributes::{Attributes, KEYS, Values, is_constant};
 use crate::convert::options::ConvertOptions;
-use crate::convert::sampling::Sampling;
 use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Node, Value};
 use std::borrow::Cow;
@@ -22,6 +20,14 @@ pub(super) struct Lookup {
     unusable: bool,
     /// The repair `lookup_constants`.
     repeat_constants: bool,
+}
+
+/// What a lookup finds in one notification.
+pub(super) enum Found<'v> {
+    /// The values of each name, in order.
+    Rows(Vec<Values<'v>>),
+    /// A key has not as many values as there are names.
+    Uneven { key: &'static str, names: usize, values: usize },
 }
 
 /// What one attribute found.
@@ -70,39 +76,30 @@ impl Lookup {
         }
     }
 
-    /// Makes the samples of a definition: as many as names are found. One that cannot be made costs only itself.
-    pub(super) fn sample(&self, definition: &MeterDefinition, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
-        let root = definition.root_of(sampling.notification());
-        let metadata = definition.metadata(sampling.notification())?;
+    /// Finds the values of every name.
+    pub(super) fn find<'v>(&self, attributes: &'v Attributes, root: &'v Value) -> Result<Found<'v>, Raised> {
         if self.unusable {
             return Err(Raised::new("TypeError", "lookup is no list of attributes"));
         }
         let mut columns = Vec::with_capacity(KEYS.len());
         for at in 0..KEYS.len() {
-            columns.push(self.column(at, &definition.attributes, root)?);
+            columns.push(self.column(at, attributes, root)?);
         }
-        let total = columns[NAME].len()?;
-        if total == 0 {
-            return Ok(());
+        let names = columns[NAME].len()?;
+        if names == 0 {
+            return Ok(Found::Rows(Vec::new()));
         }
         for (at, column) in columns.iter().enumerate() {
             let length = column.len()?;
-            if length != total && (length != 1 || self.asked[at]) {
-                return Self::mismatch(definition, KEYS[at], column, total, sampling);
+            if length != names && (length != 1 || self.asked[at]) {
+                return column.uneven(KEYS[at], names);
             }
         }
-        if let Some(key) = self.asks_for_one.filter(|_| total != 1) {
-            let one = Column::Values(vec![Cow::Owned(Value::Bool(true))]);
-            return Self::mismatch(definition, key, &one, total, sampling);
+        if let Some(key) = self.asks_for_one.filter(|_| names != 1) {
+            return Column::Values(vec![Cow::Owned(Value::Bool(true))]).uneven(key, names);
         }
-        for n in 0..total {
-            let found = Found(std::array::from_fn(|at| columns[at].get(n)));
-            match found.draft(metadata.clone(), sampling) {
-                Ok(draft) => sampling.push(draft),
-                Err(raised) => definition.complain(sampling, &raised),
-            }
-        }
-        Ok(())
+        let row = |n| Values(std::array::from_fn(|at| columns[at].get(n)));
+        Ok(Found::Rows((0..names).map(row).collect()))
     }
 
     /// All values of an attribute. What is asked for stands even if nothing is found; the rest falls back.
@@ -123,23 +120,6 @@ impl Lookup {
         }
         Ok(Column::Values(vec![attributes.default(at, root)?]))
     }
-
-    /// Too few or too many: the original warns and makes none.
-    fn mismatch(
-        definition: &MeterDefinition,
-        key: &str,
-        column: &Column<'_>,
-        total: usize,
-        sampling: &mut Sampling<'_>,
-    ) -> Result<(), Raised> {
-        let found = match column {
-            Column::Values(values) if values.len() == 1 && values[0].is_null() => 0,
-            other => other.len()?,
-        };
-        let text = format!("meter {}: {total} names but {found} values of {key}: no sample", definition.shown_name());
-        sampling.warn(&definition.place, text);
-        Ok(())
-    }
 }
 
 impl<'v> Column<'v> {
@@ -148,6 +128,15 @@ impl<'v> Column<'v> {
             Column::Values(values) => Ok(values.len()),
             Column::Constant(_) => Err(Raised::new("TypeError", "a constant with lookup has no length")),
         }
+    }
+
+    /// That these are not as many values as names; a single null is none.
+    fn uneven(&self, key: &'static str, names: usize) -> Result<Found<'v>, Raised> {
+        let values = match self {
+            Column::Values(values) if values.len() == 1 && values[0].is_null() => 0,
+            other => other.len()?,
+        };
+        Ok(Found::Uneven { key, names, values })
     }
 
     /// The value for the n-th name: a single one is everybody's.

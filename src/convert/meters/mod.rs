@@ -5,13 +5,14 @@
 
 mod attributes;
 mod definition;
+mod fault;
 mod lookup;
 
 pub(crate) use definition::MeterDefinition;
 
 use super::options::ConvertOptions;
 use crate::model::{Complaint, Data, Node, Place, Value};
-use definition::LoadFault;
+use fault::LoadFault;
 use std::collections::HashMap;
 
 /// The definitions in force, in emission order: the first file's last definition first.

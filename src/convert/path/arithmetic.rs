@@ -1,7 +1,7 @@
 //! `a + b`.
 
-use super::eval::{Evaluation, Matches, Shape, WORK_BYTES};
-use super::matched::{Found, Match, Maybe, no_attribute};
+use super::eval::{Evaluation, Matches, Shape};
+use super::matched::{Found, Match, Maybe, WORK_BYTES, no_attribute};
 use super::tree::Operand;
 use crate::model::python::{self, Operator, Raised};
 

@@ -3,7 +3,7 @@
 //! Everything is evaluated in the order in which the original does, lists whole before what follows, so that of two
 //! exceptions the same one comes first.
 
-use super::matched::{Found, Match, Maybe, Step, no_attribute};
+use super::matched::{Found, Match, Maybe, Step, WORK_BYTES, no_attribute};
 use super::tree::{Name, Tree};
 use crate::model::Value;
 use crate::model::python::Raised;
@@ -14,9 +14,6 @@ use std::rc::Rc;
 /// How much one evaluation may do: matches made and values looked at, and pieces of [`WORK_BYTES`] bytes made.
 /// A whole notification of a megabyte fits several times; `(*|*).(*|*)…` must not.
 pub(crate) const WORK_MAX: usize = 1_000_000;
-/// The bytes of text that count as one unit of work.
-pub(super) const WORK_BYTES: usize = 64;
-
 /// What a tree gives: matches, or (only `` `sorted` ``, of something that cannot be sorted) a match that is not in a
 /// list, which nearly nobody can iterate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `[?…]`: the items of a list for which conditions hold.
 
-use super::eval::{Evaluation, Matches, Shape, WORK_BYTES, item_step, nothing_to_iterate};
-use super::matched::{Found, Match, Maybe, no_attribute};
+use super::eval::{Evaluation, Matches, Shape, item_step, nothing_to_iterate};
+use super::matched::{Found, Match, Maybe, WORK_BYTES, no_attribute};
 use super::tree::{Condition, Relation, Test};
 use crate::model::python::{self, Raised};
 use std::borrow::Cow;

@@ -1,11 +1,13 @@
 //! What a path finds: values with where they were found.
 
-use super::eval::WORK_BYTES;
 use crate::model::python::{Raised, type_name};
 use crate::model::{Dict, Value};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::rc::Rc;
+
+/// The bytes of text that count as one unit of work.
+pub(super) const WORK_BYTES: usize = 64;
 
 /// A value found: borrowed from the message wherever it is there.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The characters of Python's `re`: escapes, categories and sets.
 
 use super::Raised;
-use super::translate::{Last, Reader, error};
+use super::reader::{Last, Reader, error};
 
 impl Reader<'_> {
     /// The character of an escape that stands for one, in and outside classes; `c` is what follows the backslash.

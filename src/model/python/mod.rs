@@ -8,6 +8,7 @@ mod division;
 mod number;
 mod order;
 mod pattern;
+mod reader;
 mod substitution;
 mod text;
 mod translate;

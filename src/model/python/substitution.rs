@@ -2,7 +2,8 @@
 
 use super::Raised;
 use super::pattern::{build, too_long};
-use super::translate::{Translated, translate};
+use super::reader::Translated;
+use super::translate::translate;
 use fancy_regex::{Captures as Found, Regex};
 
 /// The groups of one match.

@@ -1,9 +1,9 @@
 //! What the transformers of a sink are.
 
-use super::aggregator::Aggregating;
-use super::arithmetic::Formula;
-use super::change::Delta;
-use super::scaling::Scaling;
+use super::kinds::aggregator::Aggregating;
+use super::kinds::arithmetic::Formula;
+use super::kinds::change::Delta;
+use super::kinds::scaling::Scaling;
 use crate::model::{Place, Value, json};
 use sha2::{Digest as _, Sha256};
 

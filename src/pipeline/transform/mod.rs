@@ -5,18 +5,14 @@
 //! state is cells that can be written down and put into another chain. Never here: a clock (`now` is an argument), the
 //! log that keeps the cells, queues.
 
-mod accumulator;
-mod aggregator;
-mod arithmetic;
 mod cell;
 mod chain;
-mod change;
 mod definition;
 mod expression;
-mod naming;
+mod kinds;
+mod known;
 mod options;
 mod reading;
-mod scaling;
 mod scope;
 mod store;
 mod work;

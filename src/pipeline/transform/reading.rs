@@ -1,67 +1,15 @@
 //! From `transformers:` as it is written to what it means: every complaint at once, each with its place.
 
-use super::aggregator::{Aggregating, Policy};
-use super::arithmetic::Formula;
-use super::change::Delta;
 use super::definition::{Told, Transformer, Transformers, digest};
 use super::expression::Expression;
-use super::naming::Naming;
-use super::scaling::{Scale, Scaling};
+use super::kinds::aggregator::{Aggregating, Policy};
+use super::kinds::arithmetic::Formula;
+use super::kinds::change::Delta;
+use super::kinds::naming::Naming;
+use super::kinds::scaling::{Scale, Scaling};
+use super::known::{KNOWN, Known, TRANSFORMER_KEYS};
 use crate::model::python::Substitution;
 use crate::model::{Complaint, Data, Keys, Node, Place, SampleType, Value, did_you_mean, python};
-
-/// The transformers there are, each with the parameters it knows, and what it looks at in `source` and `target`.
-const KNOWN: [Known; 6] = [
-    Known { name: "unit_conversion", parameters: &["source", "target"], source: &["unit", "map_from"], target: SCALED },
-    Known { name: "rate_of_change", parameters: &["source", "target"], source: &["map_from"], target: SCALED },
-    Known {
-        name: "delta",
-        parameters: &["source", "target", "growth_only"],
-        source: &["map_from"],
-        target: &["name", "map_to"],
-    },
-    Known { name: "accumulator", parameters: &["size"], source: &[], target: &[] },
-    Known {
-        name: "aggregator",
-        parameters: &[
-            "source",
-            "target",
-            "size",
-            "retention_time",
-            "project_id",
-            "user_id",
-            "resource_metadata",
-            "timestamp",
-        ],
-        source: &["map_from"],
-        target: SCALED,
-    },
-    Known { name: "arithmetic", parameters: &["target"], source: &[], target: &["name", "unit", "type", "expr"] },
-];
-
-const SCALED: &[&str] = &["name", "unit", "type", "scale", "max", "map_to"];
-
-struct Known {
-    name: &'static str,
-    parameters: &'static [&'static str],
-    source: &'static [&'static str],
-    target: &'static [&'static str],
-}
-
-/// The keys of a transformer.
-const TRANSFORMER_KEYS: Keys<'static> = Keys {
-    what: "a key of a transformer",
-    known: &["name", "parameters"],
-    elsewhere: &[
-        ("source", "under `parameters:`"),
-        ("target", "under `parameters:`"),
-        ("growth_only", "under `parameters:`"),
-        ("size", "under `parameters:`"),
-        ("retention_time", "under `parameters:`"),
-        ("publishers", "to the sink, beside `transformers:`"),
-    ],
-    foreign: &[],
-};
 
 /// The longest list of transformers.
 const TRANSFORMERS_MAX: usize = 100;

@@ -1,11 +1,11 @@
 //! One transformer at work: what it was told, and what it keeps.
 
 use super::Failure;
-use super::accumulator::{self, Held};
-use super::aggregator::Aggregator;
-use super::arithmetic::Arithmetic;
-use super::change::{self, Point};
 use super::definition::{Told, Transformer};
+use super::kinds::accumulator::{self, Held};
+use super::kinds::aggregator::Aggregator;
+use super::kinds::arithmetic::Arithmetic;
+use super::kinds::change::{self, Point};
 use super::scope::{Scope, shown};
 use super::store::{Keep, Store};
 use crate::model::python;

@@ -11,9 +11,9 @@ use reqwest::{Method, RequestBuilder};
 use std::sync::Arc;
 
 use self::options::{Mode, Read};
+use super::kind::{Built, Kind, LookAtBroker};
 use super::measure;
 use super::outcome::{Answer, Parts, Refused};
-use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::{Row, Target};
 use super::web::{self, Web};
 use super::{Batch, Context, PublishError, Publisher};

@@ -5,12 +5,13 @@
 use chrono::{NaiveDateTime, Utc};
 use std::collections::BTreeSet;
 
+use super::GnocchiPublisher;
+use super::api::path;
 use super::definitions::{Operation, ResourceType};
 use super::options::EndedAt;
 use super::resources::{self, Done};
 use super::rights::Doubts;
 use super::tally::Tally;
-use super::{GnocchiPublisher, path};
 use crate::model::{Dict, Event, Value, time};
 use crate::publish::outcome::PublishError;
 

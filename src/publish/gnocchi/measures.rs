@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+use super::api::path;
 use super::definitions::{Definitions, ResourceType};
 use super::filter::Filtered;
 use super::odd;
-use super::path;
 use super::tally::Tally;
 use crate::model::json::{self, NonFinite};
 use crate::model::{Dict, Sample, Value};

@@ -6,7 +6,6 @@
 //!
 //! Never here: which resources and policies an installation must have before.
 
-mod answer;
 mod api;
 mod cache;
 mod definitions;
@@ -15,9 +14,7 @@ mod filter;
 mod measures;
 mod odd;
 mod options;
-mod path;
 mod policies;
-mod query;
 mod resources;
 mod rights;
 mod samples;
@@ -37,7 +34,7 @@ use self::options::{EndedAt, Options};
 use self::policies::Policies;
 use self::rights::Rights;
 pub use self::setup::{Created, Plan, Setup, Step};
-use super::schemes::{Built, Kind, Look};
+use super::kind::{Built, Kind, Look};
 use super::target::{Row, Target};
 use super::web::{Secrets, Web};
 use super::{Batch, Context, Identity, Login, PublishError, Publisher};

@@ -4,8 +4,6 @@
 //! more than 255. It answers 500 or closes the connection, every time. Whether a record is odd is never a reason to refuse it:
 //! only together with such an answer, while Gnocchi answers other requests.
 
-use super::api::Api;
-use super::resources::Done;
 use crate::model::{Dict, Sample, Value};
 use crate::publish::outcome::Answer;
 
@@ -37,15 +35,6 @@ fn is_odd(value: &Value) -> bool {
 
 fn is_odd_text(text: &str) -> bool {
     text.contains('\0') || text.chars().count() > TEXT_MAX
-}
-
-/// What became of a request about a resource: where that is odd, and Gnocchi breaks down over it and nothing else, it is
-/// refused.
-pub(super) async fn unless_odd(api: &Api, done: Done, odd: bool) -> Done {
-    match done {
-        Done::Later(answer) | Done::Stop(answer) if odd && api.is_alive().await => Done::Refused(breakdown(&answer)),
-        done => done,
-    }
 }
 
 /// Why a record is refused over which Gnocchi breaks down.

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Mutex;
 
-use super::answer;
 use super::api::Api;
+use super::api::answer;
 use super::definitions::Policy;
 use crate::model::json;
 use crate::observe::Repeats;

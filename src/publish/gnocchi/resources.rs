@@ -2,13 +2,13 @@
 
 use reqwest::{Method, Url};
 
-use super::answer::Said;
+use super::GnocchiPublisher;
 use super::api::Api;
-use super::odd::{self, unless_odd};
-use super::path::{self, PATH_BYTES_MAX};
-use super::query::Query;
-use super::rights::{Denied, Rights};
-use super::{GnocchiPublisher, answer};
+use super::api::answer::{self, Denied, Said};
+use super::api::path::{self, PATH_BYTES_MAX};
+use super::api::query::Query;
+use super::odd;
+use super::rights::Rights;
 use crate::model::{Dict, Value, json};
 use crate::publish::outcome::Answer;
 use crate::publish::web::Reply;
@@ -171,6 +171,17 @@ fn next_page(reply: &Reply, first: &str) -> Option<String> {
     let address = link.trim().strip_prefix('<')?.split_once('>')?.0;
     let query = Url::parse(address).ok()?.query()?.to_owned();
     Some(format!("{first}?{query}"))
+}
+
+/// What became of a request about a resource: where that is odd, and Gnocchi breaks down over it and nothing else, it is
+/// refused.
+async fn unless_odd(api: &Api, done: Done, odd: bool) -> Done {
+    match done {
+        Done::Later(answer) | Done::Stop(answer) if odd && api.is_alive().await => {
+            Done::Refused(odd::breakdown(&answer))
+        }
+        done => done,
+    }
 }
 
 fn done(api: &Api, reply: Result<Reply, Answer>) -> Done {

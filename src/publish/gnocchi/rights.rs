@@ -6,33 +6,15 @@
 
 use reqwest::Method;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::api::Api;
-use super::path;
+use super::api::answer::Denied;
+use super::api::path;
 use super::tally::Tally;
 use crate::publish::outcome::Answer;
 
 /// After so many denials without a write that is accepted, nothing more is asked before it is clear whether anything is.
 const OPEN_MAX: usize = 8;
-
-/// What Gnocchi said of one resource, when it is not known yet whether it would say so of any.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Denied {
-    /// Why the records wait, if all are denied.
-    pub held: String,
-    /// Why they are parked, if only they are.
-    pub parked: String,
-    /// How long Gnocchi asks to wait.
-    pub after: Option<Duration>,
-}
-
-impl Denied {
-    /// Of everything.
-    pub(super) fn later(&self) -> Answer {
-        Answer::Later { cause: self.held.clone(), after: self.after }
-    }
-}
 
 /// Which writes Gnocchi has accepted so far, from any batch.
 #[derive(Debug, Default)]

@@ -7,14 +7,15 @@ use reqwest::Method;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::answer::Said;
 use super::api::Api;
+use super::api::answer::{Denied, Said};
+use super::api::path;
 use super::definitions::ResourceType;
 use super::measures::{Item, Measures, Resource};
 use super::resources::{self, Done};
-use super::rights::{Denied, Doubts};
+use super::rights::Doubts;
 use super::tally::Tally;
-use super::{GnocchiPublisher, odd, path, policies};
+use super::{GnocchiPublisher, odd, policies};
 use crate::model::{Dict, Sample};
 use crate::publish::outcome::{Answer, Parts, PublishError};
 

@@ -10,9 +10,9 @@ use reqwest::header::CONTENT_TYPE;
 use std::sync::Arc;
 
 use self::options::Options;
+use super::kind::{Built, Kind, LookAtBroker};
 use super::outcome::{Answer, Parts};
 use super::record::{self, Form};
-use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::{Row, Target};
 use super::web::{self, Web};
 use super::{Batch, Context, PublishError, Publisher};

@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use self::letter::{Letter, Writer};
 use self::link::Link;
 use self::options::{Options, Policy};
-use super::schemes::{Built, Kind, LookAtBroker};
+use super::kind::{Built, Kind, LookAtBroker};
 use super::target::{Row, Target};
 use super::{Batch, Context, PublishError, Publisher};
 use crate::model::nearest;

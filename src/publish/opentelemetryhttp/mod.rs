@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use reqwest::header::CONTENT_TYPE;
 use std::sync::Arc;
 
+use super::kind::{Built, Kind, LookAtBroker};
 use super::measure::{Point, points};
 use super::otlp::json;
 use super::otlp::metrics::{self, Form};
 use super::outcome::{Answer, Parts, Refused};
-use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::{Row, Target};
 use super::web::{self, BODY_BYTES_MAX, Endpoint, Web};
 use super::{Batch, Context, PublishError, Publisher};

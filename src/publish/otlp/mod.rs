@@ -22,9 +22,9 @@ use self::grpc::Grpc;
 use self::http::Http;
 use self::metrics::Form;
 use self::options::{Protocol, Read};
+use super::kind::{Built, Kind, LookAtBroker};
 use super::measure::points;
 use super::outcome::{Answer, Parts};
-use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::{Row, Target};
 use super::{Batch, Context, PublishError, Publisher, web};
 

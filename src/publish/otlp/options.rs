@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::metrics::{Form, Metadata, Place, SampleId};
-use crate::publish::schemes::Kind;
+use crate::publish::kind::Kind;
 use crate::publish::target::{Options, Row, Target};
 use crate::publish::web::{Login, Web, WebOptions};
 

@@ -17,47 +17,12 @@ use self::breaker::{Admission, Breaker};
 use self::rate::Rate;
 pub use self::rate::Turn;
 use super::outcome::{Left, Partly, PublishError, Refused};
-use super::target::{Options, Row, Target};
+use super::target::{Options, Target};
 use super::{Batch, Publisher};
 use crate::cluster::hash;
 use crate::config::shown;
 use crate::model::{event_key, grouping_bytes};
 use crate::observe::Metrics;
-
-/// The rows of the options.
-pub(super) const OPTIONS: &[Row] = &[
-    Row::new(
-        "concurrency",
-        "requests, 1 to 64",
-        "1",
-        "parts of a batch that are published at the same time; what is of one resource stays in one part, and in order",
-    ),
-    Row::new(
-        "rate",
-        "records a second",
-        "",
-        "in no second more than this, rounded up to a whole number; without it as fast as it is taken",
-    ),
-    Row::new(
-        "breaker_failures",
-        "number",
-        "5",
-        "after so many failures in a row the destination is left alone for a while, and then tried with a few records; 0: never",
-    ),
-    Row::new(
-        "breaker_pause",
-        "seconds, 0.1 to 30",
-        "1",
-        "how long it is left alone for the first time; twice as long each further time, up to 30 seconds",
-    ),
-    Row::new(
-        OVERFLOW_QUEUE,
-        "1 to 100 of a-z A-Z 0-9 . _ -",
-        "",
-        "the end of the name of its overflow queue, which is else made of the URL; a URL that takes the place of another gets by it \
-         what waits for the other",
-    ),
-];
 
 /// The option that names the overflow queue.
 const OVERFLOW_QUEUE: &str = "overflow_queue";
@@ -81,8 +46,16 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// Takes out of a URL what every publisher has beside its own options; what is wrong with it.
+    pub(super) fn take_out_of(target: &mut Target) -> (Pace, Vec<String>) {
+        let mut options = target.options();
+        let pace = Pace::read(&mut options);
+        target.query = options.rest();
+        (pace, options.into_complaints())
+    }
+
     /// Takes the options out of those of a URL; what is wrong is noted there.
-    pub(super) fn read(options: &mut Options) -> Pace {
+    fn read(options: &mut Options) -> Pace {
         let concurrency = options.number("concurrency", 1).unwrap_or(1);
         if concurrency > CONCURRENCY_MAX {
             options.complain(format!("concurrency={concurrency}: expected at most {CONCURRENCY_MAX} requests"));

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use self::options::{Options, of_resource};
 use super::exposition::{self, Line};
+use super::kind::{Built, Kind, LookAtBroker};
 use super::outcome::{Answer, Parts, Refused};
-use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::{Row, Target};
 use super::web::{self, Web};
 use super::{Batch, Context, PublishError, Publisher};

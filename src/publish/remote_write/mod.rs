@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use self::options::{Read, Version};
 use self::series::{Series, first_version, second_version, series};
+use super::kind::{Built, Kind, LookAtBroker};
 use super::measure::{Point, points};
 use super::outcome::{Answer, Parts};
-use super::schemes::{Built, Kind, LookAtBroker};
 use super::target::{Row, Target};
 use super::web::{BODY_BYTES_MAX, Reply, Web};
 use super::{Batch, Context, PublishError, Publisher, web};

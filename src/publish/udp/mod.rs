@@ -11,8 +11,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::kind::{Built, Kind, LookAtBroker};
 use super::outcome::{Left, Partly, Refused};
-use super::schemes::{Built, Kind, LookAtBroker};
 use super::socket::{self, Place, near_misses, pack};
 use super::target::{Row, Target};
 use super::{Batch, Context, PublishError, Publisher, message};

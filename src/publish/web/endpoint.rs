@@ -4,8 +4,7 @@ use reqwest::{Method, RequestBuilder, Url};
 
 use super::{OPTIONS, Secrets, Web, WebOptions, credentials};
 use crate::model::nearest;
-use crate::publish::pace;
-use crate::publish::target::{Options, Row, Target};
+use crate::publish::target::{COMMON, Options, Row, Target};
 
 /// What a URL says about the server that is posted to.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,7 +54,7 @@ impl Endpoint {
 
     /// Options that stay in the URL, and whose names are nearly those of `own` or of every publisher over HTTP.
     pub(in crate::publish) fn near_misses(&self, own: &[Row]) -> Vec<String> {
-        let ours = || own.iter().chain(OPTIONS).chain(pace::OPTIONS).map(|row| row.name);
+        let ours = || own.iter().chain(OPTIONS).chain(COMMON).map(|row| row.name);
         let names = self.url.query_pairs().map(|(name, _)| name);
         let near = names.filter_map(|name| nearest(&name, ours()).map(|near| (name, near)));
         near.map(|(name, near)| format!("{name} is no option here and stays in the URL; did you mean {near}?"))

@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use self::options::Options;
 use super::identity::{Identity, Login, Service};
+use super::kind::{Built, Kind, Look};
 use super::outcome::{Answer, Parts};
 use super::record::{self, Form};
-use super::schemes::{Built, Kind, Look};
 use super::target::{Row, Target};
 use super::web::{self, BODY_BYTES_MAX, Reply, Secrets, Web};
 use super::{Batch, Context, PublishError, Publisher};

@@ -12,8 +12,8 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 use crate::config;
 use crate::model::{Sample, Value, json as text};
 use crate::publish::record::tests::{event, sample};
-use crate::publish::schemes::{Look, check_with};
 use crate::publish::{Batch, Context, Kind, Partly, PublishError, Publisher, build, check, identity};
+use crate::publish::{Look, check_with};
 
 const AT: &str = "/v2/queues/q/messages";
 

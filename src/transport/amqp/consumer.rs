@@ -19,9 +19,9 @@ use tokio_util::task::TaskTracker;
 use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::ledger::Ledger;
 use super::super::{ConsumeOptions, Consumer, Delivery, TransportError, Why, prefetch_bound};
+use super::fields::subscribe;
 use super::reply::{self, ANSWER_TIMEOUT, Line};
 use super::request::RequestChannel;
-use super::session::subscribe;
 use crate::model::{Receipt, Verdict};
 
 /// A settled run of this many messages is acknowledged at once; with a small prefetch, half of that.

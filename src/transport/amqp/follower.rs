@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::{Argument, Follower, StreamRecord, StreamStart, TransportError};
+use super::fields::subscribe;
 use super::reply::{ANSWER_TIMEOUT, Line};
 use super::request::RequestChannel;
-use super::session::subscribe;
 
 /// Where to begin in a consumer's arguments, and where a record is in its headers.
 const OFFSET: &str = "x-stream-offset";

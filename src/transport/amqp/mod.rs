@@ -8,6 +8,7 @@
 
 mod consumer;
 mod dial;
+mod fields;
 mod follower;
 mod options;
 mod producer;

@@ -16,8 +16,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Confirmation, NACKED, Outgoing, TransportError, UNROUTABLE};
+use super::fields::short;
 use super::reply::{self, Line, Refusal};
-use super::session::short;
 
 /// Unconfirmed messages at most.
 pub const WINDOW_MESSAGES: usize = 1_000;

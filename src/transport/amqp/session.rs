@@ -1,15 +1,12 @@
 //! One connection to RabbitMQ.
 
 use async_trait::async_trait;
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join_all;
 use futures_util::{Stream, StreamExt};
-use lapin::options::{
-    BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
-};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ConnectionStatus, Consumer as Consumed, Event, ExchangeKind};
-use std::collections::{BTreeMap, BTreeSet};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionStatus, Event, ExchangeKind};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::{
-    Argument, Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Follower, Outgoing, Queue, QueueState,
-    Session, StreamStart, Topology, TransportError, Why, fallback,
+    Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Follower, Outgoing, Queue, QueueState, Session,
+    StreamStart, Topology, TransportError, Why, fallback,
 };
 use super::AmqpBroker;
 use super::consumer::AmqpConsumer;
 use super::dial::Wire;
+use super::fields::{short, table};
 use super::follower::AmqpFollower;
 use super::producer::Producer;
 use super::reply::{self, Line, Refusal};
@@ -376,45 +374,4 @@ async fn watch_connection(
     .await;
     wire.cut();
     over.cancel();
-}
-
-/// Starts a consumer that holds so many deliveries at most.
-pub(super) async fn subscribe(
-    line: &Line,
-    channel: &Channel,
-    queue: &str,
-    prefetch: u16,
-    options: BasicConsumeOptions,
-    arguments: &BTreeMap<String, Argument>,
-) -> Result<Consumed, TransportError> {
-    // Both at once, in this order: one way there and back less. global: false, for this consumer alone: RabbitMQ 4 has no
-    // other.
-    let begin = try_join(
-        channel.basic_qos(prefetch, BasicQosOptions { global: false }),
-        channel.basic_consume(short(queue)?, "".into(), options, table(arguments)),
-    );
-    let begun = line.within(begin).await.map_err(|refusal| refusal.about_queue(queue));
-    begun.map(|((), consumed)| consumed)
-}
-
-/// A name on the wire: 255 bytes at most.
-pub(super) fn short(name: &str) -> Result<ShortString, TransportError> {
-    if name.len() > usize::from(u8::MAX) {
-        return Err(TransportError::Refused(format!("{name:?} is longer than the 255 bytes AMQP has for a name")));
-    }
-    Ok(name.into())
-}
-
-/// Arguments as RabbitMQ wants them.
-pub(super) fn table(arguments: &BTreeMap<String, Argument>) -> FieldTable {
-    let mut table = FieldTable::default();
-    for (name, value) in arguments {
-        let value = match value {
-            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
-            Argument::Integer(number) => AMQPValue::LongLongInt(*number),
-            Argument::Bool(flag) => AMQPValue::Boolean(*flag),
-        };
-        table.insert(name.as_str().into(), value);
-    }
-    table
 }

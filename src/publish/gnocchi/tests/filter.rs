@@ -1,7 +1,7 @@
 //! The project whose samples are dropped, and the logins that cannot tell its id.
 
 use super::*;
-use crate::publish::schemes::{Look, check_with};
+use crate::publish::{Look, check_with};
 
 const BASIC: &str = "auth_type = gnocchi-basic\nendpoint = SERVER";
 const NOAUTH: &str = "auth_type = gnocchi-noauth\nuser_id = u\nproject_id = p\nendpoint = SERVER";

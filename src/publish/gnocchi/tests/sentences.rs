@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::publish::check;
-use crate::publish::schemes::{Look, check_with};
+use crate::publish::{Look, check_with};
 
 fn refused(result: Result<(), PublishError>) -> String {
     match result {

@@ -1,0 +1,76 @@
+//! What is declared at a broker: exchanges, queues, bindings.
+
+use std::collections::BTreeMap;
+
+/// An argument of a queue or consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Argument {
+    /// A string.
+    Text(String),
+    /// A signed integer, sent as `long-long`... RabbitMQ compares by value.
+    Integer(i64),
+    /// A boolean.
+    Bool(bool),
+}
+
+/// What must be there before anything flows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Topic exchanges.
+    pub exchanges: Vec<Exchange>,
+    /// Queues.
+    pub queues: Vec<Queue>,
+    /// Which exchange feeds which queue.
+    pub bindings: Vec<Binding>,
+}
+
+impl Topology {
+    /// What one of the queues needs of it.
+    #[must_use]
+    pub fn of_queue(&self, name: &str) -> Topology {
+        Topology {
+            exchanges: self.exchanges.clone(),
+            queues: self.queues.iter().filter(|queue| queue.name == name).cloned().collect(),
+            bindings: self.bindings.iter().filter(|binding| binding.queue == name).cloned().collect(),
+        }
+    }
+}
+
+/// A topic exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its name.
+    pub name: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes with its last binding.
+    pub auto_delete: bool,
+    /// See [`Session::declare`](super::Session::declare).
+    pub fallback_transient: bool,
+}
+
+/// A queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Its name.
+    pub name: String,
+    /// Whether it survives a restart of the broker.
+    pub durable: bool,
+    /// Whether it goes with its last consumer.
+    pub auto_delete: bool,
+    /// `x-…` arguments.
+    pub arguments: BTreeMap<String, Argument>,
+    /// See [`Session::declare`](super::Session::declare).
+    pub fallback_transient: bool,
+}
+
+/// A binding by routing key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// From this exchange …
+    pub exchange: String,
+    /// … to this queue …
+    pub queue: String,
+    /// … for messages with this key.
+    pub routing_key: String,
+}
