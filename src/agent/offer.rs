@@ -30,7 +30,7 @@ pub(super) struct Destination {
 
 /// A publisher says that nothing can be published any more: the agent must stop.
 #[derive(Debug, thiserror::Error)]
-#[error("{publisher} cannot publish any more: {cause}")]
+#[error("cannot publish to {publisher} any more: {cause}")]
 pub(super) struct Dead {
     publisher: Arc<str>,
     cause: String,

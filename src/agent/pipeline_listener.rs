@@ -110,7 +110,7 @@ pub(super) async fn read(context: &SinkContext, nursery: &Nursery, batch: Vec<De
     for delivery in batch {
         match packet::read(&delivery.body) {
             Ok(packet) => {
-                context.metrics.packet_received(&delivery.queue, &delivery.queue, delivery.redelivered);
+                context.metrics.packet_received(&delivery.queue, delivery.redelivered);
                 packets.push((packet, delivery.receipt));
             }
             Err(error) => {

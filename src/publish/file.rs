@@ -1,7 +1,7 @@
 //! `file:///path`: one line per sample or event (Ceilometer reference §6.6).
 //!
 //! Options: `json` (JSON lines; else Python's `repr`), `max_bytes` and `backup_count` (rotation to `.1`, `.2` …, if both
-//! are given and not 0), `fsync` (each batch is on the disk before it counts as taken), `nan` (see `docs/publishers.md`).
+//! are given and not 0), `fsync` (sync to disk before a batch is accepted), `nan` (see `docs/publishers.md`).
 //!
 //! Several publishers and processes may write one file: each write is made under the file's advisory lock, appended
 //! in one call, and taken back whole if the disk did not take all of it. A file that was moved away (by another process's
@@ -81,14 +81,19 @@ pub(super) const OPTIONS: &[&[Row]] = &[&[
         "",
         "JSON lines, whatever its value; without it each line is the Python `repr` of the dictionary",
     ),
-    Row::new("max_bytes", "bytes", "", "the file rotates before it reaches this size,"),
+    Row::new(
+        "max_bytes",
+        "bytes",
+        "",
+        "size that a file does not exceed: the file rotates before; needs `backup_count`",
+    ),
     Row::new(
         "backup_count",
         "number",
         "",
-        "and so many old ones are kept: `.1` is the youngest. Rotation needs both, neither 0",
+        "number of rotated files that are kept, of which `.1` is the newest; needs `max_bytes`",
     ),
-    Row::new("fsync", "true or false", "false", "each batch is on the disk before it counts as taken"),
+    Row::new("fsync", "true or false", "false", "sync to disk before a batch is accepted"),
     Row::NAN,
 ]];
 
@@ -239,16 +244,19 @@ impl Log {
         Ok(Progress::Done)
     }
 
-    /// Says it once when the lock's owner is found frozen, and once when he has let go.
+    /// Logs once when the owner of the lock is found frozen, and once when it has released the lock.
     fn found_frozen(&mut self, frozen: bool) {
         let path = self.options.path.display();
         match (self.frozen, frozen) {
             (false, true) => tracing::warn!(
                 event = "publish.file.locked",
                 %path,
-                "another process keeps this file locked: appending without the lock, not rotating until it is free; fuser -v shows who has it open"
+                "another process keeps this file locked; appending without the lock, and not rotating until it is free; fuser -v shows \
+                 which process has it open"
             ),
-            (true, false) => tracing::info!(event = "publish.file.free", %path, "the file's lock is free again"),
+            (true, false) => {
+                tracing::info!(event = "publish.file.unlocked", %path, "the other process released the lock of the file; rotating again")
+            }
             _ => {}
         }
         self.frozen = frozen;
@@ -314,7 +322,7 @@ impl Log {
         if self.options.fsync { self.file.sync_data() } else { Ok(()) }
     }
 
-    /// Opens what now has the name, which lets go of the old file and its lock.
+    /// Opens what now has the name, which closes the old file and releases its lock.
     fn reopen(&mut self) -> io::Result<()> {
         let (file, regular) = open(&self.options.path)?;
         // The caller unlocks `file`: letting the old one go has done that, and a lock not held is no error to unlock.

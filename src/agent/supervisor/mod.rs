@@ -27,7 +27,7 @@ use super::route::Routes;
 use super::unit::{self, Kind, Opening};
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
-use crate::observe::{Board, Repeats};
+use crate::observe::{Board, Closed, Repeats};
 use crate::transport::Why;
 use work::{Work, describe};
 
@@ -388,7 +388,11 @@ impl Supervisor {
                 if let Some(running) = term.running.remove(&unit) {
                     running.cut.cancel();
                     if !running.end_said.swap(true, Ordering::Relaxed) {
-                        self.ground.metrics.queue_closed(&unit, "lost", self.broker_why.get().map(String::as_str));
+                        self.ground.metrics.queue_closed(
+                            &unit,
+                            Closed::Lost,
+                            self.broker_why.get().map(String::as_str),
+                        );
                     }
                 }
             }
