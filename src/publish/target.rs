@@ -62,18 +62,14 @@ impl Row {
     }
 
     /// Whether addresses of the link may be used: metadata services of clouds are there.
-    pub(super) const LINK_LOCAL: Row = Row::new(
-        "link_local",
-        "true or false",
-        "false",
-        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
-    );
+    pub(super) const LINK_LOCAL: Row =
+        Row::new("link_local", "true or false", "false", "use of link-local addresses (169.254.0.0/16, fe80::/10)");
     /// See [`Options::non_finite`].
     pub(super) const NAN: Row = Row::new(
         "nan",
         "null or python",
         "null",
-        "how JSON says what is no finite number: `null`, which every reader takes, or `NaN`, `Infinity`, `-Infinity` as Ceilometer does",
+        "form of numbers that are not finite: `null`, which every reader of JSON understands, or `NaN`, `Infinity`, `-Infinity` as Ceilometer does",
     );
 }
 
@@ -90,7 +86,7 @@ pub(super) struct Target {
     pub path: String,
     /// The query's pairs in order, decoded; a key without a value has an empty one.
     pub query: Vec<(String, String)>,
-    /// Whether something stands behind a `#`, which says nothing.
+    /// Whether the URL has a `#`; what is behind it has no effect.
     pub has_fragment: bool,
 }
 
@@ -179,7 +175,7 @@ impl Options {
         self.pairs.extract_if(.., |(key, _)| key == name).map(|(_, value)| value).collect()
     }
 
-    /// The last value of an option, as the original takes it.
+    /// The last value of an option, as Ceilometer takes it.
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         self.all(name).pop()
     }
@@ -250,7 +246,7 @@ impl Options {
             let known = || self.known.iter().copied().chain(pace::OPTIONS.iter().map(|row| row.name));
             let meant = did_you_mean(key, known());
             let known = known().collect::<Vec<_>>().join(", ");
-            self.complaints.push(format!("unknown option {}{meant}; known here are: {known}", shown(key)));
+            self.complaints.push(format!("unknown option {}{meant}; known: {known}", shown(key)));
         }
         if self.complaints.is_empty() { Ok(options) } else { Err(self.complaints) }
     }
@@ -292,7 +288,7 @@ mod tests {
             [
                 "n=ten: expected a number of at least 1",
                 "flag=maybe: expected true or false",
-                "unknown option typo; known here are: n, flag, empty, concurrency, rate, breaker_failures, breaker_pause, overflow_queue",
+                "unknown option typo; known: n, flag, empty, concurrency, rate, breaker_failures, breaker_pause, overflow_queue",
             ]
         );
     }

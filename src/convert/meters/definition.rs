@@ -33,14 +33,14 @@ pub(crate) struct MeterDefinition {
 
 /// Why a definition is not in force, and where that is written.
 pub(super) enum LoadFault {
-    /// The original skips it and goes on.
+    /// Ceilometer skips it and goes on.
     Skipped(Place, String),
-    /// The original loses all meters; we refuse to start.
+    /// Ceilometer loses all meters; we refuse to start.
     Refused(Place, String),
 }
 
 impl MeterDefinition {
-    /// Reads a definition in the order of the original, whose first complaint decides.
+    /// Reads a definition in the order of Ceilometer, whose first complaint decides.
     pub(super) fn load(
         entry: &Node,
         options: &ConvertOptions,

@@ -18,7 +18,7 @@ pub(super) struct Lookup {
     asked: [bool; 8],
     /// `metadata` or `message` are asked for, of which there is only one each.
     asks_for_one: Option<&'static str>,
-    /// The original cannot use what is written here, and says so for every message.
+    /// Ceilometer cannot use what is written here, and says so for every message.
     unusable: bool,
     /// The repair `lookup_constants`.
     repeat_constants: bool,
@@ -124,7 +124,7 @@ impl Lookup {
         Ok(Column::Values(vec![attributes.default(at, root)?]))
     }
 
-    /// Too few or too many: the original warns and makes none.
+    /// Too few or too many: Ceilometer warns and makes none.
     fn mismatch(
         definition: &MeterDefinition,
         key: &str,

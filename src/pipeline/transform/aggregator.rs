@@ -83,7 +83,7 @@ impl Aggregator {
         self.count = self.aggregates.values().fold(0, |sum, aggregate| sum.saturating_add(aggregate.count));
     }
 
-    /// Takes a sample in. What fails here was counted, as in the original, unless its time is what failed.
+    /// Takes a sample in. What fails here was counted, as in Ceilometer, unless its time is what failed.
     pub(super) fn add(&mut self, told: &Aggregating, sample: &Sample, scope: &mut Scope<'_>) -> Result<(), Failure> {
         if self.aggregates.len() == 0 {
             instant(&sample.timestamp)?;
@@ -120,7 +120,7 @@ impl Aggregator {
             return self.aggregates.len() > 0;
         }
         let Some(retention) = told.retention else { return false };
-        // The first one that can be read: the original's is, unless it went to another queue meanwhile.
+        // The first one that can be read: Ceilometer's is, unless it went to another queue meanwhile.
         let began = self.aggregates.in_order().find_map(|at| instant(&self.aggregates.get(at)?.began).ok());
         began.is_some_and(|began| now.saturating_sub(began) > retention)
     }
@@ -136,7 +136,7 @@ impl Aggregator {
             let count = if scope.options.repairs.renamed_gauge_aggregates {
                 *count
             } else {
-                // The original looks for the number under the new name, and divides by zero.
+                // Ceilometer looks for the number under the new name, and divides by zero.
                 let resource = grouping_text(&sample.resource_id);
                 let renamed = super::store::address(&resource, &key(told, sample)?);
                 self.aggregates.get(&renamed).map_or(0, |aggregate| aggregate.count)
@@ -151,7 +151,7 @@ impl Aggregator {
     }
 }
 
-/// The original's text for what is aggregated together.
+/// Ceilometer's text for what is aggregated together.
 fn key(told: &Aggregating, sample: &Sample) -> Result<String, Raised> {
     let mut attributes = Vec::new();
     for (policy, value) in [(told.project_id, &sample.project_id), (told.user_id, &sample.user_id)] {

@@ -1,4 +1,4 @@
-//! What the broker knows, and every change of it as a plain function: no await, no clock, the same order every time.
+//! The state of the in-process broker, and every change of it as a plain function: no await, no clock, the same order every time.
 
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
