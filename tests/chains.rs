@@ -181,7 +181,7 @@ fn rates_go_by_the_monotonic_time_where_both_samples_have_it() {
     };
     let (out, _) = take(&mut chain, 0, vec![timed(0, 0, 100.0), timed(10, 10, 104.0), timed(20, 10, 108.0)]);
     assert_eq!(volumes(&out), ["2.5", "2.5"]);
-    // A host that began anew: the original waits until its clock has caught up.
+    // A host that began anew: Ceilometer waits until its clock has caught up.
     assert_eq!(take(&mut chain, 1, vec![timed(30, 20, 1.0)]).0, []);
 }
 

@@ -78,7 +78,7 @@ impl Desk {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_members_and_their_units_are_shown() {
+async fn the_members_and_their_queues_are_shown() {
     let desk = Desk::new("shown");
     let (a, b) = (desk.join("a", true).await, desk.join("b", true).await);
     let _c = desk.join("c", false).await;
@@ -94,23 +94,23 @@ async fn the_members_and_their_units_are_shown() {
     assert_eq!(
         lines[2..],
         [
-            "MEMBER  HOST       VERSION  WEIGHT  UNITS  CONFIG  STATE",
-            "a       a.example  0.1.0    10      2      5d41    ready",
-            "b       b.example  0.1.0    10      0      5d41    ready",
-            "c       c.example  0.1.0    10      0      5d41    not ready",
+            "MEMBER  HOST       VERSION  WEIGHT  QUEUES  CONFIG  STATE",
+            "a       a.example  0.1.0    10      2       5d41    ready",
+            "b       b.example  0.1.0    10      0       5d41    ready",
+            "c       c.example  0.1.0    10      0       5d41    not ready",
         ]
     );
-    let units = desk.json(&["units"]).await;
-    assert_eq!(units.as_array().unwrap().len(), 2);
-    let owned = |units: &serde_json::Value, at: usize| {
-        let unit = &units[at];
-        [&unit["unit"], &unit["owner"], &unit["placed_on"], &unit["pinned_to"], &unit["stage"]]
+    let queues = desk.json(&["queues"]).await;
+    assert_eq!(queues.as_array().unwrap().len(), 2);
+    let owned = |queues: &serde_json::Value, at: usize| {
+        let row = &queues[at];
+        [&row["queue"], &row["owner"], &row["placed_on"], &row["pinned_to"], &row["stage"]]
             .map(|v| v.as_str().unwrap_or("-").to_owned())
     };
-    // Two units of one member, and a second member that is ready: one has to go.
-    let stages: Vec<String> = (0..2).map(|at| owned(&units, at)[4].clone()).collect();
-    assert!(stages.contains(&"owned".to_owned()) && stages.contains(&"moving".to_owned()), "{units}");
-    assert_eq!(units[0]["epoch"], epoch);
+    // Two queues of one member, and a second member that is ready: one has to go.
+    let stages: Vec<String> = (0..2).map(|at| owned(&queues, at)[4].clone()).collect();
+    assert!(stages.contains(&"owned".to_owned()) && stages.contains(&"moving".to_owned()), "{queues}");
+    assert_eq!(queues[0]["epoch"], epoch);
     b.leave().await;
     let history = desk.json(&["history", "q.0"]).await;
     assert_eq!((&history["q.0"][0]["member"], &history["q.0"][0]["reason"]), (&"a".into(), &"first".into()));
@@ -118,7 +118,7 @@ async fn the_members_and_their_units_are_shown() {
     assert!(told.starts_with("exit 0\nTIME ") && told.lines().count() == 4, "{told}");
     assert_eq!(
         desk.told(&["history", "nowhere"]).await,
-        "exit 1\n! nephoscope: cannot show the history of nowhere: nobody has had it; see nephoscope cluster units\n"
+        "exit 1\n! nephoscope: cannot show the history of nowhere: no member has owned such a queue; see nephoscope cluster queues\n"
     );
 }
 
@@ -129,30 +129,30 @@ async fn an_operator_pauses_moves_and_drains() {
     a.claim("q.0").await.unwrap().unwrap();
     let said = |text: &str| format!("exit 0\n{text}\n");
     let refused = |text: &str| format!("exit 1\n! nephoscope: {text}\n");
-    assert_eq!(desk.told(&["pause"]).await, said("moving is paused: nephoscope cluster resume lets queues move again"));
+    assert_eq!(desk.told(&["pause"]).await, said("rebalancing is paused; nephoscope cluster resume starts it again"));
     assert!(b.view().await.unwrap().paused);
-    let paused = "! warning: moving is paused: it is done after nephoscope cluster resume";
+    let paused = "! warning: rebalancing is paused: nothing moves before nephoscope cluster resume";
     assert_eq!(desk.told(&["move", "q.0", "b"]).await, said(&format!("q.0 is pinned to b\n{paused}")));
-    assert_eq!(desk.told(&["resume"]).await, said("queues move again"));
-    let units = desk.told(&["units"]).await;
-    let row: Vec<&str> = units.lines().last().unwrap().split_whitespace().collect();
-    assert_eq!([row[0], row[1], row[3], row[4], row[5]], ["q.0", "a", "b", "b", "moving"], "{units}");
+    assert_eq!(desk.told(&["resume"]).await, said("rebalancing again"));
+    let queues = desk.told(&["queues"]).await;
+    let row: Vec<&str> = queues.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!([row[0], row[1], row[3], row[4], row[5]], ["q.0", "a", "b", "b", "moving"], "{queues}");
     assert_eq!(desk.told(&["move", "q.0", "--undo"]).await, said("q.0 is not pinned to b any more"));
     assert_eq!(
         desk.told(&["drain", "a", "--reason", "new disks"]).await,
-        said("a gives its queues to others; nephoscope cluster list shows how many it still has")
+        said("draining a; run nephoscope cluster list to see how many queues it still has")
     );
     assert_eq!(a.view().await.unwrap().drained["a"].reason, "new disks");
     let list = desk.json(&["list"]).await;
     assert_eq!(list["members"][0]["drained_reason"], "new disks");
-    assert_eq!(desk.json(&["units"]).await[0]["placed_on"], "b");
+    assert_eq!(desk.json(&["queues"]).await[0]["placed_on"], "b");
     assert_eq!(desk.told(&["drain", "a", "--undo"]).await, said("a gets queues again"));
     assert!(!a.view().await.unwrap().drained.contains_key("a"));
 
     let group = list["group"].as_str().unwrap();
     assert_eq!(
         desk.told(&["drain", "x"]).await,
-        refused(&format!("cannot drain x: x is no member of group {group} now; see nephoscope cluster list"))
+        refused(&format!("cannot drain x: x is not a member of group {group}; see nephoscope cluster list"))
     );
     assert_eq!(
         desk.told(&["drain", "b", "--undo"]).await,
@@ -160,9 +160,27 @@ async fn an_operator_pauses_moves_and_drains() {
     );
     assert_eq!(
         desk.told(&["move", "q.7", "b"]).await,
-        refused("cannot move q.7: nobody has or had such a queue; see nephoscope cluster units")
+        refused("cannot move q.7: no member owns or has owned such a queue; see nephoscope cluster queues")
     );
-    assert_eq!(desk.told(&["move", "q.0", "--undo"]).await, refused("cannot take the pin of q.0 away: it has none"));
+    assert_eq!(
+        desk.told(&["move", "q.0", "--undo"]).await,
+        refused("cannot unpin q.0: it is not pinned; see nephoscope cluster queues")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_disk_is_full_where_the_output_leads() {
+    let desk = Desk::new("full");
+    let _a = desk.join("a", true).await;
+    for arguments in [&["list"][..], &["queues", "-o", "json"], &["history"], &["pause"]] {
+        let mut command = desk.command(arguments);
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap()).stderr(Stdio::piped());
+        let child = tokio::process::Command::from(command).spawn().unwrap();
+        let output = child.wait_with_output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("cannot write to standard output: No space left on device"), "{arguments:?}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,7 +201,10 @@ async fn a_second_process_with_a_live_id_refuses_to_start() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");
     let last = said.lines().last().unwrap();
-    assert!(last.contains("member id twin is in use by a live process; set [nephoscope] member_id"), "{said}");
+    assert!(
+        last.contains("cannot join as member twin: a live process has this ID; set [nephoscope] member_id"),
+        "{said}"
+    );
     assert!(!first.lost().is_cancelled() && first.claim("u").await.unwrap().is_some(), "the first is not disturbed");
 }
 
@@ -193,16 +214,19 @@ async fn a_group_that_cannot_be_seen() {
     let conf = desk.folder.path().join("ceilometer.conf");
     std::fs::write(&conf, "").unwrap();
     let told = desk.told(&["list"]).await;
-    assert!(told.starts_with("exit 1\n! nephoscope: cannot see a group: this configuration shares its work"), "{told}");
+    assert!(
+        told.starts_with("exit 1\n! nephoscope: cannot see a group: this configuration is that of an agent"),
+        "{told}"
+    );
     // Nobody listens on port 1.
     let away =
         "[notification]\nworkload_partitioning = true\n[coordination]\nbackend_url = etcd3://127.0.0.1:1?timeout=0.5\n";
     std::fs::write(&conf, away).unwrap();
-    let told = desk.told(&["units"]).await;
+    let told = desk.told(&["queues"]).await;
     let lines: Vec<&str> = told.lines().collect();
     assert!(lines[0] == "exit 1" && lines.len() == 2, "{told}");
-    assert!(lines[1].contains("cannot list the queues: cannot reach the coordination backend"), "{told}");
-    assert!(lines[1].ends_with("see that etcd runs and [coordination] backend_url leads to it"), "{told}");
+    assert!(lines[1].contains("cannot list the queues: cannot reach the group at"), "{told}");
+    assert!(lines[1].ends_with("check that etcd runs and that [coordination] backend_url names it"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -238,7 +262,7 @@ async fn a_change_of_the_number_of_queues_is_planned_and_begun() {
         assert!(told.starts_with("exit 1") && told.contains(why), "{told}");
     }
     let told = desk.told(&["partitions", "apply", "4"]).await;
-    assert!(told.starts_with("exit 0") && told.contains("the group changes now"), "{told}");
+    assert!(told.starts_with("exit 0") && told.contains("the change has begun"), "{told}");
     let told = desk.told(&["partitions", "show"]).await;
     assert!(told.contains("changing to 4 (generation 2): 0 fences have passed"), "{told}");
     let told = desk.told(&["partitions", "apply", "5"]).await;

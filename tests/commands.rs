@@ -331,6 +331,20 @@ fn gnocchi_setup_is_refused_a_file_that_is_not_there() {
 }
 
 #[test]
+fn gnocchi_setup_has_no_room_for_what_it_says() {
+    let login = "[service_credentials]\nauth_type = password\nauth_url = http://127.0.0.1:1/v3\nusername = u\npassword = p\n\
+        project_name = p\nuser_domain_name = d\nproject_domain_name = d\n";
+    let folder = with_login(PIPELINE, login);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+    command.args(["gnocchi-setup", "--config-file"]).arg(folder.path().join("ceilometer.conf"));
+    command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write to standard output: No space left on device"), "{said}");
+}
+
+#[test]
 fn gnocchi_setup_says_whom_it_asks() {
     let folder = with_login(
         PIPELINE,

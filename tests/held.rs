@@ -149,7 +149,7 @@ async fn held_over_25_restarts_with_the_publisher_away(#[case] generation: Gener
     for n in 0..25 {
         let mut agent = stage.folder.start();
         agent.until_it_works().await;
-        agent.until_it_says("publish.held").await;
+        agent.until_it_says("publish.batch.held").await;
         if n % 2 == 0 {
             agent.signal("KILL");
             agent.ended().await;
@@ -178,7 +178,7 @@ async fn one_of_two_publishers_is_away_and_the_other_waits_for_nobody(
     let first = stage.collector().await;
     stage.send(0..300).await;
     let mut agent = stage.folder.start();
-    agent.until_it_says("publish.overflow").await;
+    agent.until_it_says("publish.overflow.begun").await;
     stage.send(300..400).await;
     stage.all_collected(&first, 400, &agent).await;
     agent.signal("KILL");
@@ -205,7 +205,7 @@ async fn held_over_25_cut_connections_and_a_low_delivery_limit(#[case] generatio
     stage.send(0..400).await;
     let agent = stage.folder.start();
     for n in 0..25 {
-        until("it consumes", || agent.said("queue opened queue=main:notifications.info") > n, || agent.log()).await;
+        until("it consumes", || agent.said("opened the queue queue=main:notifications.info") > n, || agent.log()).await;
         stage.ctl(&["close_all_user_connections", "guest", "test"]);
     }
     let collector = stage.collector().await;
@@ -225,7 +225,7 @@ async fn held_while_the_parking_queue_is_full(#[case] generation: Generation, #[
         stage.send(10 * n..10 * (n + 1)).await;
     }
     assert_eq!(stage.all_collected(&collector, 50, &agent).await, 0, "neighbours go on, and nothing comes twice");
-    agent.until_it_says("message.not_parked").await;
+    agent.until_it_says("agent.message.not_parked").await;
     let answer = ask(stage.health, "/readyz");
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("parked_messages_max"), "{answer}");
     let parked = format!("nephoscope.{}.parked", stage.folder.name);
@@ -240,7 +240,7 @@ async fn held_while_the_parking_queue_is_full(#[case] generation: Generation, #[
         }
     }
     until("it is ready again", || stage.ready(), || agent.log()).await;
-    assert!(agent.said("message.not_parked") <= 3, "said once each time that it is full: {}", agent.log());
+    assert!(agent.said("agent.message.not_parked") <= 3, "said once each time that it is full: {}", agent.log());
 }
 
 #[rstest]
@@ -273,7 +273,7 @@ async fn what_is_deleted_is_declared_and_consumed_again(#[case] generation: Gene
     let stage = Stage { quorum: !stage.quorum, ..stage };
     stage.declare().await;
     agent.signal("CONT");
-    until("it says so", || agent.said("agent.declare.failed") == 1, || agent.log()).await;
+    until("it says so", || agent.said("agent.queue.replaced") == 1, || agent.log()).await;
 }
 
 #[rstest]
@@ -331,7 +331,7 @@ async fn a_broker_that_drops_what_comes_back_often_is_warned_of(
     let agent = stage.folder.start();
     agent.until_it_works().await;
     if warnings > 0 {
-        agent.until_it_says("transport.delivery_limit").await;
+        agent.until_it_says("transport.delivery_limit.found").await;
         let log = agent.log();
         let (_, line) = log.split_once("rabbitmqctl set_policy ").unwrap();
         let words: Vec<&str> = line.lines().next().unwrap().split('\'').collect();
@@ -341,7 +341,7 @@ async fn a_broker_that_drops_what_comes_back_often_is_warned_of(
         let policies = stage.ctl(&["list_queues", "name", "effective_policy_definition"]);
         assert!(policies.lines().any(|line| line.starts_with(INFO) && line.contains("-1")), "{policies}");
     }
-    assert_eq!(agent.said("transport.delivery_limit"), warnings, "{}", agent.log());
+    assert_eq!(agent.said("transport.delivery_limit.found"), warnings, "{}", agent.log());
 }
 
 #[rstest]
@@ -358,7 +358,7 @@ async fn an_alarm_of_the_broker_is_no_readiness(#[case] generation: Generation, 
     assert!(ask(stage.health, "/metrics").contains("nephoscope_link_blocked{link=\"rabbit://127.0.0.1:"));
     stage.ctl(&["set_vm_memory_high_watermark", "absolute", "4GB"]);
     until("it is ready", || stage.ready(), || agent.log()).await;
-    agent.until_it_says("message.parked").await;
+    agent.until_it_says("agent.message.parked").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -425,8 +425,8 @@ async fn a_clean_stop_of_an_agent_that_never_reached_its_broker_warns_of_nothing
     folder.configure("rabbit://guest:guest@127.0.0.1:1/", "");
     folder.pipelines(&["file://{folder}/samples.jsonl?json"], &["file://{folder}/events.jsonl?json"]);
     let mut agent = folder.start();
-    until("it tries", || agent.said("=> waiting") >= 1, || agent.log()).await;
+    until("it tries", || agent.said("to=waiting") >= 1, || agent.log()).await;
     agent.stop().await;
-    assert_eq!(agent.said("cluster.silent"), 0, "{}", agent.log());
+    assert_eq!(agent.said("cluster.etcd.failed"), 0, "{}", agent.log());
     assert!(agent.log().lines().last().is_some_and(|line| line.contains("drained")), "{}", agent.log());
 }

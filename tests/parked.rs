@@ -143,7 +143,7 @@ async fn what_a_publisher_refused_arrives_once_it_is_put_back(#[case] generation
     while stage.depth().await < 30 {
         assert!(std::time::Instant::now() < give_up, "not all are parked: {}", agent.log());
     }
-    assert_eq!(agent.said("message.parked"), 1, "once for all of them");
+    assert_eq!(agent.said("agent.message.parked"), 1, "once for all of them");
     server.reset().await;
     Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
 

@@ -121,7 +121,7 @@ async fn processes_work_on_without_the_node_that_holds_one_of_the_main_queues(
         "kept back by a queue that nothing was sent to: {}",
         agent.log()
     );
-    let said = || agent.log().contains("notifications.sample cannot be used now");
+    let said = || agent.log().contains("cannot use queue notifications.sample now");
     group.wait_until("it says which queue it cannot use", said).await;
     first.start();
     group.wait_until("the other main queue is consumed too", || agent.owns("main:notifications.sample")).await;

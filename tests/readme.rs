@@ -2,8 +2,12 @@
 //! somewhere, files, options and tests that are named exist.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "readme/interface.rs"]
+mod interface;
 #[path = "readme/pages.rs"]
 mod pages;
+#[path = "readme/words.rs"]
+mod words;
 
 use nephoscope::config::options;
 use nephoscope::observe::Metrics;

@@ -38,14 +38,14 @@ async fn service_broker_is_away_when_it_starts() {
     );
     folder.pipelines(&[TO_FILES.0], &[TO_FILES.1]);
     let mut agent = folder.start();
-    agent.until_it_says("=> waiting").await;
+    agent.until_it_says("to=waiting").await;
     let answer = ask(port, "/readyz");
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the broker at "), "{answer}");
     assert!(ask(port, "/livez").starts_with("HTTP/1.1 200"));
 
     broker.start();
     agent.until_it_works().await;
-    assert_eq!(agent.said("=> waiting"), 1, "it tried all the time, and said it once: {}", agent.log());
+    assert_eq!(agent.said("to=waiting"), 1, "it tried all the time, and said it once: {}", agent.log());
     let wire = Wire::connect(&broker.url).await;
     put_all(&wire, 0..10).await;
     until_out(&folder, &agent, 0..10).await;
@@ -140,7 +140,7 @@ async fn service_is_asked_to_stop_while_notifications_wait() {
     let wire = Wire::connect(&url).await;
     put_all(&wire, 0..500).await;
     agent.stop().await;
-    assert_eq!(agent.said("agent.drained"), 1, "{}", agent.log());
+    assert_eq!(agent.said("agent.drain.finished"), 1, "{}", agent.log());
     // What it took it finished, the rest is where it was: together everything, and nothing twice.
     let (samples, events) = numbers(&folder);
     assert_eq!(samples, events);
@@ -204,7 +204,7 @@ async fn service_reads_its_configuration_again() {
     agent.until_it_says("agent.reload.refused").await;
     for complaint in ["pipeline.yaml:3: ", "pipeline.yaml:4: ", "pipeline.yaml:8: "] {
         assert!(
-            agent.log().lines().any(|l| l.contains("agent.reload.complaint") && l.contains(complaint)),
+            agent.log().lines().any(|l| l.contains("agent.reload.complained") && l.contains(complaint)),
             "{complaint} is not in\n{}",
             agent.log()
         );
@@ -272,7 +272,7 @@ async fn service_shows_life_readiness_status_and_metrics() {
     put_all(&wire, 0..20).await;
     wire.put(INFO, b"not json", BasicProperties::default()).await;
     until_out(&folder, &agent, 0..20).await;
-    agent.until_it_says("message.parked").await;
+    agent.until_it_says("agent.message.parked").await;
 
     assert!(ask(port, "/livez").ends_with("ok\n"));
     let ready = ask(port, "/readyz");

@@ -119,7 +119,7 @@ fn options_of_the_group_are_judged_only_with_a_group() {
     assert_eq!(alone.len(), 4, "{alone:#?}");
     let shared = complaints(&format!("{text}workload_partitioning = yes\n[coordination]\nbackend_url = etcd3://\n"));
     assert_eq!(shared.iter().filter(|c| c.starts_with('!')).count(), 4, "{shared:#?}");
-    assert!(shared.iter().any(|c| c.contains("heartbeat is a lease here")), "{shared:#?}");
+    assert!(shared.iter().any(|c| c.contains("heartbeat is the lease in etcd")), "{shared:#?}");
     // What is no flag at all is not off: everything at once.
     let neither = complaints(&format!("{text}workload_partitioning = ture\n"));
     assert_eq!(neither.iter().filter(|c| c.starts_with('!')).count(), 5, "{neither:#?}");

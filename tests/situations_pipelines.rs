@@ -403,7 +403,11 @@ fn what_only_a_running_agent_can_tell_is_named() {
 #[case("notifer://", 78, "did you mean notifier?")]
 #[case("file:///tmp/x?jsn", 78, "unknown option jsn; did you mean json?")]
 #[case("notifier://?per_metre_topic=1", 78, "unknown option per_metre_topic; did you mean per_meter_topic?")]
-#[case("https://h/x?verifyssl=no", 0, "verifyssl is no option here and stays in the URL; did you mean verify_ssl?")]
+#[case(
+    "https://h/x?verifyssl=no",
+    0,
+    "verifyssl is no option of the publisher and stays in the URL; did you mean verify_ssl?"
+)]
 fn a_publisher_is_misspelt(#[case] url: &str, #[case] code: i32, #[case] expected: &str) {
     let said = checked(&[("pipeline.yaml", &PIPELINE.replace("test://", url))]);
     said.ends_with(code).has(&[("", expected)]);
@@ -552,7 +556,7 @@ fn a_file_vanishes_for_a_moment_while_the_agent_reads_it_again(#[case] name: &st
     ]);
     let (there, away) = (folder.path().join(name), folder.path().join("away"));
     let mut agent = Agent::start(folder.path());
-    agent.until("link.changed");
+    agent.until("agent.link.changed");
     fs::rename(&there, &away).unwrap();
     agent.reload();
     let log = agent.until("agent.reload.refused");
@@ -572,7 +576,7 @@ fn a_definition_file_that_is_not_there_at_start_is_the_shipped_one() {
     let folder = configured(&[("ceilometer.conf", &format!("{CONF}{login}"))]);
     fs::remove_file(folder.path().join("pipeline.yaml")).unwrap();
     let mut agent = Agent::start(folder.path());
-    let log = agent.until("link.changed");
+    let log = agent.until("agent.link.changed");
     assert!(log.contains("samples go to Gnocchi"), "the warning is in the log of run too: {log}");
     // It comes, and is taken; from then on it must not go.
     fs::File::create(folder.path().join("pipeline.yaml")).unwrap().write_all(PIPELINE.as_bytes()).unwrap();
@@ -581,4 +585,19 @@ fn a_definition_file_that_is_not_there_at_start_is_the_shipped_one() {
     fs::remove_file(folder.path().join("pipeline.yaml")).unwrap();
     agent.reload();
     agent.until("agent.reload.refused");
+}
+
+#[test]
+fn a_publisher_of_a_reload_is_probably_not_meant_as_it_is_written() {
+    let folder = configured(&[("ceilometer.conf", CONF)]);
+    let mut agent = Agent::start(folder.path());
+    agent.until("agent.link.changed");
+    let text = fs::read_to_string(folder.path().join("pipeline.yaml")).unwrap();
+    assert!(text.contains("test://"), "{text}");
+    fs::write(folder.path().join("pipeline.yaml"), text.replace("test://", "test://#twice")).unwrap();
+    agent.reload();
+    let log = agent.until("agent.reload.taken");
+    let warned =
+        log.lines().filter(|line| line.contains("config.file.warned") && line.contains("everything behind it"));
+    assert_eq!(warned.count(), 1, "{log}");
 }

@@ -47,7 +47,7 @@ pub enum Outcome {
 
 /// A drain that was not done by its deadline: what is not settled goes back to the broker.
 #[derive(Debug, thiserror::Error)]
-#[error("not drained in {0:?}, still busy: {1}")]
+#[error("cannot drain in {0:?}: still busy: {1}; raise [DEFAULT] graceful_shutdown_timeout if they need longer")]
 pub struct NotDrained(Duration, String);
 
 impl Agent {

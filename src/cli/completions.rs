@@ -1,4 +1,4 @@
-//! `completions`: what a shell needs to complete commands and options.
+//! `nephoscope completions`: prints the script by which a shell completes commands and options.
 //!
 //! Never here: a list of commands or options; clap knows them.
 
@@ -8,7 +8,7 @@ use super::{Failure, grammar, print_whole};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The shell that reads them
+    /// Shell that reads the completions
     #[arg(value_name = "SHELL", value_enum)]
     shell: Shell,
 }

@@ -1,4 +1,4 @@
-//! `nephoscope demo`: the main job without any server. Three agents in one process, one is killed midway.
+//! `nephoscope demo`: runs three agents in one process, without a server, and kills one of them midway.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,13 +26,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Pipeline queues of each sink.
 const QUEUES: u16 = 6;
 
-/// What the demo does.
+/// The arguments of `nephoscope demo`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Where the samples and events are written; its *.json files are overwritten
+    /// Folder for samples and events; its *.json files are overwritten
     #[arg(long, value_name = "DIR", default_value = "demo-output")]
     output: PathBuf,
-    /// How many notifications are sent
+    /// Number of notifications
     #[arg(long, value_name = "COUNT", default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     notifications: u32,
 }
@@ -103,7 +103,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     report(&messages, &expected, &found, &before, &after, victim.as_deref());
     let lost = expected.keys().filter(|id| !found.ids.contains_key(*id)).count();
     println!("\nsamples and events are in {}", output.display());
-    if lost > 0 { Err(Failure::Other(format!("{lost} samples or events were lost: please report it"))) } else { Ok(()) }
+    if lost > 0 { Err(Failure::Other(format!("{lost} samples or events were lost; please report it"))) } else { Ok(()) }
 }
 
 /// The agents that are still alive, with what they say of themselves.
@@ -303,7 +303,7 @@ async fn until(what: &str, so: impl Fn() -> bool) -> Result<(), Failure> {
     let began = Instant::now();
     while !so() {
         if began.elapsed() > PATIENCE {
-            return Err(Failure::Other(format!("gave up waiting until {what}: please report it")));
+            return Err(Failure::Other(format!("cannot wait any longer until {what}; please report it")));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,7 +1,8 @@
-//! Everything that keeps an agent from starting on this machine, found without starting it: what `check` prints is what
-//! `run` refuses.
+//! Examines a configuration on this machine: everything that would keep an agent from starting, found without starting one.
 //!
-//! Never here: a connection, a file that is made, a socket that listens.
+//! `run` refuses what `check` reports, with the same lines.
+//!
+//! Never here: a connection, a new file, a socket that listens.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,11 +21,11 @@ use crate::pipeline::Plan;
 use crate::publish;
 use crate::tls;
 
-/// What a configuration is worth.
+/// An examined configuration.
 pub(super) struct Examined {
-    /// The settings; not to be worked by if a complaint is an error.
+    /// The settings; they must not be used if a complaint is an error.
     pub settings: Option<Settings>,
-    /// All there is to say, in the order of places.
+    /// All complaints, in the order of their places.
     pub complaints: Vec<Complaint>,
 }
 
@@ -52,13 +53,20 @@ impl Examined {
     }
 }
 
+/// The warnings about definitions, pipelines and publishers, which a reload gives too.
+pub(super) fn warnings(settings: &Settings) -> Vec<Complaint> {
+    let mut complaints = definitions::check(settings, &|url| another_broker(settings, url));
+    complaints.retain(|complaint| complaint.severity == Severity::Warning);
+    complaints
+}
+
 /// In the order of places, each once.
 pub(super) fn sort(complaints: &mut Vec<Complaint>) {
     complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
     complaints.dedup();
 }
 
-/// What only a running agent can tell, each as the end of the sentence "not looked at: whether …".
+/// What only a running agent can tell, each as the end of the sentence "not checked: whether …".
 pub(super) fn not_looked_at(settings: &Settings) -> Vec<String> {
     let mut left_out: Vec<String> = Vec::new();
     let mut brokers: Vec<&TransportUrl> = settings.intake.urls.iter().collect();

@@ -45,6 +45,32 @@ fn completions_name_every_command_and_option(#[case] shell: Shell) {
     }
 }
 
+/// The details are in the long help.
+#[test]
+fn a_short_help_is_one_phrase_that_fits_on_a_line() {
+    fn texts(command: &Command, all: &mut Vec<String>) {
+        all.extend(command.get_about().map(ToString::to_string));
+        let options = command.get_arguments().filter(|option| !option.is_hide_set());
+        for option in options {
+            all.extend(option.get_help().map(ToString::to_string));
+            all.extend(
+                option.get_possible_values().iter().filter_map(|value| value.get_help()).map(ToString::to_string),
+            );
+        }
+        command.get_subcommands().for_each(|below| texts(below, all));
+    }
+    let mut all = Vec::new();
+    texts(&grammar(), &mut all);
+    assert!(all.len() > 60, "{all:?}");
+    // The program's own line is what it is, and JSON shows its keys.
+    let is_odd = |text: &&String| {
+        text.chars().count() > 80 && !text.starts_with("A clustered") && !text.starts_with("One line per notification")
+            || text.ends_with('.')
+            || text.starts_with(char::is_lowercase)
+    };
+    assert_eq!(all.iter().filter(is_odd).collect::<Vec<_>>(), [""; 0]);
+}
+
 /// Command by command: a name that two commands share is no excuse for a third.
 #[test]
 fn the_manual_page_names_every_command_and_option_in_its_section() {

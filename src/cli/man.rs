@@ -1,6 +1,6 @@
-//! `man`: the manual page, with every command on it.
+//! `nephoscope man`: prints the manual page, with every command on it.
 //!
-//! Never here: words of its own about a command; they are those of `--help`.
+//! Never here: a text about a command; the texts are those of `--help`.
 
 use clap::Command;
 use clap_mangen::Man;

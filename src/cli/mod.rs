@@ -1,6 +1,8 @@
-//! The commands: arguments, printing, exit codes. The only room that names `clap`.
+//! The commands: their arguments, what they print, their exit codes.
 //!
-//! Never here: what the agent does. A command builds, starts, waits and prints.
+//! A command builds, starts, waits and prints; this is the only room that names `clap`.
+//!
+//! Never here: the work of the agent.
 
 mod check;
 mod cluster;
@@ -27,14 +29,14 @@ use crate::config::{self, Named, Settings};
 use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Severity};
 
-/// Everything went as asked.
+/// The command did what it was asked.
 pub const EXIT_OK: u8 = 0;
-/// It was tried and failed; the message says what to do.
+/// The command failed; its message says why and what to do.
 pub const EXIT_FAILED: u8 = 1;
-/// The configuration is wrong (`EX_CONFIG`): every complaint was printed.
+/// The configuration has errors (`EX_CONFIG`); the command printed all of them.
 pub const EXIT_CONFIG: u8 = 78;
 
-const ABOUT: &str = "A clustered OpenStack notification agent: notifications in, samples and events out, nothing lost.";
+const ABOUT: &str = "A clustered OpenStack notification agent: notifications in, samples and events out, nothing lost";
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -44,7 +46,7 @@ Start here:
 
 It reads Ceilometer's own files: ceilometer.conf, pipeline.yaml, event_pipeline.yaml, event_definitions.yaml, meters.d.
 
-Exit codes: 0 done; 1 failed, the message says why; 2 wrong arguments; 78 wrong configuration, every complaint is printed.";
+Exit codes: 0 done; 1 failed, the message says why; 2 wrong arguments; 78 errors in the configuration, all of them printed.";
 
 #[derive(Parser)]
 #[command(name = "nephoscope", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 120)]
@@ -55,45 +57,55 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the agent until SIGTERM; SIGHUP reads the configuration again
+    /// Run the agent
+    ///
+    /// SIGHUP reloads the configuration. SIGTERM or SIGINT drains the agent and stops it; a second one stops it at once.
     Run(run::Arguments),
-    /// Show the main job without any server: three agents, one is killed, nothing is lost
+    /// Show three agents without a server; one is killed, nothing is lost
     Demo(demo::Arguments),
-    /// Read the whole configuration and print every complaint; touches no network
+    /// Check the whole configuration, without using the network
+    ///
+    /// Prints every error and warning with its file and line, the files that were read, and what only a running agent can check.
     Check(check::Arguments),
-    /// Take notifications from files and print what the sinks would publish
+    /// Print what the sinks would publish of notifications in files
     Convert(convert::Arguments),
-    /// Send a notification as an OpenStack service does
+    /// Send a notification, as an OpenStack service does
     Notify(notify::Arguments),
-    /// Create the resource types and archive policies that gnocchi:// needs, as ceilometer-upgrade does; safe to repeat
+    /// Create the resource types and archive policies that gnocchi:// needs
+    ///
+    /// It does the work of ceilometer-upgrade. It can be repeated: it leaves alone what Gnocchi has already.
     GnocchiSetup(gnocchi_setup::Arguments),
-    /// Look at the group of agents that share the work, and say where its queues should be
+    /// Show the group of agents, and control where its queues run
     Cluster(cluster::Arguments),
     /// Change the number of pipeline queues while the group runs
     Partitions(partitions::Arguments),
-    /// Look at what could not be used, put it back, export or drop it
+    /// List, show, put back, export or drop parked messages
     Parked(parked::Arguments),
-    /// Print what a shell needs to complete commands and options
+    /// Print completions for a shell
     Completions(completions::Arguments),
-    /// Print the manual page; read it with `nephoscope man | man -l -`
+    /// Print the manual page
+    ///
+    /// Read it with `nephoscope man | man -l -`.
     Man(man::Arguments),
 }
 
-/// Where the configuration is, as it is written.
+/// The options that name the configuration, as clap reads them.
 #[derive(Args)]
 struct WrittenArguments {
-    /// A configuration file; may be given several times, later ones win. Without any: the usual places
-    /// (~/.ceilometer, ~, /etc/ceilometer, /etc), and the defaults where there is none
+    /// Configuration file; repeat it for several files, later ones win
+    ///
+    /// Without it, nephoscope looks into ~/.ceilometer, ~, /etc/ceilometer and /etc, and uses the defaults if it finds no file.
     #[arg(long = "config-file", value_name = "FILE", global = true)]
     config_files: Vec<PathBuf>,
-    /// A folder whose *.conf files are read in the order of their names, after what stands before it; may be given
-    /// several times. Without any: ceilometer.conf.d and ceilometer-agent-notification.conf.d in the usual places,
-    /// before the files that are named
+    /// Folder of *.conf files, read in the order of their names
+    ///
+    /// It can be repeated; files and folders are read in the order of the command line. Without it, nephoscope reads
+    /// ceilometer.conf.d and ceilometer-agent-notification.conf.d in the usual places before the files of --config-file.
     #[arg(long = "config-dir", value_name = "DIR", global = true)]
     config_dirs: Vec<PathBuf>,
 }
 
-/// Where the configuration is: files and folders in the order of the command line, as oslo.config reads them.
+/// The files and folders of the configuration, in the order of the command line, as oslo.config reads them.
 #[derive(Debug, Clone)]
 struct ConfigArguments(Vec<Named>);
 
@@ -125,7 +137,7 @@ impl FromArgMatches for ConfigArguments {
 }
 
 impl ConfigArguments {
-    /// The settings, and whatever there is to complain about.
+    /// The settings, and all complaints about the configuration.
     fn load(&self) -> (Option<Settings>, Vec<Complaint>) {
         config::load_named(&self.0)
     }
@@ -159,11 +171,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 enum Failure {
-    /// The configuration is wrong.
+    /// The configuration has errors.
     Config(Vec<Complaint>),
-    /// Something else; a whole sentence that says what to do.
+    /// Another cause: a whole sentence that says what to do.
     Other(String),
 }
 
@@ -173,18 +185,31 @@ fn grammar() -> clap::Command {
     Arguments::command().disable_help_subcommand(true)
 }
 
-/// Prints all of it; a reader that has seen enough (`| head`) is no failure.
-fn print_whole(text: &[u8]) -> Result<(), Failure> {
+/// Writes all of it to standard output; a reader that has seen enough (`| head`) is no failure.
+fn write_whole(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Other(format!("cannot write to standard output: {error}; look at where it leads")))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
-/// Ends the command if anything keeps the agent from starting; prints the warnings otherwise.
+/// What a command says if it cannot write its output.
+fn unwritten(error: io::Error) -> Failure {
+    Failure::Other(format!("cannot write to standard output: {error}; check where it leads"))
+}
+
+/// Prints all of it, or fails.
+fn print_whole(text: &[u8]) -> Result<(), Failure> {
+    write_whole(text).map_err(unwritten)
+}
+
+/// Prints a line, or fails.
+fn print_line(line: &str) -> Result<(), Failure> {
+    print_whole(format!("{line}\n").as_bytes())
+}
+
+/// Ends the command if the configuration has errors; prints the warnings otherwise.
 fn refuse_errors(complaints: Vec<Complaint>) -> Result<(), Failure> {
     if complaints.iter().any(|c| c.severity == Severity::Error) {
         return Err(Failure::Config(complaints));
@@ -203,7 +228,7 @@ fn print_complaints(complaints: &[Complaint]) {
     }
 }
 
-/// A runtime for a command that talks to the outside.
+/// A runtime for a command that uses the network.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,41 +1,41 @@
-//! `nephoscope notify`: sends a notification as an OpenStack service does.
+//! `nephoscope notify`: sends a notification, as an OpenStack service does.
 
 use std::io::Read;
 use uuid::Uuid;
 
-use super::{ConfigArguments, Failure, refuse_errors, runtime};
+use super::{ConfigArguments, Failure, print_line, refuse_errors, runtime};
 use crate::agent::wiring;
 use crate::model::envelope::{self, Form};
 use crate::model::{Dict, Priority, Value, json};
 use crate::transport::{Broker, Outgoing, TransportError, topology};
 
-/// What is sent, and where to.
+/// The arguments of `nephoscope notify`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// What happened, e.g. compute.instance.exists
+    /// Event type, e.g. compute.instance.exists
     #[arg(long)]
     event_type: String,
-    /// The details: a JSON text, or - to read it from standard input
+    /// Payload as JSON, or - to read it from standard input
     #[arg(long, default_value = "{}")]
     payload: String,
-    /// One of audit, critical, debug, error, info, sample, warn
+    /// Priority: audit, critical, debug, error, info, sample or warn
     #[arg(long, default_value = "info", value_parser = priority)]
     priority: Priority,
-    /// Who says so
+    /// Publisher ID of the sender
     #[arg(long, default_value = "nephoscope.notify")]
     publisher_id: String,
-    /// The request context: a JSON object
+    /// Request context, a JSON object
     #[arg(long, default_value = "{}")]
     context: String,
-    /// The sending service's exchange
+    /// Exchange of the sending service
     #[arg(long, default_value = "nova")]
     exchange: String,
-    /// The form of the message: the driver that an oslo.messaging service would be configured with
+    /// Form of the message, named after the driver of oslo.messaging
     #[arg(long, value_enum, default_value_t = Driver::Messagingv2)]
     driver: Driver,
-    /// How often it is sent, each time with ids of its own
+    /// Number of notifications; each has IDs of its own
     #[arg(long, default_value_t = 1)]
     count: u32,
 }
@@ -55,7 +55,7 @@ fn priority(name: &str) -> Result<Priority, String> {
     })
 }
 
-/// Sends and waits until the broker has taken it; prints the message ids.
+/// Sends, waits until the broker confirms, and prints the message IDs.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (settings, complaints) = arguments.config.load();
     let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
@@ -68,9 +68,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         arguments.payload.clone()
     };
-    let payload = json::read(payload.as_bytes()).map_err(|e| Failure::Other(format!("--payload is {e}")))?;
+    let payload = json::read(payload.as_bytes())
+        .map_err(|e| Failure::Other(format!("cannot read --payload as JSON: it is {e}")))?;
     let Ok(Value::Dict(context)) = json::read(arguments.context.as_bytes()) else {
-        return Err(Failure::Other("--context is not a JSON object".to_owned()));
+        return Err(Failure::Other("cannot read --context: it is not a JSON object".to_owned()));
     };
     runtime()?.block_on(async {
         let url = &settings.intake.urls[0];
@@ -102,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 alone: false,
             };
             session.publish(outgoing).await.map_err(cannot)?.wait().await.map_err(cannot)?;
-            println!("{}", message.get("message_id").and_then(Value::as_str).unwrap_or_default());
+            print_line(message.get("message_id").and_then(Value::as_str).unwrap_or_default())?;
         }
         session.close().await;
         Ok(())

@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 
 use super::cluster::{Answer, Desk, Shown, cannot, desk, print, table};
-use super::{ConfigArguments, Failure, runtime};
+use super::{ConfigArguments, Failure, print_line, runtime, unwritten};
 use crate::cluster::Spec;
 use crate::coordination::View;
 
@@ -19,19 +19,20 @@ pub(super) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// How many pipeline queues there are, and how far a change of their number has come
+    /// Show the number of pipeline queues, and the progress of a change
     Show(Shown),
-    /// Print what a change to so many queues per pipeline would move; changes nothing
+    /// Print what a change of the number would move; changes nothing
     Plan {
         /// Queues per pipeline, 1 to 1024
         queues: u16,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Change to so many queues per pipeline while everything runs: nothing is lost, no resource's data are overtaken, and
-    /// the state of transformers goes along
+    /// Set the number of queues per pipeline, while the agents run
+    ///
+    /// Nothing is lost, the order per resource is kept, and the state of transformers moves with its resources.
     Apply {
-        /// Queues per pipeline, 1 to 1024; fewer than now loses nothing either
+        /// Queues per pipeline, 1 to 1024
         queues: u16,
     },
 }
@@ -76,10 +77,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let desk = desk(&arguments.config)?;
     runtime()?.block_on(async {
         match &arguments.command {
-            Command::Show(shown) => print(*shown, &Standing::of(&desk.view("see the queues").await?)?),
+            Command::Show(shown) => {
+                print(*shown, &Standing::of(&desk.view("see the queues").await?)?).map_err(unwritten)?;
+            }
             Command::Plan { queues, shown } => {
                 let (view, doing) = (desk.view("plan").await?, format!("change to {queues} queues"));
-                print(*shown, &Plan::of(&spec(&view)?.0, *queues, &doing)?);
+                print(*shown, &Plan::of(&spec(&view)?.0, *queues, &doing)?).map_err(unwritten)?;
             }
             Command::Apply { queues } => apply(&desk, *queues).await?,
         }
@@ -93,7 +96,7 @@ async fn apply(desk: &Desk, queues: u16) -> Result<(), Failure> {
     let (present, revision) = spec(&view)?;
     if let Some(next) = &present.next {
         return Err(Failure::Other(format!(
-            "cannot {doing}: a change to {} queues is under way; nephoscope partitions show tells how far it is",
+            "cannot {doing}: a change to {} queues is under way; run nephoscope partitions show to follow it",
             next.table.queues()
         )));
     }
@@ -108,10 +111,10 @@ async fn apply(desk: &Desk, queues: u16) -> Result<(), Failure> {
     if !written {
         return Err(Failure::Other(format!("cannot {doing}: somebody else changed it meanwhile; plan it again")));
     }
-    println!("{}", Plan::of(&present, queues, &doing)?.text().trim_end());
-    println!("the group changes now; nephoscope partitions show tells how far it is");
+    print_line(Plan::of(&present, queues, &doing)?.text().trim_end())?;
+    print_line("the change has begun; run nephoscope partitions show to follow it")?;
     if view.members.is_empty() {
-        eprintln!("warning: no agent runs: the change begins with the first");
+        eprintln!("warning: no agent runs: the change begins when the first agent starts");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `nephoscope run`: the service.
+//! `nephoscope run`: the agent as a service, from start to drain.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::examine::{Examined, sort};
+use super::examine::{self, Examined, sort};
 use super::watch::Watch;
 use super::{ConfigArguments, Failure, runtime};
 use crate::agent::wiring;
@@ -18,17 +18,17 @@ use crate::model::{Complaint, Place, Severity};
 use crate::observe::{self, Board, Format, LogSettings, Metrics};
 use crate::publish;
 
-/// Where the configuration is.
+/// The arguments of `nephoscope run`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
 }
 
-/// A drain without a limit of its own still ends.
+/// The longest drain, if the configuration sets no limit.
 const DRAIN_MAX: Duration = Duration::from_hours(24);
 
-/// Runs until told to stop.
+/// Runs the agent until a signal stops it.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // All complaints at once, before anything is opened: those of the definition files and pipelines too.
     let (settings, warnings) = Examined::of(&arguments.config).accepted().map_err(Failure::Config)?;
@@ -93,19 +93,23 @@ fn log_settings(settings: &Settings) -> LogSettings {
     }
 }
 
-/// What was changed that a reload cannot take over.
+/// Changes that a reload cannot apply.
 fn needs_restart(running: &Settings, next: &Settings) -> Vec<Complaint> {
     let place = Place { file: "reload".into(), line: 0 };
     let parts = [
         ("the transport", running.transport != next.transport),
-        ("where notifications come from", running.intake != next.intake),
-        ("how the work is shared", running.cluster != next.cluster),
-        ("what publishers share", running.publishing != next.publishing),
-        ("logs, metrics and health", running.observing != next.observing),
+        ("the source of notifications", running.intake != next.intake),
+        ("the sharing of work", running.cluster != next.cluster),
+        ("the common options of publishers", running.publishing != next.publishing),
+        ("logging, metrics and health", running.observing != next.observing),
         ("starting and stopping", running.lifecycle != next.lifecycle),
     ];
     let changed = parts.into_iter().filter(|(_, changed)| *changed);
-    changed.map(|(what, _)| Complaint::warning(&place, format!("{what}: changed, restart to take it over"))).collect()
+    changed
+        .map(|(what, _)| {
+            Complaint::warning(&place, format!("{what} changed; a reload does not apply it, restart the agent"))
+        })
+        .collect()
 }
 
 /// Drains; a second signal stops at once.
@@ -117,7 +121,7 @@ async fn drain(agent: &Agent, signals: &mut Signals, settings: &Settings) -> Res
         },
         () = signals.stop() => {
             agent.kill();
-            Err(Failure::Other("stopped at once; what was not settled goes back to the broker".to_owned()))
+            Err(Failure::Other("stopped at once by a second signal; messages that were not settled go back to the broker".to_owned()))
         }
     }
 }
@@ -142,6 +146,7 @@ async fn reload(
         Some(settings) => {
             complaints.extend(needs_restart(running, settings));
             complaints.extend(vanished(read, settings));
+            complaints.extend(examine::warnings(settings));
             // A login may be another: the publishers that use it are made anew.
             let (gnocchi, zaqar) = publish::identity::logins(&settings.logins);
             let context = publish::Context { gnocchi, zaqar, ..context.clone() };

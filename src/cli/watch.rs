@@ -1,4 +1,4 @@
-//! Noticing that a definition file changed, for `refresh_pipeline_cfg = true`.
+//! Notices that a definition file changed, for `refresh_pipeline_cfg = true`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::config::{self, Settings};
 use crate::pipeline::{Kind, Plan};
 use crate::publish;
 
-/// Looks at the files from time to time, as the original did: that works on every file system.
+/// Looks at the files from time to time, as Ceilometer did; that works on every file system.
 pub(super) struct Watch {
     settings: Settings,
     period: Duration,

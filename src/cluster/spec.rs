@@ -38,8 +38,8 @@ pub struct Spec {
 pub enum SpecError {
     /// Another version wrote it.
     #[error(
-        "cannot work by a specification of {what} {found}, this version knows {what} {known}: run the version that the \
-         rest of the group runs"
+        "cannot use the specification of the group: it has {what} {found}, and this version supports {what} {known}; install the \
+         version of the other members"
     )]
     Version {
         /// `format`, `hash` or `protocol`.
@@ -177,13 +177,13 @@ mod tests {
     #[case::a_newer_format(
         r#""format":1"#,
         r#""format":2"#,
-        "cannot work by a specification of format 2, this version knows format 1"
+        "cannot use the specification of the group: it has format 2, and this version supports format 1"
     )]
-    #[case::another_hash(r#""hash":1"#, r#""hash":7"#, "of hash 7")]
+    #[case::another_hash(r#""hash":1"#, r#""hash":7"#, "it has hash 7")]
     #[case::a_newer_protocol(
         r#""protocol":1"#,
         r#""protocol":2"#,
-        "of protocol 2, this version knows protocol 1: run the version"
+        "it has protocol 2, and this version supports protocol 1; install the version of the other members"
     )]
     #[case::no_protocol(r#""protocol":1,"#, "", "missing field `protocol`")]
     #[case::a_slot_too_few(r#""slots":[0,"#, r#""slots":["#, "a slot table of 1023 slots")]

@@ -1,7 +1,7 @@
 //! Finds and reads the definition files: pipelines, event definitions, meters (Ceilometer reference §2.2, §2.3,
 //! §4.1.1).
 //!
-//! Never here: what is in them. They go as nodes to `convert` and `pipeline`.
+//! Never here: the meaning of a definition. The files go as nodes to `convert` and `pipeline`.
 
 use super::load::{closed, read_text};
 use super::settings::Settings;

@@ -1,4 +1,4 @@
-//! Files that options name: where an option is written, and whether a file could be written, without writing it.
+//! Checks of files that options name: the place of an option, and whether a file could be written, without writing it.
 
 use super::Settings;
 use super::broker::TransportUrl;

@@ -1,4 +1,4 @@
-//! Files: what an operator wrote, and what it means.
+//! The configuration files: what an operator wrote, and what it means.
 //!
 //! Raw, then real. [`yaml`] and [`oslo`] give what was written, with file and line; [`Settings`] is what it means,
 //! which cannot be wrong. Every option is one row of [`options`]. Whatever is wrong is complained about all at once.

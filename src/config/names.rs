@@ -1,4 +1,4 @@
-//! Names of exchanges and topics that are probably several in one, or carry signs of another file format.
+//! Warns of names of exchanges and topics that are probably several names in one, or have signs of another file format.
 //!
 //! RabbitMQ takes them all: the agent would declare an exchange that nobody sends to, and hear nothing.
 

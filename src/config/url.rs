@@ -1,4 +1,4 @@
-//! One URL that an operator wrote, taken apart; or why it can be read in more than one way.
+//! Takes apart a URL that an operator wrote, or says why it can be read in more than one way.
 //!
 //! What may be a piece of a password is never taken for a host, port, path or option: it would be shown, and looked up.
 

@@ -1,4 +1,4 @@
-//! From what was written to values of the types that the rows say; whatever is not of its type is complained about.
+//! Reads written options as values of the types of their rows, and complains about every value of another type.
 
 use super::options::{self, Effect, Kind, Opt};
 use super::oslo::{Entry, Written};

@@ -23,7 +23,7 @@ enum Getter {
     Plugged { path: Path, plugin: Plugin, several: SeveralRefused },
 }
 
-/// What a plugin that gives one value raises where several are asked for. The original means a
+/// What a plugin that gives one value raises where several are asked for. Ceilometer means a
 /// `DefinitionException`, but stumbles over a plugin that is written as its mere name.
 #[derive(Debug, Clone)]
 struct SeveralRefused(Raised);
@@ -31,10 +31,10 @@ struct SeveralRefused(Raised);
 /// Why a field cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
-    /// The original skips the definition and goes on (its `DefinitionException`).
+    /// Ceilometer skips the definition and goes on (its `DefinitionException`).
     #[error("{0}")]
     Definition(String),
-    /// The original loses the whole file here, because a plugin is written so that even its constructor fails; we
+    /// Ceilometer loses the whole file here, because a plugin is written so that even its constructor fails; we
     /// refuse to start.
     #[error("cannot set up the plugin: {0}")]
     Plugin(Raised),
@@ -88,7 +88,7 @@ impl Field {
         }
     }
 
-    /// Every value found, nulls included ("all" mode). A constant is one value here; the original returns it bare,
+    /// Every value found, nulls included ("all" mode). A constant is one value here; Ceilometer returns it bare,
     /// so ask [`constant`](Field::constant) first where that matters. A `DefinitionException` or `TypeError` for a
     /// plugin that cannot give several.
     pub fn all<'a>(&'a self, root: &'a Value) -> Result<Vec<Cow<'a, Value>>, Raised> {

@@ -8,7 +8,7 @@ use crate::model::{Dict, Value};
 /// Copies the reserved keys of a user's metadata to `dest["user_metadata"]`: by prefix (which is cut off), then by
 /// exact name; dots become underscores, keys that `dest` has already are left out, strings are cut.
 ///
-/// Raises as the original does if the source is no dictionary and there is anything to look for.
+/// Raises as Ceilometer does if the source is no dictionary and there is anything to look for.
 pub(crate) fn copy_reserved(reserved: &Reserved, src: &Value, dest: &mut Dict) -> Result<(), Raised> {
     if reserved.prefixes.is_empty() && reserved.keys.is_empty() {
         return Ok(());

@@ -51,7 +51,7 @@ pub struct Converter {
 /// What one notification gave.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Converted {
-    /// In the original's order: polled samples, sensors, HTTP, classic listeners, then the meters in emission order.
+    /// In Ceilometer's order: polled samples, sensors, HTTP, classic listeners, then the meters in emission order.
     ///
     /// A sample's id is the UUIDv5, in the namespace `87f5969c-742e-51c4-814a-09f88de660fc`, of the compact JSON list
     /// `[message_id, event_type, timestamp, position in this list]`, so that a repeat of the notification gives the
@@ -59,7 +59,7 @@ pub struct Converted {
     pub samples: Vec<Sample>,
     /// None or one.
     pub events: Vec<Event>,
-    /// What could not be made: an error where the original raises, a warning where it only warns. The place is that
+    /// What could not be made: an error where Ceilometer raises, a warning where it only warns. The place is that
     /// of the definition.
     pub complaints: Vec<Complaint>,
 }
@@ -67,7 +67,7 @@ pub struct Converted {
 impl Converter {
     /// Understands the definitions.
     ///
-    /// An error complaint means that the agent must not start: the original would run on without any meter, or not
+    /// An error complaint means that the agent must not start: Ceilometer would run on without any meter, or not
     /// start its workers (Ceilometer reference §4.1.4, §4.2). A warning tells what becomes of one definition: skipped,
     /// never used, or not what its author probably meant. There is a converter unless there is an error.
     pub fn build(sources: &Sources, options: ConvertOptions) -> (Option<Converter>, Vec<Complaint>) {

@@ -1,4 +1,4 @@
-//! What the operator can choose about conversion. The defaults are the original's, save where the original loses data
+//! What the operator can choose about conversion. The defaults are Ceilometer's, save where Ceilometer loses data
 //! or loops.
 
 use crate::model::{Dict, Priority};
@@ -21,9 +21,9 @@ pub struct ConvertOptions {
     /// instances, networks, ports and so on.
     pub disable_non_metric_meters: bool,
     /// `[nephoscope] verify_signatures`: only polled samples that it vouches for are taken. Without one all are, as in
-    /// the original.
+    /// Ceilometer.
     pub polled_signatures: Option<Verifier>,
-    /// Departures from the original; all off by default.
+    /// Departures from Ceilometer; all off by default.
     pub repairs: Repairs,
 }
 
@@ -80,20 +80,20 @@ impl Default for Reserved {
     }
 }
 
-/// Known faults of the original that change what is produced when repaired: each is off until asked for.
+/// Known faults of Ceilometer that change what is produced when repaired: each is off until asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches, each an option of its own")]
 pub struct Repairs {
-    /// Samples without `user_id` or `project_id` paths take them from the request context. The original means to, but
+    /// Samples without `user_id` or `project_id` paths take them from the request context. Ceilometer means to, but
     /// its path `ctxt.user_id|ctxt.user` finds nothing in its own dialect (Ceilometer reference §4.1.3).
     pub context_fallback: bool,
-    /// A `name` or `unit` that is no path at all (`%`, `B/s`) is taken as text. The original loses the meter.
+    /// A `name` or `unit` that is no path at all (`%`, `B/s`) is taken as text. Ceilometer loses the meter.
     pub unparsable_literals: bool,
-    /// In lookup mode a constant (`volume: 1`) is repeated for every sample. The original fails on every message.
+    /// In lookup mode a constant (`volume: 1`) is repeated for every sample. Ceilometer fails on every message.
     pub lookup_constants: bool,
-    /// A trait whose value does not convert is left out. The original loses the event.
+    /// A trait whose value does not convert is left out. Ceilometer loses the event.
     pub failed_traits: bool,
-    /// Polled samples keep their `monotonic_time`. The original has it sent and does not read it, so that
+    /// Polled samples keep their `monotonic_time`. Ceilometer has it sent and does not read it, so that
     /// `rate_of_change` measures them by their timestamps.
     pub polled_monotonic_time: bool,
 }

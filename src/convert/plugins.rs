@@ -1,6 +1,6 @@
 //! Trait plugins: what makes one value of what a field found (Ceilometer reference §4.3).
 //!
-//! Never here: conversion to a trait's type. Parameters that the original's constructors ignore are ignored.
+//! Never here: conversion to a trait's type. Parameters that Ceilometer's constructors ignore are ignored.
 
 use super::path::Matched;
 use crate::model::python::{self, Raised};
@@ -21,7 +21,7 @@ pub enum Plugin {
     Map(Map),
 }
 
-/// What makes a plugin of its parameters, raising what the original's constructor raises.
+/// What makes a plugin of its parameters, raising what Ceilometer's constructor raises.
 type Build = fn(&Parameters<'_>) -> Result<Plugin, Raised>;
 
 /// All plugins, by name, with the parameters that they look at.
@@ -60,7 +60,7 @@ impl Plugin {
         matches!(self, Plugin::Bitfield(_))
     }
 
-    /// The values made of what was found. Values without an answer (`None` in the original) are left out.
+    /// The values made of what was found. Values without an answer (`None` in Ceilometer) are left out.
     pub fn values(&self, found: &[Matched<'_>]) -> Result<Vec<Value>, Raised> {
         let values: Vec<Value> = match self {
             Plugin::Split(split) => found.iter().map(|m| split.piece(&m.value)).collect::<Result<_, _>>()?,

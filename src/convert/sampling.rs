@@ -80,12 +80,12 @@ impl<'a> Sampling<'a> {
         self.complaints.push(Complaint::error(place, format!("{what}: {raised}")));
     }
 
-    /// Notes what is left out although the original takes it.
+    /// Notes what is left out although Ceilometer takes it.
     pub(crate) fn refuse(&mut self, place: &Place, text: String) {
         self.complaints.push(Complaint::error(place, text));
     }
 
-    /// Notes something that the original, too, only warns of.
+    /// Notes something that Ceilometer, too, only warns of.
     pub(crate) fn warn(&mut self, place: &Place, text: String) {
         self.complaints.push(Complaint::warning(place, text));
     }

@@ -71,7 +71,7 @@ impl EtcdGroup {
         EtcdGroup { backend }
     }
 
-    /// The same group, whose members give themselves up when etcd has been silent for `limit` past their deadline; `None`
+    /// The same group; its members leave when etcd has been silent for `limit` past their deadline; `None`
     /// (as made) is never: they work on until etcd says that their lease is gone.
     #[must_use]
     pub fn with_silence_limit(mut self, limit: Option<Duration>) -> Self {

@@ -1,13 +1,13 @@
-//! Who had a unit before: the newest moves of each, written by whoever claims it.
+//! The history of a queue: its newest moves, each written by the member that claims the queue.
 
 use super::Epoch;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Moves of a unit that are kept.
+/// Moves of a queue that are kept.
 pub const MOVES_MAX: usize = 16;
 
-/// A unit came to a member.
+/// A queue came to a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
     /// To whom.
@@ -22,7 +22,7 @@ pub struct Move {
     pub at: String,
 }
 
-/// Why a unit moved.
+/// Why a queue moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
@@ -51,7 +51,7 @@ impl Reason {
     }
 }
 
-/// Who claims a unit.
+/// The member that claims a queue.
 pub(super) struct Claimer<'a> {
     pub(super) member: &'a str,
     /// At which revision it joined.

@@ -1,4 +1,4 @@
-//! The terms of a lease: how often it is kept alive, and until when it is surely mine.
+//! The times of a lease: how often it is kept alive, and until when it is certain.
 
 use std::time::Duration;
 use tokio::sync::watch;

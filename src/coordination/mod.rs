@@ -1,6 +1,6 @@
 //! etcd, and an in-process group of the same semantics. The only room that names `etcd_client`.
 //!
-//! A lease gives liveness, compare-and-set gives one owner per unit; a watch is a hint, a range read is the truth.
+//! A lease gives liveness, compare-and-set gives one owner per queue; a watch is a hint, a range read is the truth.
 //! Never here: who *should* own what (that is `cluster`).
 
 pub mod etcd;
@@ -30,7 +30,7 @@ pub trait Coordinator: Send + Sync + 'static {
     async fn join(&self, record: MemberRecord) -> Result<Arc<dyn Membership>, CoordinationError>;
     /// Reads the group without joining it.
     async fn view(&self) -> Result<View, CoordinationError>;
-    /// The newest moves of one unit, or of all, newest first. What a claimer could not note is missing.
+    /// The newest moves of one queue, or of all, newest first. A move is missing if its claimer could not write it.
     async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError>;
     /// Writes the specification if the present one is of this revision (`None`: if there is none); whether the group
     /// has this one now.
@@ -53,11 +53,11 @@ pub trait Membership: Send + Sync + 'static {
     async fn changed(&self);
     /// Says anew what this member is, above all whether it can take work. The record's id is this member's.
     async fn describe(&self, record: MemberRecord) -> Result<(), CoordinationError>;
-    /// Takes a unit if nobody else has it: a new epoch, or `None` if somebody has. A unit that is mine already is
+    /// Takes a queue if no other member has it: a new epoch, or `None` if one has. A queue that is mine already is
     /// taken anew: after a lost broker session it needs a new epoch, and an answer may have been lost on the way.
-    /// Notes the move in the unit's history, perhaps a little later.
+    /// Writes the move into the queue's history, perhaps a little later.
     async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError>;
-    /// Gives a unit back if it is still mine with this epoch; whether it was.
+    /// Releases a queue if it is still mine with this epoch; whether it was.
     async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError>;
     /// As [`Coordinator::put_spec`], in this member's name.
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
@@ -113,15 +113,15 @@ pub struct View {
     pub revision: i64,
     /// Members by id.
     pub members: BTreeMap<String, MemberRecord>,
-    /// Owned units: member id and epoch.
+    /// Owned queues: member ID and epoch.
     pub owners: BTreeMap<String, (String, Epoch)>,
-    /// Whether moving is paused by an operator.
+    /// Whether an operator has paused rebalancing.
     pub paused: bool,
     /// What all members agree on, and the revision that wrote it. `None` until the first member has come.
     pub spec: Option<(Spec, i64)>,
     /// What members noted for all, by `<generation>/<name>`. A mark stays when its member goes.
     pub marks: BTreeMap<String, String>,
-    /// Units that an operator wants with a certain member.
+    /// Queues that an operator has pinned to a member.
     pub pins: BTreeMap<String, String>,
     /// Members that an operator wants without work, whether they are there or not.
     pub drained: BTreeMap<String, Drained>,
@@ -130,23 +130,23 @@ pub struct View {
 /// What an operator can ask of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Nobody gives up a unit that it could keep, from now on.
+    /// From now on no member releases a queue that it could keep.
     Pause,
-    /// Units move again.
+    /// Queues move again.
     Resume,
-    /// A unit is to be with this member, for as long as it is there and able.
+    /// A queue belongs to this member, for as long as the member is there, ready and not drained.
     Pin {
-        /// The unit.
+        /// The queue.
         unit: String,
         /// The member's id.
         member: String,
     },
-    /// A unit may be with any member again.
+    /// Any member may own the queue again.
     Unpin {
-        /// The unit.
+        /// The queue.
         unit: String,
     },
-    /// A member gives up its units and gets no others, but stays in the group.
+    /// A member releases its queues and gets no others, but stays in the group.
     Drain {
         /// Its id.
         member: String,
@@ -158,9 +158,9 @@ pub enum Operation {
         /// Its id.
         member: String,
     },
-    /// What is noted of a unit that is no more is forgotten: its history and its pin.
+    /// Forgets the history and the pin of a queue that does not exist any more.
     Forget {
-        /// The unit.
+        /// The queue.
         unit: String,
     },
 }
@@ -210,7 +210,7 @@ impl View {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CoordinationError {
     /// The backend cannot be reached, or does not answer: try again.
-    #[error("cannot reach the coordination backend {backend}: {cause}")]
+    #[error("cannot reach the group at {backend}: {cause}")]
     Away {
         /// The backend, without secrets.
         backend: String,
@@ -219,7 +219,7 @@ pub enum CoordinationError {
     },
     /// The backend, or the way to it, refuses for good: wrong user or password, a right or a certificate that is missing. A
     /// person must act.
-    #[error("cannot use the coordination backend {backend}: {cause}")]
+    #[error("cannot use the group at {backend}: {cause}")]
     Refused {
         /// The backend, without secrets.
         backend: String,
@@ -227,13 +227,15 @@ pub enum CoordinationError {
         cause: String,
     },
     /// The lease is gone: join again.
-    #[error("the membership of {0} is lost: its lease has expired")]
+    #[error("cannot keep {0} in the group: its lease ran out")]
     Lost(String),
     /// Another live process has this id.
-    #[error("member id {0} is in use by a live process; set [nephoscope] member_id, or stop the other one")]
+    #[error(
+        "cannot join as member {0}: a live process has this ID; set [nephoscope] member_id, or stop the other process"
+    )]
     IdTaken(String),
     /// It would not be read back.
-    #[error("cannot note it for the group: its {what} has {bytes} bytes, expected at most {most}")]
+    #[error("cannot write a mark for the group: its {what} has {bytes} bytes, expected at most {most}")]
     TooLong {
         /// What of it.
         what: &'static str,

@@ -1,7 +1,7 @@
-//! Which process a member is, so that one that comes back can tell that its predecessor is dead.
+//! The process of a member, so that a restarted agent can tell that its predecessor is dead.
 //!
-//! A lease lasts for ten seconds after SIGKILL, because from outside nobody knows. Who starts on the same machine does
-//! know: the kernel has no such process any more.
+//! A lease lasts for ten seconds after SIGKILL, because other members cannot see that the process is dead. A process on the
+//! same machine can: the kernel has no such process any more.
 
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;

@@ -68,7 +68,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The original's `serialize()`: `{message_id, event_type, generated, traits: [[name, dtype, value]], raw}`.
+    /// Ceilometer's `serialize()`: `{message_id, event_type, generated, traits: [[name, dtype, value]], raw}`.
     pub fn serialize(&self) -> Dict {
         let traits = self
             .traits

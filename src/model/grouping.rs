@@ -13,7 +13,7 @@ pub fn grouping_bytes(key: &Value) -> Cow<'_, [u8]> {
 }
 
 /// The grouping key of an event: its `resource_id` trait, so that the events of one resource keep their order whatever their
-/// types; the event type, as the original groups all, where there is no such trait.
+/// types; the event type, as Ceilometer groups all, where there is no such trait.
 pub fn event_key(event: &Event) -> &[u8] {
     let resource = event.traits.iter().find(|t| t.name == "resource_id").map(|t| &t.value);
     match resource {

@@ -24,7 +24,7 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// All of them, in the order in which the original handles a batch.
+    /// All of them, in the order in which Ceilometer handles a batch.
     pub const ALL: [Priority; 7] = [
         Priority::Audit,
         Priority::Critical,

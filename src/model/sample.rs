@@ -64,7 +64,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The original's `as_dict()`: keys and order of Ceilometer reference §4.5.
+    /// Ceilometer's `as_dict()`: keys and order of Ceilometer reference §4.5.
     pub fn as_dict(&self) -> Dict {
         Dict::from_iter([
             ("name", Value::from(self.name.as_str())),

@@ -1,4 +1,4 @@
-//! Timestamps: exactly the ISO 8601 forms the original accepts, and the form it writes (Ceilometer reference §4.2).
+//! Timestamps: exactly the ISO 8601 forms Ceilometer accepts, and the form it writes (Ceilometer reference §4.2).
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 

@@ -1,4 +1,4 @@
-//! JSON values as Python sees them: the original's semantics hang on the difference between
+//! JSON values as Python sees them: Ceilometer's semantics hang on the difference between
 //! `int`, `float` and `bool`, on integers of any size and on the order of keys.
 
 use num_bigint::BigInt;

@@ -1,4 +1,4 @@
-//! For tests: what is logged in this thread.
+//! The log of this thread, for tests.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -58,7 +58,7 @@ const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot listen on {address} for metrics and health: {cause}; choose another [nephoscope] listen, \
-     or stop what has it"
+     or stop the process that has the address"
 )]
 pub struct ServeError {
     /// The address that was asked for.
@@ -94,7 +94,7 @@ pub async fn serve(
     let refused = |cause| ServeError { address, cause };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    info!(event = "observe.listening", %address, "metrics and health on http://{address}");
+    info!(event = "observe.http.listening", %address, "serving metrics and health");
     let task = tokio::spawn(accept(listener, router(metrics, board), stop));
     Ok(Serving { address, task })
 }
@@ -107,7 +107,7 @@ pub type Pages = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub async fn serve_pages(address: SocketAddr, pages: Pages, stop: CancellationToken) -> std::io::Result<Serving> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
-    info!(event = "observe.listening", %address, "pages for Prometheus on http://{address}");
+    info!(event = "observe.http.listening", %address, "serving pages for Prometheus");
     let page = async move |uri: Uri| match pages(uri.path()) {
         Some(text) => ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
@@ -137,10 +137,10 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
             Err(cause) => {
                 if !failing {
                     error!(
-                        event = "observe.accept.failed",
+                        event = "observe.http.not_accepted",
                         %cause,
-                        "cannot take a connection for metrics and health; trying again every second. If there are too many open \
-                         files, raise the limit of this process (LimitNOFILE= of its unit, ulimit -n)"
+                        "cannot accept a connection for metrics and health; trying again every second; if too many files are open, \
+                         raise the limit of this process (LimitNOFILE= of its systemd unit, ulimit -n)"
                     );
                 }
                 failing = true;

@@ -84,7 +84,7 @@ pub enum LogError {
         cause: String,
     },
     /// The log file cannot be opened.
-    #[error("cannot write the log file {}: {cause}; make its folder, or remove log_file and log_dir", file.display())]
+    #[error("cannot write the log file {}: {cause}; create its folder, or remove log_file and log_dir", file.display())]
     File {
         /// Which one.
         file: PathBuf,

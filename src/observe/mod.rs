@@ -1,7 +1,6 @@
-//! Logs, metrics, health and the status model: what a person sees of a running agent.
+//! Logs, metrics, health and status: what a person sees of a running agent.
 //!
-//! Log line and counter of one happening are written together, in one function of [`Metrics`] named after it, under a
-//! stable dotted name. Everything that becomes a label is bounded: a sender cannot grow the page.
+//! One function of [`Metrics`] writes the log line and the counter of one happening together, under a stable dotted name. Everything that becomes a label is bounded: a sender cannot grow the page.
 //!
 //! Never here: decisions. Nothing in the agent reads a counter or a status to choose what to do.
 
@@ -16,6 +15,6 @@ pub mod status;
 
 pub use http::{ServeError, Serving};
 pub use logs::{Format, LogSettings};
-pub use metrics::{Metrics, ParkReason};
+pub use metrics::{Breaker, Closed, Metrics, ParkReason};
 pub use repeats::Repeats;
 pub use status::{Board, Status};

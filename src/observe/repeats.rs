@@ -1,17 +1,17 @@
-//! What is said once, and again after minutes with how often it happened meanwhile.
+//! Happenings that repeat: logged once, and again after minutes with their number.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What lasts, or comes back, is said again after this; what has not come for so long is new.
+/// A happening that repeats is logged again after this time; one that has not come for this time is new.
 pub const SAY_AGAIN: Duration = Duration::from_mins(5);
 
-/// Different things that are remembered at most: a text that is another one each time must not fill the memory.
+/// Maximum number of different happenings: texts that differ each time must not fill the memory.
 const KNOWN_MAX: usize = 64;
 
-/// How often each thing happened, and when it was said.
+/// The number of each happening, and the time of its last log line.
 #[derive(Debug, Default)]
 pub struct Repeats(Mutex<BTreeMap<String, Known>>);
 
@@ -23,7 +23,7 @@ struct Known {
 }
 
 impl Repeats {
-    /// It happened (again). Where that is to be said: how often so far.
+    /// It happened (again). If it must be logged: how often so far.
     pub fn note(&self, what: &str) -> Option<u64> {
         let now = Instant::now();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,11 +87,11 @@ mod tests {
             metrics.message_parked("notifications.info", ParkReason::Unreadable, None, &format!("byte {second}"));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        assert_eq!(log.count(&["WARN", "message.parked", "refused"]), 2 * 2);
-        assert_eq!(log.count(&["WARN", "message.parked", "unreadable", "times=301"]), 1);
-        assert_eq!(log.count(&["WARN", "message.parked"]), 2 * 2 + 2);
-        assert_eq!(log.count(&["WARN", "publish.refused"]), 2 * 2);
-        let line = r#"nephoscope_parked_total{queue="sink",reason="refused"} 1200"#;
+        assert_eq!(log.count(&["WARN", "agent.message.parked", "refused"]), 2 * 2);
+        assert_eq!(log.count(&["WARN", "agent.message.parked", "unreadable", "times=301"]), 1);
+        assert_eq!(log.count(&["WARN", "agent.message.parked"]), 2 * 2 + 2);
+        assert_eq!(log.count(&["WARN", "publish.records.refused"]), 2 * 2);
+        let line = r#"nephoscope_parked_total{origin="sink",reason="refused"} 1200"#;
         assert!(metrics.page().lines().any(|l| l == line), "all are counted");
     }
 }

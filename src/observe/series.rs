@@ -1,4 +1,4 @@
-//! Families of counters and gauges whose label values are bounded, and the list of what was registered.
+//! Families of counters and gauges with a bounded number of label values, and the list of registered metrics.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};

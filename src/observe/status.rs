@@ -1,4 +1,6 @@
-//! The status model: what an agent says of itself when asked, and whether it is ready.
+//! The status of an agent, as `/status` and `/readyz` show it.
+//!
+//! The agent writes it on a [`Board`]. Never here: a decision.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -11,15 +13,15 @@ pub struct Status {
     pub version: &'static str,
     /// Since when it runs, RFC 3339, UTC.
     pub started: String,
-    /// `starting`, `running`, `silent` (the group does not answer: it works on and takes nothing over), `draining`.
+    /// `starting`, `running`, `silent` (etcd does not answer: it works on and takes over nothing), `draining`.
     pub phase: &'static str,
     /// What it waits for before it can work, in words; ready when there is nothing, and nothing stands still.
     pub waiting_for: Vec<String>,
-    /// What stands still until somebody acts, in words.
+    /// What cannot go on until an operator acts, in words.
     pub standstill: Vec<String>,
     /// Its place in the group; nothing without coordination.
     pub member: Option<Member>,
-    /// The main and pipeline queues that it should consume or still has, by unit.
+    /// The main and pipeline queues that it should consume or still has, by name: `main:…` or `pipeline:…`.
     pub queues: BTreeMap<String, Queue>,
     /// Connections to servers, by name without secrets.
     pub links: BTreeMap<String, Link>,
@@ -48,7 +50,7 @@ pub struct Member {
     pub host: String,
     /// Ids of all members, itself included.
     pub group: Vec<String>,
-    /// Whether moving is paused by an operator.
+    /// Whether an operator has paused rebalancing.
     pub paused: bool,
 }
 

@@ -11,7 +11,7 @@ pub struct NameFilter {
 }
 
 impl NameFilter {
-    /// A filter of patterns, checked as the original checks them: by their first characters alone. The error says what
+    /// A filter of patterns, checked as Ceilometer checks them: by their first characters alone. The error says what
     /// is wrong with the list.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<NameFilter, String> {
         let patterns = || patterns.iter().map(AsRef::as_ref);
@@ -36,7 +36,7 @@ impl NameFilter {
         Ok(NameFilter { included, excluded, excludes_all })
     }
 
-    /// A filter as it is written: a list of strings. A string alone counts letter by letter, as in the original; what
+    /// A filter as it is written: a list of strings. A string alone counts letter by letter, as in Ceilometer; what
     /// that is not likely to be meant is a warning.
     pub(crate) fn read(node: &Node, warnings: &mut Vec<Complaint>) -> Result<NameFilter, Vec<Complaint>> {
         let patterns: Vec<String> = match &node.data {

@@ -16,7 +16,7 @@ pub struct Plan {
     pub sinks: Vec<Sink>,
     /// One pipeline for each pair of a source and a sink, sources first. Names are unique.
     pub pipelines: Vec<Pipeline>,
-    /// What is probably not meant, though the original takes it.
+    /// What is probably not meant, though Ceilometer takes it.
     pub warnings: Vec<Complaint>,
 }
 

@@ -5,7 +5,7 @@ use crate::model::number::float_of_text;
 
 /// Why a volume is dropped; `Ok` for one that is published, unchanged: a string that looks like a number stays a string.
 ///
-/// Numbers and booleans pass. A string passes if Python's `float()` takes it, `nan` and `1_0` included. The original
+/// Numbers and booleans pass. A string passes if Python's `float()` takes it, `nan` and `1_0` included. Ceilometer
 /// fails with the whole message on a list or mapping; here it is dropped like a text that is no number.
 pub fn check(volume: &Value) -> Result<(), &'static str> {
     match volume {

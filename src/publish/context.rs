@@ -1,4 +1,4 @@
-//! What publishers are told beside their URL.
+//! The context that publishers are built in, beside their URL.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ impl Default for Context {
             telemetry_driver: "messagingv2".to_owned(),
             control_exchange: "ceilometer".to_owned(),
             broker: None,
-            connect: Arc::new(|_| Err("no message broker is available here".to_owned())),
+            connect: Arc::new(|_| Err("no message broker is available".to_owned())),
             amqp: Amqp::default(),
             search: Vec::new(),
             gnocchi: identity::nobody(),

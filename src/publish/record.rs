@@ -1,4 +1,4 @@
-//! Samples and events as the original's `as_dict()` has them, borrowed: written as JSON or as Python's `repr()`
+//! Samples and events as Ceilometer's `as_dict()` has them, borrowed: written as JSON or as Python's `repr()`
 //! without being copied first.
 
 use chrono::NaiveDateTime;

@@ -126,6 +126,10 @@ const fn row(name: &'static str, samples: bool, events: bool, state: State) -> S
     Scheme { name, samples, events, state }
 }
 
+/// The warning about a `#` in a URL.
+const FRAGMENT: &str =
+    "a # and everything behind it has no effect in the URL; remove it, or write %23 where it belongs to an option";
+
 /// Makes the publisher of a URL. Links to servers are opened later, at the first batch; files are opened now.
 pub fn build(url: &str, kind: Kind, context: &Context) -> Result<Arc<dyn Publisher>, BuildError> {
     let Found { mut target, build, options, .. } = find(url, kind)?;
@@ -147,6 +151,9 @@ pub fn check(url: &str, kind: Kind, broker: AskBroker<'_>) -> Result<Vec<String>
 pub fn check_with(url: &str, kind: Kind, look: Look<'_>) -> Result<Vec<String>, BuildError> {
     let Found { mut target, check, options, .. } = find(url, kind)?;
     let (mut complaints, mut warnings) = repeated(&target, options);
+    if target.has_fragment {
+        warnings.push(FRAGMENT.to_owned());
+    }
     complaints.extend(Pace::take_out_of(&mut target).1);
     let checked = check(&target, kind, look).map(|more| {
         warnings.extend(more);
@@ -207,7 +214,10 @@ fn find(url: &str, kind: Kind) -> Result<Found, BuildError> {
     match (scheme.state, takes(scheme, kind)) {
         (State::Here { options, check, build }, true) => Ok(Found { target, options, check, build }),
         (State::Gone(instead), true) => {
-            let text = format!("{name} is gone from Ceilometer and not here; use {instead}; {}", kind.none_wanted());
+            let text = format!(
+                "{name} was removed from Ceilometer and is not supported; use {instead}; {}",
+                kind.none_wanted()
+            );
             refuse(target.shown(), text)
         }
         (_, false) => refuse(target.shown(), format!("{name} does not take {}; {}", kind.name(), available(kind))),
@@ -302,6 +312,15 @@ mod tests {
             (Ok(warnings), Ok(why)) => assert!(warnings[0].starts_with(why), "{warnings:?}"),
             (checked, _) => panic!("{checked:?}"),
         }
+    }
+
+    #[rstest]
+    #[case("test://#x")]
+    #[case("file:///x?max_bytes=10#y")]
+    #[case("otlp+http://h#")]
+    #[case("gnocchi://?archive_policy=low#x")]
+    fn a_url_has_a_fragment(#[case] url: &str) {
+        assert_eq!(check(url, Kind::Samples, &|_| Ok(())).unwrap(), [FRAGMENT]);
     }
 
     /// The page of a scheme, without its end.

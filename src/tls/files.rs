@@ -1,4 +1,4 @@
-//! The PEM files of one side: read, and looked at before anything is connected.
+//! Reads and checks the PEM files of a client before it connects.
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -1,4 +1,4 @@
-//! What a failed handshake means, and who must change what.
+//! The meaning of a failed handshake, and the setting that mends it.
 
 use rustls::{AlertDescription, CertificateError, Error};
 use std::io;

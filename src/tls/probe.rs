@@ -1,4 +1,4 @@
-//! What a port speaks, and what it thinks of a client: asked only after something else has failed there.
+//! Asks a port which protocol it has, and whether it accepts a client; only after a connection to it has failed.
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};

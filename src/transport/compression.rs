@@ -12,10 +12,10 @@ pub const UNPACKED_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Packed {
     /// A method that is neither gzip nor bzip2.
-    #[error("the body is compressed as {0:?}, expected application/x-gzip or application/x-bz2")]
+    #[error("cannot unpack the body: it is compressed as {0:?}, expected application/x-gzip or application/x-bz2")]
     Unknown(String),
     /// The bytes are not what the header says.
-    #[error("the body is not {method}: {cause}")]
+    #[error("cannot unpack the body: it is not {method}: {cause}")]
     Broken {
         /// The method in the header.
         method: String,
@@ -23,7 +23,7 @@ pub enum Packed {
         cause: String,
     },
     /// It would grow past [`UNPACKED_BYTES_MAX`].
-    #[error("the body unpacks to more than {UNPACKED_BYTES_MAX} bytes")]
+    #[error("cannot unpack the body: it has more than {UNPACKED_BYTES_MAX} bytes")]
     TooLarge,
 }
 

@@ -1,4 +1,4 @@
-//! Which notifications are looked at: the seven priorities, and filter rules as oslo.messaging's `NotificationFilter` has
+//! Selects the notifications that the agent handles: the seven priorities, and filter rules as oslo.messaging's `NotificationFilter` has
 //! them.
 //!
 //! A rule is a set of regular expressions on `publisher_id`, `event_type` and on keys of `context`, `metadata` and
@@ -19,7 +19,7 @@ pub enum Route {
         /// The event endpoint looks at it (Ceilometer reference §4.2).
         events: bool,
     },
-    /// Nobody, by its priority or by the rules: it is acknowledged, as the original does.
+    /// Nobody, by its priority or by the rules: it is acknowledged, as Ceilometer does.
     Nobody,
 }
 
@@ -85,7 +85,7 @@ impl Rule {
 
     fn matches(&self, notification: &Notification) -> bool {
         self.conditions.iter().all(|(field, regex)| {
-            // Where there is no string the original raises; here the rule does not match. An expression that runs away
+            // Where there is no string Ceilometer raises; here the rule does not match. An expression that runs away
             // on a text (the engine counts its steps) does not match either.
             field.text(notification).is_some_and(|text| regex.is_match(text).unwrap_or(false))
         })

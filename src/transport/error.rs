@@ -29,7 +29,7 @@ pub enum TransportError {
     #[error("cannot use the broker: {0}")]
     Refused(String),
     /// The broker has an exchange or queue of this name with other properties. A person must act.
-    #[error("cannot declare {name}: it is there and differs from what is configured: {why}")]
+    #[error("cannot declare {name}: it exists and differs from the configuration: {why}")]
     Differs {
         /// The exchange or queue.
         name: String,
@@ -37,13 +37,13 @@ pub enum TransportError {
         why: String,
     },
     /// Another consumer has the queue, and there may be only one.
-    #[error("queue {0} is consumed by another process, and may be by one only")]
+    #[error("cannot consume queue {0}: it has a consumer already, and allows only one")]
     Occupied(String),
     /// There is no such queue.
-    #[error("there is no queue {0}")]
+    #[error("cannot use queue {0}: it does not exist")]
     NoQueue(String),
     /// The queue is there, and what holds it is not: a node of the cluster that is down.
-    #[error("queue {queue} cannot be used now: {why}; start that node of the cluster")]
+    #[error("cannot use queue {queue} now: {why}; start that node of the cluster")]
     QueueAway {
         /// The queue.
         queue: String,
@@ -51,7 +51,7 @@ pub enum TransportError {
         why: String,
     },
     /// The broker did not take a message: no route, or a full queue with `reject-publish`.
-    #[error("the broker did not take a message for {to}: {why}")]
+    #[error("cannot send to {to}: the broker did not accept the message: {why}")]
     NotTaken {
         /// The routing key.
         to: String,
@@ -60,7 +60,7 @@ pub enum TransportError {
     },
     /// The broker refuses a message, or one that was on its way with it: it is too large, or the user has no right. Nothing of it
     /// is known to be taken. Offered again, it goes [alone](super::Outgoing::alone).
-    #[error("the broker refuses the message for {to}: {why}")]
+    #[error("cannot send to {to}: the broker refuses the message: {why}")]
     Rejected {
         /// The routing key.
         to: String,
@@ -70,6 +70,6 @@ pub enum TransportError {
         too_large: bool,
     },
     /// No answer within the limit.
-    #[error("no answer from the broker within {0:?}")]
+    #[error("cannot use the broker: it did not answer within {0:?}")]
     Slow(Duration),
 }

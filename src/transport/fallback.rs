@@ -1,4 +1,4 @@
-//! What is done where the broker has an exchange or queue otherwise (406): oslo.messaging's fallback, and no more.
+//! The fallback of oslo.messaging if the broker has an exchange or queue with other arguments (406), and no more.
 //!
 //! oslo.messaging declares exchange, queue and binding together; where that fails on `durable` it declares both again
 //! as transient (Ceilometer reference §3.1). So a queue follows an exchange that fell back, unless it is there as

@@ -1,4 +1,4 @@
-//! Which deliveries of one consumer are settled, and up to which tag they may be acknowledged.
+//! The settled deliveries of one consumer, and the tag up to which they may be acknowledged.
 //!
 //! An acknowledgement covers the longest settled run from the oldest open delivery on. What is settled behind an open delivery
 //! waits for it, because one acknowledgement for many is cheap; where that takes long it is acknowledged tag by tag

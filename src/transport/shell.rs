@@ -1,4 +1,4 @@
-//! Words of the commands that are printed for an operator's shell.
+//! Quotes words of commands that the agent prints for an operator's shell.
 
 use std::borrow::Cow;
 

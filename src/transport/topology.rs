@@ -1,4 +1,4 @@
-//! What the agent declares: the main queues as oslo.messaging has them, and its own queues.
+//! The topology that the agent declares: the main queues as oslo.messaging has them, and its own queues.
 //!
 //! Never here: transient exclusive-less queues of our own, mirrored queues; RabbitMQ 4 has neither.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::{Argument, Binding, Exchange, Queue, Topology};
 use crate::model::Priority;
 
-/// Redeliveries after which a quorum queue of ours gives a message up. RabbitMQ 4 would do so after 20, and 3.10 knows no
+/// Redeliveries after which a quorum queue of the agent drops a message. RabbitMQ 4 would do so after 20, and 3.10 knows no
 /// "never": a member that crashes again and again must not lose a message.
 pub const DELIVERY_LIMIT: i64 = 1_000_000;
 /// Messages a parking queue takes unless configured otherwise; a full one refuses, and what cannot be parked is returned.

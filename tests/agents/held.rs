@@ -123,7 +123,7 @@ async fn a_pipeline_queue_refuses_packets_for_four_minutes() {
     lab.send(80).await;
     tokio::time::sleep(Duration::from_mins(4)).await;
     let page = lab.context.metrics.page();
-    assert!(!page.contains(r#"why="lost""#), "nothing was closed: {page}");
+    assert!(!page.contains(r#"reason="lost""#), "nothing was closed: {page}");
     let events: usize = lab.context.shelf.batches("events").iter().map(Batch::len).sum();
     assert_eq!(events, 80, "the other pipelines see everything, once");
     assert!(!lab.volumes().is_empty() && lab.volumes().len() < 80, "only one queue's resources wait");
@@ -147,7 +147,7 @@ async fn packets_that_the_broker_rejects_are_held_and_nothing_is_closed() {
     lab.send(40).await;
     tokio::time::sleep(Duration::from_mins(1)).await;
     let page = lab.context.metrics.page();
-    assert!(!page.contains(r#"why="lost""#), "nothing was closed: {page}");
+    assert!(!page.contains(r#"reason="lost""#), "nothing was closed: {page}");
     let reasons = board.read().not_ready();
     assert!(reasons.iter().any(|reason| reason.contains("larger than")), "in the broker's words: {reasons:?}");
     lab.broker.limit_message_bytes(None);

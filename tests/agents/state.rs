@@ -134,7 +134,7 @@ async fn a_session_that_is_closed_ends_each_queue_once_and_no_state_is_said_to_b
     send(&mut lab, 40).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let queues = board.read().queues.len();
-    let closed = |times: usize| format!(r#"nephoscope_queues_closed_total{{why="lost"}} {times}"#);
+    let closed = |times: usize| format!(r#"nephoscope_queues_closed_total{{reason="lost"}} {times}"#);
     lab.broker.close_sessions("CONNECTION_FORCED - maintenance of rack seven");
     lab.reconnect().await;
     lab.until("all queues were lost", || lab.context.metrics.page().contains(&closed(queues))).await;
@@ -296,7 +296,7 @@ async fn a_state_log_is_deleted_while_a_publisher_is_away_and_no_rate_is_missing
             tokio::time::sleep(Duration::from_secs(5)).await;
             assert!(logs().all(|log| !lab.broker.stream_records(&log).is_empty()));
         }
-        assert!(!lab.context.metrics.page().contains(r#"why="lost""#), "no queue was closed for it");
+        assert!(!lab.context.metrics.page().contains(r#"reason="lost""#), "no queue was closed for it");
         let _second = if drains {
             first.drain(TTL).await.unwrap();
             Some(lab.start("b"))
@@ -382,7 +382,7 @@ async fn a_packet_is_missing_and_is_counted_after_it_was_waited_for() {
     let page = lab.context.metrics.page();
     let missing = format!(r#"nephoscope_packets_missing_total{{queue="{queue}"}} 1"#);
     assert!(page.lines().any(|line| line == missing), "{page}");
-    assert!(!page.contains(r#"why="lost""#), "no queue was closed for it: {page}");
+    assert!(!page.contains(r#"reason="lost""#), "no queue was closed for it: {page}");
     assert_eq!(lab.context.shelf.batches("samples").iter().map(Batch::len).sum::<usize>(), 2, "the rest took effect");
 }
 

@@ -60,12 +60,12 @@ impl Journal {
         let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { return };
         let text = |key: &str| line[key].as_str().unwrap_or_default();
         *self.said.entry(text("event").to_owned()).or_default() += 1;
-        let what = match (text("event"), text("why")) {
+        let what = match (text("event"), text("reason")) {
             ("agent.queue.opened", _) => What::Opened,
             ("agent.queue.closed", "handed_over") => What::HandedOver,
             ("agent.queue.closed", _) => What::Lost,
             (event, _) => {
-                if text("level") == "ERROR" || event.starts_with("state.") && event != "state.restored" {
+                if text("level") == "ERROR" || event.starts_with("state.") && event != "state.log.restored" {
                     *self.troubles.entry(event.to_owned()).or_default() += 1;
                 }
                 return;

@@ -204,7 +204,7 @@ pub const SCENARIOS: [Scenario; 26] = [
         full: Fault::Refuses { seconds: 30 },
         repeats: Repeats::None,
         must_move: false,
-        must_say: &["packet.held"],
+        must_say: &["agent.packet.held"],
         ..ROW
     },
     Scenario {
@@ -213,7 +213,7 @@ pub const SCENARIOS: [Scenario; 26] = [
         full: Fault::RefusesSlow,
         repeats: Repeats::None,
         must_move: false,
-        must_say: &["packet.held"],
+        must_say: &["agent.packet.held"],
         // Else the listeners take everything out of the queue, however slow they are.
         prefetch: 10,
         ..ROW
@@ -244,7 +244,7 @@ pub const SCENARIOS: [Scenario; 26] = [
         name: "policy",
         title: "policies on main and pipeline queues: delivery-limit and 12 restarts, max-length with reject-publish, none",
         full: Fault::Policies,
-        must_say: &["packet.held"],
+        must_say: &["agent.packet.held"],
         ..ROW
     },
     Scenario {

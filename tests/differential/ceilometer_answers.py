@@ -23,7 +23,7 @@ from ceilometer.ipmi.notifications import ironic
 from ceilometer.meter import notifications as meters
 from ceilometer.telemetry import notifications as telemetry
 
-# Some of the original's libraries print while they load.
+# Some of Ceilometer's libraries print while they load.
 answers, sys.stdout = sys.stdout, sys.stderr
 
 logging.disable(logging.CRITICAL)

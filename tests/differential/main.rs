@@ -118,7 +118,7 @@ fn compare(title: &str, meters: &Path, events: &Path) {
 
 /// Differences that are meant: the row of `docs/compatibility.md` that says so.
 fn known(line: &str, why: &str) -> Option<&'static str> {
-    // A sample's name, timestamp and source are text here; the original carries anything along.
+    // A sample's name, timestamp and source are text here; Ceilometer carries anything along.
     let polled = line.contains(r#""event_type":"telemetry.polling"#);
     let refused = why.contains("polled sample") && ["TypeError: ", "counter_type is "].iter().any(|t| why.contains(t));
     if polled && (refused || why.contains(", source: ")) {
@@ -128,7 +128,7 @@ fn known(line: &str, why: &str) -> Option<&'static str> {
     if why.contains("ValueError: the type is") {
         return Some("partial-lookup");
     }
-    // The original carries it to its pipelines, whose filters raise.
+    // Ceilometer carries it to its pipelines, whose filters raise.
     why.contains("TypeError: the name is no text").then_some("sample-names")
 }
 
@@ -175,7 +175,7 @@ fn difference(theirs: &Dict, ours: &Dict) -> Option<String> {
         }
         for (n, (theirs, ours)) in theirs.iter().zip(&ours).enumerate() {
             let (theirs, ours) = (theirs.as_dict().unwrap(), ours.as_dict().unwrap());
-            // An id is made anew by the original; names of users and projects came after its release 19.
+            // An id is made anew by Ceilometer; names of users and projects came after its release 19.
             let compared = |key: &&str| !["id", "user_name", "project_name"].contains(key);
             for name in theirs.iter().map(|(key, _)| key).filter(compared) {
                 if !theirs.get(name).zip(ours.get(name)).is_some_and(|(a, b)| same(a, b)) {

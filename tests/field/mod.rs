@@ -136,7 +136,7 @@ impl Agent {
 
     /// Waits until the main queue is listened to.
     pub async fn until_it_works(&self) {
-        self.until_it_says("queue opened queue=main:notifications.info").await;
+        self.until_it_says("opened the queue queue=main:notifications.info").await;
     }
 
     /// Sends a signal by its name.

@@ -20,7 +20,7 @@ fn check(case: &Dict) -> Result<(), String> {
     let (converter, complaints) = Converter::build(&Sources { meters: Vec::new(), events }, options);
     let converter = match (case.get("load_error"), converter) {
         (Some(_), None) => return Ok(()),
-        (Some(error), Some(_)) => return Err(format!("loaded, where the original raises {}", json::to_string(error))),
+        (Some(error), Some(_)) => return Err(format!("loaded, where Ceilometer raises {}", json::to_string(error))),
         (None, None) => return Err(format!("refused to load: {complaints:?}")),
         (None, Some(converter)) => converter,
     };
@@ -30,7 +30,7 @@ fn check(case: &Dict) -> Result<(), String> {
     if let Some(class) = case.get("error").and_then(Value::as_str) {
         let text = converted.complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         if !text.contains(&format!("{class}:")) {
-            return Err(format!("complains \"{text}\", the original raises {class}"));
+            return Err(format!("complains \"{text}\", Ceilometer raises {class}"));
         }
     } else if !converted.complaints.is_empty() {
         return Err(format!("complains: {:?}", converted.complaints));

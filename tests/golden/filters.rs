@@ -13,11 +13,11 @@ fn name_filters() {
         let filter = match NameFilter::new(&patterns) {
             Ok(filter) if valid => filter,
             Err(_) if !valid => return Ok(()),
-            other => return Err(format!("{patterns:?}: the original says valid = {valid}, here {other:?}")),
+            other => return Err(format!("{patterns:?}: Ceilometer says valid = {valid}, here {other:?}")),
         };
         for (name, taken) in case.get("names").and_then(Value::as_dict).unwrap().iter() {
             if *taken != Value::Bool(filter.takes(name)) {
-                return Err(format!("{patterns:?} and {name:?}: the original says {taken:?}"));
+                return Err(format!("{patterns:?} and {name:?}: Ceilometer says {taken:?}"));
             }
         }
         Ok(())

@@ -33,7 +33,7 @@ fn at_least_one_file_of_cases_is_there() {
     assert!(found > 0, "no file of cases in {}: nothing would be tested", folder().display());
 }
 
-/// A difference from the original that is meant: the line's number (from 1) in the project's own file, and the row of
+/// A difference from Ceilometer that is meant: the line's number (from 1) in the project's own file, and the row of
 /// `docs/compatibility.md` that says so.
 struct Deliberate {
     line: usize,

@@ -23,7 +23,7 @@ fn check(case: &Dict) -> Result<(), String> {
     });
     let converter = match (case.get("load_error"), built.and_then(|built| built)) {
         (Some(_), Err(_)) => return Ok(()),
-        (Some(error), Ok(_)) => return Err(format!("loaded, where the original raises {}", json::to_string(error))),
+        (Some(error), Ok(_)) => return Err(format!("loaded, where Ceilometer raises {}", json::to_string(error))),
         (None, Err(why)) => return Err(format!("refused to load: {why}")),
         (None, Ok(converter)) => converter,
     };
@@ -38,15 +38,15 @@ fn check(case: &Dict) -> Result<(), String> {
     let complaints: Vec<_> = converted.complaints.iter().map(ToString::to_string).collect();
     let failed = case.get("error");
     if failed.is_some() && converted.complaints.is_empty() {
-        return Err("no complaint where the original raises".to_owned());
+        return Err("no complaint where Ceilometer raises".to_owned());
     }
     if let Some(class) = failed.and_then(Value::as_str)
         && !complaints.iter().any(|complaint| complaint.contains(&format!("{class}:")))
     {
-        return Err(format!("complains of {complaints:?}, the original raises {class}"));
+        return Err(format!("complains of {complaints:?}, Ceilometer raises {class}"));
     }
     if failed.is_none() && got.len() != expected.len() || got.len() < expected.len() {
-        return Err(format!("{} samples, the original gives {}; {complaints:?}", got.len(), expected.len()));
+        return Err(format!("{} samples, Ceilometer gives {}; {complaints:?}", got.len(), expected.len()));
     }
     for (n, (expected, sample)) in expected.iter().zip(&converted.samples).enumerate() {
         compare(expected, sample).map_err(|why| format!("sample {n}: {why}"))?;

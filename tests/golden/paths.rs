@@ -5,7 +5,7 @@ use nephoscope::convert::field::{Field, FieldError, Raised};
 use nephoscope::model::{Dict, Node, Place, Value, json};
 use std::collections::BTreeMap;
 
-/// None: what the original answers, ours answers.
+/// None: what Ceilometer answers, ours answers.
 const DELIBERATE: [Deliberate; 0] = [];
 
 #[test]
@@ -70,7 +70,7 @@ fn keys_sorted(value: &Value) -> Value {
     }
 }
 
-/// The cases were written with the keys of their objects sorted; the original saw them in another order, which `*` and
+/// The cases were written with the keys of their objects sorted; Ceilometer saw them in another order, which `*` and
 /// `..` show. Only for answers in which it does show: some order of the keys must give the recorded answer.
 fn agrees_in_some_order(case: &Dict, field: &Field, root: &Value, all: bool, answer: &Result<Value, Raised>) -> bool {
     const ORDERS: u64 = 2_000;

@@ -43,21 +43,43 @@ pub(crate) fn pages() -> Vec<Page> {
 
 /// All of `src/`, `tests/` and `crates/`, as one text.
 pub(crate) fn sources() -> String {
-    fn collect(folder: &Path, all: &mut String) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                collect(&path, all);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                all.push_str(&fs::read_to_string(&path).unwrap());
-            }
-        }
-    }
     let mut all = String::new();
     for folder in ["src", "tests", "crates"] {
         collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut all);
     }
     all
+}
+
+/// All of `src/` without the tests in it, as one text.
+pub(crate) fn product() -> String {
+    let mut all = String::new();
+    collect_with(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all, &|path, text| {
+        // The simulator is no product.
+        let is_not = |part: &str| part.contains("tests") || part == "simulate";
+        if path.components().any(|part| is_not(&part.as_os_str().to_string_lossy())) {
+            ""
+        } else {
+            text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+        }
+        .to_owned()
+    });
+    all
+}
+
+fn collect(folder: &Path, all: &mut String) {
+    collect_with(folder, all, &|_, text| text.to_owned());
+}
+
+/// Each file of a folder and those below it, as `part` gives it.
+fn collect_with(folder: &Path, all: &mut String, part: &dyn Fn(&Path, &str) -> String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_with(&path, all, part);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            all.push_str(&part(&path, &fs::read_to_string(&path).unwrap()));
+        }
+    }
 }
 
 impl Page {

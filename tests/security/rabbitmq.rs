@@ -270,7 +270,7 @@ async fn security_an_agent_works_with_the_rights_of_the_page() {
         assert!(wire.put("notifications.info", &notification(n), lapin::BasicProperties::default()).await);
     }
     until_out(&folder, &agent, 0..10).await;
-    agent.until_it_says("message.parked").await;
+    agent.until_it_says("agent.message.parked").await;
     agent.stop().await;
     assert_eq!(agent.said("refused for user"), 0, "{}", agent.log());
     assert!(wire.depth("metering.sample").await > 0 && wire.depth("event.sample").await > 0);

@@ -60,7 +60,7 @@ pub(in crate::agent) enum OpenError {
     #[error(transparent)]
     Group(#[from] CoordinationError),
     /// What had to be noted in the group could not be.
-    #[error("the session was over before it was noted in the group")]
+    #[error("cannot open the queue: its session was over before the group knew of it")]
     Unmarked,
 }
 

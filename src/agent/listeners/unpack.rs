@@ -29,7 +29,7 @@ pub(in crate::agent) async fn read(
     for delivery in batch {
         match packet::read(&delivery.body) {
             Ok(packet) => {
-                context.offer.metrics.packet_received(&delivery.queue, &delivery.queue, delivery.redelivered);
+                context.offer.metrics.packet_received(&delivery.queue, delivery.redelivered);
                 packets.push((packet, delivery.receipt));
             }
             Err(error) => {

@@ -28,7 +28,7 @@ use crate::agent::runtime::jitter;
 use crate::agent::stages::route::Routes;
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
-use crate::observe::{Board, Repeats};
+use crate::observe::{Board, Closed, Repeats};
 use crate::transport::Why;
 use clearing::Clearing;
 use work::{Work, describe};
@@ -390,7 +390,11 @@ impl Supervisor {
                 if let Some(running) = term.running.remove(&unit) {
                     running.cut.cancel();
                     if !running.end_said.swap(true, Ordering::Relaxed) {
-                        self.ground.metrics.queue_closed(&unit, "lost", self.broker_why.get().map(String::as_str));
+                        self.ground.metrics.queue_closed(
+                            &unit,
+                            Closed::Lost,
+                            self.broker_why.get().map(String::as_str),
+                        );
                     }
                 }
             }

@@ -13,6 +13,7 @@ use crate::agent::stages::intake::Ended;
 use crate::agent::stages::route::Routes;
 use crate::cluster::Happening;
 use crate::coordination::{MemberRecord, Membership};
+use crate::observe::Closed;
 use crate::transport::TransportError;
 
 /// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once its
@@ -93,12 +94,12 @@ impl Work {
         match ended {
             Err(dead) => ground.died(dead),
             Ok(_) if said => {}
-            Ok(Ended::Stopped) => metrics.queue_closed(&unit, "handed_over", None),
+            Ok(Ended::Stopped) => metrics.queue_closed(&unit, Closed::HandedOver, None),
             Ok(Ended::Lost) => match why.get() {
                 Some(why) => metrics.queue_lost(&unit, why),
-                None => metrics.queue_closed(&unit, "lost", session.get().map(String::as_str)),
+                None => metrics.queue_closed(&unit, Closed::Lost, session.get().map(String::as_str)),
             },
-            Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed", None),
+            Ok(Ended::Sealed) => metrics.queue_closed(&unit, Closed::Sealed, None),
         }
         let _over = answers.send(Happening::Closed { unit, epoch }).await;
     }

@@ -155,13 +155,13 @@ fn write_each<T>(items: &[T], write: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPacket {
     /// Not JSON, or not an object.
-    #[error("the packet is not a JSON object")]
+    #[error("cannot read the packet: it is not a JSON object")]
     NotJson,
     /// A newer format: this agent is older than the one that wrote it.
-    #[error("the packet has format {0}, this version reads up to {FORMAT}: update this agent")]
+    #[error("cannot read the packet: it has format {0}, and this version reads up to {FORMAT}; update this agent")]
     Newer(i64),
     /// A part is missing or of another type.
-    #[error("the packet's {0} is missing or wrong")]
+    #[error("cannot read the packet: its {0} is missing or wrong")]
     Part(&'static str),
 }
 

@@ -19,6 +19,8 @@ const REFUSED: &str = " refused it: ";
 
 const FORMAT_HEADER: &str = "x-nephoscope-format";
 const KIND: &str = "x-nephoscope-kind";
+/// What versions before 0.1.0 wrote for [`ParkReason::InternalError`].
+const FORMER_INTERNAL_ERROR: &str = "poison";
 const REASON: &str = "x-nephoscope-reason";
 const ORIGIN: &str = "x-nephoscope-origin";
 const MEMBER: &str = "x-nephoscope-member";
@@ -127,7 +129,10 @@ impl Label {
     pub(super) fn read(headers: &BTreeMap<String, String>, body: &[u8]) -> Label {
         let header = |name: &str| headers.get(name).filter(|value| !value.is_empty()).cloned();
         let or_empty = |name: &str| header(name).unwrap_or_default();
-        let (reason, text, origin) = (or_empty(KIND), or_empty(REASON), or_empty(ORIGIN));
+        let (mut reason, text, origin) = (or_empty(KIND), or_empty(REASON), or_empty(ORIGIN));
+        if reason == FORMER_INTERNAL_ERROR {
+            ParkReason::InternalError.name().clone_into(&mut reason);
+        }
         let word = header(CONTENT);
         let said = Content::ALL.into_iter().find(|content| word.as_deref() == Some(content.name()));
         let content = said.unwrap_or_else(|| content_of_old(&reason, &text, &origin));
@@ -167,7 +172,7 @@ fn content_of_old(reason: &str, text: &str, origin: &str) -> Content {
         () if is(ParkReason::ForeignPacket) => Content::Packet,
         () if is(ParkReason::Refused) && origin.starts_with("event:") => Content::Event,
         () if is(ParkReason::Refused) => Content::Sample,
-        () if is(ParkReason::Poison) && text.contains("transformer") => Content::Sample,
+        () if is(ParkReason::InternalError) && text.contains("transformer") => Content::Sample,
         () => Content::Message,
     }
 }

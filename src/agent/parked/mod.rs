@@ -62,13 +62,13 @@ impl Parked {
 #[derive(Debug, thiserror::Error)]
 pub enum ParkedError {
     /// No agent has run in this group, or the group's name is another.
-    #[error("there is no queue {0}: no agent of this group has run yet, or [nephoscope] group is another")]
+    #[error("there is no queue {0}: no agent of this group has run yet, or [nephoscope] group names another group")]
     NoQueue(String),
     /// The broker took back what was looked at.
-    #[error("the broker took back what was looked at: {0}; nothing is lost, run it again")]
+    #[error("the broker took the messages back: {0}; nothing is lost, run the command again")]
     Interrupted(String),
     /// What was found could not be told.
-    #[error("cannot write what was found: {0}")]
+    #[error("cannot write the messages: {0}")]
     Told(#[from] std::io::Error),
     /// The broker.
     #[error(transparent)]

@@ -233,7 +233,7 @@ impl Requeue {
                 Err(Refusal("nothing says which queue it came from; export it".to_owned()))
             }
             Content::Message | Content::Packet => Ok(Way::AsItCame(label.origin.clone())),
-            Content::Sample if label.reason == ParkReason::Poison.name() => {
+            Content::Sample if label.reason == ParkReason::InternalError.name() => {
                 let text = "a transformer failed over it, and nothing leads between the transformers; export it, and send its \
                             notification again when this is mended";
                 Err(Refusal(text.to_owned()))

@@ -39,7 +39,7 @@ pub(in crate::agent) struct OfferContext {
 
 /// A publisher says that nothing can be published any more: the agent must stop.
 #[derive(Debug, thiserror::Error)]
-#[error("{publisher} cannot publish any more: {cause}")]
+#[error("cannot publish to {publisher} any more: {cause}")]
 pub(in crate::agent) struct Dead {
     publisher: Arc<str>,
     cause: String,

@@ -60,7 +60,7 @@ pub(in crate::agent) async fn park(
     context: &SinkContext,
 ) -> bool {
     let text = "a mistake in a transformer: please report it".to_owned();
-    let reason = Reason { kind: ParkReason::Poison, text };
+    let reason = Reason { kind: ParkReason::InternalError, text };
     for sample in samples {
         let case = Case {
             origin: Arc::clone(sink),

@@ -128,7 +128,7 @@ fn convert<T: Part>(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> 
     }
     // The converter is total; should a mistake of ours panic all the same, one message is parked and nothing loops.
     let converted = catch_unwind(AssertUnwindSafe(|| routes.converter.convert(&notification))).map_err(|_| Reason {
-        kind: ParkReason::Poison,
+        kind: ParkReason::InternalError,
         text: "a mistake in the converter: please report it".to_owned(),
     })?;
     metrics.converted(&converted.samples, &converted.events);
@@ -140,7 +140,7 @@ fn convert<T: Part>(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> 
     match parts.iter().map(|(_, part)| part.bytes_in_packet()).max() {
         Some(bytes) if bytes > FRAGMENT_BYTES_MAX => Err(Reason {
             kind: ParkReason::TooLarge,
-            text: format!("for one sink it yields {bytes} bytes; {FRAGMENT_BYTES_MAX} travel between agents at most"),
+            text: format!("for one sink it gives {bytes} bytes; {FRAGMENT_BYTES_MAX} travel between agents at most"),
         }),
         _ => Ok(parts),
     }

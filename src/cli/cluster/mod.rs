@@ -1,6 +1,8 @@
-//! `nephoscope cluster`: what the group looks like from outside, and what an operator may ask of it.
+//! `nephoscope cluster`: shows the group of agents, and lets an operator control where its queues run.
 //!
-//! It joins nothing: it reads and writes the same keys as the members, found by the same configuration as theirs.
+//! It reads and writes the keys of the members in etcd, and finds them by the configuration of the members.
+//!
+//! Never here: joining the group.
 
 mod shown;
 mod table;
@@ -8,14 +10,14 @@ mod table;
 pub(super) use shown::Answer;
 pub(super) use table::table;
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
-use super::{ConfigArguments, Failure, refuse_errors, runtime};
+use super::{ConfigArguments, Failure, print_line, refuse_errors, runtime, unwritten, write_whole};
 use crate::agent::wiring;
 use crate::coordination::{CoordinationError, Coordinator, Drained, Operation, View};
 
-/// What is asked of which group.
+/// The arguments of `nephoscope cluster`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -26,40 +28,48 @@ pub(super) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// The members: weight, readiness, how many queues they own
+    /// List the members: weight, state, number of queues
     List(Shown),
-    /// The main and pipeline queues: who owns them, and who should
-    Units(Shown),
-    /// Who had a queue before, newest first; without a unit, of all queues
+    /// List the queues: owner, epoch, where the group places them
+    ///
+    /// A queue that no member owns at this moment is listed only if it is pinned.
+    Queues(Shown),
+    /// Show the former owners of a queue, newest first
     History {
-        /// A name as in `cluster units`
-        unit: Option<String>,
+        /// Name of a queue, as in `cluster queues`; without it, all queues
+        queue: Option<String>,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Nobody gives up a queue that it could keep, until `resume`; queues without an owner are still taken
+    /// Stop rebalancing until `cluster resume`
+    ///
+    /// Members keep their queues. They still take over queues that have no owner.
     Pause,
-    /// Queues move again
+    /// Start rebalancing again
     Resume,
-    /// Pin a queue to a member: it goes there and stays there while the member is alive and ready
+    /// Pin a queue to a member
+    ///
+    /// The queue moves to the member, and stays there while the member is alive, ready and not drained.
     Move {
-        /// A name as in `cluster units`
-        unit: String,
-        /// A member's id as in `cluster list`; not needed to undo
+        /// Name of a queue, as in `cluster queues`
+        queue: String,
+        /// ID of a member, as in `cluster list`; not needed with --undo
         #[arg(required_unless_present = "undo")]
         member: Option<String>,
-        /// Take the pin away: the queue may be with any member again
+        /// Remove the pin: any member may own the queue again
         #[arg(long)]
         undo: bool,
     },
-    /// Take all queues from a member and give it no others; it stays in the group, also after a restart
+    /// Move all queues away from a member, and give it no others
+    ///
+    /// The member stays in the group. It stays drained after a restart, until --undo.
     Drain {
-        /// A member's id as in `cluster list`
+        /// ID of a member, as in `cluster list`
         member: String,
-        /// Let it have queues again
+        /// Give the member queues again
         #[arg(long)]
         undo: bool,
-        /// Why, for those who look later
+        /// Reason, shown by `cluster list -o json`
         #[arg(long, default_value = "", hide_default_value = true, value_parser = reason)]
         reason: String,
     },
@@ -68,14 +78,14 @@ enum Command {
 /// How an answer is shown.
 #[derive(clap::Args, Clone, Copy)]
 pub(super) struct Shown {
-    /// The form of what is printed
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Output {
-    /// For reading
+    /// Tables for reading
     Text,
     /// One JSON document
     Json,
@@ -91,19 +101,19 @@ fn reason(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Asks the group, and prints what came of it.
+/// Asks the group, and prints its answer.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let desk = desk(&arguments.config)?;
     runtime()?.block_on(desk.serve(&arguments.command))
 }
 
-/// The desk of the group that a configuration leads to.
+/// A desk for the group that a configuration names.
 pub(super) fn desk(config: &ConfigArguments) -> Result<Desk, Failure> {
     let (settings, complaints) = config.load();
     let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
     refuse_errors(complaints)?;
     let Some(group) = wiring::group(&settings) else {
-        let text = "cannot see a group: this configuration shares its work with nobody; write [notification] \
+        let text = "cannot see a group: this configuration is that of an agent without a group; set [notification] \
                     workload_partitioning = true and [coordination] backend_url, or name the members' configuration \
                     with --config-file";
         return Err(Failure::Other(text.to_owned()));
@@ -111,7 +121,7 @@ pub(super) fn desk(config: &ConfigArguments) -> Result<Desk, Failure> {
     Ok(Desk { group, name: settings.cluster.group })
 }
 
-/// Where an operator is served.
+/// Serves an operator of a group.
 pub(super) struct Desk {
     pub(super) group: Arc<dyn Coordinator>,
     name: String,
@@ -122,28 +132,31 @@ impl Desk {
         match command {
             Command::List(shown) => {
                 let view = self.view("list the members").await?;
-                print(*shown, &shown::List::of(&self.name, self.group.name(), &view));
+                print(*shown, &shown::List::of(&self.name, self.group.name(), &view)).map_err(unwritten)?;
             }
-            Command::Units(shown) => print(*shown, &shown::Units::of(&self.view("list the queues").await?)),
-            Command::History { unit, shown } => {
-                let histories = self.group.history(unit.as_deref()).await;
+            Command::Queues(shown) => {
+                let view = self.view("list the queues").await?;
+                print(*shown, &shown::Queues::of(&view)).map_err(unwritten)?;
+            }
+            Command::History { queue, shown } => {
+                let histories = self.group.history(queue.as_deref()).await;
                 let histories = histories.map_err(|error| cannot("read the history", &error))?;
-                if let Some(unit) = unit.as_ref().filter(|unit| !histories.contains_key(*unit)) {
-                    let text =
-                        format!("cannot show the history of {unit}: nobody has had it; see nephoscope cluster units");
-                    return Err(Failure::Other(text));
+                if let Some(queue) = queue.as_ref().filter(|queue| !histories.contains_key(*queue)) {
+                    return Err(Failure::Other(format!(
+                        "cannot show the history of {queue}: no member has owned such a queue; see nephoscope cluster queues"
+                    )));
                 }
-                print(*shown, &shown::Histories::of(histories));
+                print(*shown, &shown::Histories::of(histories)).map_err(unwritten)?;
             }
             Command::Pause => {
                 self.operate("pause", Operation::Pause).await?;
-                println!("moving is paused: nephoscope cluster resume lets queues move again");
+                print_line("rebalancing is paused; nephoscope cluster resume starts it again")?;
             }
             Command::Resume => {
                 self.operate("resume", Operation::Resume).await?;
-                println!("queues move again");
+                print_line("rebalancing again")?;
             }
-            Command::Move { unit, member, undo } => self.pin(unit, member.as_deref().filter(|_| !undo)).await?,
+            Command::Move { queue, member, undo } => self.pin(queue, member.as_deref().filter(|_| !undo)).await?,
             Command::Drain { member, undo: false, reason } => self.drain(member, reason).await?,
             Command::Drain { member, undo: true, .. } => self.undrain(member).await?,
         }
@@ -158,29 +171,30 @@ impl Desk {
         self.group.operate(&operation).await.map_err(|error| cannot(doing, &error))
     }
 
-    async fn pin(&self, unit: &str, member: Option<&str>) -> Result<(), Failure> {
-        let doing = format!("move {unit}");
+    async fn pin(&self, queue: &str, member: Option<&str>) -> Result<(), Failure> {
+        let doing = format!("move {queue}");
         let view = self.view(&doing).await?;
         let Some(member) = member else {
-            let Some(pinned) = view.pins.get(unit) else {
-                return Err(Failure::Other(format!("cannot take the pin of {unit} away: it has none")));
+            let Some(pinned) = view.pins.get(queue) else {
+                return Err(Failure::Other(format!(
+                    "cannot unpin {queue}: it is not pinned; see nephoscope cluster queues"
+                )));
             };
-            self.operate(&doing, Operation::Unpin { unit: unit.to_owned() }).await?;
-            println!("{unit} is not pinned to {pinned} any more");
-            return Ok(());
+            self.operate(&doing, Operation::Unpin { unit: queue.to_owned() }).await?;
+            return print_line(&format!("{queue} is not pinned to {pinned} any more"));
         };
         self.expect_member(&view, &format!("{doing} to {member}"), member)?;
-        let history = self.group.history(Some(unit)).await.map_err(|error| cannot(&doing, &error))?;
-        if !view.owners.contains_key(unit) && history.is_empty() {
+        let history = self.group.history(Some(queue)).await.map_err(|error| cannot(&doing, &error))?;
+        if !view.owners.contains_key(queue) && history.is_empty() {
             return Err(Failure::Other(format!(
-                "cannot {doing}: nobody has or had such a queue; see nephoscope cluster units"
+                "cannot {doing}: no member owns or has owned such a queue; see nephoscope cluster queues"
             )));
         }
-        self.operate(&doing, Operation::Pin { unit: unit.to_owned(), member: member.to_owned() }).await?;
-        println!("{unit} is pinned to {member}");
+        self.operate(&doing, Operation::Pin { unit: queue.to_owned(), member: member.to_owned() }).await?;
+        print_line(&format!("{queue} is pinned to {member}"))?;
         let able = view.members.get(member).is_some_and(|record| record.ready) && !view.drained.contains_key(member);
         if !able {
-            eprintln!("warning: {member} takes no queues now: the pin counts when it is ready and not drained");
+            eprintln!("warning: {member} is not ready or is drained: the queue moves when the member can take it");
         }
         warn_if_paused(&view);
         Ok(())
@@ -193,10 +207,10 @@ impl Desk {
         let since = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let note = Drained { since, reason: reason.to_owned() };
         self.operate(&doing, Operation::Drain { member: member.to_owned(), note }).await?;
-        println!("{member} gives its queues to others; nephoscope cluster list shows how many it still has");
+        print_line(&format!("draining {member}; run nephoscope cluster list to see how many queues it still has"))?;
         if !view.members.iter().any(|(id, m)| id != member && m.ready && !view.drained.contains_key(id)) {
             eprintln!(
-                "warning: no other member is ready and not drained: {member} keeps its queues until there is one"
+                "warning: no other member can take queues: {member} keeps its queues until one is ready and not drained"
             );
         }
         warn_if_paused(&view);
@@ -209,8 +223,7 @@ impl Desk {
             return Err(Failure::Other(format!("cannot {doing}: it is not drained; see nephoscope cluster list")));
         }
         self.operate(&doing, Operation::Undrain { member: member.to_owned() }).await?;
-        println!("{member} gets queues again");
-        Ok(())
+        print_line(&format!("{member} gets queues again"))
     }
 
     fn expect_member(&self, view: &View, doing: &str, member: &str) -> Result<(), Failure> {
@@ -218,30 +231,29 @@ impl Desk {
             return Ok(());
         }
         let group = &self.name;
-        let text = format!("cannot {doing}: {member} is no member of group {group} now; see nephoscope cluster list");
+        let text = format!("cannot {doing}: {member} is not a member of group {group}; see nephoscope cluster list");
         Err(Failure::Other(text))
     }
 }
 
 fn warn_if_paused(view: &View) {
     if view.paused {
-        eprintln!("warning: moving is paused: it is done after nephoscope cluster resume");
+        eprintln!("warning: rebalancing is paused: nothing moves before nephoscope cluster resume");
     }
 }
 
 pub(super) fn cannot(doing: &str, error: &CoordinationError) -> Failure {
     let next = match error {
-        CoordinationError::Away { .. } => "; see that etcd runs and [coordination] backend_url leads to it",
+        CoordinationError::Away { .. } => "; check that etcd runs and that [coordination] backend_url names it",
         _ => "",
     };
     Failure::Other(format!("cannot {doing}: {error}{next}"))
 }
 
-pub(super) fn print(shown: Shown, answer: &impl Answer) {
-    let mut out = io::stdout().lock();
-    // Whoever reads may have had enough.
-    let _all_said = match shown.output {
-        Output::Text => write!(out, "{}", answer.text()),
-        Output::Json => writeln!(out, "{}", answer.json()),
+pub(super) fn print(shown: Shown, answer: &impl Answer) -> io::Result<()> {
+    let text = match shown.output {
+        Output::Text => answer.text(),
+        Output::Json => answer.json() + "\n",
     };
+    write_whole(text.as_bytes())
 }

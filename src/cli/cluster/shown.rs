@@ -1,4 +1,4 @@
-//! What `cluster` shows, in both forms.
+//! What `nephoscope cluster` prints, as text and as JSON.
 
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use super::table::table;
 use crate::cluster::Ring;
 use crate::coordination::{Move, View};
 
-/// An answer in both forms.
+/// An answer, as text and as JSON.
 pub(in crate::cli) trait Answer: Serialize {
     /// For reading, with its last line end.
     fn text(&self) -> String;
@@ -26,20 +26,21 @@ pub(super) struct List {
     backend: String,
     revision: i64,
     paused: bool,
-    /// Nothing until the first member has come.
-    queues: Option<Queues>,
+    /// `null` until the first member has joined.
+    layout: Option<Layout>,
     members: Vec<Member>,
-    /// Drained and not there.
+    /// Drained members that are not in the group now.
     drained_and_away: Vec<String>,
 }
 
-/// The specification in short.
+/// The layout of the pipeline queues.
 #[derive(Serialize)]
-struct Queues {
+struct Layout {
     generation: u64,
-    per_pipeline: u16,
-    /// Where a change is under way: how many it leads to.
-    next_per_pipeline: Option<u16>,
+    /// For each pipeline.
+    queues: u16,
+    /// While their number changes: the new number.
+    next_queues: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -51,7 +52,7 @@ struct Member {
     ready: bool,
     drained_since: Option<String>,
     drained_reason: Option<String>,
-    units: usize,
+    queues: usize,
     config_digest: String,
 }
 
@@ -65,7 +66,7 @@ impl List {
             ready: record.ready,
             drained_since: view.drained.get(id).map(|drained| drained.since.clone()),
             drained_reason: view.drained.get(id).map(|drained| drained.reason.clone()),
-            units: view.owners.values().filter(|(owner, _)| owner == id).count(),
+            queues: view.owners.values().filter(|(owner, _)| owner == id).count(),
             config_digest: record.config_digest.clone(),
         };
         List {
@@ -73,10 +74,10 @@ impl List {
             backend: backend.to_owned(),
             revision: view.revision,
             paused: view.paused,
-            queues: view.spec.as_ref().map(|(spec, _)| Queues {
+            layout: view.spec.as_ref().map(|(spec, _)| Layout {
                 generation: spec.present.generation,
-                per_pipeline: spec.present.table.queues(),
-                next_per_pipeline: spec.next.as_ref().map(|next| next.table.queues()),
+                queues: spec.present.table.queues(),
+                next_queues: spec.next.as_ref().map(|next| next.table.queues()),
             }),
             members: view.members.iter().map(member).collect(),
             drained_and_away: view.drained.keys().filter(|id| !view.members.contains_key(*id)).cloned().collect(),
@@ -87,19 +88,19 @@ impl List {
 impl Answer for List {
     fn text(&self) -> String {
         let mut words = vec![format!("group {} at {}", self.group, self.backend)];
-        if let Some(queues) = &self.queues {
-            words.push(format!("{} queues per pipeline (generation {})", queues.per_pipeline, queues.generation));
-            words.extend(queues.next_per_pipeline.map(|next| format!("on the way to {next}")));
+        if let Some(Layout { generation, queues, next_queues }) = &self.layout {
+            words.push(format!("{queues} queues per pipeline (generation {generation})"));
+            words.extend(next_queues.map(|next| format!("changing to {next}")));
         }
         if self.paused {
-            words.push("moving is paused".to_owned());
+            words.push("rebalancing is paused".to_owned());
         }
         if !self.drained_and_away.is_empty() {
-            words.push(format!("drained and not here: {}", self.drained_and_away.join(" ")));
+            words.push(format!("drained and not in the group: {}", self.drained_and_away.join(" ")));
         }
         let digests: BTreeSet<&str> = self.members.iter().map(|member| member.config_digest.as_str()).collect();
         if digests.len() > 1 {
-            words.push("members work by different configurations (CONFIG)".to_owned());
+            words.push("the configurations of the members differ (CONFIG)".to_owned());
         }
         let state = |member: &Member| match (member.ready, &member.drained_since) {
             (_, Some(since)) => format!("drained since {since}"),
@@ -110,46 +111,45 @@ impl Answer for List {
             .members
             .iter()
             .map(|member| {
-                let Member { id, host, version, weight, units, config_digest, .. } = member;
-                let numbers = [weight.to_string(), units.to_string()];
-                let [weight, units] = numbers;
-                [id.clone(), host.clone(), version.clone(), weight, units, config_digest.clone(), state(member)]
+                let Member { id, host, version, weight, queues, config_digest, .. } = member;
+                let [weight, queues] = [weight.to_string(), queues.to_string()];
+                [id.clone(), host.clone(), version.clone(), weight, queues, config_digest.clone(), state(member)]
             })
             .collect();
-        let table = table(["MEMBER", "HOST", "VERSION", "WEIGHT", "UNITS", "CONFIG", "STATE"], &rows);
+        let table = table(["MEMBER", "HOST", "VERSION", "WEIGHT", "QUEUES", "CONFIG", "STATE"], &rows);
         format!("{}\n{table}", words.join(", "))
     }
 }
 
-/// `cluster units`.
+/// `cluster queues`.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(super) struct Units(Vec<Row>);
+pub(super) struct Queues(Vec<Row>);
 
 #[derive(Serialize)]
 struct Row {
-    unit: String,
+    queue: String,
     owner: Option<String>,
     epoch: Option<i64>,
     placed_on: Option<String>,
     pinned_to: Option<String>,
-    /// `owned`, `moving` (another should have it), `free` (somebody should take it).
+    /// `owned`, `moving` (another member should own it), `free` (no member owns it).
     stage: &'static str,
 }
 
-impl Units {
-    /// The units that somebody has or that are pinned, and where the members' own rule places them. What nobody has at
-    /// this moment and nobody pinned is known to the members alone.
-    pub(super) fn of(view: &View) -> Units {
+impl Queues {
+    /// The queues that a member owns or that are pinned, and where the members' own rule places them. Only the members know
+    /// of other queues.
+    pub(super) fn of(view: &View) -> Queues {
         let names: BTreeSet<&str> = view.owners.keys().chain(view.pins.keys()).map(String::as_str).collect();
         let able = view.members.iter().filter(|(id, member)| member.ready && !view.drained.contains_key(*id));
         let ring = Ring::new(able.map(|(id, member)| (id.as_str(), member.weight)));
         let placed = ring.place_pinned(
             names.iter().copied(),
-            |unit| view.owners.get(unit).map(|(member, _)| member.as_str()),
-            |unit| view.pins.get(unit).map(String::as_str),
+            |queue| view.owners.get(queue).map(|(member, _)| member.as_str()),
+            |queue| view.pins.get(queue).map(String::as_str),
         );
-        let unit = |name: &&str| {
+        let row = |name: &&str| {
             let owner = view.owners.get(*name);
             let placed_on = placed.get(name).map(|member| (*member).to_owned());
             let stage = match (owner, &placed_on) {
@@ -158,7 +158,7 @@ impl Units {
                 (Some(_), _) => "owned",
             };
             Row {
-                unit: (*name).to_owned(),
+                queue: (*name).to_owned(),
                 owner: owner.map(|(member, _)| member.clone()),
                 epoch: owner.map(|(_, epoch)| *epoch),
                 placed_on,
@@ -166,29 +166,29 @@ impl Units {
                 stage,
             }
         };
-        Units(names.iter().map(unit).collect())
+        Queues(names.iter().map(row).collect())
     }
 }
 
-impl Answer for Units {
+impl Answer for Queues {
     fn text(&self) -> String {
         let rows: Vec<[String; 6]> = self
             .0
             .iter()
-            .map(|unit| {
+            .map(|row| {
                 let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
-                let epoch = unit.epoch.map(|epoch| epoch.to_string());
+                let epoch = row.epoch.map(|epoch| epoch.to_string());
                 [
-                    unit.unit.clone(),
-                    or_none(&unit.owner),
+                    row.queue.clone(),
+                    or_none(&row.owner),
                     or_none(&epoch),
-                    or_none(&unit.placed_on),
-                    or_none(&unit.pinned_to),
-                    unit.stage.to_owned(),
+                    or_none(&row.placed_on),
+                    or_none(&row.pinned_to),
+                    row.stage.to_owned(),
                 ]
             })
             .collect();
-        table(["UNIT", "OWNER", "EPOCH", "PLACED ON", "PINNED TO", "STAGE"], &rows)
+        table(["QUEUE", "OWNER", "EPOCH", "PLACED ON", "PINNED TO", "STAGE"], &rows)
     }
 }
 
@@ -205,17 +205,17 @@ impl Histories {
 
 impl Answer for Histories {
     fn text(&self) -> String {
-        let all = self.0.iter().flat_map(|(unit, moves)| moves.iter().map(move |one| (unit, one)));
+        let all = self.0.iter().flat_map(|(queue, moves)| moves.iter().map(move |one| (queue, one)));
         let mut all: Vec<(&String, &Move)> = all.collect();
         all.sort_by(|(_, a), (_, b)| (&b.at, b.epoch).cmp(&(&a.at, a.epoch)));
         let rows: Vec<[String; 6]> = all
             .into_iter()
-            .map(|(unit, one)| {
+            .map(|(queue, one)| {
                 let from = one.from.clone().unwrap_or_default();
                 let (member, reason) = (one.member.clone(), one.reason.name().to_owned());
-                [one.at.clone(), unit.clone(), from, member, reason, one.epoch.to_string()]
+                [one.at.clone(), queue.clone(), from, member, reason, one.epoch.to_string()]
             })
             .collect();
-        table(["TIME", "UNIT", "FROM", "TO", "REASON", "EPOCH"], &rows)
+        table(["TIME", "QUEUE", "FROM", "TO", "REASON", "EPOCH"], &rows)
     }
 }

@@ -30,6 +30,6 @@ mod tests {
     #[test]
     fn cells_stand_under_their_titles() {
         let rows = [["controller-1".to_owned(), String::new()], ["é".to_owned(), "10".to_owned()]];
-        assert_eq!(table(["MEMBER", "UNITS"], &rows), "MEMBER        UNITS\ncontroller-1  -\né             10\n");
+        assert_eq!(table(["MEMBER", "QUEUES"], &rows), "MEMBER        QUEUES\ncontroller-1  -\né             10\n");
     }
 }

@@ -1,4 +1,4 @@
-//! `nephoscope convert`: what the sinks would publish, without any server; or what the definitions alone make.
+//! `nephoscope convert`: prints what the sinks would publish, or what the definitions alone make, without a server.
 
 mod dry;
 mod line;
@@ -17,32 +17,37 @@ use crate::pipeline::{Kind, Plan};
 use dry::{Dry, Published};
 use print::Answer;
 
-/// What is to be converted, and how it is printed.
+/// The arguments of `nephoscope convert`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: ConfigArguments,
-    /// Files with one notification per line, `-` for standard input: bare, in the oslo envelope, or either of these as
-    /// {"message": …, "priority": …}. They are taken in their order: transformers keep their state from line to line,
-    /// and their clock is the timestamps of the notifications
+    /// Files with one notification per line; - for standard input
+    ///
+    /// A notification is bare, in the oslo envelope, or either of these as {"message": …, "priority": …}. Lines are
+    /// converted in their order: transformers keep their state from line to line, and their clock is the timestamps of
+    /// the notifications.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Print what meter and event definitions make, before sources, sinks and transformers: as Ceilometer's converters
-    /// do. The pipeline files are not read
+    /// Print what the definitions make, without pipelines
+    ///
+    /// As Ceilometer's converters do: before sources, sinks and transformers. The pipeline files are not read.
     #[arg(long)]
     definitions_only: bool,
-    /// Print for every notification which definitions matched, which did not and why, what each path found, which
-    /// pipelines take what came of it, and what transformers make of that
+    /// Explain each result
+    ///
+    /// Prints for every notification which definitions matched, which did not and why, what each path found, which pipelines
+    /// take the samples and events, and what transformers make of them.
     #[arg(long)]
     explain: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Output {
-    /// For reading
+    /// Text for reading
     Text,
     /// One line per notification: {"n", "samples", "events", "complaints"}; each sample and event says its "sink"
     Json,
@@ -72,17 +77,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         && let Work::Pipelines(dry) = &work
     {
         let mut errors = io::stderr().lock();
-        // Whoever does not listen to errors needs no note.
+        // A closed standard error needs no note.
         let _told = dry.held().iter().try_for_each(|held| writeln!(errors, "note: {held}"));
     }
     Ok(())
 }
 
-/// Nothing, if whoever reads has had enough; else the failure.
+/// `None` if the reader has closed the pipe; else the failure.
 fn had_enough(error: io::Error) -> Result<Option<()>, Failure> {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Ok(None),
-        _ => Err(Failure::Other(format!("cannot write: {error}"))),
+        _ => Err(Failure::Other(format!("cannot write to standard output: {error}; check where it leads"))),
     }
 }
 

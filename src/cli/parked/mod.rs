@@ -1,6 +1,8 @@
-//! `nephoscope parked`: what could not be used, and what an operator does with it.
+//! `nephoscope parked`: lists, shows, puts back, drops and exports parked messages.
 //!
-//! It connects to the broker of the agents' configuration and joins nothing. Whatever changes something does so only with `--yes`.
+//! It connects to the broker of the agents' configuration. It changes something only with `--yes`.
+//!
+//! Never here: joining the group.
 
 mod shown;
 mod which;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cluster::{Shown, print};
-use super::{ConfigArguments, Failure, refuse_errors, runtime};
+use super::{ConfigArguments, Failure, refuse_errors, runtime, write_whole};
 use crate::agent::parked::{Filter, Look, Outcome, Parked, ParkedError, Requeue, Seen};
 use crate::agent::wiring;
 use crate::config::Settings;
@@ -20,10 +22,10 @@ use crate::transport::{Broker, Session, topology};
 use shown::{Done, List, Record, Records};
 use which::Which;
 
-/// Between two lines that say how far a long look is.
+/// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(2);
 
-/// What is asked of the parking queue.
+/// The arguments of `nephoscope parked`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -34,45 +36,47 @@ pub(super) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Count what is parked by reason, and list it
+    /// Count parked messages by reason, and list them
     List {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Show messages with all headers and their bodies
+    /// Show parked messages with headers and bodies
     Show {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Put messages back: to their main queue, or to the one publisher that refused them
+    /// Put parked messages back
+    ///
+    /// A message goes to the queue that it came from. A sample or event goes to the publisher that refused it, and to no other.
     Requeue {
         #[command(flatten)]
         which: Which,
-        /// Do it; without it, say what would be done
+        /// Do it; without this option, print what would be done
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Delete messages for good
+    /// Delete parked messages
     Drop {
         #[command(flatten)]
         which: Which,
-        /// Do it; without it, say what would be done
+        /// Do it; without this option, print what would be done
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
         shown: Shown,
     },
-    /// Write messages as JSON lines, headers and bodies; the queue stays as it is
+    /// Write parked messages as JSON lines; they stay parked
     Export {
         #[command(flatten)]
         which: Which,
-        /// A file that does not exist yet; without it, standard output
+        /// New file to write to; without this option, standard output
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
@@ -92,16 +96,16 @@ impl Command {
     /// What it does, behind "cannot".
     fn doing(&self) -> &'static str {
         match self {
-            Command::List { .. } => "list what is parked",
-            Command::Show { .. } => "show what is parked",
-            Command::Requeue { .. } => "put back what is parked",
-            Command::Drop { .. } => "drop what is parked",
-            Command::Export { .. } => "export what is parked",
+            Command::List { .. } => "list parked messages",
+            Command::Show { .. } => "show parked messages",
+            Command::Requeue { .. } => "put back parked messages",
+            Command::Drop { .. } => "drop parked messages",
+            Command::Export { .. } => "export parked messages",
         }
     }
 }
 
-/// Does what is asked, and prints what came of it.
+/// Does what the operator asks, and prints the outcome.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (settings, complaints) = arguments.config.load();
     let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
@@ -150,7 +154,7 @@ impl Desk<'_> {
                     Ok(())
                 };
                 let seen = self.tell(which, &mut add).await?;
-                print(*shown, &list.of(seen));
+                print(*shown, &list.of(seen))?;
             }
             Command::Show { shown, .. } => {
                 let mut records = Records::default();
@@ -160,9 +164,9 @@ impl Desk<'_> {
                 };
                 self.tell(which, &mut add).await?;
                 if records.0.is_empty() {
-                    eprintln!("nothing like that is parked; nephoscope parked list shows what is");
+                    eprintln!("no parked message matches; nephoscope parked list shows all");
                 }
-                print(*shown, &records);
+                print(*shown, &records)?;
             }
             Command::Requeue { yes, shown, .. } => {
                 let mut requeue = wiring::requeue(self.settings, self.session);
@@ -176,18 +180,18 @@ impl Desk<'_> {
                     self.tell(which, &mut plan).await?;
                     requeue.planned().clone()
                 };
-                print(*shown, &Done::requeued(*yes, outcome));
+                print(*shown, &Done::requeued(*yes, outcome))?;
             }
             Command::Drop { yes, shown, .. } => {
                 let mut done = Done::dropped(*yes);
                 self.drop_for_good(which, *yes, &mut done).await?;
-                print(*shown, &done);
+                print(*shown, &done)?;
             }
             Command::Export { to: Some(file), .. } => {
                 let mut out = BufWriter::new(create(file)?);
                 let count = self.export(which, &mut out).await?;
                 out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-                println!("{count} messages are in {}, and stay parked", file.display());
+                write_whole(format!("wrote {count} messages to {}; they stay parked\n", file.display()).as_bytes())?;
             }
             Command::Export { to: None, .. } => {
                 let mut out = BufWriter::new(io::stdout());
@@ -247,8 +251,8 @@ impl Desk<'_> {
         let Ok(state) = self.session.inspect(&queue).await else { return };
         if usize::try_from(state.messages).is_ok_and(|messages| messages > most) {
             eprintln!(
-                "warning: {queue} holds {} messages, and is meant to hold {most}: a classic queue loses what is above that when \
-                 RabbitMQ restarts; put back or drop some",
+                "warning: {queue} holds {} messages, more than its limit of {most}: a classic queue loses the rest when RabbitMQ \
+                 restarts; put back or drop some",
                 state.messages
             );
         }
@@ -277,9 +281,9 @@ impl Progress {
             return;
         }
         self.said = Instant::now();
-        eprintln!("{} of {} messages looked at", seen.looked_at, seen.all);
+        eprintln!("read {} of {} messages", seen.looked_at, seen.all);
         if let Some(why) = &*self.session.blocked().borrow() {
-            eprintln!("the broker takes no messages now ({why}): waiting");
+            eprintln!("an alarm of the broker blocks the connection ({why}); waiting");
         }
     }
 }

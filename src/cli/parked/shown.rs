@@ -1,4 +1,4 @@
-//! What `parked` shows, in both forms.
+//! What `nephoscope parked` prints, as text and as JSON.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -217,10 +217,10 @@ impl Answer for Done {
             let _written = write!(out, "\n{}", table(["MESSAGES", "STAY PARKED BECAUSE"], &rows(&self.left)));
         }
         if !self.changed && self.messages > 0 {
-            out.push_str("\nnothing is changed yet: --yes does it\n");
+            out.push_str("\nnothing is changed yet; add --yes to do it\n");
         }
         if self.by.keys().any(|queue| queue.contains(".overflow.")) {
-            out.push_str("\nagents look for new overflow queues every ten seconds\n");
+            out.push_str("\nagents look for new overflow queues every 10 s\n");
         }
         out
     }

@@ -1,38 +1,38 @@
-//! Which messages a command means: the same options for all.
+//! The options that select parked messages; every command of `nephoscope parked` has them.
 
 use std::time::Duration;
 
 use crate::agent::parked::Filter;
 use crate::model::Glob;
 
-/// Which messages. Patterns are as in pipeline files: `*` stands for anything.
+/// The selection. Patterns are as in pipeline files: `*` stands for anything.
 #[derive(clap::Args)]
 pub(super) struct Which {
-    /// Ids as `parked list` shows them; without any, all messages
+    /// IDs, as `parked list` shows them; without any, all messages
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// Those whose reason, its word or its sentence, is like this, e.g. refused or '*400*'
+    /// Select by reason: its word or sentence, e.g. refused or '*400*'
     #[arg(long, value_name = "PATTERN")]
     reason: Option<String>,
-    /// Those of publishers whose URL is like this, e.g. 'gnocchi://*'
+    /// Select by the URL of the publisher, e.g. 'gnocchi://*'
     #[arg(long, value_name = "PATTERN")]
     publisher: Option<String>,
-    /// Those of event types, or of meters, like this, e.g. 'compute.instance.*'
+    /// Select by event type or meter, e.g. 'compute.instance.*'
     #[arg(long, value_name = "PATTERN")]
     event_type: Option<String>,
-    /// Those that were parked longer ago: 90s, 15m, 12h, 7d
+    /// Select what was parked longer ago than this: 90s, 15m, 12h, 7d
     #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<Duration>,
-    /// Those that were parked since: 90s, 15m, 12h, 7d
+    /// Select what was parked within this time: 90s, 15m, 12h, 7d
     #[arg(long, value_name = "AGE", value_parser = age)]
     newer_than: Option<Duration>,
-    /// At most so many of them
+    /// Maximum number of messages
     #[arg(long, value_name = "MESSAGES")]
     pub(super) limit: Option<u64>,
 }
 
 impl Which {
-    /// The same for the look.
+    /// As a filter of parked messages.
     pub(super) fn filter(&self) -> Filter {
         let glob = |pattern: &Option<String>| pattern.as_deref().map(Glob::new);
         Filter {

@@ -1,4 +1,4 @@
-//! The broker as releases before `transport_url` name it: `rabbit_hosts` and its family (oslo.messaging up to 8).
+//! The broker, as releases before `transport_url` name it: `rabbit_hosts` and its family (oslo.messaging up to 8).
 
 use super::host::{Host, PORT, host_name};
 use crate::config::secret::Secret;

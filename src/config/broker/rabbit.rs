@@ -1,4 +1,4 @@
-//! `[oslo_messaging_rabbit]`: how to talk to a broker (Ceilometer reference §2.6).
+//! `[oslo_messaging_rabbit]`: the connection to a broker (Ceilometer reference §2.6).
 
 use crate::config::values::Values;
 use crate::model::Complaint;

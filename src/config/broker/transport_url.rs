@@ -1,4 +1,4 @@
-//! `transport_url`: which brokers, as whom, how (Ceilometer reference §2.8).
+//! `transport_url`: hosts of a broker, login and virtual host (Ceilometer reference §2.8).
 
 use super::host::{Host, decoded, host};
 use super::older;
@@ -60,7 +60,7 @@ impl TransportUrl {
                     "rabbit://; write rabbit:// in the place of {other}://, and ssl = true and ssl_ca_file in [{SECTION}]"
                 ));
             }
-            other => return Err(format!("rabbit://; {other}:// is not spoken here, give the agent a RabbitMQ")),
+            other => return Err(format!("rabbit://; {other}:// is not supported; nephoscope needs RabbitMQ")),
         }
         if text.trim().contains(char::is_whitespace) || text.matches("://").count() > 1 {
             return Err(SEVERAL.to_owned());
@@ -181,13 +181,13 @@ mod tests {
 
     #[rstest]
     #[case("h:5672", "a URL: rabbit://user:password@host:5672/vhost")]
-    #[case("memory://", "rabbit://; memory:// is not spoken here, give the agent a RabbitMQ")]
+    #[case("memory://", "rabbit://; memory:// is not supported; nephoscope needs RabbitMQ")]
     #[case("amqp://h", "rabbit://; write rabbit:// in the place of amqp://")]
     #[case(
         "rabbits://h",
         "rabbit://; write rabbit:// in the place of rabbits://, and ssl = true and ssl_ca_file in [oslo_messaging_rabbit]"
     )]
-    #[case("kafka://h", "rabbit://; kafka:// is not spoken here, give the agent a RabbitMQ")]
+    #[case("kafka://h", "rabbit://; kafka:// is not supported; nephoscope needs RabbitMQ")]
     #[case("rabbit://:1/", "a host name before the port")]
     #[case("rabbit://[::1/", "a `]` after the IPv6 address")]
     #[case(

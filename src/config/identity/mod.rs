@@ -1,4 +1,4 @@
-//! How publishers log in to OpenStack services: the section that `[gnocchi] auth_section` names, as keystoneauth reads it
+//! The logins of publishers at OpenStack services: the section that `[gnocchi] auth_section` names, as keystoneauth reads it
 //! (Ceilometer reference §2.3).
 //!
 //! Never here: a request.

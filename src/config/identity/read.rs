@@ -1,4 +1,4 @@
-//! From a section to [`Credentials`]: all that is wrong at once.
+//! Reads a section into [`Credentials`], and reports all errors at once.
 
 use super::{Auth, Credentials, Domain, Interface, Login, Method, NOWHERE, Scope, User};
 use crate::config::options::{self, CREDENTIALS, Opt};

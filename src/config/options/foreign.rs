@@ -1,18 +1,18 @@
-//! Options that the same file has for other programs, for publishers that are not built yet, or from other times.
+//! Options that have no effect here: of other programs, of publishers that are not built, of former releases.
 
 use super::Foreign;
 
 const DEFAULT: &str = "DEFAULT";
 const POLLING: &str = "it is for the polling agent";
-const COLLECTOR: &str = "the collector went with Queens; publish from the pipeline";
+const COLLECTOR: &str = "Ceilometer removed the collector in Queens; publish from the pipeline";
 const RPC: &str = "the agent makes no RPC";
-const OSLO_LOG: &str = "log lines have their own form here; see [nephoscope] log_format and log_level";
+const OSLO_LOG: &str = "the agent has its own form of log lines; see [nephoscope] log_format and log_level";
 const CACHE: &str = "the gnocchi publisher keeps what it knows of resources in memory";
-const MONASCA: &str = "the monasca publisher is not built; publish with https://";
-const KAFKA: &str = "the agent speaks RabbitMQ only";
+const MONASCA: &str = "there is no monasca publisher; publish with https://";
+const KAFKA: &str = "the agent supports RabbitMQ only";
 const SOURCES: &str =
-    "the agent reads files and environment variables only; write its options into a file of ceilometer.conf.d";
-const FOR_EVER: &str = "oslo.messaging has dropped it; the agent tries for ever to connect";
+    "the agent reads files and environment variables only; write the options into a file of ceilometer.conf.d";
+const FOR_EVER: &str = "oslo.messaging has removed it; the agent never stops trying to connect";
 
 pub(super) const ROWS: &[Foreign] = &[
     Foreign { section: DEFAULT, names: &["meter_dispatchers", "event_dispatchers", "dispatcher"], why: COLLECTOR },

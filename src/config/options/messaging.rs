@@ -5,7 +5,7 @@ use super::{Kind, Opt, flag, list, number, one_of, row, secret, text, whole};
 const DEFAULT: &str = "DEFAULT";
 const RABBIT: &str = "oslo_messaging_rabbit";
 const QUORUM: &[(&str, &str)] = &[(RABBIT, "rabbit_quorum_queue")];
-const REPLIES: &str = "it is about reply and fanout queues, which the agent has none of";
+const REPLIES: &str = "it is about reply and fanout queues, and the agent has none";
 const POOL: &str = "the agent holds one connection per broker";
 const ONE_PAUSE: &str = "a lost connection is renewed after rabbit_retry_interval, cut at random by up to a half";
 
@@ -14,20 +14,20 @@ pub(super) const ROWS: &[Opt] = &[
         DEFAULT,
         "transport_url",
         "rabbit://",
-        "The broker: rabbit://user:password@host:5672,user:password@host:5672/vhost",
+        "URL of the broker: rabbit://user:password@host:5672,user:password@host:5672/vhost",
     ),
-    text(DEFAULT, "rpc_backend", "", "Kind of the broker, looked at where no transport_url is written: rabbit"),
-    text(DEFAULT, "control_exchange", "ceilometer", "Exchange of what the agent publishes over AMQP"),
-    flag(DEFAULT, "debug", "false", "Whether debug messages are logged"),
-    flag(DEFAULT, "use_json", "false", "Whether log lines are JSON"),
-    text(DEFAULT, "log_file", "", "Where logs go; without one, standard error").old(&[(DEFAULT, "logfile")]),
-    text(DEFAULT, "log_dir", "", "Folder of log_file; alone, logs go to nephoscope.log in it")
+    text(DEFAULT, "rpc_backend", "", "Kind of the broker, if no transport_url is written: rabbit"),
+    text(DEFAULT, "control_exchange", "ceilometer", "Exchange of samples and events that the agent publishes over AMQP"),
+    flag(DEFAULT, "debug", "false", "Logging of debug lines"),
+    flag(DEFAULT, "use_json", "false", "Log lines as JSON"),
+    text(DEFAULT, "log_file", "", "File of the log; without it, standard error").old(&[(DEFAULT, "logfile")]),
+    text(DEFAULT, "log_dir", "", "Folder of log_file; without log_file, the log is nephoscope.log in it")
         .old(&[(DEFAULT, "logdir")]),
     secret(
         "oslo_messaging_notifications",
         "transport_url",
         "",
-        "The broker of notifications, where it is another one than [DEFAULT] transport_url",
+        "URL of the broker of notifications, if it differs from [DEFAULT] transport_url",
     )
     .old(&[(DEFAULT, "notification_transport_url")]),
     list(
@@ -39,35 +39,35 @@ pub(super) const ROWS: &[Opt] = &[
     .old(&[("rpc_notifier2", "topics"), (DEFAULT, "notification_topics")]),
     row("oslo_messaging_notifications", "driver", Kind::Multi, "", "Drivers of senders")
         .old(&[(DEFAULT, "notification_driver")])
-        .without_effect("it is for senders; what the agent publishes follows [publisher_notifier] telemetry_driver"),
-    row("oslo_messaging_notifications", "retry", Kind::Whole { min: -1, max: 65_535 }, "-1", "Attempts to send")
-        .without_effect("the agent offers a batch until it is taken"),
-    list(RABBIT, "rabbit_hosts", "", "Hosts of the broker of before Newton, where no transport_url names one")
+        .without_effect("it is for senders; the agent publishes as [publisher_notifier] telemetry_driver says"),
+    row("oslo_messaging_notifications", "retry", Kind::Whole { min: -1, max: 65_535 }, "-1", "Number of attempts to send")
+        .without_effect("the agent offers a batch until the publisher accepts it"),
+    list(RABBIT, "rabbit_hosts", "", "Hosts of the broker, as before Newton, if no transport_url names one")
         .old(&[(DEFAULT, "rabbit_hosts")]),
-    text(RABBIT, "rabbit_host", "", "The one host, where rabbit_hosts names none; else localhost")
+    text(RABBIT, "rabbit_host", "", "Host of the broker, if rabbit_hosts names none; without it, localhost")
         .old(&[(DEFAULT, "rabbit_host")]),
-    row(RABBIT, "rabbit_port", Kind::Whole { min: 1, max: 65_535 }, "", "Port of hosts that have none; else 5672")
+    row(RABBIT, "rabbit_port", Kind::Whole { min: 1, max: 65_535 }, "", "Port of hosts that have none; without it, 5672")
         .old(&[(DEFAULT, "rabbit_port")]),
-    text(RABBIT, "rabbit_userid", "", "User at these hosts; else guest").old(&[(DEFAULT, "rabbit_userid")]),
-    secret(RABBIT, "rabbit_password", "", "Password at these hosts; else guest").old(&[(DEFAULT, "rabbit_password")]),
-    text(RABBIT, "rabbit_virtual_host", "", "Virtual host at these hosts; else /")
+    text(RABBIT, "rabbit_userid", "", "User at these hosts; without it, guest").old(&[(DEFAULT, "rabbit_userid")]),
+    secret(RABBIT, "rabbit_password", "", "Password at these hosts; without it, guest").old(&[(DEFAULT, "rabbit_password")]),
+    text(RABBIT, "rabbit_virtual_host", "", "Virtual host at these hosts; without it, /")
         .old(&[(DEFAULT, "rabbit_virtual_host")]),
-    flag(RABBIT, "amqp_durable_queues", "false", "Whether exchanges and main queues survive a restart of the broker")
+    flag(RABBIT, "amqp_durable_queues", "false", "Durable exchanges and main queues, which survive a restart of the broker")
         .old(&[(DEFAULT, "amqp_durable_queues"), (DEFAULT, "rabbit_durable_queues")]),
-    flag(RABBIT, "amqp_auto_delete", "false", "Whether exchanges and main queues go with their last user")
+    flag(RABBIT, "amqp_auto_delete", "false", "Exchanges and main queues that the broker deletes with their last user")
         .old(&[(DEFAULT, "amqp_auto_delete")]),
-    flag(RABBIT, "rabbit_quorum_queue", "false", "Whether main queues are quorum queues; implies durable"),
-    whole(RABBIT, "rabbit_quorum_delivery_limit", 0, "0", "x-delivery-limit of quorum queues; 0 sets none")
+    flag(RABBIT, "rabbit_quorum_queue", "false", "Main queues of the type quorum; implies durable"),
+    whole(RABBIT, "rabbit_quorum_delivery_limit", 0, "0", "x-delivery-limit of quorum queues; 0: not set")
         .only_with(QUORUM),
-    whole(RABBIT, "rabbit_quorum_max_memory_length", 0, "0", "x-max-in-memory-length of quorum queues; 0 sets none")
+    whole(RABBIT, "rabbit_quorum_max_memory_length", 0, "0", "x-max-in-memory-length of quorum queues; 0: not set")
         .unit("messages")
         .old(&[(RABBIT, "rabbit_quroum_max_memory_length")])
         .only_with(QUORUM),
-    whole(RABBIT, "rabbit_quorum_max_memory_bytes", 0, "0", "x-max-in-memory-bytes of quorum queues; 0 sets none")
+    whole(RABBIT, "rabbit_quorum_max_memory_bytes", 0, "0", "x-max-in-memory-bytes of quorum queues; 0: not set")
         .unit("bytes")
         .old(&[(RABBIT, "rabbit_quroum_max_memory_bytes")])
         .only_with(QUORUM),
-    flag(RABBIT, "rabbit_ha_queues", "false", "Whether main queues carry x-ha-policy: all")
+    flag(RABBIT, "rabbit_ha_queues", "false", "Main queues with the argument x-ha-policy: all")
         .old(&[(DEFAULT, "rabbit_ha_queues")]),
     flag(RABBIT, "rabbit_transient_quorum_queue", "false", "Type of transient queues").without_effect(REPLIES),
     flag(RABBIT, "rabbit_stream_fanout", "false", "Streams for fanout").without_effect(REPLIES),
@@ -79,11 +79,11 @@ pub(super) const ROWS: &[Opt] = &[
         "rabbit_qos_prefetch_count",
         0,
         "100",
-        "Unacknowledged messages per consumer; 0 is as many as AMQP can count",
+        "Maximum number of unacknowledged messages per consumer; 0: 65535",
     )
     .at_most(65_535)
     .unit("messages"),
-    whole(RABBIT, "heartbeat_timeout_threshold", 0, "60", "AMQP heartbeat; 0 is off").at_most(65_535).seconds(),
+    whole(RABBIT, "heartbeat_timeout_threshold", 0, "60", "Period of the AMQP heartbeat; 0: none").at_most(65_535).seconds(),
     whole(RABBIT, "heartbeat_rate", 1, "3", "Checks per heartbeat")
         .without_effect("the client sends a heartbeat every half of heartbeat_timeout_threshold"),
     flag(RABBIT, "heartbeat_in_pthread", "false", "Heartbeats in a thread")
@@ -92,7 +92,7 @@ pub(super) const ROWS: &[Opt] = &[
         .seconds()
         .old(&[(DEFAULT, "kombu_reconnect_delay")])
         .without_effect(ONE_PAUSE),
-    number(RABBIT, "kombu_reconnect_splay", "0.0", "Random extra of that pause, at most")
+    number(RABBIT, "kombu_reconnect_splay", "0.0", "Maximum random extra of that pause")
         .seconds()
         .without_effect(ONE_PAUSE),
     one_of(
@@ -100,11 +100,11 @@ pub(super) const ROWS: &[Opt] = &[
         "kombu_failover_strategy",
         &["round-robin", "shuffle"],
         "round-robin",
-        "In which order hosts are tried",
+        "Order in which the agent tries hosts",
     ),
-    one_of(RABBIT, "kombu_compression", &["gzip", "bz2"], "", "Compression of what is sent")
-        .without_effect("what the agent sends is not compressed; what others compressed is read"),
-    whole(RABBIT, "kombu_missing_consumer_retry_timeout", 0, "60", "How long a reply waits for its receiver")
+    one_of(RABBIT, "kombu_compression", &["gzip", "bz2"], "", "Compression of messages that are sent")
+        .without_effect("the agent does not compress what it sends; it reads what others compressed"),
+    whole(RABBIT, "kombu_missing_consumer_retry_timeout", 0, "60", "Time that a reply waits for its receiver")
         .seconds()
         .old(&[(RABBIT, "kombu_reconnect_timeout")])
         .without_effect(REPLIES),
@@ -122,27 +122,27 @@ pub(super) const ROWS: &[Opt] = &[
         .old(&[(DEFAULT, "rabbit_retry_backoff")])
         .without_effect("every failed attempt doubles the pause, up to rabbit_interval_max"),
     whole(RABBIT, "rabbit_interval_max", 1, "30", "Longest pause between attempts to connect").seconds(),
-    one_of(RABBIT, "rabbit_login_method", &["PLAIN", "AMQPLAIN", "EXTERNAL"], "AMQPLAIN", "How to log in")
+    one_of(RABBIT, "rabbit_login_method", &["PLAIN", "AMQPLAIN", "EXTERNAL"], "AMQPLAIN", "Method of the login")
         .old(&[(DEFAULT, "rabbit_login_method")]),
-    flag(RABBIT, "ssl", "false", "Whether to use TLS").old(&[(RABBIT, "rabbit_use_ssl"), (DEFAULT, "rabbit_use_ssl")]),
+    flag(RABBIT, "ssl", "false", "TLS to the broker").old(&[(RABBIT, "rabbit_use_ssl"), (DEFAULT, "rabbit_use_ssl")]),
     text(RABBIT, "ssl_version", "", "TLS version")
         .old(&[(RABBIT, "kombu_ssl_version"), (DEFAULT, "kombu_ssl_version")])
-        .without_effect("client and broker agree on TLS 1.3 or 1.2; older ones are not spoken"),
-    text(RABBIT, "ssl_key_file", "", "Key of our certificate")
+        .without_effect("client and broker agree on TLS 1.3 or 1.2; the agent does not support older versions"),
+    text(RABBIT, "ssl_key_file", "", "Key of the agent's certificate, in PEM")
         .old(&[(RABBIT, "kombu_ssl_keyfile"), (DEFAULT, "kombu_ssl_keyfile")]),
-    text(RABBIT, "ssl_cert_file", "", "Our certificate")
+    text(RABBIT, "ssl_cert_file", "", "Certificate of the agent, in PEM")
         .old(&[(RABBIT, "kombu_ssl_certfile"), (DEFAULT, "kombu_ssl_certfile")]),
     text(
         RABBIT,
         "ssl_ca_file",
         "",
-        "Authorities that the broker's certificate is checked against; without it, nothing is checked",
+        "Authorities by which the agent verifies the broker's certificate, in PEM; without it, the agent verifies nothing",
     )
     .old(&[(RABBIT, "kombu_ssl_ca_certs"), (DEFAULT, "kombu_ssl_ca_certs")]),
-    flag(RABBIT, "ssl_enforce_hostname_verification", "true", "Whether the broker's certificate must name its host"),
+    flag(RABBIT, "ssl_enforce_hostname_verification", "true", "Check that the broker's certificate names its host"),
     flag(RABBIT, "ssl_enforce_fips_mode", "false", "FIPS mode of Python's TLS")
-        .without_effect("it does nothing in oslo.messaging either"),
-    flag(RABBIT, "enable_cancel_on_failover", "false", "Whether consumers carry x-cancel-on-ha-failover"),
+        .without_effect("it has no effect in oslo.messaging either"),
+    flag(RABBIT, "enable_cancel_on_failover", "false", "Consumers with the argument x-cancel-on-ha-failover"),
     whole(RABBIT, "rpc_conn_pool_size", 1, "30", "Connections for sending").without_effect(POOL),
     whole(RABBIT, "conn_pool_min_size", 0, "2", "Connections for sending kept open").without_effect(POOL),
     whole(RABBIT, "conn_pool_ttl", 0, "1200", "Life of idle connections").seconds().without_effect(POOL),

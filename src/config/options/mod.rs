@@ -1,6 +1,8 @@
-//! Every option is one row: its names, type, default, unit, sentence, and whether it does anything here.
+//! The options of `ceilometer.conf`: each is one row with its names, type, default, unit and meaning.
 //!
 //! The sample file and `docs/options.md` are printed from the rows ([`print`]); a test compares them.
+//!
+//! Never here: what a value means for the agent (`meaning.rs`).
 
 mod credentials;
 mod foreign;
@@ -32,7 +34,7 @@ pub struct Opt {
     pub default: &'static str,
     /// Unit of a number; `""` if it has none.
     pub unit: &'static str,
-    /// What it is for, one sentence without the final stop.
+    /// Its meaning: a noun phrase, then its effect, without the final stop.
     pub what: &'static str,
     /// Whether it does anything.
     pub effect: Effect,

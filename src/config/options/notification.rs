@@ -14,33 +14,33 @@ pub(super) const ROWS: &[Opt] = &[
         .old(&[(DEFAULT, "notification_workers")])
         .at_most(1024)
         .without_effect(ONE_PROCESS),
-    multi(NOTIFICATION, "pipelines", "meter,event", "Which kinds of pipelines there are: meter, event"),
+    multi(NOTIFICATION, "pipelines", "meter,event", "Kinds of pipelines that run: meter, event"),
     row(
         NOTIFICATION,
         "messaging_urls",
         Kind::MultiSecret,
         "",
-        "Brokers that notifications come from; without any, the one of transport_url",
+        "Brokers that notifications come from; without any, the broker of transport_url",
     ),
     flag(
         NOTIFICATION,
         "ack_on_event_error",
         "true",
-        "Whether a notification whose event fails is settled all the same",
+        "Acknowledgement of a notification whose event fails",
     )
-    .without_effect("what a definition cannot do is a complaint; what a publisher does not take is held"),
-    whole(NOTIFICATION, "batch_size", 1, "1", "Notifications handled at once")
+    .without_effect("a definition that fails is a complaint, and the agent holds a batch that a publisher does not accept"),
+    whole(NOTIFICATION, "batch_size", 1, "1", "Number of notifications handled at once")
         .at_most(65_535)
         .unit("notifications")
         .without_effect(TAKES_WHAT_IS_THERE),
-    number(NOTIFICATION, "batch_timeout", "", "How long a batch may wait to fill")
+    number(NOTIFICATION, "batch_timeout", "", "Time that a batch may wait to fill")
         .seconds()
         .without_effect(TAKES_WHAT_IS_THERE),
     multi(
         NOTIFICATION,
         "notification_control_exchanges",
         "nova,glance,neutron,cinder,heat,keystone,trove,zaqar,swift,ceilometer,magnum,dns,ironic,aodh",
-        "Exchanges whose notifications are taken; one empty value takes none, to drain an agent",
+        "Exchanges that notifications come from; one empty value means none, to drain an agent",
     )
     .old(&[(DEFAULT, "http_control_exchanges")]),
     whole(
@@ -48,18 +48,18 @@ pub(super) const ROWS: &[Opt] = &[
         "pipeline_processing_queues",
         1,
         "10",
-        "Pipeline queues of each pipeline, shared by the members",
+        "Number of pipeline queues of each pipeline, shared by the members; counts only when the group is new",
     )
     .at_most(1024)
     .unit("queues")
     .only_with(PARTITIONING),
-    flag(NOTIFICATION, "workload_partitioning", "false", "Whether members share the work by pipeline queues"),
-    flag(NOTIFICATION, "store_events", "true", "Whether events are made"),
+    flag(NOTIFICATION, "workload_partitioning", "false", "Sharing of the work among the agents of a group, by pipeline queues"),
+    flag(NOTIFICATION, "store_events", "true", "Events: whether the agent makes them"),
     flag(
         NOTIFICATION,
         "disable_non_metric_meters",
         "true",
-        "Whether the meters of the classic listeners, which only count (volume 1), are left out",
+        "Omission of the meters of the classic listeners, which only count (volume 1)",
     ),
     text(DEFAULT, "nova_control_exchange", "nova", "Exchange of Nova"),
     text(DEFAULT, "glance_control_exchange", "glance", "Exchange of Glance"),
@@ -77,27 +77,27 @@ pub(super) const ROWS: &[Opt] = &[
     text(DEFAULT, "ceilometer_control_exchange", "ceilometer", "Exchange of Ceilometer"),
     text(DEFAULT, "dns_control_exchange", "dns", "Exchange of Designate"),
     text(DEFAULT, "ironic_exchange", "ironic", "Exchange of Ironic"),
-    text(DEFAULT, "pipeline_cfg_file", "pipeline.yaml", "Pipelines of samples"),
-    text(DEFAULT, "event_pipeline_cfg_file", "event_pipeline.yaml", "Pipelines of events"),
-    flag(DEFAULT, "refresh_pipeline_cfg", "false", "Whether changed pipeline files are noticed without SIGHUP"),
-    flag(DEFAULT, "refresh_event_pipeline_cfg", "false", "The same for pipelines of events"),
-    number(DEFAULT, "pipeline_polling_interval", "20", "How often files are looked at for changes")
+    text(DEFAULT, "pipeline_cfg_file", "pipeline.yaml", "File of the pipelines of samples"),
+    text(DEFAULT, "event_pipeline_cfg_file", "event_pipeline.yaml", "File of the pipelines of events"),
+    flag(DEFAULT, "refresh_pipeline_cfg", "false", "Reload when a definition file changes, without SIGHUP"),
+    flag(DEFAULT, "refresh_event_pipeline_cfg", "false", "Reload when a definition file changes, without SIGHUP; either option does it"),
+    number(DEFAULT, "pipeline_polling_interval", "20", "Period of looking at the files for changes")
         .seconds()
         .only_with(&[(DEFAULT, "refresh_pipeline_cfg"), (DEFAULT, "refresh_event_pipeline_cfg")]),
-    whole(DEFAULT, "max_parallel_requests", 1, "64", "Requests of one HTTP publisher at once")
+    whole(DEFAULT, "max_parallel_requests", 1, "64", "Number of requests of one HTTP publisher at once")
         .at_most(65_535)
-        .without_effect("a sink has one batch under way, so that order holds"),
-    whole(DEFAULT, "executor_thread_pool_size", 1, "64", "Threads of a listener")
+        .without_effect("a sink has one batch under way, which keeps order; write concurrency= in the publisher's URL"),
+    whole(DEFAULT, "executor_thread_pool_size", 1, "64", "Number of threads of a listener")
         .old(&[(DEFAULT, "rpc_thread_pool_size")])
         .without_effect(ONE_PROCESS),
-    text(DEFAULT, "host", "", "Name of this machine in publisher ids; without one, its host name"),
+    text(DEFAULT, "host", "", "Name of this machine in publisher IDs; without it, its host name"),
     text(DEFAULT, "sample_source", "openstack", "Source of samples made from notifications"),
     list(DEFAULT, "reserved_metadata_namespace", "metering.", "Prefixes of user metadata that are copied to samples"),
-    whole(DEFAULT, "reserved_metadata_length", 0, "256", "Longest copied metadata value").unit("characters"),
+    whole(DEFAULT, "reserved_metadata_length", 0, "256", "Maximum length of a copied metadata value").unit("characters"),
     list(DEFAULT, "reserved_metadata_keys", "", "Further keys of user metadata that are copied to samples"),
-    whole(DEFAULT, "graceful_shutdown_timeout", 0, "60", "How long a stop may take; 0 is as long as it takes")
+    whole(DEFAULT, "graceful_shutdown_timeout", 0, "60", "Maximum time of a drain when the agent stops; 0: no limit")
         .seconds(),
-    flag(DEFAULT, "log_options", "true", "Whether options are logged at start")
+    flag(DEFAULT, "log_options", "true", "Logging of options at start")
         .without_effect("`nephoscope check` prints what the configuration means"),
     whole(DEFAULT, "http_timeout", 0, "600", "Timeout of HTTP requests")
         .seconds()
@@ -108,11 +108,11 @@ pub(super) const ROWS: &[Opt] = &[
         "/etc/ceilometer/meters.d",
         "Folders of meter definitions, in order; without any, this one and the shipped definitions",
     ),
-    text("meter", "meter_definitions_cfg_file", "", "The one file of meter definitions of before Pike"),
-    text("event", "definitions_cfg_file", "event_definitions.yaml", "Event definitions"),
-    flag("event", "drop_unmatched_notifications", "false", "Whether notifications without a definition make no event"),
+    text("meter", "meter_definitions_cfg_file", "", "File of meter definitions, as before Pike"),
+    text("event", "definitions_cfg_file", "event_definitions.yaml", "File of event definitions"),
+    flag("event", "drop_unmatched_notifications", "false", "Dropping of notifications without an event definition; else they make an event without traits"),
     multi("event", "store_raw", "", "Priorities whose raw notification is kept in the event: info, error"),
-    secret("publisher", "telemetry_secret", "change this for valid signing", "Key of signatures; empty signs nothing")
+    secret("publisher", "telemetry_secret", "change this for valid signing", "Key of signatures; empty: no signatures")
         .old(&[("publisher", "metering_secret"), ("publisher_rpc", "metering_secret"), (DEFAULT, "metering_secret")]),
     text("publisher_notifier", "metering_topic", "metering", "Topic of samples"),
     text("publisher_notifier", "event_topic", "event", "Topic of events"),
@@ -121,27 +121,27 @@ pub(super) const ROWS: &[Opt] = &[
         "telemetry_driver",
         &["messaging", "messagingv2"],
         "messagingv2",
-        "Message format of what is published over AMQP",
+        "Message format of samples and events published over AMQP",
     )
     .old(&[("publisher_notifier", "metering_driver")]),
     text("publisher_rpc", "metering_topic", "metering", "Topic of the rpc publisher")
-        .without_effect("the rpc publisher went with Liberty; publish with notifier://"),
-    flag("polling", "identity_name_discovery", "false", "Whether names of users and projects are looked up")
+        .without_effect("Ceilometer removed the rpc publisher in Liberty; publish with notifier://"),
+    flag("polling", "identity_name_discovery", "false", "Lookup of the names of users and projects")
         .old(&[("polling", "tenant_name_discovery")])
-        .without_effect("looking names up in Keystone is not built yet"),
-    secret("coordination", "backend_url", "", "Where members meet: etcd3+http://host:2379 or etcd3+https://host:2379")
+        .without_effect("the agent cannot look names up in Keystone yet"),
+    secret("coordination", "backend_url", "", "URL of etcd: etcd3+http://host:2379 or etcd3+https://host:2379")
         .only_with(PARTITIONING),
     number("coordination", "check_watchers", "10", "Period of the full read of the group")
         .seconds()
         .only_with(PARTITIONING),
-    number("coordination", "heartbeat", "", "How long a silent member keeps its queues; [nephoscope] lease_ttl wins")
+    number("coordination", "heartbeat", "", "Lease of a member: how long it keeps its queues when it stops responding; [nephoscope] lease_ttl wins")
         .seconds()
         .only_with(PARTITIONING),
     number(
         "coordination",
         "silence_limit",
         "0",
-        "How long past its lease a member works on while etcd does not answer; 0 is until etcd says that the lease is gone",
+        "Time past its lease during which a member works on while etcd does not answer; 0: until etcd says that the lease is gone",
     )
     .seconds()
     .only_with(PARTITIONING),

@@ -10,14 +10,15 @@ const WIDTH: usize = 100;
 /// `config/ceilometer.conf.sample`: every honoured option, commented out, with its default.
 pub fn sample() -> String {
     let mut out = String::from(
-        "# Every option that nephoscope honours, with its default. Printed from src/config/options; to change a value,\n\
-         # remove the `#` before it. A ceilometer.conf as it is works unchanged: this file is only for looking things up.\n",
+        "# Every option that nephoscope honours, with its default. To change a value, remove the `#` before it.\n\
+         # nephoscope reads ceilometer.conf as it is: this file is for reference only. Printed from src/config/options.\n",
     );
     for (section, rows) in sections() {
         let _ = write!(out, "\n[{section}]\n");
         for row in rows.iter().filter(|row| row.effect == Effect::Honoured) {
             out.push('\n');
-            for line in wrapped(&format!("{}. Expected: {}.", sentence(row), expectation(row.kind))) {
+            let unit = if row.unit.is_empty() { String::new() } else { format!(" Unit: {}.", row.unit) };
+            for line in wrapped(&format!("{}.{unit} Expected: {}.", sentence(row), expectation(row.kind))) {
                 let _ = writeln!(out, "# {line}");
             }
             let values: Vec<&str> = match row.kind {
@@ -36,22 +37,28 @@ pub fn sample() -> String {
 pub fn page() -> String {
     let mut out = String::from(
         "# Options\n\n\
-         Printed from `src/config/options`; do not edit. `nephoscope` reads `ceilometer.conf` as it is: what it honours\n\
-         stands first, what has no effect stands below with the reason, and is named at start if it is written.\n",
+         The program prints this page from `src/config/options`; do not edit it.\n\
+         nephoscope reads `ceilometer.conf` as it is.\n\
+         The options that it honours come first, by section.\n\
+         The options without effect come last, each with the reason; nephoscope warns of them at start if they are written.\n",
     );
     for (section, rows) in sections() {
         let honoured: Vec<_> = rows.iter().filter(|row| row.effect == Effect::Honoured).collect();
         if honoured.is_empty() {
             continue;
         }
-        let _ = write!(out, "\n## [{section}]\n\n| option | default | expected | meaning |\n|---|---|---|---|\n");
+        let _ = write!(
+            out,
+            "\n## [{section}]\n\n| option | default | unit | expected | meaning |\n|---|---|---|---|---|\n"
+        );
         for row in honoured {
             let mut names = format!("`{}`", row.name);
             for (section, old) in row.old {
                 let _ = write!(names, "<br>was `[{section}] {old}`");
             }
             let default = if row.default.is_empty() { String::new() } else { format!("`{}`", row.default) };
-            let _ = writeln!(out, "| {names} | {default} | {} | {} |", expectation(row.kind), sentence(row));
+            let _ =
+                writeln!(out, "| {names} | {default} | {} | {} | {} |", row.unit, expectation(row.kind), sentence(row));
         }
     }
     out.push_str("\n## Without effect\n\n| option | why |\n|---|---|\n");
@@ -69,13 +76,9 @@ pub fn page() -> String {
 }
 
 fn sentence(row: &Opt) -> String {
-    let of = match row.unit {
-        "" => String::new(),
-        unit => format!(" ({unit})"),
-    };
     let flags: Vec<String> = row.only_with.iter().map(|(section, name)| format!("[{section}] {name}")).collect();
     let only = if flags.is_empty() { String::new() } else { format!("; only with {}", flags.join(" or ")) };
-    format!("{}{of}{only}", row.what)
+    format!("{}{only}", row.what)
 }
 
 /// Rows by section, sections in the order in which they first appear.

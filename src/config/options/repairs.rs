@@ -1,4 +1,4 @@
-//! `[nephoscope]`: faults of the original that change what is produced. Each stays as it is until it is asked for.
+//! `[nephoscope]`: faults of Ceilometer that change what is produced. The agent has each fault until an option repairs it.
 
 use super::{Opt, one_of};
 
@@ -11,32 +11,26 @@ const fn repair(name: &'static str, what: &'static str) -> Opt {
 pub(super) const ROWS: &[Opt] = &[
     repair(
         "user_id_fallback",
-        "Whether user and project of a sample are taken from the context where a definition names none; in the \
-         original that has found nothing since its 9.0",
+        "User and project of a sample from the context, if a definition names none; in Ceilometer 9.0 and later this lookup \
+         never succeeds",
     ),
     repair(
         "unparsable_literals",
-        "Whether a meter's name or unit that is no path, like % or B/s, is taken as text; the original loses the meter",
+        "Name or unit of a meter as text, if it is no path (%, B/s); Ceilometer loses the meter",
     ),
-    repair(
-        "lookup_constants",
-        "Whether a constant volume beside lookup counts for every sample; the original makes none",
-    ),
-    repair(
-        "failed_traits",
-        "Whether a trait whose value does not convert is left out of its event; the original loses the event",
-    ),
+    repair("lookup_constants", "Constant volume beside lookup for every sample; Ceilometer makes no sample"),
+    repair("failed_traits", "Omission of a trait whose value does not convert; Ceilometer loses the whole event"),
     repair(
         "polled_monotonic_time",
-        "Whether polled samples keep their monotonic_time, so that rate_of_change measures by it; the original drops it",
+        "monotonic_time of polled samples, by which rate_of_change measures; Ceilometer drops it",
     ),
     repair(
         "renamed_gauge_aggregates",
-        "Whether an aggregator gives out gauges under a new name; in the original it fails at every flush, for ever",
+        "Aggregates of gauges under a new name; in Ceilometer the aggregator fails at every flush",
     ),
     repair(
         "arithmetic_timestamps",
-        "Whether what arithmetic makes has the newest timestamp of its own samples; in the original it has that of the \
-         last sample that came by, of whatever meter and resource",
+        "Timestamp of a result of arithmetic: the newest of its own samples; in Ceilometer it is that of the last sample of \
+         any meter and resource",
     ),
 ];

@@ -1,4 +1,4 @@
-//! Sections that no row has: those of other programs and libraries, and those that are misspelt.
+//! Sections without options of the agent: those of other programs and libraries, and misspelt ones.
 
 use super::{Opt, distance, foreign, known_names, knows_section, rows};
 use std::collections::BTreeSet;

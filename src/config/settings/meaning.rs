@@ -1,4 +1,4 @@
-//! From written options to [`Settings`].
+//! Turns written options into [`Settings`].
 
 use super::{
     Cluster, Conversion, Envelope, Intake, Lifecycle, LogFormat, Logins, Observing, Pipelines, Publishing, QueueType,
@@ -136,7 +136,7 @@ fn store_raw(v: &mut Values<'_>) -> Vec<String> {
 fn verify_signatures(v: &mut Values<'_>) -> bool {
     let asked = v.flag(OWN, "verify_signatures");
     if asked && v.text("publisher", "telemetry_secret").is_none_or(|secret| secret.is_empty()) {
-        let text = "[publisher] telemetry_secret is empty: every polled sample is taken, signed or not; set the secret";
+        let text = "[publisher] telemetry_secret is empty: the agent accepts every polled sample, signed or not; set the secret";
         v.complain(Complaint::warning(&v.place(OWN, "verify_signatures"), text));
     }
     asked
@@ -173,7 +173,7 @@ fn pipelines(v: &mut Values<'_>) -> Pipelines {
         let written = v.many(NOTIFICATION, "pipelines").unwrap_or_default();
         for entry in written.iter().filter(|entry| !matches!(entry.text.as_str(), "meter" | "event")) {
             let text =
-                "meter or event, one a line (pipelines = meter, then pipelines = event); there are no others here";
+                "meter or event, one a line (pipelines = meter, then pipelines = event); there are no other kinds";
             v.wrong(row, entry, text);
         }
     }
@@ -258,7 +258,8 @@ fn lease_ttl(v: &mut Values<'_>, workload_partitioning: bool) -> Duration {
     let Some((ttl, section, name)) = asked else { return LEASE_TTL };
     if ttl < LEASE_TTL_MIN && workload_partitioning {
         let seconds = LEASE_TTL_MIN.as_secs();
-        let text = format!("[{section}] {name} is a lease here; the shortest is {seconds} seconds, which are taken");
+        let text =
+            format!("[{section}] {name} is the lease in etcd, and at least {seconds} seconds; using {seconds} seconds");
         v.complain(Complaint::warning(&v.place(section, name), text));
     }
     ttl.max(LEASE_TTL_MIN)

@@ -1,4 +1,4 @@
-//! What the configuration means: typed, bounded, complete. A [`Settings`] cannot be wrong.
+//! The meaning of the configuration: typed, bounded, complete. A [`Settings`] cannot be wrong.
 
 pub(super) mod meaning;
 
@@ -73,7 +73,7 @@ pub struct Conversion {
     pub reserved_metadata_length: usize,
     /// Further keys that are copied.
     pub reserved_metadata_keys: Vec<String>,
-    /// Folders of `*.yaml` meter definitions that were written in the configuration; `None`: the original's two
+    /// Folders of `*.yaml` meter definitions that were written in the configuration; `None`: Ceilometer's two
     /// defaults, `/etc/ceilometer/meters.d` and the shipped definitions.
     pub meter_definitions_dirs: Option<Vec<PathBuf>>,
     /// The one file of meter definitions of before Pike, if written.
@@ -88,7 +88,7 @@ pub struct Conversion {
     pub disable_non_metric_meters: bool,
     /// Whether only polled samples are taken that are signed with `[publisher] telemetry_secret`.
     pub verify_signatures: bool,
-    /// Which faults of the original are repaired.
+    /// Which faults of Ceilometer are repaired.
     pub repairs: Repairs,
 }
 
@@ -136,7 +136,7 @@ pub struct Cluster {
     pub parked_messages_max: usize,
     /// `[nephoscope] state_log_bytes_max`, of one queue.
     pub state_log_bytes_max: usize,
-    /// Queues that are given up at once when the members change.
+    /// Queues that a member releases at once when the members change.
     pub max_moves: u32,
 }
 

@@ -13,9 +13,9 @@ const UNITS: [(&str, &str); 2] = [("Watts", "W"), ("Volts", "V")];
 enum Skip {
     /// It is off, or belongs to another meter.
     Silent,
-    /// Its data is incomplete or no reading; the original warns.
+    /// Its data is incomplete or no reading; Ceilometer warns.
     Invalid(String),
-    /// The original raises.
+    /// Ceilometer raises.
     Raised(Raised),
 }
 
@@ -70,7 +70,7 @@ fn read(metric: &str, outer: &Value, sensor: &Value, sampling: &Sampling<'_>) ->
     let (volume, unit) =
         parse_reading(reading).ok_or_else(|| Skip::Invalid(format!("cannot read \"{reading}\" as number and unit")))?;
     if !timestamp.is_truthy() {
-        // The original then looks for the notification's own timestamp in a copy that has none.
+        // Ceilometer then looks for the notification's own timestamp in a copy that has none.
         return Err(Raised::new("KeyError", "payload.timestamp is empty".to_owned()).into());
     }
     let mut described = sensor.clone();
@@ -91,7 +91,7 @@ fn read(metric: &str, outer: &Value, sensor: &Value, sampling: &Sampling<'_>) ->
     })
 }
 
-/// A key whose absence the original only warns of.
+/// A key whose absence Ceilometer only warns of.
 fn required<'v>(value: &'v Value, key: &str) -> Result<&'v Value, Skip> {
     let dict = super::dict(value, key)?;
     dict.get(key).ok_or_else(|| Skip::Invalid(format!("no \"{key}\"")))

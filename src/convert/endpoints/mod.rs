@@ -1,6 +1,6 @@
-//! The endpoints the original has in code: polled samples, sensors, HTTP requests, and the classic listeners.
+//! The endpoints Ceilometer has in code: polled samples, sensors, HTTP requests, and the classic listeners.
 //!
-//! A table in the original's order; the declarative meters come after all of them (Ceilometer reference §7.1.3). Never
+//! A table in Ceilometer's order; the declarative meters come after all of them (Ceilometer reference §7.1.3). Never
 //! here: anything an operator defines.
 
 mod classic;
@@ -15,9 +15,9 @@ use crate::model::{Dict, Place, Value};
 
 /// One built-in endpoint.
 pub(crate) struct Endpoint {
-    /// As in the original's entry points.
+    /// As in Ceilometer's entry points.
     name: &'static str,
-    /// Event types, as the original writes them: regular expressions, met at the start. Only `.` and a final `.*` occur.
+    /// Event types, as Ceilometer writes them: regular expressions, met at the start. Only `.` and a final `.*` occur.
     event_types: &'static [&'static str],
     /// Only with `disable_non_metric_meters = false`.
     classic: bool,
@@ -79,7 +79,7 @@ const fn network(resource: &'static str, counter: &'static str, unit: &'static s
     classic(resource, &[], Build::Network(classic::Listener { resource, counter, unit }))
 }
 
-/// All of them, in the order in which the original asks them.
+/// All of them, in the order in which Ceilometer asks them.
 static ALL: [Endpoint; 25] = [
     endpoint("_sample", &["telemetry.polling"], Build::Polled),
     endpoint("hardware.ipmi.current", &["hardware.ipmi.*"], Build::Sensor("Current")),

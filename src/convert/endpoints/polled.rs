@@ -1,4 +1,4 @@
-//! Samples that a polling agent already made, unwrapped (Ceilometer reference §4.4, TelemetryIpc). The original
+//! Samples that a polling agent already made, unwrapped (Ceilometer reference §4.4, TelemetryIpc). Ceilometer
 //! looks at no signature here in any release; where a verifier is configured, we do.
 
 use super::{dict, item, optional};
@@ -9,7 +9,7 @@ use crate::model::python;
 use crate::model::{Dict, Place, Sample, SampleType, Value};
 
 /// Every sample of `payload.samples` stands for itself: one that cannot be read costs only itself.
-/// Their monotonic time is kept only where that fault of the original is repaired.
+/// Their monotonic time is kept only where that fault of Ceilometer is repaired.
 ///
 /// With a verifier, neither is one taken whose signature is missing or another's.
 pub(super) fn build(sampling: &mut Sampling<'_>, options: &ConvertOptions) -> Result<(), Raised> {

@@ -1,7 +1,7 @@
 //! Events: what `event_definitions.yaml` says (Ceilometer reference §4.2).
 //!
 //! The last definition that takes an event type makes the event, alone: definitions are never merged here. Any mistake
-//! in the file keeps the original's workers from starting; ours refuses with all of them at once.
+//! in the file keeps Ceilometer's workers from starting; ours refuses with all of them at once.
 
 mod definition;
 mod traits;
@@ -54,6 +54,6 @@ pub(crate) fn load(
 pub(crate) struct Failed {
     /// The trait, if it is one.
     pub(crate) name: Option<Box<str>>,
-    /// The original's exception.
+    /// Ceilometer's exception.
     pub(crate) raised: Raised,
 }

@@ -63,7 +63,7 @@ impl TraitDefinition {
 impl Kind {
     const NAMES: [&str; 5] = ["text", "int", "float", "datetime", "none"];
 
-    /// In any case; `string` and `integer` are not among the original's names.
+    /// In any case; `string` and `integer` are not among Ceilometer's names.
     fn from_name(name: &str) -> Option<Kind> {
         match name.to_uppercase().as_str() {
             "NONE" => Some(Kind::None),
@@ -108,7 +108,7 @@ pub(super) fn naive_utc(value: &Value) -> Result<NaiveDateTime, Raised> {
     }
 }
 
-/// The place where traits are defined must be a mapping; a list that is empty passes in the original, too.
+/// The place where traits are defined must be a mapping; a list that is empty passes in Ceilometer, too.
 pub(super) fn entries(node: &Node) -> Result<&[(Node, Node)], Complaint> {
     match &node.data {
         Data::Map(pairs) => Ok(pairs),

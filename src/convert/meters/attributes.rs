@@ -9,7 +9,7 @@ use crate::model::python::Raised;
 use crate::model::{Complaint, Data, Dict, Node, SampleType, Value, json};
 use std::borrow::Cow;
 
-/// The attributes in the original's order, which decides what raises first.
+/// The attributes in Ceilometer's order, which decides what raises first.
 pub(super) const KEYS: [&str; 8] =
     ["name", "type", "volume", "unit", "timestamp", "user_id", "project_id", "resource_id"];
 const NAME: usize = 0;
@@ -19,7 +19,7 @@ const TIMESTAMP: usize = 4;
 const USER: usize = 5;
 const PROJECT: usize = 6;
 
-/// What the original evaluates for a sample without its own path. In its dialect `|` binds tighter than `.`, so that
+/// What Ceilometer evaluates for a sample without its own path. In its dialect `|` binds tighter than `.`, so that
 /// these find next to nothing (Ceilometer reference §4.1.3).
 const USER_FALLBACK: &str = "ctxt.user_id|ctxt.user";
 const PROJECT_FALLBACK: &str = "ctxt.project_id|ctxt.tenant_id";

@@ -33,7 +33,7 @@ pub(crate) struct MeterDefinition {
 }
 
 impl MeterDefinition {
-    /// Reads a definition in the order of the original, whose first complaint decides.
+    /// Reads a definition in the order of Ceilometer, whose first complaint decides.
     pub(super) fn load(
         entry: &Node,
         options: &ConvertOptions,
@@ -143,7 +143,7 @@ impl MeterDefinition {
                     }
                 }
             }
-            // Too few or too many: the original warns and makes none.
+            // Too few or too many: Ceilometer warns and makes none.
             Found::Uneven { key, names, values } => {
                 let meter = self.shown_name();
                 let text = format!("meter {meter}: {names} names but {values} values of {key}: no sample");

@@ -5,9 +5,9 @@ use crate::model::{Node, Place};
 
 /// Why a definition is not in force, and where that is written.
 pub(super) enum LoadFault {
-    /// The original skips it and goes on.
+    /// Ceilometer skips it and goes on.
     Skipped(Place, String),
-    /// The original loses all meters; we refuse to start.
+    /// Ceilometer loses all meters; we refuse to start.
     Refused(Place, String),
 }
 

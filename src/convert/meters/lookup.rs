@@ -16,7 +16,7 @@ pub(super) struct Lookup {
     asked: [bool; 8],
     /// `metadata` or `message` are asked for, of which there is only one each.
     asks_for_one: Option<&'static str>,
-    /// The original cannot use what is written here, and says so for every message.
+    /// Ceilometer cannot use what is written here, and says so for every message.
     unusable: bool,
     /// The repair `lookup_constants`.
     repeat_constants: bool,

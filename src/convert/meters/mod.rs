@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 /// The definitions in force, in emission order: the first file's last definition first.
 ///
-/// Within a file the last of a name wins, across files the first file. `None` where the original would go on without
+/// Within a file the last of a name wins, across files the first file. `None` where Ceilometer would go on without
 /// any meter at all: the complaints then hold at least one error.
 pub(crate) fn load(
     files: &[Node],

@@ -1,6 +1,6 @@
 //! A tree on a message.
 //!
-//! Everything is evaluated in the order in which the original does, lists whole before what follows, so that of two
+//! Everything is evaluated in the order in which Ceilometer does, lists whole before what follows, so that of two
 //! exceptions the same one comes first.
 
 use super::matched::{Found, Match, Maybe, Step, WORK_BYTES, no_attribute};

@@ -4,7 +4,7 @@ use super::PathError;
 use crate::model::Value;
 use crate::model::python::{self, decimal_digit, is_space};
 
-/// A token, as the original's lexer makes them (Ceilometer reference, Appendix A).
+/// A token, as Ceilometer's lexer makes them (Ceilometer reference, Appendix A).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
     /// A name, bare or quoted.
@@ -64,7 +64,7 @@ impl<'a> Scan<'a> {
         self.rest().chars().next()
     }
 
-    /// The alternatives in the order in which the original tries them; the first wins, not the longest.
+    /// The alternatives in the order in which Ceilometer tries them; the first wins, not the longest.
     fn token(&mut self, c: char) -> Result<Token, PathError> {
         let rest = self.rest();
         for (word, value) in [("true", true), ("false", false)] {

@@ -1,4 +1,4 @@
-//! Paths: the JSONPath dialect of the original (jsonpath-rw with its extensions; Ceilometer reference, Appendix A),
+//! Paths: the JSONPath dialect of Ceilometer (jsonpath-rw with its extensions; Ceilometer reference, Appendix A),
 //! parsed once into a tree and evaluated on messages.
 //!
 //! Never here: what a definition does with what was found. Nothing a message holds makes evaluation recurse, and what

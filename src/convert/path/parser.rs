@@ -1,6 +1,6 @@
 //! Tokens as a tree.
 //!
-//! The original's grammar is ambiguous and resolved by its parser generator; what comes of that is written out here as
+//! Ceilometer's grammar is ambiguous and resolved by its parser generator; what comes of that is written out here as
 //! binding strengths: `where` 8, `&` 7, `|` 6, `.` 5, `..` 4, all to the left. Brackets and arithmetic bind looser than
 //! all of them; arithmetic goes to the right, without precedence among its operators.
 

@@ -1,4 +1,4 @@
-//! The two tasks of a membership in etcd: one keeps the lease alive, one says when something may have changed.
+//! The two tasks of a membership in etcd: one keeps the lease alive, the other tells when the group may have changed.
 
 use super::{Backend, is_lease_gone};
 use crate::coordination::lease;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The format of every record in this version.
 pub const FORMAT: u32 = 1;
 
-/// Keys of a group that are read, at most: 10,000 units with everything that is noted of them, four times over.
+/// Keys of a group that are read, at most: 10,000 queues with everything that is written about them, four times over.
 pub const KEYS_MAX: usize = 200_000;
 
 /// The keys of one group.
@@ -40,7 +40,7 @@ struct DrainedRecord {
     drained: Drained,
 }
 
-/// The value of a unit's history.
+/// The value of a queue's history.
 #[derive(Debug, Serialize, Deserialize)]
 struct HistoryRecord {
     format: u32,
@@ -74,7 +74,7 @@ impl Keys {
         format!("{}members/{id}", self.root)
     }
 
-    /// The key of a unit's owner.
+    /// The key of a queue's owner.
     pub fn owner(&self, unit: &str) -> String {
         format!("{}owners/{unit}", self.root)
     }
@@ -94,7 +94,7 @@ impl Keys {
         format!("{}marks/{generation}/", self.root)
     }
 
-    /// The key of a unit's history; of no unit, what all such keys begin with. Members read past them.
+    /// The key of a queue's history; without a queue, the prefix of all such keys. Members read past them.
     pub fn history(&self, unit: &str) -> String {
         format!("{}history/{unit}", self.root)
     }
@@ -113,7 +113,7 @@ impl Keys {
         self.read::<HistoryRecord>(key, pair.value()).map(|record| record.moves)
     }
 
-    /// The key of the member that a unit is pinned to.
+    /// The key of the member that a queue is pinned to.
     pub fn pin(&self, unit: &str) -> String {
         format!("{}pins/{unit}", self.root)
     }

@@ -60,7 +60,7 @@ impl EtcdMembership {
         Arc::new(EtcdMembership { backend, id, lease, joined, seen, deadline, lost, changes, _held: held })
     }
 
-    /// Writes a move down, once, and only while the unit still has this epoch: nothing waits for it.
+    /// Writes a move, once, and only while the queue still has this epoch; nothing waits for it.
     fn note(&self, unit: &str, epoch: Epoch, answer: &TxnResponse) {
         let history =
             Self::history_in(answer.op_responses()).and_then(|pair| self.backend.keys.read_history(&pair).ok());

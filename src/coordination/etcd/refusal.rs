@@ -1,4 +1,4 @@
-//! What etcd, or the way to it, says when it does not do something: refused, where a person must act, or away.
+//! The meaning of a failed request to etcd: refused (a person must act) or away (it is tried again).
 
 use etcd_client::Error;
 use futures_util::future::join_all;

@@ -124,7 +124,7 @@ impl MemoryGroup {
         MemoryGroup::with_silence_limit(ttl, None)
     }
 
-    /// The same, whose members give themselves up when the backend has been silent for `limit` past their deadline.
+    /// The same; its members leave when the backend has been silent for `limit` past their deadline.
     pub fn with_silence_limit(ttl: Duration, limit: Option<Duration>) -> Self {
         let terms = Terms { silence_limit: limit, ..Terms::new(ttl) };
         let state = Mutex::new(State { revision: 1, next_lease: 1, ..State::default() });

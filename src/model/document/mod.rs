@@ -86,14 +86,14 @@ pub struct Node {
     pub data: Data,
 }
 
-/// What a node holds. Scalars are already typed as the original's YAML reader types them.
+/// What a node holds. Scalars are already typed as Ceilometer's YAML reader types them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
     /// A string, number, boolean or null.
     Scalar(Value),
     /// A list.
     List(Vec<Node>),
-    /// A mapping, in the original's order after merges; a key is unique (the last written value wins).
+    /// A mapping, in Ceilometer's order after merges; a key is unique (the last written value wins).
     Map(Vec<(Node, Node)>),
 }
 

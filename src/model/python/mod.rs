@@ -27,7 +27,7 @@ pub(crate) use text::{write_float, write_quoted};
 use crate::model::Value;
 use std::borrow::Cow;
 
-/// An exception that the original would raise while it looks at one message: a definition that raises gives a
+/// An exception that Ceilometer would raise while it looks at one message: a definition that raises gives a
 /// complaint for that message, and nothing else suffers.
 ///
 /// Two classes are our own bounds: `MemoryError` where a result or the way to it grows past all use, `RecursionError`

@@ -36,7 +36,7 @@ pub(super) fn build(translated: &str) -> Result<Regex, Raised> {
 /// What it means that a match had to be given up.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 pub(super) fn too_long(error: fancy_regex::Error) -> Raised {
-    Raised::new("RecursionError", format!("the regular expression was given up: {error}"))
+    Raised::new("RecursionError", format!("the regular expression was stopped: {error}"))
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Chain {
                     if early[position] {
                         works[position].kept_mut().into_iter().for_each(Keep::remove_all);
                         works[position].recount();
-                        scope.complain("what it held is given up, because the bound of the state is reached");
+                        scope.complain("it drops what it held, because the state has reached its bound");
                     }
                     Vec::new()
                 }

@@ -24,7 +24,7 @@ pub use options::{ChainOptions, TransformerRepairs};
 
 use crate::model::python::Raised;
 
-/// Why a transformer makes nothing of a sample: an exception of the original's.
+/// Why a transformer makes nothing of a sample: an exception of Ceilometer's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Failure {
     #[error(transparent)]

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-/// How chains work. The defaults are the original's, save that state has a bound.
+/// How chains work. The defaults are Ceilometer's, save that state has a bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainOptions {
     /// `[DEFAULT] sample_source`: the `source` of samples made here.
     pub sample_source: String,
-    /// After how long without a new sample the memory of a resource is forgotten; `None` is never, as in the original.
+    /// After how long without a new sample the memory of a resource is forgotten; `None` is never, as in Ceilometer.
     pub state_ttl: Option<Duration>,
     /// The most cells that one chain keeps after a scope; past it the oldest memory goes, and what is held is given out.
     pub state_cells_max: usize,
-    /// Departures from the original; all off by default.
+    /// Departures from Ceilometer; all off by default.
     pub repairs: TransformerRepairs,
 }
 
@@ -26,12 +26,12 @@ impl Default for ChainOptions {
     }
 }
 
-/// Known faults of the original's transformers that change what is produced when repaired.
+/// Known faults of Ceilometer's transformers that change what is produced when repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TransformerRepairs {
-    /// An aggregator of gauges with a new name publishes their mean. The original fails at every flush, for ever.
+    /// An aggregator of gauges with a new name publishes their mean. Ceilometer fails at every flush, for ever.
     pub renamed_gauge_aggregates: bool,
-    /// What arithmetic makes has the newest timestamp of its own samples. In the original it has that of the last
+    /// What arithmetic makes has the newest timestamp of its own samples. In Ceilometer it has that of the last
     /// sample that came by, whatever its meter and resource.
     pub arithmetic_timestamps: bool,
 }

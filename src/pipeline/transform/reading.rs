@@ -15,7 +15,7 @@ use crate::model::{Complaint, Data, Keys, Node, Place, SampleType, Value, did_yo
 const TRANSFORMERS_MAX: usize = 100;
 
 impl Transformers {
-    /// The transformers of a sink. What the original refuses is an error, what it passes over a warning; with an error,
+    /// The transformers of a sink. What Ceilometer refuses is an error, what it passes over a warning; with an error,
     /// what is given back is of no use.
     pub(crate) fn read(node: &Node, errors: &mut Vec<Complaint>, warnings: &mut Vec<Complaint>) -> Transformers {
         let mut reading = Reading { errors, warnings };
@@ -97,7 +97,7 @@ impl Reading<'_> {
             }
             "rate_of_change" => {
                 let mut scaling = self.scaling(source, target);
-                // The original's default is the expression `1`, not the volume.
+                // Ceilometer's default is the expression `1`, not the volume.
                 if matches!(scaling.scale, Scale::Same) {
                     scaling.scale = Scale::One;
                 }
@@ -113,7 +113,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Names what is not looked at, which the original does silently.
+    /// Names what is not looked at, which Ceilometer does silently.
     fn passed_over(&mut self, node: &Node, known: &[&str], what: &str) {
         Keys { what, known, elsewhere: &[], foreign: &[] }.warn_of_others(node, self.warnings);
     }
@@ -188,7 +188,7 @@ impl Reading<'_> {
         Naming { map, target: written.map(Node::to_value) }
     }
 
-    /// A map; one that is no regular expression maps nothing, as in the original.
+    /// A map; one that is no regular expression maps nothing, as in Ceilometer.
     fn substitution(&mut self, from: &Node, to: &Node) -> Option<Substitution> {
         let (Some(pattern), Some(replacement)) = (from.as_str(), to.as_str()) else {
             self.warn(&from.place, "a map is of text to text: nothing is mapped");

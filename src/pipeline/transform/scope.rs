@@ -51,7 +51,7 @@ impl<'a> Scope<'a> {
         self.turn = (position, name, place);
     }
 
-    /// A new sample: its own id, the default source, neither names nor a monotonic time; the rest is the original's.
+    /// A new sample: its own id, the default source, neither names nor a monotonic time; the rest is Ceilometer's.
     pub(super) fn make(&mut self, of: &Sample, draft: Draft) -> Sample {
         Sample {
             name: draft.name,

@@ -1,4 +1,4 @@
-//! What a `cloudevents` URL says.
+//! The options of a `cloudevents` URL.
 
 use reqwest::Url;
 

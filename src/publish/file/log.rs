@@ -77,16 +77,19 @@ impl Log {
         Ok(Progress::Done)
     }
 
-    /// Says it once when the lock's owner is found frozen, and once when he has let go.
+    /// Logs once when the owner of the lock is found frozen, and once when it has released the lock.
     fn found_frozen(&mut self, frozen: bool) {
         let path = self.options.path.display();
         match (self.frozen, frozen) {
             (false, true) => tracing::warn!(
                 event = "publish.file.locked",
                 %path,
-                "another process keeps this file locked: appending without the lock, not rotating until it is free; fuser -v shows who has it open"
+                "another process keeps this file locked; appending without the lock, and not rotating until it is free; fuser -v shows \
+                 which process has it open"
             ),
-            (true, false) => tracing::info!(event = "publish.file.free", %path, "the file's lock is free again"),
+            (true, false) => {
+                tracing::info!(event = "publish.file.unlocked", %path, "the other process released the lock of the file; rotating again")
+            }
             _ => {}
         }
         self.frozen = frozen;
@@ -152,7 +155,7 @@ impl Log {
         if self.options.fsync { self.file.sync_data() } else { Ok(()) }
     }
 
-    /// Opens what now has the name, which lets go of the old file and its lock.
+    /// Opens what now has the name, which closes the old file and releases its lock.
     fn reopen(&mut self) -> io::Result<()> {
         let (file, regular) = open(&self.options.path)?;
         // The caller unlocks `file`: letting the old one go has done that, and a lock not held is no error to unlock.

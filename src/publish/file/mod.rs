@@ -1,7 +1,7 @@
 //! `file:///path`: one line per sample or event (Ceilometer reference §6.6).
 //!
 //! Options: `json` (JSON lines; else Python's `repr`), `max_bytes` and `backup_count` (rotation to `.1`, `.2` …, if both
-//! are given and not 0), `fsync` (each batch is on the disk before it counts as taken), `nan` (see `docs/publishers.md`).
+//! are given and not 0), `fsync` (sync to disk before a batch is accepted), `nan` (see `docs/publishers.md`).
 //!
 //! Several publishers and processes may write one file: each write is made under the file's advisory lock, appended
 //! in one call, and taken back whole if the disk did not take all of it. A file that was moved away (by another process's
@@ -82,14 +82,19 @@ pub(super) const OPTIONS: &[&[Row]] = &[&[
         "",
         "JSON lines, whatever its value; without it each line is the Python `repr` of the dictionary",
     ),
-    Row::new("max_bytes", "bytes", "", "the file rotates before it reaches this size,"),
+    Row::new(
+        "max_bytes",
+        "bytes",
+        "",
+        "size that a file does not exceed: the file rotates before; needs `backup_count`",
+    ),
     Row::new(
         "backup_count",
         "number",
         "",
-        "and so many old ones are kept: `.1` is the youngest. Rotation needs both, neither 0",
+        "number of rotated files that are kept, of which `.1` is the newest; needs `max_bytes`",
     ),
-    Row::new("fsync", "true or false", "false", "each batch is on the disk before it counts as taken"),
+    Row::new("fsync", "true or false", "false", "sync to disk before a batch is accepted"),
     Row::NAN,
 ]];
 

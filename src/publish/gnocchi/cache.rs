@@ -1,4 +1,4 @@
-//! Which attributes Gnocchi was last told of each resource, so that they are sent only when they change.
+//! The attributes that Gnocchi last got for each resource, so that they are sent only when they change.
 //!
 //! As in Ceilometer an entry expires after ten minutes: what somebody else changed is put right then. Never here: requests.
 

@@ -54,7 +54,11 @@ impl GnocchiPublisher {
                     }
                 }
                 Done::NoType(_) if operation != Operation::Create => {
-                    tracing::debug!(resource_type = &*kind.name, "nothing of this type can change or end");
+                    tracing::debug!(
+                        event = "publish.gnocchi.type_missing",
+                        resource_type = &*kind.name,
+                        "Gnocchi has no such resource type; nothing to change or end"
+                    );
                 }
                 Done::Later(answer) | Done::NoType(answer) => {
                     tally.answered([position], &answer);
@@ -91,7 +95,11 @@ impl GnocchiPublisher {
             match resources::associated(&self.api, resource_type, query, raw_id).await {
                 Ok(more) => found.extend(more),
                 Err(Done::Missing(_) | Done::NoType(_)) => {
-                    tracing::debug!(resource_type, "nothing of this type can end");
+                    tracing::debug!(
+                        event = "publish.gnocchi.type_missing",
+                        resource_type,
+                        "Gnocchi has no such resource type; nothing to end"
+                    );
                 }
                 Err(done) => worst = worse(worst, done),
             }

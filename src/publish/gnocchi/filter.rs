@@ -32,11 +32,11 @@ impl ProjectFilter {
             let found = identity.project_id(&self.domain, &self.project).await?;
             if found.is_none() {
                 tracing::warn!(
-                    event = "publish.gnocchi.no_such_project",
+                    event = "publish.gnocchi.project_unknown",
                     project = self.project,
                     domain = self.domain,
-                    "Keystone has no such project, so no samples are filtered; correct filter_project and filter_domain, or \
-                     write enable_filter_project=false"
+                    "Keystone has no such project; no samples are filtered; correct filter_project and filter_domain, or write \
+                     enable_filter_project=false"
                 );
             }
             Ok(found.map(Filtered))

@@ -69,19 +69,14 @@ pub(super) fn build(target: &Target, kind: Kind, context: &Context) -> Built {
     let mut wrong = Vec::new();
     let loaded = options.load(&context.search).map_err(|complaint| wrong.push(complaint.to_string()));
     let login = logged_in(&options, kind, &context.gnocchi).map_err(|all| wrong.extend(all));
-    let (Ok((definitions, warnings)), Ok((identity, web))) = (loaded, login) else { return Err(wrong) };
-    for Complaint { place, text, .. } in &warnings {
-        tracing::warn!(event = "publish.gnocchi.definition", %place, "{text}");
-    }
-    for warning in &options.warnings {
-        tracing::warn!(event = "publish.gnocchi.option", "{warning}");
-    }
+    let (Ok((definitions, _)), Ok((identity, web))) = (loaded, login) else { return Err(wrong) };
     if let Some(address) = identity.fixed_address() {
         tracing::info!(
-            event = "publish.gnocchi.address",
+            event = "publish.gnocchi.address_known",
             address,
             login = identity.kind(),
-            "this is where Gnocchi is asked, whatever the publisher's URL says; correct endpoint in that section if it is elsewhere"
+            "the agent asks Gnocchi at this address, whatever the publisher's URL says; if Gnocchi is elsewhere, correct endpoint in \
+             the section of the login"
         );
     }
     Ok(Arc::new(GnocchiPublisher {

@@ -1,4 +1,4 @@
-//! What a `gnocchi://` URL says (Ceilometer reference §6.1).
+//! The options of a `gnocchi://` URL (Ceilometer reference §6.1).
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ pub(super) const OPTIONS: &[Row] = &[
         "the definitions; a relative path is looked for in the folders of the configuration, and without such a file the \
          shipped definitions hold",
     ),
-    Row::new("enable_filter_project", "true or false", "true", "whether samples of one project are dropped"),
+    Row::new("enable_filter_project", "true or false", "true", "dropping of the samples of one project"),
     Row::new("filter_project", "name", "service", "the project whose samples are dropped"),
     Row::new("filter_domain", "name", "Default", "the domain of that project"),
     Row::new(
         "ended_at",
         "event or now",
         "event",
-        "when a resource has ended: at the time of the event, or when the event arrives here, as in Ceilometer",
+        "end of a resource: the time of the event, or the time when the agent gets it, as in Ceilometer",
     ),
-    Row::new("max_batch", "number", "10000", "samples in one measures request, at most"),
-    Row::new("timeout", "seconds, 0.001 to 3600", "6.05", "for one request to Gnocchi, with its answer"),
+    Row::new("max_batch", "number", "10000", "maximum number of samples in one measures request"),
+    Row::new("timeout", "seconds, 0.001 to 3600", "6.05", "maximum time of one request to Gnocchi, with its answer"),
     Row::LINK_LOCAL,
 ];
 
@@ -72,9 +72,6 @@ impl Options {
                 "archive_policy= is empty and counts as not written: the policies of the definitions hold; name a policy, or leave \
                  the option out",
             );
-        }
-        if target.has_fragment {
-            warnings.push("what stands behind # in the URL says nothing; leave it out, or write %23 where it belongs to an option");
         }
         let archive_policy = archive_policy.filter(|name| !name.is_empty());
         let mut or =

@@ -68,8 +68,8 @@ impl Policies {
                         policy,
                         times,
                         %cause,
-                        "Gnocchi does not create this archive policy; measures are sent all the same, and wait if the policy \
-                         is not there: create it, or give the agent's user the right to"
+                        "Gnocchi does not create this archive policy; the agent sends measures all the same, and holds them if \
+                         the policy is missing; create it, or give the agent's user the right to create it"
                     );
                 }
             }

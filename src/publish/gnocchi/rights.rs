@@ -1,4 +1,4 @@
-//! Whether a denial is about one resource or about everything: a 403, or a 404 that is none of Gnocchi's own.
+//! Finds out whether a denial is about one resource or about everything: a 403, or a 404 that is not Gnocchi's own.
 //!
 //! Gnocchi says 403 of a resource that belongs to somebody else in the words in which it says it of a user without any right. A
 //! denial is about the resource if Gnocchi accepts a write of another one *afterwards*; what was accepted before may have been

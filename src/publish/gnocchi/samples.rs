@@ -63,17 +63,17 @@ impl GnocchiPublisher {
     fn tell(&self, measures: &Measures<'_>) {
         for meter in measures.unknown.iter().filter(|meter| self.told.first(meter)) {
             tracing::warn!(
-                event = "publish.gnocchi.unknown_meter",
+                event = "publish.gnocchi.meter_unknown",
                 meter,
-                "samples of this meter are dropped here, because no resource in gnocchi_resources.yaml has it as a metric; add \
-                 it there if it belongs into Gnocchi"
+                "no resource in gnocchi_resources.yaml has this meter as a metric; its samples are not sent to Gnocchi; add it \
+                 there if it belongs into Gnocchi"
             );
         }
         for attribute in measures.failed.iter().filter(|attribute| self.told.first(attribute)) {
             tracing::warn!(
                 event = "publish.gnocchi.attribute_failed",
                 %attribute,
-                "an attribute is left out, because its definition fails on a sample; correct it in gnocchi_resources.yaml"
+                "the definition of an attribute fails on a sample; the attribute is not sent; correct it in gnocchi_resources.yaml"
             );
         }
     }
@@ -89,7 +89,8 @@ impl GnocchiPublisher {
             resource_type = &*of.kind.name,
             times,
             %cause,
-            "Gnocchi has taken the measures and refuses the attributes of their resource; they are sent again with its next sample"
+            "Gnocchi accepted the measures and refuses the attributes of their resource; the agent sends the attributes again with \
+             the next sample"
         );
     }
 }

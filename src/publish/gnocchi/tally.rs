@@ -1,4 +1,4 @@
-//! What becomes of each record of a batch, while it is found out request by request.
+//! The fates of the records of a batch, found out request by request.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! `http://` and `https://`: posts samples and events as JSON (Ceilometer reference §6.3).
 //!
-//! Where the original swallows every status, this one says what it means: away, busy, or refused. Of an array that is
+//! Where Ceilometer swallows every status, this one says what it means: away, busy, or refused. Of an array that is
 //! refused as malformed or too large, halves are tried until only the bad records are left.
 
 mod options;

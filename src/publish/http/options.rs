@@ -6,7 +6,12 @@ use crate::publish::web::{Endpoint, WebOptions};
 
 /// The rows of the options, beside those of [every publisher over HTTP](crate::publish::web::OPTIONS).
 pub(super) const OPTIONS: &[Row] = &[
-    Row::new("batch", "true or false", "true", "one array for all records of a batch, else one request a record"),
+    Row::new(
+        "batch",
+        "true or false",
+        "true",
+        "one array with all records of a batch; without it, one request for each record",
+    ),
     Row::new("raw_only", "true or false", "false", "events: only the payloads that `[event] store_raw` kept"),
     Row::NAN,
 ];

@@ -210,7 +210,7 @@ fn wrong_options_are_named(#[case] url: &str, #[case] what: &str) {
 #[test]
 fn an_option_that_is_nearly_one_of_ours_stays_in_the_url_and_is_named() {
     let told = check("https://h/x?verifyssl=false&token=a&verify_ssl=no", Kind::Events, &|_| Ok(())).unwrap();
-    assert_eq!(told, ["verifyssl is no option here and stays in the URL; did you mean verify_ssl?"]);
+    assert_eq!(told, ["verifyssl is no option of the publisher and stays in the URL; did you mean verify_ssl?"]);
 }
 
 #[test]

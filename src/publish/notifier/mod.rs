@@ -5,7 +5,7 @@
 //! `max_queue_length` (batches, 1,024), `per_meter_topic`, `nan`, `driver` (rabbit), `max_retry` (without effect); with a host
 //! the other options are the transport's.
 //!
-//! What the original's documentation promises and its code does not do (policies, options beside a host, one topic
+//! What Ceilometer's documentation promises and its code does not do (policies, options beside a host, one topic
 //! per meter) is done here. A batch counts as taken when the broker has confirmed it.
 
 mod letter;
@@ -49,7 +49,7 @@ pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
     let broker = match &options.transport {
         Some(url) => (context.connect)(url).map_err(|cause| vec![cause])?,
         None => context.broker.clone().ok_or_else(|| {
-            vec!["there is no default transport here; write notifier://user:password@host:5672/".to_owned()]
+            vec!["there is no default transport; write notifier://user:password@host:5672/".to_owned()]
         })?,
     };
     Ok(Arc::new(NotifierPublisher {

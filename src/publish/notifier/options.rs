@@ -23,13 +23,18 @@ pub(super) const OPTIONS: &[Row] = &[
         "policy",
         "default, queue or drop",
         "default",
-        "while the broker is away: `default` holds, `queue` keeps batches in memory, `drop` loses them",
+        "behaviour while the broker is away: `default` holds batches, `queue` keeps them in memory, `drop` loses them",
     ),
-    Row::new("max_queue_length", "batches", "1024", "what `queue` keeps; past it, or past 64 MiB, the oldest are lost"),
+    Row::new(
+        "max_queue_length",
+        "batches",
+        "1024",
+        "maximum number of batches that `queue` keeps; past it, or past 64 MiB, the oldest are lost",
+    ),
     Row::new("per_meter_topic", "true or false", "false", "each meter's samples also go to `<topic>.<meter>`"),
     Row::NAN,
     Row::new("driver", "rabbit or kombu", "rabbit", "the transport; `kombu` is its alias"),
-    Row::new("max_retry", "number", "", "read, without effect: a batch is offered again until it is taken"),
+    Row::new("max_retry", "number", "", "no effect: the agent offers a batch until it is accepted"),
 ];
 
 /// What the URL says.
@@ -82,11 +87,11 @@ impl Options {
         let driver = options.text("driver").unwrap_or_else(|| "rabbit".to_owned());
         if !matches!(driver.as_str(), "rabbit" | "kombu") {
             options.complain(format!(
-                "driver={}: only rabbit is here, which speaks AMQP 0.9.1; see docs/compatibility.md, row amqp1",
+                "driver={}: only rabbit is supported, with AMQP 0.9.1; see docs/compatibility.md, row amqp1",
                 shown(&driver)
             ));
         }
-        // The original hands its own options to the transport too, which then refuses to load.
+        // Ceilometer hands its own options to the transport too, which then refuses to load.
         let transport = (!target.netloc.is_empty()).then(|| {
             let query: Vec<String> = options.rest().iter().map(|(key, value)| encoded(key, value)).collect();
             let mark = if query.is_empty() { "" } else { "?" };
@@ -140,7 +145,7 @@ mod tests {
         "notifier://?policy=keep&max_queue_length=0",
         "policy=keep: expected default, queue or drop; max_queue_length=0"
     )]
-    #[case("notifier://h?driver=kafka", "only rabbit is here")]
+    #[case("notifier://h?driver=kafka", "only rabbit is supported")]
     #[case("notifier://?rabbit_quorum_queue=true", "unknown option rabbit_quorum_queue")]
     #[case("notifier://?topic=", "expected a name")]
     fn wrong_options_are_named(#[case] url: &str, #[case] what: &str) {

@@ -28,17 +28,17 @@ const OWN: &[Row] = &[
         "format",
         "otlp or ceilometer",
         "otlp",
-        "JSON as OTLP has it, a batch a request; or what Ceilometer sends, a sample a request",
+        "form: OTLP in JSON, one batch in a request; or that of Ceilometer, one sample in a request",
     ),
     Row::new(
         "nan",
         "null or python",
         "null",
-        "with `format=ceilometer`, how JSON says what is no finite number: `null`, or `NaN`, `Infinity`, `-Infinity` as Ceilometer does",
+        "with `format=ceilometer`, form of numbers that are not finite: `null`, or `NaN`, `Infinity`, `-Infinity` as Ceilometer does",
     ),
-    Row::new("ssl", "true or false", "false", "whether the receiver is spoken to over TLS"),
-    Row::new("batch", "true or false", "", "read, without effect: Ceilometer takes it and does nothing with it"),
-    Row::new("raw_only", "true or false", "", "read, without effect: Ceilometer takes it and does nothing with it"),
+    Row::new("ssl", "true or false", "false", "TLS to the receiver"),
+    Row::new("batch", "true or false", "", "no effect, as in Ceilometer"),
+    Row::new("raw_only", "true or false", "", "no effect, as in Ceilometer"),
 ];
 
 /// The longest request, in bytes of protobuf: JSON has about four times as many, and receivers take 20 MiB.

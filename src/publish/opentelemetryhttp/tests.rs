@@ -145,5 +145,5 @@ fn what_is_wrong_with_a_url_is_said() {
         assert!(said.contains(complaint), "{said}");
     }
     let told = check("opentelemetryhttp://h/v1?formt=otlp", Kind::Samples, &|_| Ok(())).unwrap();
-    assert_eq!(told, ["formt is no option here and stays in the URL; did you mean format?"]);
+    assert_eq!(told, ["formt is no option of the publisher and stays in the URL; did you mean format?"]);
 }

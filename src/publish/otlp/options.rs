@@ -1,4 +1,4 @@
-//! What an URL of the otlp family says.
+//! The options of a URL of the otlp family.
 
 use reqwest::Url;
 
@@ -20,7 +20,7 @@ pub(super) const OPTIONS: &[Row] = &[
         "sample_id",
         "exemplar, attribute or none",
         "exemplar",
-        "samples: where the sample's id is; as an attribute it makes a series of each sample",
+        "place of the sample's ID; as an attribute it makes a series of each sample",
     ),
     Row::new(
         "metadata",
@@ -29,12 +29,12 @@ pub(super) const OPTIONS: &[Row] = &[
         "samples: the metadata that become attributes `metadata.NAME`, separated by commas (a dot looks into an object), \
          or all; at most 64, each of at most 4096 bytes",
     ),
-    Row::new("compression", "none or gzip", "none", "how requests are compressed"),
+    Row::new("compression", "none or gzip", "none", "compression of requests"),
     Row::new(
         "max_bytes",
         "number, 1024 to 67108864",
         "4000000",
-        "the largest request in bytes, uncompressed; a larger batch goes in several",
+        "maximum size of a request, uncompressed; a larger batch goes in several requests",
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! What became of a batch, record by record.
+//! The outcome of a publish call, record by record.
 
 mod parts;
 

@@ -1,10 +1,11 @@
-//! A destination that fails again and again is left alone for a while, then tried with a few records by one caller.
+//! The circuit breaker of a publisher: after repeated failures it leaves the destination alone for a while, then tries it
+//! with a few records.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::observe::Metrics;
+use crate::observe::{self, Metrics};
 use crate::publish::outcome::{Left, Partly, PublishError};
 
 /// The longest time that a destination is left alone.
@@ -72,7 +73,7 @@ impl Breaker {
             return Admission::Closed { cause: closed.cause.clone(), after };
         }
         closed.probing = true;
-        self.metrics.breaker(&self.shown, "half-open");
+        self.metrics.breaker(&self.shown, observe::Breaker::HalfOpen);
         Admission::Probe(Probe(self))
     }
 
@@ -91,7 +92,7 @@ impl Breaker {
         match failure(&outcome, records) {
             None => {
                 if state.closed.take().is_some() {
-                    self.metrics.breaker(&self.shown, "closed");
+                    self.metrics.breaker(&self.shown, observe::Breaker::Closed);
                 }
                 state.failures = 0;
             }
@@ -109,7 +110,7 @@ impl Breaker {
         // The destination may say how long itself; the agent asks again after its own longest wait at the latest.
         let until = Instant::now() + pause.max(after.unwrap_or_default().min(AFTER_MAX));
         state.closed = Some(Closed { until, pause, cause: cause.to_owned(), probing: false });
-        self.metrics.breaker(&self.shown, "open");
+        self.metrics.breaker(&self.shown, observe::Breaker::Open);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,4 +1,4 @@
-//! No more than so many records in any second, for all callers of one publisher together.
+//! The rate limit of a publisher: a maximum of records in any second, for all its callers together.
 //!
 //! A record counts from the moment that a caller gets its turn until a second after the call has ended: it may reach the
 //! destination at any time in between. So what hangs on a destination that is away still counts when the destination is back,

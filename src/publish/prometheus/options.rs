@@ -1,4 +1,4 @@
-//! What a `prometheus://` URL says (Ceilometer reference §6.4); other options stay in the URL.
+//! The options of a `prometheus://` URL (Ceilometer reference §6.4); other options stay in the URL.
 
 use base64::prelude::{BASE64_URL_SAFE, Engine as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,9 +9,9 @@ use crate::publish::web::Endpoint;
 
 /// The rows of the options, beside those of every publisher over HTTP.
 pub(super) const OPTIONS: &[Row] = &[
-    Row::new("ssl", "true or false", "false", "whether the Pushgateway is spoken to over TLS"),
-    Row::new("batch", "true or false", "", "read, without effect: Ceilometer takes it and does nothing with it"),
-    Row::new("raw_only", "true or false", "", "read, without effect: Ceilometer takes it and does nothing with it"),
+    Row::new("ssl", "true or false", "false", "TLS to the Pushgateway"),
+    Row::new("batch", "true or false", "", "no effect, as in Ceilometer"),
+    Row::new("raw_only", "true or false", "", "no effect, as in Ceilometer"),
 ];
 
 /// What stands for itself in a part of a path: as Python's `quote(id, safe="")` has it.

@@ -119,5 +119,5 @@ fn wrong_options_are_named(#[case] url: &str, #[case] what: &str) {
 #[test]
 fn what_stays_in_the_url_and_is_nearly_an_option_is_named() {
     let told = check("prometheus://h/m?sll=1", Kind::Samples, &|_| Ok(())).unwrap();
-    assert_eq!(told, ["sll is no option here and stays in the URL; did you mean ssl?"]);
+    assert_eq!(told, ["sll is no option of the publisher and stays in the URL; did you mean ssl?"]);
 }

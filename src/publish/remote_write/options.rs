@@ -1,4 +1,4 @@
-//! What a `prometheus-remote-write` URL says.
+//! The options of a `prometheus-remote-write` URL.
 
 use reqwest::Url;
 
@@ -11,19 +11,19 @@ pub(super) const OPTIONS: &[Row] = &[
         "version",
         "auto, 1.0 or 2.0",
         "auto",
-        "the version of the protocol; auto tries 2.0 and goes back to 1.0 where the receiver does not show that it knows it",
+        "version of the protocol; auto tries 2.0, and uses 1.0 if the receiver does not show that it supports 2.0",
     ),
     Row::new(
         "names",
         "escaped or utf8",
         "escaped",
-        "meter names: with `_` for every sign that names of old have no room for, or as they are (Prometheus 3)",
+        "names of meters: with `_` for every character that Prometheus 2 does not allow, or as they are (Prometheus 3)",
     ),
     Row::new(
         "late",
         "park or drop",
         "park",
-        "what becomes of a sample that the receiver calls out of order or too old: parked, or counted as taken",
+        "fate of a sample that the receiver calls out of order or too old: parked, or counted as accepted",
     ),
 ];
 

@@ -21,7 +21,7 @@ impl fmt::Debug for Listeners {
     }
 }
 
-/// What is shown at one address; it is over when the last one lets go of it.
+/// What is shown at one address; it ends when the last user drops it.
 pub(super) struct Listener {
     shown: Arc<Mutex<Vec<Shown>>>,
     _stop: DropGuard,

@@ -24,12 +24,12 @@ use crate::observe::Metrics;
 
 /// The rows of its options.
 pub(super) const OPTIONS: &[&[Row]] = &[&[
-    Row::new("ttl", "seconds, 1 to 604800", "1800", "a series leaves the page when its last sample is older than this"),
+    Row::new("ttl", "seconds, 1 to 604800", "1800", "age of the last sample at which its series leaves the page"),
     Row::new(
         "max_series",
         "number, 1 to 1000000",
         "10000",
-        "series on the page; samples of further ones are lost and counted",
+        "maximum number of series on the page; samples of further series are lost and counted",
     ),
 ]];
 

@@ -1,4 +1,4 @@
-//! What the publishers over bare sockets have in common: the place in the URL, options, addresses, msgpack.
+//! The common part of publishers over sockets: the place in the URL, options, addresses, msgpack.
 //!
 //! Addresses of the link (169.254.0.0/16, `fe80::/10`) are refused unless the URL says `link_local=true`.
 
@@ -20,7 +20,7 @@ pub(super) const OPTIONS: &[Row] = &[
         "timeout",
         "seconds, 0.001 to 3600",
         "5",
-        "to resolve the name, to connect, and for each 16 KiB or datagram to be taken",
+        "maximum time to resolve the name, to connect, and to send each 16 KiB or datagram",
     ),
     Row::LINK_LOCAL,
 ];

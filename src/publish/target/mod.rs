@@ -24,7 +24,7 @@ pub(super) struct Target {
     pub path: String,
     /// The query's pairs in order, decoded; a key without a value has an empty one.
     pub query: Vec<(String, String)>,
-    /// Whether something stands behind a `#`, which says nothing.
+    /// Whether the URL has a `#`; what is behind it has no effect.
     pub has_fragment: bool,
 }
 
@@ -127,7 +127,7 @@ mod tests {
             [
                 "n=ten: expected a number of at least 1",
                 "flag=maybe: expected true or false",
-                "unknown option typo; known here are: n, flag, empty, concurrency, rate, breaker_failures, breaker_pause, overflow_queue",
+                "unknown option typo; known: n, flag, empty, concurrency, rate, breaker_failures, breaker_pause, overflow_queue",
             ]
         );
     }

@@ -30,7 +30,7 @@ impl Options {
         self.pairs.extract_if(.., |(key, _)| key == name).map(|(_, value)| value).collect()
     }
 
-    /// The last value of an option, as the original takes it.
+    /// The last value of an option, as Ceilometer takes it.
     pub(in crate::publish) fn text(&mut self, name: &'static str) -> Option<String> {
         self.all(name).pop()
     }
@@ -106,7 +106,7 @@ impl Options {
             let known = || self.known.iter().copied().chain(COMMON.iter().map(|row| row.name));
             let meant = did_you_mean(key, known());
             let known = known().collect::<Vec<_>>().join(", ");
-            self.complaints.push(format!("unknown option {}{meant}; known here are: {known}", shown(key)));
+            self.complaints.push(format!("unknown option {}{meant}; known: {known}", shown(key)));
         }
         if self.complaints.is_empty() { Ok(options) } else { Err(self.complaints) }
     }

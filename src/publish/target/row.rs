@@ -48,18 +48,14 @@ impl Row {
     }
 
     /// Whether addresses of the link may be used: metadata services of clouds are there.
-    pub(in crate::publish) const LINK_LOCAL: Row = Row::new(
-        "link_local",
-        "true or false",
-        "false",
-        "whether addresses of the link (169.254.0.0/16, fe80::/10) may be used",
-    );
+    pub(super) const LINK_LOCAL: Row =
+        Row::new("link_local", "true or false", "false", "use of link-local addresses (169.254.0.0/16, fe80::/10)");
     /// See [`Options::non_finite`](super::Options::non_finite).
     pub(in crate::publish) const NAN: Row = Row::new(
         "nan",
         "null or python",
         "null",
-        "how JSON says what is no finite number: `null`, which every reader takes, or `NaN`, `Infinity`, `-Infinity` as Ceilometer does",
+        "form of numbers that are not finite: `null`, which every reader of JSON understands, or `NaN`, `Infinity`, `-Infinity` as Ceilometer does",
     );
 }
 

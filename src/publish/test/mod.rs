@@ -1,6 +1,6 @@
 //! `test://name`: keeps what it takes in memory, for tests and demonstrations.
 //!
-//! Options: `max_records` (100,000): past it the oldest batches go.
+//! Options: `max_records` (100,000): bound, past which the oldest batches are lost.
 
 mod shelf;
 
@@ -40,7 +40,7 @@ fn options(target: &Target) -> Result<usize, Vec<String>> {
 
 /// The rows of its options.
 pub(super) const OPTIONS: &[&[Row]] =
-    &[&[Row::new("max_records", "number", "100000", "past it the oldest batches go")]];
+    &[&[Row::new("max_records", "number", "100000", "bound, past which the oldest batches are lost")]];
 
 pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec<String>, Vec<String>> {
     options(target).map(|_| Vec::new())

@@ -1,4 +1,4 @@
-//! What an HTTP answer means for the records that were posted.
+//! The meaning of an HTTP answer for the records that were posted.
 
 use chrono::{DateTime, Utc};
 use reqwest::Url;

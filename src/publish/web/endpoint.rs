@@ -57,7 +57,9 @@ impl Endpoint {
         let ours = || own.iter().chain(OPTIONS).chain(COMMON).map(|row| row.name);
         let names = self.url.query_pairs().map(|(name, _)| name);
         let near = names.filter_map(|name| nearest(&name, ours()).map(|near| (name, near)));
-        near.map(|(name, near)| format!("{name} is no option here and stays in the URL; did you mean {near}?"))
-            .collect()
+        near.map(|(name, near)| {
+            format!("{name} is no option of the publisher and stays in the URL; did you mean {near}?")
+        })
+        .collect()
     }
 }

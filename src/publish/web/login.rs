@@ -1,4 +1,4 @@
-//! How a publisher shows a receiver who it is: user and password of the URL, a bearer token, headers of a vendor.
+//! The login at a receiver: user and password of the URL, a bearer token, headers of a vendor.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -9,8 +9,8 @@ use crate::publish::target::{Options, Row, Target};
 
 /// The rows of the options.
 pub(in crate::publish) const OPTIONS: &[Row] = &[
-    Row::new("token", "text", "", "a token that the receiver wants (`Authorization: Bearer …`)"),
-    Row::new("header", "name:value", "", "a header that the receiver wants, on each request; repeatable").repeatable(),
+    Row::new("token", "text", "", "token for the receiver (`Authorization: Bearer …`)"),
+    Row::new("header", "name:value", "", "header of each request; repeatable").repeatable(),
 ];
 
 /// Most headers that a URL can add.

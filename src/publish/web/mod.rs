@@ -1,4 +1,4 @@
-//! What every publisher over HTTP has in common: options, client, reading an answer, verdict.
+//! The common part of publishers over HTTP: options, client, reading an answer, verdict.
 //!
 //! Redirects are not followed. Of a body so much is read as the caller wants to know. Addresses of the link (169.254.0.0/16,
 //! `fe80::/10`: metadata services of clouds among them) are refused unless the URL says `link_local=true`.

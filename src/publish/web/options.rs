@@ -12,16 +12,16 @@ use crate::publish::target::{Options, Row, Target};
 
 /// The rows of the options.
 pub(in crate::publish) const OPTIONS: &[Row] = &[
-    Row::new("timeout", "seconds, 0.001 to 3600", "5", "for one request, with its answer"),
-    Row::new("max_retries", "number", "2", "further attempts to connect before the batch counts as not taken"),
+    Row::new("timeout", "seconds, 0.001 to 3600", "5", "maximum time of one request, with its answer"),
+    Row::new("max_retries", "number", "2", "number of further attempts to connect before the batch is held"),
     Row::new(
         "verify_ssl",
         "true, false, or a path",
         "true",
-        "whether the server's certificate is checked, by the authorities of the system or those in a file or folder",
+        "verification of the server's certificate, by the authorities of the system or those in a file or folder",
     ),
-    Row::new("clientcert", "path", "", "a certificate to show to the server, in PEM"),
-    Row::new("clientkey", "path", "", "its key, where it is not in the same file"),
+    Row::new("clientcert", "path", "", "certificate of the agent, in PEM"),
+    Row::new("clientkey", "path", "", "key of that certificate, if it is not in the same file"),
     Row::LINK_LOCAL,
 ];
 

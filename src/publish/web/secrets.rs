@@ -1,4 +1,4 @@
-//! What a publisher's URL holds that nobody may read, taken out of what the server says: many quote the request.
+//! Removes the secrets of a publisher's URL from the answers of servers: many quote the request.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};

@@ -1,4 +1,4 @@
-//! What a `zaqar://` URL says (Ceilometer reference §6.8).
+//! The options of a `zaqar://` URL (Ceilometer reference §6.8).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) const OPTIONS: &[Row] = &[
         "queue",
         "name, at most 64 of a-z, A-Z, 0-9, _ and -",
         "",
-        "required: the queue that messages are posted to; if there are several, the first counts",
+        "queue that messages are posted to; required; if it is repeated, the first counts",
     )
     .first_counts(),
     Row::new(
@@ -27,16 +27,16 @@ pub(super) const OPTIONS: &[Row] = &[
         "max_messages",
         "number",
         "20",
-        "messages in one post, at most, as `max_messages_per_page` of Zaqar has it; a larger batch goes in several",
+        "maximum number of messages in one post, as `max_messages_per_page` of Zaqar; a larger batch goes in several posts",
     ),
     Row::new(
         "max_bytes",
         "bytes, 1024 to 67108864",
         "262144",
-        "the largest post, as `max_messages_post_size` of Zaqar has it; a message that is larger goes by itself, and Zaqar decides",
+        "maximum size of a post, as `max_messages_post_size` of Zaqar; a larger message goes alone, and Zaqar decides",
     ),
     Row::NAN,
-    Row::new("timeout", "seconds, 0.001 to 3600", "5", "for one request to Zaqar, with its answer"),
+    Row::new("timeout", "seconds, 0.001 to 3600", "5", "maximum time of one request to Zaqar, with its answer"),
     Row::LINK_LOCAL,
 ];
 

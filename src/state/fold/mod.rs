@@ -48,15 +48,15 @@ pub enum FoldError {
     },
     /// What is needed has been cut off at the front.
     #[error(
-        "the state log begins at offset {first} and has no whole snapshot: it was cut by its bound; delete the \
-         stream to begin with empty state, and give it more with `state_log_bytes_max` or a policy (max-length-bytes)"
+        "cannot use the state log: it begins at offset {first} without a whole snapshot, because its bound cut it; delete the \
+         stream to begin with empty state, and raise its bound with `state_log_bytes_max` or a policy (max-length-bytes)"
     )]
     Cut {
         /// The first offset that is still there.
         first: u64,
     },
     /// A batch is missing in the middle.
-    #[error("the state log has batch {found} at offset {offset} where {expected} should follow")]
+    #[error("cannot use the state log: it has batch {found} at offset {offset} where {expected} should follow")]
     Gap {
         /// Where.
         offset: u64,

@@ -84,7 +84,8 @@ impl Broker for AmqpBroker {
             tracing::warn!(
                 event = "transport.tls.unverified",
                 broker = self.name_text(),
-                "TLS without ssl_ca_file: anybody can pose as the broker; set [oslo_messaging_rabbit] ssl_ca_file"
+                "TLS without ssl_ca_file does not verify the broker: another server could pose as it; set [oslo_messaging_rabbit] \
+                 ssl_ca_file"
             );
         }
         let (connection, wire) = dial::dial(options, host).await?;

@@ -1,4 +1,4 @@
-//! What there is to know to connect: plain data, from a `transport_url` and `[oslo_messaging_rabbit]`.
+//! The options of a connection, as plain data: from a `transport_url` and `[oslo_messaging_rabbit]`.
 
 use std::fmt;
 use std::path::PathBuf;

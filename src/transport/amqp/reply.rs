@@ -1,4 +1,4 @@
-//! What lapin and the broker say when they do not do something, in our words.
+//! Turns the errors of lapin and the replies of the broker into [`TransportError`].
 
 use lapin::ErrorKind;
 use lapin::protocol::AMQPErrorKind;

@@ -1,4 +1,4 @@
-//! A channel on which something is asked that may be refused, or answered late.
+//! A channel for one request that the broker may refuse, or answer late.
 //!
 //! Whoever stops waiting must not close the channel before the answer: RabbitMQ 4 looks for a classic queue whose node was
 //! killed for a minute and then closes the channel itself, and where both sides close one channel lapin ends the connection.

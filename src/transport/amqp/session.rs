@@ -344,15 +344,19 @@ async fn watch_connection(
         match event {
             Some(Event::ConnectionBlocked(reason)) => {
                 tracing::warn!(
-                    event = "transport.blocked",
+                    event = "transport.broker.blocked",
                     broker,
                     reason,
-                    "the broker takes no messages for now: free its memory or disk"
+                    "an alarm of the broker blocks this connection; the agent holds its messages; free the broker's memory or disk"
                 );
                 block.send_replace(Some(reason));
             }
             Some(Event::ConnectionUnblocked) => {
-                tracing::info!(event = "transport.unblocked", broker, "the broker takes messages again");
+                tracing::info!(
+                    event = "transport.broker.unblocked",
+                    broker,
+                    "the alarm of the broker is over; sending again"
+                );
                 block.send_replace(None);
             }
             Some(Event::Error(error)) => line.note(&error),

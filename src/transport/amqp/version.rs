@@ -1,5 +1,5 @@
-//! Which RabbitMQ it is. lapin keeps what the broker says of itself in its first frame to itself, so a connection of its own
-//! asks for that frame and goes; the broker's log has a line about it.
+//! Asks a broker for its version. lapin does not show the first frame, in which the broker says it; so this opens a connection
+//! of its own, reads that frame and closes it. The broker logs a line about it.
 
 use amq_protocol::frame::{AMQPFrame, parse_frame};
 use amq_protocol::protocol::{AMQPClass, connection};

@@ -97,12 +97,12 @@ async fn the_brokers_reason_for_ending_a_session_is_said_however_long_it_was() {
     broker.close_sessions(FORCED);
     link.session().await.unwrap();
     assert_eq!(long.why().get().map(String::as_str), Some(FORCED));
-    assert_eq!(log.count(&["WARN", "up => connecting", FORCED]), 1, "{log:?}");
+    assert_eq!(log.count(&["WARN", r#"from="up" to="connecting""#, FORCED]), 1, "{log:?}");
     broker.close_sessions(FORCED);
     tokio::task::yield_now().await;
     let absence = link.absence().to_string();
     assert!(absence.ends_with(&format!("the last session was short: {FORCED}")), "{absence}");
-    assert_eq!(log.count(&["WARN", "up => waiting", "short: ", FORCED]), 1, "{log:?}");
+    assert_eq!(log.count(&["WARN", r#"from="up" to="waiting""#, "short: ", FORCED]), 1, "{log:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,12 +114,12 @@ async fn a_broker_that_stays_away_is_said_once_and_again_after_minutes_with_a_co
     let link = Link::start(counted.clone(), BACKOFF, Metrics::new());
     tokio::time::sleep(Duration::from_secs(299)).await;
     assert!(counted.1.lock().unwrap().len() > 8, "it is tried again all the while");
-    assert_eq!(log.count(&["WARN", "link.changed"]), 1, "{log:?}");
+    assert_eq!(log.count(&["WARN", "agent.link.changed"]), 1, "{log:?}");
     tokio::time::sleep(Duration::from_secs(31)).await;
-    assert_eq!(log.count(&["WARN", "link.changed", "times="]), 1, "{log:?}");
+    assert_eq!(log.count(&["WARN", "agent.link.changed", "times="]), 1, "{log:?}");
     broker.start();
     link.session().await.unwrap();
-    assert_eq!(log.count(&["INFO", "connecting => up"]), 1, "{log:?}");
+    assert_eq!(log.count(&["INFO", r#"from="connecting" to="up""#]), 1, "{log:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,7 +134,7 @@ async fn a_session_that_is_lost_again_and_again_for_the_same_reason_is_no_news_e
     }
     link.session().await.unwrap();
     assert_eq!(log.count(&["WARN", FORCED]), 1, "{log:?}");
-    assert_eq!(log.count(&["INFO", "=> up"]), 2, "the first, and the return from the loss that was said");
+    assert_eq!(log.count(&["INFO", r#"to="up""#]), 2, "the first, and the return from the loss that was said");
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,7 +88,7 @@ pub(super) fn calls(case: &Dict) -> Vec<Batch> {
     list(case, "calls").iter().map(call).collect()
 }
 
-/// Whether the original failed there: the classes of its exceptions.
+/// Whether Ceilometer failed there: the classes of its exceptions.
 pub(super) fn raised(case: &Dict, at: &Value) -> bool {
     let is_at = |raised: &Value| raised.as_dict().is_some_and(|raised| raised.get("at") == Some(at));
     match case.get("raised") {

@@ -36,12 +36,12 @@ async fn file_as_recorded() {
     .await;
 }
 
-/// A file that cannot be made: the original does without the publisher, ours holds.
+/// A file that cannot be made: Ceilometer does without the publisher, ours holds.
 async fn later(case: &Dict, publisher: &dyn nephoscope::publish::Publisher) -> Judged {
     let batch = &calls(case)[0];
     match publisher.publish(batch).await {
         Err(nephoscope::publish::PublishError::Retry { .. }) => Ok(BTreeSet::from(["publisher-away"])),
-        other => Err(format!("the original has no publisher; ours says {other:?}")),
+        other => Err(format!("Ceilometer has no publisher; ours says {other:?}")),
     }
 }
 

@@ -54,7 +54,7 @@ fn judge(case: &Dict, seen: &Seen) -> Judged {
         };
     }
     if raised(case, &"init".into()) {
-        // The original does without the publisher from then on; ours holds until the login works.
+        // Ceilometer does without the publisher from then on; ours holds until the login works.
         let held = seen.outcomes.iter().all(|outcome| matches!(outcome, Err(PublishError::Retry { .. })));
         return if held && seen.asked.is_empty() {
             Ok(BTreeSet::from(["gnocchi-held"]))
@@ -90,14 +90,14 @@ fn judge(case: &Dict, seen: &Seen) -> Judged {
             && !raised_at(case, n)
             && ours.iter().all(|asked| asked.is_good)
         {
-            return Err(about("the original had no trouble".to_owned()));
+            return Err(about("Ceilometer had no trouble".to_owned()));
         }
         diverged |= outcome.is_err();
     }
     Ok(rows)
 }
 
-/// In lockstep. They may part where ours got an answer that is not good (what the original then does is not copied), and where the
+/// In lockstep. They may part where ours got an answer that is not good (what Ceilometer then does is not copied), and where the
 /// original ends its call over a record; whether they part.
 fn together(ours: &[Asked], theirs: &[Asked], raised: bool, rows: &mut BTreeSet<&'static str>) -> Result<bool, String> {
     for at in 0..ours.len().max(theirs.len()) {
@@ -198,12 +198,12 @@ fn as_agreed(
         body.insert("ended_at", "2026-01-01T00:00:00");
         rows.insert("gnocchi-ended-at");
     }
-    // A quote in an id breaks the original's search; ours searches.
+    // A quote in an id breaks Ceilometer's search; ours searches.
     let quoted = |asked: &Asked| asked.line.contains("/v1/search/") && json::to_string(&asked.body).contains("\\\"");
     if !theirs.iter().any(quoted) && take_out(ours, quoted) {
         rows.insert("gnocchi-ids");
     }
-    // A number as an id and a time as an attribute cost the original the event.
+    // A number as an id and a time as an attribute cost Ceilometer the event.
     let odd: Vec<String> = events.iter().filter(|event| is_odd(event)).flat_map(ids_of).collect();
     let of_odd = |asked: &Asked| {
         let id = asked.body.as_dict().and_then(|body| body.get("id")).map(id_text);
@@ -212,7 +212,7 @@ fn as_agreed(
     if logged(case) && !theirs.iter().any(of_odd) && take_out(ours, of_odd) {
         rows.insert("gnocchi-records");
     }
-    // An update changes only its own resource: the original sends those that belong to it their own attributes back.
+    // An update changes only its own resource: Ceilometer sends those that belong to it their own attributes back.
     let mut at = 0;
     while at < theirs.len() {
         let is_search = theirs[at].line.contains("/v1/search/");
@@ -301,7 +301,7 @@ fn kept(headers: impl Iterator<Item = (String, String)>) -> BTreeMap<String, Str
     all.map(|(name, value)| (name, plain(value))).collect()
 }
 
-/// Ids without their escapes, as far as the original got them over: it cuts an id off at `#`, and keeps slashes.
+/// Ids without their escapes, as far as Ceilometer got them over: it cuts an id off at `#`, and keeps slashes.
 fn line(raw: &str) -> String {
     let Some((before, id)) = raw.split_once("/v1/resource/").and_then(|(start, rest)| {
         let (kind, id) = rest.split_once('/')?;
@@ -342,7 +342,7 @@ fn summed(asked: &[&Request], counted: bool, kind: Kind) -> Vec<Asked> {
     all
 }
 
-/// What is said to be taken, and what the original would have sent, stood in a request with a good answer.
+/// What is said to be taken, and what Ceilometer would have sent, stood in a request with a good answer.
 fn honest(batch: &Batch, outcome: &Result<(), PublishError>, ours: &[Asked], recorded: &[&Dict]) -> Result<(), String> {
     let taken = Said::of(outcome, batch.len())?.taken();
     match batch {

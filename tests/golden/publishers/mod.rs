@@ -1,4 +1,4 @@
-//! Publishers: what the original put on the wire, and what a real Gnocchi then held (format in `../README.md`).
+//! Publishers: what Ceilometer put on the wire, and what a real Gnocchi then held (format in `../README.md`).
 //!
 //! Where ours does otherwise on purpose, the comparison asks what ours must do there instead, and names the row of
 //! `docs/compatibility.md` that says so. Which line differs by which rows stands in `differences/NAME.txt`, and must be exactly what
@@ -22,7 +22,7 @@ use nephoscope::model::{Dict, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// Rows of `docs/compatibility.md` by which a case differs from the original; or what differs without one.
+/// Rows of `docs/compatibility.md` by which a case differs from Ceilometer; or what differs without one.
 type Judged = Result<BTreeSet<&'static str>, String>;
 
 /// At once: most of them wait.

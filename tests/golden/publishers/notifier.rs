@@ -99,7 +99,7 @@ async fn published(case: &Dict, fill: impl Fn(&str) -> String, channel: &Channel
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     let mut recorded: Vec<&Dict> = list(case, "sent").iter().filter_map(Value::as_dict).collect();
-    // The original sends a message without a record for a call without one.
+    // Ceilometer sends a message without a record for a call without one.
     let is_empty = |sent: &&Dict| list(sent.get("message").and_then(Value::as_dict).unwrap(), "payload").is_empty();
     if recorded.iter().any(is_empty) {
         recorded.retain(|sent| !is_empty(sent));

@@ -1,4 +1,4 @@
-//! opentelemetryhttp: in the original's form, request by request; and in OTLP, where each sample must be a data point.
+//! opentelemetryhttp: in Ceilometer's form, request by request; and in OTLP, where each sample must be a data point.
 
 use super::case::{comparable, logged, raised_at, recorded, taken, text};
 use super::drive::over_http;
@@ -48,7 +48,7 @@ async fn as_the_original(case: &Dict) -> Judged {
             }
             differs("body", &ours.json(), &body).map_err(about)?;
         }
-        // The original goes on after an answer that is not good, and not after a sample without a unit.
+        // Ceilometer goes on after an answer that is not good, and not after a sample without a unit.
         let enough = match (good, raised_at(case, n)) {
             (true, false) => asked.len() == recorded.len(),
             (true, true) => asked.len() >= recorded.len(),
@@ -59,7 +59,7 @@ async fn as_the_original(case: &Dict) -> Judged {
         }
         if !good || asked.len() != recorded.len() || outcome.is_err() {
             if !logged(case) && !raised_at(case, n) {
-                return Err(about(format!("the original had no trouble, ours says {outcome:?}")));
+                return Err(about(format!("Ceilometer had no trouble, ours says {outcome:?}")));
             }
             rows.insert("otlp-records");
         }

@@ -31,7 +31,7 @@ async fn prometheus_as_recorded() {
             let failed = asked.iter().any(|request| !request.is_good());
             if failed {
                 if !logged(&case) && !raised_at(&case, n) {
-                    return Err(about("the original had no trouble".to_owned()));
+                    return Err(about("Ceilometer had no trouble".to_owned()));
                 }
                 rows.insert("prometheus-answers");
             }

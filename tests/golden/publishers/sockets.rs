@@ -42,7 +42,7 @@ async fn udp_as_recorded() {
             }
         }
         if failed && !logged(&case) {
-            return Err("ours fails, the original did not".to_owned());
+            return Err("ours fails, Ceilometer did not".to_owned());
         }
         trouble("udp-errors", failed || logged(&case), &said, &mut rows);
         compare(&frames, list(&case, "sent"), &mut rows)?;
@@ -88,7 +88,7 @@ async fn tcp_as_recorded() {
             receiver.has(&sure).await;
         }
         if failed && !logged(&case) && !raised_at(&case, 0) {
-            return Err("ours fails, the original did not".to_owned());
+            return Err("ours fails, Ceilometer did not".to_owned());
         }
         trouble("tcp-rest", failed || logged(&case), &said, &mut rows);
         // What nobody should have sent would be here by then.
@@ -175,7 +175,7 @@ fn value(of: rmpv::Value) -> Value {
         rmpv::Value::Map(pairs) => {
             Value::Dict(pairs.into_iter().map(|(key, of)| (key.as_str().unwrap().to_owned(), value(of))).collect())
         }
-        other => panic!("not what the original sends: {other:?}"),
+        other => panic!("not what Ceilometer sends: {other:?}"),
     }
 }
 

@@ -112,7 +112,7 @@ impl Asked {
         if !had_trouble {
             return Err(format!("{}; says {outcomes:?}", problems.join("; ")));
         }
-        // The original lost something. Ours holds what it says.
+        // Ceilometer lost something. Ours holds what it says.
         let ours: Vec<&Dict> = found.values().filter_map(Value::as_dict).collect();
         for (batch, outcome) in calls.iter().zip(outcomes) {
             honest(batch, outcome, &ours)?;

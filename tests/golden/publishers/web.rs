@@ -93,7 +93,7 @@ pub(super) fn judge(case: &Dict, seen: &Seen) -> Judged {
         return refused(case, complaints);
     }
     if raised(case, &"init".into()) {
-        return Err(format!("the original does not start, ours does and says {:?}", seen.outcomes));
+        return Err(format!("Ceilometer does not start, ours does and says {:?}", seen.outcomes));
     }
     for (n, (batch, outcome)) in seen.calls.iter().zip(&seen.outcomes).enumerate() {
         if batch.is_empty() {
@@ -115,13 +115,13 @@ pub(super) fn judge(case: &Dict, seen: &Seen) -> Judged {
         }
         honest(case, batch, &asked, outcome, &mut rows).map_err(about)?;
         if outcome.is_err() && !logged(case) && !raised_at(case, n) && asked.iter().all(|r| r.is_good()) {
-            return Err(about(format!("the original had no trouble, ours says {outcome:?}")));
+            return Err(about(format!("Ceilometer had no trouble, ours says {outcome:?}")));
         }
     }
     Ok(rows)
 }
 
-/// Ours does not start: rightly where the original does not either, and else by a row.
+/// Ours does not start: rightly where Ceilometer does not either, and else by a row.
 pub(super) fn refused(case: &Dict, complaints: &str) -> Judged {
     if raised(case, &"init".into()) {
         return Ok(BTreeSet::new());

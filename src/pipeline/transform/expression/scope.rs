@@ -1,4 +1,4 @@
-//! What names mean: the original's `Namespace`, in which anything missing is there, empty and false.
+//! What names mean: Ceilometer's `Namespace`, in which anything missing is there, empty and false.
 
 use crate::model::{Dict, Sample, Value};
 use std::borrow::Cow;
@@ -25,7 +25,7 @@ pub(super) enum Object<'a> {
 pub(super) struct SpaceId(usize);
 
 /// The namespaces of one evaluation. They come into being as they are looked at, and looking for what is missing puts
-/// it there, as in the original: afterwards the namespace is not empty any more.
+/// it there, as in Ceilometer: afterwards the namespace is not empty any more.
 pub(super) struct Scope<'a> {
     spaces: Vec<Space<'a>>,
 }
@@ -113,7 +113,7 @@ fn member<'a>(content: Content<'a>, name: &str) -> Member<'a> {
     }
 }
 
-/// A field of a sample, by the name that it has in the original.
+/// A field of a sample, by the name that it has in Ceilometer.
 fn field<'a>(sample: &'a Sample, name: &str) -> Member<'a> {
     let text = |text: &str| Member::Value(Cow::Owned(Value::from(text)));
     let value = match name {

@@ -36,7 +36,7 @@ fn shown(text: &str) -> String {
     }
 }
 
-/// Answers of Python 3.11 with the original's `Namespace`.
+/// Answers of Python 3.11 with Ceilometer's `Namespace`.
 #[rstest]
 #[case("volume", "7")]
 #[case("  volume * 1.0 / 1024.0", "0.0068359375")]

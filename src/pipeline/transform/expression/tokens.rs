@@ -77,7 +77,7 @@ fn meter_name(written: &str, begin: usize) -> Option<(&str, usize)> {
     (end > 0 && rest[end..].starts_with(')')).then(|| (&rest[..end], begin + end + 1))
 }
 
-/// The identifier that the original makes of a meter's name; it makes none of one with hyphens, or with a digit first.
+/// The identifier that Ceilometer makes of a meter's name; it makes none of one with hyphens, or with a digit first.
 fn escaped(name: &str) -> String {
     let plain = name.replace(['.', '-'], "_");
     let wrapped = plain != name

@@ -83,7 +83,7 @@ impl Aggregator {
         self.count = self.aggregates.values().fold(0, |sum, aggregate| sum.saturating_add(aggregate.count));
     }
 
-    /// Takes a sample in. What fails here was counted, as in the original, unless its time is what failed.
+    /// Takes a sample in. What fails here was counted, as in Ceilometer, unless its time is what failed.
     pub(in crate::pipeline::transform) fn add(
         &mut self,
         told: &Aggregating,
@@ -125,7 +125,7 @@ impl Aggregator {
             return self.aggregates.len() > 0;
         }
         let Some(retention) = told.retention else { return false };
-        // The first one that can be read: the original's is, unless it went to another queue meanwhile.
+        // The first one that can be read: Ceilometer's is, unless it went to another queue meanwhile.
         let began = self.aggregates.in_order().find_map(|at| instant(&self.aggregates.get(at)?.began).ok());
         began.is_some_and(|began| now.saturating_sub(began) > retention)
     }
@@ -145,7 +145,7 @@ impl Aggregator {
             let count = if scope.options.repairs.renamed_gauge_aggregates {
                 *count
             } else {
-                // The original looks for the number under the new name, and divides by zero.
+                // Ceilometer looks for the number under the new name, and divides by zero.
                 let resource = grouping_text(&sample.resource_id);
                 let renamed = crate::pipeline::transform::store::address(&resource, &key(told, sample)?);
                 self.aggregates.get(&renamed).map_or(0, |aggregate| aggregate.count)
@@ -160,7 +160,7 @@ impl Aggregator {
     }
 }
 
-/// The original's text for what is aggregated together.
+/// Ceilometer's text for what is aggregated together.
 fn key(told: &Aggregating, sample: &Sample) -> Result<String, Raised> {
     let mut attributes = Vec::new();
     for (policy, value) in [(told.project_id, &sample.project_id), (told.user_id, &sample.user_id)] {

@@ -37,7 +37,7 @@ impl Kept for Point {
 
 /// Where the point of a sample is, and the sample as a point.
 ///
-/// The original joins name and resource into one text, so that `a` of `bc` meets `ab` of `c`; here each is its own.
+/// Ceilometer joins name and resource into one text, so that `a` of `bc` meets `ab` of `c`; here each is its own.
 fn point_of(sample: &Sample) -> Result<(Address, Point), Failure> {
     let Some(resource) = sample.resource_id.as_str() else {
         return Err(Failure::from(Raised::new("TypeError", "the resource id is no text")));
@@ -67,7 +67,7 @@ pub(in crate::pipeline::transform) fn instant(timestamp: &str) -> Result<i64, Ra
     Ok(parsed.timestamp_micros())
 }
 
-/// The seconds between two points by their timestamps, as the original's `delta_seconds`.
+/// The seconds between two points by their timestamps, as Ceilometer's `delta_seconds`.
 fn seconds_between(earlier: &Point, later: &Point) -> Result<Value, Raised> {
     python::divide(&Value::Int(later.time.saturating_sub(earlier.time)), &Value::Int(1_000_000))
 }
@@ -77,7 +77,7 @@ fn is_negative(value: &Value) -> Result<bool, Raised> {
 }
 
 /// Puts the point in, and gives the one before and the seconds since, unless those run backwards: then the point
-/// before stays. The point stays in even if what follows fails, as in the original.
+/// before stays. The point stays in even if what follows fails, as in Ceilometer.
 fn advance(
     points: &mut Store<Point>,
     sample: &Sample,

@@ -16,7 +16,7 @@ pub(in crate::pipeline::transform) struct Naming {
 }
 
 impl Naming {
-    /// The new value of what was one. A map that makes nothing, or fails, leaves it to `target`, as in the original;
+    /// The new value of what was one. A map that makes nothing, or fails, leaves it to `target`, as in Ceilometer;
     /// one that would not end costs the sample.
     pub(in crate::pipeline::transform) fn of(&self, value: &Value) -> Result<Value, Raised> {
         if let (Some(map), Some(text)) = (&self.map, value.as_str()) {

@@ -1,4 +1,4 @@
-//! What Gnocchi says, and what it means for the records of a request: the table of docs/publishers/gnocchi.md.
+//! The meaning of an answer of Gnocchi for the records of a request: the table of docs/publishers/gnocchi.md.
 
 use crate::model::{Value, json};
 use crate::publish::outcome::Answer;

@@ -185,7 +185,7 @@ impl Setup {
     }
 
     /// Does it, and says what is `done`. A right that is missing once is not tried again, and nothing else where Gnocchi is away.
-    pub async fn create(&self, steps: &[Step], done: impl Fn(&Step)) -> Created {
+    pub async fn create(&self, steps: &[Step], mut done: impl FnMut(&Step)) -> Created {
         let mut created = Created::default();
         // What is missing, and how many steps need it.
         let mut denied: Vec<(&str, usize)> = Vec::new();

@@ -49,8 +49,8 @@ async fn a_path_that_is_too_long_is_not_sent_and_gnocchi_is_not_blamed() {
 
 #[rstest]
 #[case("?archive_policy=", "archive_policy= is empty")]
-#[case("?archive_policy=low#x", "what stands behind # in the URL says nothing")]
-#[case("#x", "what stands behind # in the URL says nothing")]
+#[case("?archive_policy=low#x", "a # and everything behind it has no effect in the URL")]
+#[case("#x", "a # and everything behind it has no effect in the URL")]
 fn what_says_nothing_in_a_url_is_warned_of(#[case] rest: &str, #[case] says: &str) {
     let look = Look { broker: &|_| Ok(()), search: &[], gnocchi: None, zaqar: None };
     let warnings = check_with(&format!("gnocchi://{rest}"), Kind::Samples, look).unwrap();

@@ -1,4 +1,4 @@
-//! What the broker knows, and every change of it as a plain function: no await, no clock, the same order every time.
+//! The state of the in-process broker, and every change of it as a plain function: no await, no clock, the same order every time.
 
 mod queue;
 mod streams;
