@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use super::ground::Ground;
 use super::lanes::{self, Lanes};
-use super::packet::{Fence, PacketBuilder};
 use super::route::Routes;
 use super::sabotage::{self, Sabotage};
 use super::written::Written;
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
-use crate::transport::{Session, TransportError, topology};
+use crate::transport::{Session, topology};
 
 /// Forwards what one listener converts. Bound to one session: a lost one ends the listener.
 pub(super) struct Forwarder {
@@ -50,10 +49,9 @@ impl Forwarder {
         self.lanes.send();
     }
 
-    /// Tells the present queues of a sink that nothing more comes from this main queue, and waits until they know.
-    pub(super) async fn fence(&self, queues: Vec<String>, fence: &Fence) -> Result<(), TransportError> {
-        let packet = |member: &str, epoch, sequence| PacketBuilder::fence(member, epoch, sequence, fence);
-        self.lanes.tell(queues, packet).await
+    /// Nothing more is put in: what is there is sent.
+    pub(super) fn close(&self) {
+        self.lanes.close();
     }
 
     /// The listener is over, and what it took is back in its queue: nothing more of it is sent.

@@ -18,9 +18,9 @@ use super::overflow::{Answers, Detours, Found, OverflowOptions};
 use super::packet::PacketBounds;
 use super::parking::Parking;
 use super::posted::Posted;
+use super::resize::Shape;
 use super::route::Routes;
 use super::sabotage::Sabotage;
-use super::shape::Shape;
 use super::sink::{Backoff, SinkContext, SinkSlot};
 use super::state::{Recall, StateOptions};
 use super::troubles::{Trouble, Troubles};
@@ -201,8 +201,6 @@ pub(super) struct Ground {
     pub found: Found,
     /// The shape of the group's pipeline queues, once it is known.
     pub shape: Arc<Posted<Option<Arc<Shape>>>>,
-    /// The pipeline queues that were declared, with their generations.
-    pub declared: StdMutex<BTreeMap<String, u64>>,
     /// The present membership.
     pub membership: watch::Sender<Option<Arc<dyn Membership>>>,
     /// Takes the first publisher that is at its end: the agent must stop.
@@ -237,9 +235,19 @@ impl Ground {
             }
         };
         if std::ptr::eq(place, self.first_broker()) {
+            let is_new = |queue: &Queue| !now.own.contains(&queue.name);
+            let mut pipeline = self.pipeline_queues(routes);
+            if pipeline.iter().any(is_new) {
+                // By the layout as it is now: a queue of a former one may have been deleted, and nobody would do so again.
+                pipeline = match self.fresh_shape().await {
+                    Ok(_) => self.pipeline_queues(routes),
+                    Err(_) => Vec::new(),
+                };
+            }
             let mut queues = self.own_queues(routes);
+            queues.extend(pipeline);
             let wanted = queues.iter().map(|queue| queue.name.clone()).collect();
-            queues.retain(|queue| !now.own.contains(&queue.name));
+            queues.retain(is_new);
             if !queues.is_empty() {
                 session.declare(&Topology { queues, ..Topology::default() }).await?;
             }
@@ -294,40 +302,34 @@ impl Ground {
         self.overflow_queues(routes).filter(|(_, slot, _)| of_several(slot)).map(|(queue, ..)| queue).collect()
     }
 
-    /// The parking queue, the overflow queues and, with partitioning, the pipeline queues, which are noted as declared by this
-    /// process.
+    /// The parking queue and the overflow queues.
     fn own_queues(&self, routes: &Routes) -> Vec<Queue> {
         let (kind, parked_max) = (self.options.queue_kind, self.options.parked_messages_max);
         let mut own = vec![topology::parking_queue(&self.group, kind, parked_max)];
         let bytes_max = self.options.overflow.bytes_max;
         let overflow = self.needed_overflow_queues(routes).into_iter();
         own.extend(overflow.map(|queue| topology::overflow_queue(queue, bytes_max)));
-        if let Some(shape) = self.shape.get() {
-            for (queue, generation) in routes.sinks.iter().flat_map(|slot| shape.queues(slot)) {
-                self.declared().insert(queue.clone(), generation);
-                own.push(topology::pipeline_queue(queue, kind));
-            }
-        }
         own
     }
 
-    /// Pipeline queues of earlier generations that this process has declared. One may have been deleted by another member
-    /// before: then it was made again, by a member that learned late.
-    pub(super) fn outlived(&self, shape: &Shape) -> Vec<String> {
-        let outlived = |(_, generation): &(&String, &u64)| **generation < shape.spec.present.generation;
-        self.declared().iter().filter(outlived).map(|(queue, _)| queue.clone()).collect()
+    /// With partitioning, the pipeline queues.
+    fn pipeline_queues(&self, routes: &Routes) -> Vec<Queue> {
+        let Some(shape) = self.shape.get() else { return Vec::new() };
+        let queues = routes.sinks.iter().flat_map(|slot| shape.queues(slot));
+        queues.map(|(queue, _)| topology::pipeline_queue(queue, self.options.queue_kind)).collect()
     }
 
-    /// Makes a queue again that packets go to and that somebody has deleted. A pipeline queue of another generation than the
-    /// present one is deleted again when it is empty.
+    /// Makes a queue again that packets go to and that somebody has deleted. Not a pipeline queue that is no more: whoever sends
+    /// there has not heard yet that its main queue is another's.
     pub(super) async fn declare_packet_queue(&self, session: &dyn Session, queue: &str) -> Result<(), TransportError> {
-        self.metrics.queue_gone(queue);
         let queues = if topology::is_overflow_queue(queue) {
             vec![topology::overflow_queue(queue.to_owned(), self.options.overflow.bytes_max)]
-        } else {
-            self.declared().entry(queue.to_owned()).or_default();
+        } else if self.fresh_shape().await.is_ok_and(|shape| shape.is_in_use(queue)) {
             vec![topology::pipeline_queue(queue.to_owned(), self.options.queue_kind)]
+        } else {
+            return Err(TransportError::NoQueue(queue.to_owned()));
         };
+        self.metrics.queue_gone(queue);
         session.declare(&Topology { queues, ..Topology::default() }).await
     }
 
@@ -359,15 +361,6 @@ impl Ground {
         }
     }
 
-    /// A queue is gone.
-    pub(super) fn forget_queue(&self, queue: &str) {
-        self.declared().remove(queue);
-    }
-
-    fn declared(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The shape as the group has it now, not as it was last looked at.
     pub(super) async fn fresh_shape(&self) -> Result<Arc<Shape>, CoordinationError> {
         let not_joined = || CoordinationError::Lost(self.member.to_string());
@@ -392,11 +385,24 @@ impl Ground {
 
     /// Notes something for the whole group, as often as it takes; `false` when the session was over before.
     pub(super) async fn mark(&self, generation: u64, name: &str, over: &CancellationToken) -> bool {
-        let noted = over.run_until_cancelled(async {
+        self.tell(generation, name, None, over).await
+    }
+
+    /// Forgets what the group notes of a queue that is no more, as often as it takes; `false` when the session was over before.
+    pub(super) async fn forget(&self, generation: u64, mark: &str, queue: &str, over: &CancellationToken) -> bool {
+        self.tell(generation, mark, Some(queue), over).await
+    }
+
+    async fn tell(&self, generation: u64, mark: &str, gone: Option<&str>, over: &CancellationToken) -> bool {
+        let told = over.run_until_cancelled(async {
             loop {
                 let membership = self.membership.borrow().clone();
                 if let Some(membership) = membership {
-                    match membership.mark(generation, name, &self.member).await {
+                    let told = match gone {
+                        None => membership.mark(generation, mark, &self.member).await,
+                        Some(queue) => membership.forget(generation, mark, queue).await,
+                    };
+                    match told {
                         Ok(()) => return,
                         Err(error) => self.metrics.group_silent(&error.to_string()),
                     }
@@ -404,7 +410,7 @@ impl Ground {
                 tokio::time::sleep(MARK_AGAIN).await;
             }
         });
-        noted.await.is_some()
+        told.await.is_some()
     }
 
     /// What a sink needs: until when it may wait, which listener of the sink waits, and where what is not taken goes.

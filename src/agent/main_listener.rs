@@ -1,6 +1,5 @@
 //! The main-queue listener: notifications in; samples and events to the pipelines, in this process or over their queues.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -8,30 +7,24 @@ use tokio_util::sync::CancellationToken;
 use super::conversion::{Conversion, Converted, Part, Read};
 use super::direct::DirectWay;
 use super::forward::Forwarder;
-use super::ground::Ground;
 use super::intake::{Intake, Taken};
 use super::nursery::Nursery;
-use super::packet::{Fence, Fragment};
+use super::packet::Fragment;
 use super::parking::Parking;
-use super::posted::Reader;
 use super::route::Routes;
-use super::shape::Shape;
 use super::sink::Parcel;
 use super::until::Until;
 use super::written::Written;
+use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
 use crate::observe::Metrics;
-use crate::transport::{Delivery, TransportError};
+use crate::transport::Delivery;
 
 /// Where what is converted goes: the one difference between an agent alone and a group.
 pub(super) trait Way: Send {
     /// What a fragment is made into where it is converted.
     type Part: Part;
 
-    /// Does what is due before anything is taken, and whenever [`changed`](Way::changed) says so.
-    fn begin(&mut self, routes: &Routes) -> impl Future<Output = Result<(), TransportError>> + Send;
-    /// Waits until the way is to be another.
-    fn changed(&mut self) -> impl Future<Output = ()> + Send;
     /// The listener is over, and what it took is back in its queue: nothing of it is sent or published from here.
     fn abandon(&self);
     /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more.
@@ -43,16 +36,10 @@ pub(super) type Yielded<T> = Vec<(usize, T, Receipt)>;
 
 /// The way over the pipeline queues, where the listener of the queue's owner takes it up.
 pub(super) struct Queues {
-    /// What listeners stand on.
-    pub ground: Arc<Ground>,
     /// Publishes packets.
     pub forwarder: Forwarder,
-    /// Which queues there are.
-    pub shape: Reader<Option<Arc<Shape>>>,
-    /// The unit of this main queue.
-    pub unit: String,
-    /// The sinks whose old queues know that this main queue sends to those of a generation now.
-    pub fenced: BTreeSet<(u64, Arc<str>)>,
+    /// Which queues there are: another layout is used by another listener.
+    pub layout: Layout,
 }
 
 /// How a listener came to its end.
@@ -64,6 +51,8 @@ pub(super) enum Ended {
     Lost,
     /// Its queue is sealed: what it holds goes on to the next generation, and another kind of listener opens it.
     Sealed,
+    /// Its queue is deleted.
+    Deleted,
 }
 
 /// One listener on one main queue.
@@ -85,12 +74,6 @@ pub(super) struct MainListener<W: Way> {
 }
 
 impl<W: Way> MainListener<W> {
-    /// Puts the fences that are due: before anything is taken, and whenever the shape is another.
-    pub(super) async fn begin(&mut self) -> Result<(), TransportError> {
-        let routes = Arc::clone(&self.routes.borrow());
-        self.way.begin(&routes).await
-    }
-
     /// Runs until stopped or lost.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
         let until = self.intake.until(stop);
@@ -119,12 +102,6 @@ impl<W: Way> MainListener<W> {
                     Taken::Stopped => break,
                     Taken::Lost => return Ended::Lost,
                 },
-                // An idle main queue has to put its fences as well.
-                () = self.way.changed() => {
-                    if self.begin().await.is_err() {
-                        return Ended::Lost;
-                    }
-                }
             }
         }
         while !self.conversion.is_idle() {
@@ -166,21 +143,12 @@ impl<W: Way> MainListener<W> {
 impl Way for Queues {
     type Part = Written;
 
-    async fn begin(&mut self, routes: &Routes) -> Result<(), TransportError> {
-        self.fenced_shape(routes).await.map(drop)
-    }
-
-    async fn changed(&mut self) {
-        self.shape.changed().await;
-    }
-
     fn abandon(&self) {
         self.forwarder.abandon();
     }
 
     async fn take(&mut self, routes: &Routes, yielded: Yielded<Written>) -> bool {
-        let Ok(shape) = self.fenced_shape(routes).await else { return false };
-        self.forwarder.forward(routes, shape.routing(), yielded);
+        self.forwarder.forward(routes, &self.layout, yielded);
         true
     }
 }
@@ -188,14 +156,6 @@ impl Way for Queues {
 /// To the sinks of this process.
 impl Way for DirectWay {
     type Part = Fragment;
-
-    async fn begin(&mut self, _: &Routes) -> Result<(), TransportError> {
-        Ok(())
-    }
-
-    async fn changed(&mut self) {
-        std::future::pending::<()>().await;
-    }
 
     fn abandon(&self) {
         DirectWay::abandon(self);
@@ -213,26 +173,5 @@ impl Way for DirectWay {
             }
         }
         true
-    }
-}
-
-impl Queues {
-    /// The shape whose layout is to be routed by. Where that is another than the present one, the old queues are told first.
-    async fn fenced_shape(&mut self, routes: &Routes) -> Result<Arc<Shape>, TransportError> {
-        let shape = self.shape.read();
-        let shape = shape.ok_or_else(|| TransportError::Refused("the group has no specification yet".to_owned()))?;
-        if let Some(next) = &shape.spec.next {
-            for slot in &routes.sinks {
-                let known = (next.generation, Arc::clone(&slot.name));
-                if !self.fenced.contains(&known) {
-                    // What is sent there next must not be the first to find out that there are no such queues.
-                    self.ground.prepared(self.ground.first_broker(), routes).await?;
-                    let fence = Fence { generation: next.generation, unit: self.unit.clone() };
-                    self.forwarder.fence(shape.present(slot), &fence).await?;
-                    self.fenced.insert(known);
-                }
-            }
-        }
-        Ok(shape)
     }
 }

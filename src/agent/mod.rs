@@ -14,8 +14,7 @@
 //!
 //! What cannot go on is held `until` its listener ends; `troubles` says what stands still, and `standing` how the links are.
 //! `former` has an agent alone wait for the end of its own dead connection.
-//! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for
-//! good, and `straggler` sends on what comes to it all the same.
+//! `resize` changes the number of pipeline queues.
 //!
 //! Around it: `unit` opens one queue, `readiness` asks publishers before a member counts, `supervisor` decides with the group which ones, `ground` is what they share,
 //! `nursery` knows who is still there, and this file starts, reloads, drains and kills the whole.
@@ -24,11 +23,9 @@
 
 mod alias;
 mod arrivals;
-mod clearing;
 mod clock;
 mod conversion;
 mod direct;
-mod fences;
 mod former;
 mod forward;
 mod ground;
@@ -46,14 +43,13 @@ mod pipeline_listener;
 mod posted;
 mod readiness;
 mod rescue;
+mod resize;
 mod route;
 mod sabotage;
-mod shape;
 mod sink;
 mod standing;
 mod state;
 mod stateful_listener;
-mod straggler;
 mod supervisor;
 mod transform;
 mod troubles;
@@ -177,7 +173,6 @@ impl Agent {
             answers: Answers::default(),
             found: Found::default(),
             shape: Posted::new(None),
-            declared: std::sync::Mutex::default(),
             membership: watch::Sender::new(None),
             deaths,
         });

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::{Arrivals, Turn};
-use super::fences::Fences;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::nursery::Nursery;
 use super::offer::Dead;
 use super::packet::{self, Fragment, Packet};
 use super::parking::{Reason, Unfit};
+use super::resize::EndMarker;
 use super::sabotage::{self, Sabotage};
 use super::sink::{Parcel, SinkContext, SinkSlot};
 use super::transform;
@@ -27,8 +27,8 @@ pub(super) struct PipelineListener {
     pub slot: Arc<SinkSlot>,
     /// What the sink needs; its `stop` is this listener's.
     pub context: SinkContext,
-    /// When the queue is sealed.
-    pub fences: Fences,
+    /// How the queue ends.
+    pub end_marker: EndMarker,
     /// What comes before its turn.
     pub arrivals: Arrivals,
     /// For what cannot be parked at once.
@@ -41,22 +41,18 @@ impl PipelineListener {
     /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let PipelineListener { intake, arrivals, fences, .. } = self;
+        let PipelineListener { intake, arrivals, .. } = self;
         // What they hold goes back.
-        drop((arrivals, fences));
+        drop(arrivals);
         Ok(intake.end(ended).await)
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         loop {
-            if let Some(generation) = self.fences.due() {
-                return Ok(if self.fences.sealed(generation).await { Ended::Sealed } else { Ended::Lost });
-            }
             let taken = tokio::select! {
                 biased;
                 taken = self.intake.next(stop) => taken,
                 () = self.arrivals.late() => Taken::Batch(Vec::new()),
-                () = self.fences.changed() => continue,
             };
             let batch = match taken {
                 Taken::Batch(batch) => batch,
@@ -70,17 +66,12 @@ impl PipelineListener {
             let read = read(&self.context, &self.nursery, batch).await;
             let turn =
                 if read.is_empty() { self.arrivals.give_up_late() } else { self.arrivals.take(read, |_, _| None) };
-            let mut packets = in_turn(turn, self.fences.queue(), &self.context);
-            self.fences.take_behind(&mut packets);
-            let (mut parcels, mut fences) = (Vec::new(), Vec::new());
-            for (packet, receipt) in packets {
-                match packet.fence {
-                    Some(fence) => fences.push((fence, receipt)),
-                    None => parcels.extend(split(packet.fragments, receipt)),
-                }
-            }
+            let end = turn.end;
+            let packets = in_turn(turn, self.end_marker.queue(), &self.context);
+            let mut parcels: Vec<Parcel> =
+                packets.into_iter().flat_map(|(packet, receipt)| split(packet.fragments, receipt)).collect();
             if self.sabotage == Some(Sabotage::AckBeforePublish) {
-                parcels.iter_mut().for_each(|parcel: &mut Parcel| sabotage::settle_early(&mut parcel.receipt));
+                parcels.iter_mut().for_each(|parcel| sabotage::settle_early(&mut parcel.receipt));
             }
             let Some(parcels) = transform::stateless(&self.slot, parcels, &self.context).await else {
                 return Ok(Ended::Lost);
@@ -88,8 +79,8 @@ impl PipelineListener {
             if !self.slot.deliver(parcels, &self.context).await? {
                 return Ok(if stop.is_cancelled() { Ended::Stopped } else { Ended::Lost });
             }
-            if !self.fences.pass(fences).await {
-                return Ok(Ended::Lost);
+            if let Some(generation) = end {
+                return Ok(if self.end_marker.sealed(generation).await { Ended::Sealed } else { Ended::Lost });
             }
         }
     }

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::Arrivals;
-use super::fences::Fences;
 use super::ground::Ground;
 use super::intake::{Intake, Taken};
 use super::main_listener::Ended;
 use super::offer::Dead;
-use super::packet::Fence;
 use super::pipeline_listener::{in_turn, read, split};
+use super::resize::EndMarker;
 use super::sink::{Parcel, SinkContext, SinkSlot};
 use super::state::{Done, Keeper, Lost};
-use crate::model::Receipt;
 use crate::state::Source;
 use crate::transport::{Delivery, Session, TransportError};
 
@@ -32,8 +30,8 @@ pub(super) struct StatefulListener {
     pub slot: Arc<SinkSlot>,
     /// What the sink needs; its `stop` is this listener's.
     pub context: SinkContext,
-    /// When the queue is sealed.
-    pub fences: Fences,
+    /// How the queue ends.
+    pub end_marker: EndMarker,
     /// What comes before its turn.
     pub arrivals: Arrivals,
     /// What listeners stand on.
@@ -44,9 +42,9 @@ impl StatefulListener {
     /// Runs until stopped or lost, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let StatefulListener { intake, arrivals, fences, .. } = self;
+        let StatefulListener { intake, arrivals, .. } = self;
         // What they hold goes back.
-        drop((arrivals, fences));
+        drop(arrivals);
         Ok(intake.end(ended).await)
     }
 
@@ -56,9 +54,6 @@ impl StatefulListener {
             done => return self.end(done, stop).await,
         }
         loop {
-            if let Some(generation) = self.fences.due() {
-                return Ok(self.seal(generation).await);
-            }
             let taken = tokio::select! {
                 biased;
                 lost = self.keeper.fenced() => match self.keeper.mend(lost).await {
@@ -67,7 +62,6 @@ impl StatefulListener {
                 },
                 taken = self.intake.next(stop) => taken,
                 () = self.arrivals.late() => Taken::Batch(Vec::new()),
-                () = self.fences.changed() => continue,
             };
             let batch = match taken {
                 Taken::Batch(batch) => batch,
@@ -80,7 +74,7 @@ impl StatefulListener {
                 return Ok(Ended::Lost);
             }
             self.keeper.use_transformers(&sink.transformers);
-            let (parcels, fences) = self.open(batch).await;
+            let (parcels, end) = self.open(batch).await;
             let now = self.ground.options.clock.now();
             let done = self.keeper.handle(parcels, now, &self.slot, &self.context).await;
             self.ground.recall.committed(&self.queue, self.keeper.number());
@@ -88,9 +82,8 @@ impl StatefulListener {
                 Done::Published => {}
                 done => return self.end(done, stop).await,
             }
-            if !self.fences.pass(fences).await {
-                // What is published is said to be, also where a fence goes to the next owner.
-                return self.end(Done::Unpublished, stop).await;
+            if let Some(generation) = end {
+                return Ok(self.seal(generation).await);
             }
         }
     }
@@ -100,32 +93,28 @@ impl StatefulListener {
         if let Err(lost) = self.keeper.seal(generation).await {
             return self.lost(&lost);
         }
-        if self.fences.sealed(generation).await { Ended::Sealed } else { Ended::Lost }
+        if self.end_marker.sealed(generation).await { Ended::Sealed } else { Ended::Lost }
     }
 
-    /// The parcels of the packets whose turn it is, in order, and the fences among them.
-    async fn open(&mut self, batch: Vec<Delivery>) -> (Vec<Parcel>, Vec<(Fence, Receipt)>) {
-        let (mut parcels, mut fences) = (Vec::new(), Vec::new());
+    /// The parcels of the packets whose turn it is, in order, and the generation that the queue ends for if that is all.
+    async fn open(&mut self, batch: Vec<Delivery>) -> (Vec<Parcel>, Option<u64>) {
+        let mut parcels = Vec::new();
         let read = read(&self.context, &self.ground.nursery, batch).await;
         let turn = if read.is_empty() {
             self.arrivals.give_up_late()
         } else {
             self.arrivals.take(read, |member, epoch| self.keeper.sequence_of(member, epoch))
         };
-        let mut packets = in_turn(turn, &self.queue, &self.context);
-        self.fences.take_behind(&mut packets);
-        for (packet, receipt) in packets {
+        let end = turn.end;
+        for (packet, receipt) in in_turn(turn, &self.queue, &self.context) {
             let last = self.keeper.sequence_of(&packet.member, packet.epoch);
             let source = Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence };
             if last.is_none_or(|last| source.sequence > last) {
                 self.keeper.came(&source);
             }
-            match packet.fence {
-                Some(fence) => fences.push((fence, receipt)),
-                None => parcels.extend(split(packet.fragments, receipt)),
-            }
+            parcels.extend(split(packet.fragments, receipt));
         }
-        (parcels, fences)
+        (parcels, end)
     }
 
     /// Ends in the order that the successor needs: the log says what is published, then the channel is closed.

@@ -1,6 +1,5 @@
 //! A unit at work: one main queue or one pipeline queue, from opening its channel to closing it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use super::arrivals::Arrivals;
 use super::conversion::Conversion;
 use super::direct::{DirectSinks, DirectWay};
-use super::fences::Fences;
 use super::forward::Forwarder;
 use super::ground::{BrokerPlace, Ground};
 use super::intake::Intake;
@@ -17,12 +15,12 @@ use super::offer::Dead;
 use super::overflow::{Detours, OverflowListener};
 use super::pipeline_listener::PipelineListener;
 use super::rescue;
+use super::resize::{EndMarker, OldQueue, Shape, imported_mark, sealed_mark};
 use super::route::Routes;
-use super::shape::{self, Shape};
 use super::sink::SinkSlot;
 use super::state::{Inherited, Keeper, Lost, Owner, StreamLog};
 use super::stateful_listener::StatefulListener;
-use super::straggler::Straggler;
+use super::until::Until;
 use crate::cluster::hash;
 use crate::coordination::CoordinationError;
 use crate::transport::topology::QueueKind;
@@ -47,6 +45,13 @@ pub(super) enum Kind {
         /// The generation of queues that it is of.
         generation: u64,
     },
+    /// A pipeline queue that is sealed.
+    Old {
+        /// The queue; also the unit's name.
+        queue: String,
+        /// The generation that its mark is of.
+        generation: u64,
+    },
     /// The overflow queue of one of a sink's destinations.
     Overflow {
         /// The sink.
@@ -63,23 +68,28 @@ impl Kind {
     pub(super) fn broker(&self) -> usize {
         match self {
             Kind::Main { broker, .. } => *broker,
-            Kind::Pipeline { .. } | Kind::Overflow { .. } => 0,
+            Kind::Pipeline { .. } | Kind::Old { .. } | Kind::Overflow { .. } => 0,
         }
     }
 }
 
 /// The units that the routes ask for, by name, in order: every main queue of every broker, the overflow queues, and with
-/// partitioning every queue of every sink. A new queue is one only when nothing can come from the old ones any more.
+/// partitioning every queue of every sink. While the number of queues changes there are no main queues until all of them are
+/// closed; a new queue is a unit when nothing can come from the old ones any more, an old one until it is deleted.
 pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
-    let mut units = main(ground);
-    units.extend(ground.overflow_queues(routes).map(|(queue, slot, key)| {
+    let overflow = ground.overflow_queues(routes).map(|(queue, slot, key)| {
         let kind = Kind::Overflow { slot: Arc::clone(slot), key, queue: queue.clone() };
         (queue, kind)
-    }));
-    if !ground.options.partitioned {
+    });
+    let mut units: Vec<_> = overflow.collect();
+    let shape = ground.shape.get().filter(|_| ground.options.partitioned);
+    let Some(shape) = shape else {
+        units.extend(main(ground));
         return units;
+    };
+    if shape.routing().is_some() {
+        units.extend(main(ground));
     }
-    let Some(shape) = ground.shape.get() else { return units };
     for slot in &routes.sinks {
         let sealed = shape.is_sealed(slot);
         for (queue, generation) in shape.queues(slot) {
@@ -88,6 +98,11 @@ pub(super) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
             }
         }
     }
+    units.retain(|(unit, _)| !shape.has(&sealed_mark(unit)));
+    units.extend(shape.sealed().map(|(queue, generation)| {
+        let queue = queue.to_owned();
+        (queue.clone(), Kind::Old { queue, generation })
+    }));
     units
 }
 
@@ -122,7 +137,7 @@ pub(super) enum Listener {
     /// On a pipeline queue whose sink has stateful transformers.
     Stateful(Box<StatefulListener>),
     /// On a pipeline queue that is sealed.
-    Straggler(Box<Straggler>),
+    Old(Box<OldQueue>),
     /// On an overflow queue.
     Overflow(Box<OverflowListener>),
 }
@@ -139,6 +154,9 @@ pub(super) enum OpenError {
     /// The group.
     #[error(transparent)]
     Group(#[from] CoordinationError),
+    /// The main queues are closed while the number of pipeline queues changes.
+    #[error("the number of pipeline queues changes; main queues are opened again when all of them have been closed")]
+    Closed,
     /// What had to be noted in the group could not be.
     #[error("the session was over before it was noted in the group")]
     Unmarked,
@@ -185,6 +203,7 @@ impl Opening {
         match self.kind.clone() {
             Kind::Main { broker, queue } => self.main(broker, &queue).await,
             Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
+            Kind::Old { queue, generation } => self.old(&queue, generation).await,
             Kind::Overflow { slot, key, queue } => self.overflow(slot, key, &queue).await,
         }
     }
@@ -193,20 +212,31 @@ impl Opening {
         self.ground.is_no_alias(broker).await?;
         if !self.ground.options.partitioned {
             let way = DirectWay::new(&self.direct);
-            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, way).await?)));
+            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, async { Ok(way) }).await?)));
         }
-        let (ground, now) = (&self.ground, Arc::clone(&self.routes.borrow()));
-        // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
-        // more comes, and what we send there would be overtaken.
-        ground.fresh_shape().await?;
-        // Everything declared and routable before the first message is taken.
-        let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
-        let (shape, unit) = (ground.shape.reader(), self.unit.clone());
-        let queues = Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new() };
-        Ok(Listener::Main(Box::new(self.listen(broker, queue, queues).await?)))
+        let (ground, now, epoch) = (Arc::clone(&self.ground), Arc::clone(&self.routes.borrow()), self.epoch);
+        if ground.shape.get().is_some_and(|shape| shape.routing().is_none()) {
+            return Err(OpenError::Closed);
+        }
+        // Asked for now that the queue is consumed: who changes the layout waits until it is not, and we would not know of a
+        // change that began before.
+        let way = async {
+            let shape = ground.fresh_shape().await?;
+            let layout = shape.routing().cloned().ok_or(OpenError::Closed)?;
+            // Everything declared and routable before the first message is taken.
+            let forwarder = forwarder(&ground, &now, queue, epoch).await?;
+            Ok(Queues { forwarder, layout })
+        };
+        Ok(Listener::Main(Box::new(self.listen(broker, queue, way).await?)))
     }
 
-    async fn listen<W: Way>(self, broker: usize, queue: &str, way: W) -> Result<MainListener<W>, OpenError> {
+    /// Begins to consume a main queue, and then asks for the way.
+    async fn listen<W: Way>(
+        self,
+        broker: usize,
+        queue: &str,
+        way: impl Future<Output = Result<W, OpenError>> + Send,
+    ) -> Result<MainListener<W>, OpenError> {
         let Opening { ground, routes, stop, .. } = self;
         let (options, place) = (&ground.options, &ground.brokers[broker]);
         let now = Arc::clone(&routes.borrow());
@@ -218,7 +248,15 @@ impl Opening {
         let rescued = rescue::look(&*session, queue).await?;
         let consume = consume_options(place, options.main_prefetch, exclusive);
         let intake = Intake::open(&ground, &session, queue, consume, rescued).await?;
-        let mut listener = MainListener {
+        let way = match way.await {
+            Ok(way) => way,
+            Err(error) => {
+                intake.end(Ended::Lost).await;
+                return Err(error);
+            }
+        };
+        place.guard(queue, &intake.until(&stop));
+        Ok(MainListener {
             intake,
             routes,
             conversion: Conversion::new(&ground.metrics, &ground.nursery),
@@ -226,24 +264,25 @@ impl Opening {
             parking: ground.parking.clone(),
             nursery: ground.nursery.clone(),
             metrics: ground.metrics.clone(),
-        };
-        if let Err(error) = listener.begin().await {
-            listener.intake.end(Ended::Lost).await;
-            return Err(error.into());
-        }
-        place.guard(queue, &listener.intake.until(&stop));
-        Ok(listener)
+        })
     }
 
     async fn pipeline(self, slot: Arc<SinkSlot>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
+        let opening = self.clone();
         let Opening { ground, epoch, routes, stop, .. } = self;
         let (options, place) = (&ground.options, ground.first_broker());
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(place, &now).await?;
-        let over = session.over();
-        let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
-        let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
-        let stateful = slot.is_stateful() && !sealed;
+        let mut shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
+        if shape.as_ref().is_some_and(|shape| shape.spec.present.generation == generation) {
+            // A former owner may have sealed it since we last looked.
+            let fresh = ground.fresh_shape().await?;
+            if let Some((_, generation)) = fresh.sealed().find(|(sealed, _)| *sealed == queue) {
+                return opening.old(queue, generation).await;
+            }
+            shape = Some(fresh);
+        }
+        let stateful = slot.is_stateful();
         let log = async { if stateful { open_log(&ground, queue, &session).await } else { Ok(None) } };
         // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
         // too, but in the middle of a batch; it is for those whom the broker does not show. A log that is deleted is the former
@@ -264,49 +303,63 @@ impl Opening {
             let mut keeper = restore(&ground, &slot, queue, epoch, log).await?;
             if let Some(generation) = keeper.sealed() {
                 // A former owner died before it could say so.
-                sealed = ground.mark(generation, &shape::sealed_mark(queue), &over).await;
-                if !sealed {
+                if !ground.mark(generation, &sealed_mark(queue), &session.over()).await {
                     return Err(OpenError::Unmarked);
                 }
-            } else {
-                if let Some(shape) = shape.filter(|shape| shape.routing().generation == generation) {
-                    inherit(&ground, &shape, &slot, queue, &session, &mut keeper).await?;
-                }
-                kept = Some(keeper);
+                return opening.old(queue, generation).await;
             }
+            if let Some(shape) =
+                shape.filter(|shape| shape.routing().is_some_and(|layout| layout.generation == generation))
+            {
+                inherit(&ground, &shape, &slot, queue, &session, &mut keeper).await?;
+            }
+            kept = Some(keeper);
         }
         // Only now: nothing is delivered to an owner that does not know its state.
         let consume = consume_options(place, options.pipeline_prefetch, false);
         let intake = Intake::open(&ground, &session, queue, consume, rescued).await?;
         let detours = Detours::new(&ground, queue, epoch, Some(Arc::clone(&session)));
         let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours);
-        if sealed {
-            let forwarder = match forwarder(&ground, &now, queue, epoch).await {
-                Ok(forwarder) => forwarder,
-                Err(error) => {
-                    intake.end(Ended::Lost).await;
-                    return Err(error.into());
-                }
-            };
-            let (sink, shape, nursery) = (Arc::clone(&slot.name), ground.shape.reader(), ground.nursery.clone());
-            let straggler = Straggler { intake, sink, routes, shape, forwarder, context, nursery };
-            return Ok(Listener::Straggler(Box::new(straggler)));
-        }
-        let fences = Fences::new(&ground, queue, generation, (over, stop));
+        let end_marker = EndMarker::new(&ground, &session, (queue, generation, epoch), stop);
         let arrivals = Arrivals::default();
         Ok(match kept {
             None => {
                 let (nursery, sabotage) = (ground.nursery.clone(), options.sabotage);
-                let listener = PipelineListener { intake, slot, context, fences, arrivals, nursery, sabotage };
+                let listener = PipelineListener { intake, slot, context, end_marker, arrivals, nursery, sabotage };
                 Listener::Pipeline(Box::new(listener))
             }
             Some(keeper) => {
                 let queue = queue.into();
                 let listener =
-                    StatefulListener { queue, intake, keeper, session, slot, context, fences, arrivals, ground };
+                    StatefulListener { queue, intake, keeper, session, slot, context, end_marker, arrivals, ground };
                 Listener::Stateful(Box::new(listener))
             }
         })
+    }
+
+    async fn old(self, queue: &str, generation: u64) -> Result<Listener, OpenError> {
+        let Opening { ground, epoch, routes, stop, .. } = self;
+        let place = ground.first_broker();
+        let now = Arc::clone(&routes.borrow());
+        let session = ground.prepared(place, &now).await?;
+        let intake = async {
+            session.until_alone(queue).await?;
+            let rescued = rescue::look(&*session, queue).await?;
+            let consume = consume_options(place, ground.options.pipeline_prefetch, false);
+            Intake::open(&ground, &session, queue, consume, rescued).await
+        };
+        let intake = match intake.await {
+            Ok(intake) => Some(intake),
+            Err(TransportError::NoQueue(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let until =
+            intake.as_ref().map_or_else(|| Until { stop: stop.clone(), over: session.over() }, |i| i.until(&stop));
+        let context = ground.sink_context(until, 0, None);
+        let forwarder = Forwarder::new(&ground, Arc::clone(&session), queue, epoch);
+        let (queue, layout) = (queue.into(), ground.shape.reader());
+        let old = OldQueue { queue, generation, intake, routes, layout, forwarder, context, session, ground };
+        Ok(Listener::Old(Box::new(old)))
     }
 }
 
@@ -359,7 +412,7 @@ async fn inherit(
     session: &Arc<dyn Session>,
     keeper: &mut Keeper,
 ) -> Result<(), OpenError> {
-    let layout = shape.routing();
+    let Some(layout) = shape.routing() else { return Ok(()) };
     if keeper.is_untouched() {
         let number = shape.next(slot).iter().position(|next| next == queue);
         let mine = |slot: u16| Some(usize::from(layout.table.queue(slot))) == number;
@@ -368,7 +421,7 @@ async fn inherit(
         inherited.gone.iter().for_each(|old| ground.metrics.state_log_gone(queue, old));
         keeper.begin_with(inherited).await?;
     }
-    let marked = ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await;
+    let marked = ground.mark(layout.generation, &imported_mark(queue), &session.over()).await;
     if marked { Ok(()) } else { Err(OpenError::Unmarked) }
 }
 
@@ -380,7 +433,7 @@ impl Listener {
             Listener::Main(listener) => listener.intake.why(),
             Listener::Pipeline(listener) => listener.intake.why(),
             Listener::Stateful(listener) => listener.intake.why(),
-            Listener::Straggler(listener) => listener.intake.why(),
+            Listener::Old(listener) => listener.why(),
             Listener::Overflow(listener) => listener.intake.why(),
         }
     }
@@ -392,7 +445,7 @@ impl Listener {
             Listener::Main(listener) => Ok(listener.run(stop).await),
             Listener::Pipeline(listener) => listener.run(stop).await,
             Listener::Stateful(listener) => listener.run(stop).await,
-            Listener::Straggler(listener) => Ok(listener.run(stop).await),
+            Listener::Old(listener) => Ok(listener.run(stop).await),
             Listener::Overflow(listener) => listener.run(stop).await,
         }
     }

@@ -97,10 +97,6 @@ impl State {
             Operation::Unpin { unit } => drop(self.pins.remove(unit)),
             Operation::Drain { member, note } => drop(self.drained.insert(member.clone(), note.clone())),
             Operation::Undrain { member } => drop(self.drained.remove(member)),
-            Operation::Forget { unit } => {
-                self.pins.remove(unit);
-                self.history.remove(unit);
-            }
         }
         self.revision += 1;
     }
@@ -440,6 +436,16 @@ impl Membership for MemoryMembership {
         self.write(|state| {
             state.revision += 1;
             state.marks.insert(format!("{generation}/{name}"), value.to_owned());
+        })
+        .await
+    }
+
+    async fn forget(&self, generation: u64, mark: &str, queue: &str) -> Result<(), CoordinationError> {
+        self.write(|state| {
+            state.marks.remove(&format!("{generation}/{mark}"));
+            state.history.remove(queue);
+            state.pins.remove(queue);
+            state.revision += 1;
         })
         .await
     }

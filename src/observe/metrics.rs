@@ -520,6 +520,36 @@ impl Metrics {
         info!(event = "packet.straggled", sink, notifications, "sent on to the queues of the next generation");
     }
 
+    /// All main queues have been closed for a change of the number of pipeline queues.
+    pub fn main_queues_quiet(&self, queues: u16) {
+        info!(
+            event = "cluster.partitions.quiet",
+            queues, "all main queues have been closed; they open again, routed to the new pipeline queues"
+        );
+    }
+
+    /// A change of the number of pipeline queues is not made.
+    pub fn partitions_withdrawn(&self, queues: u16, cause: &str) {
+        warn!(
+            event = "cluster.partitions.withdrawn",
+            queues,
+            cause,
+            "the change of the number of pipeline queues is withdrawn, because not all main queues could be closed in time; \
+             everything goes on as before; see nephoscope cluster units and rabbitmqctl list_consumers for who keeps the \
+             queue, then run nephoscope partitions apply {queues} again"
+        );
+        self.0.troubles.of(["partitions"]).inc();
+    }
+
+    /// An old pipeline queue did not take its end marker, which is offered again.
+    pub fn end_marker_not_put(&self, queue: &str, cause: &str) {
+        warn!(
+            event = "cluster.partitions.end_marker",
+            queue, cause, "the old queue does not take its end marker; trying again"
+        );
+        self.0.troubles.of(["partitions"]).inc();
+    }
+
     /// The queues before this generation are deleted.
     pub fn old_queues_deleted(&self, generation: u64) {
         info!(event = "cluster.partitions.cleared", generation, "the old pipeline queues are deleted");
@@ -538,7 +568,7 @@ impl Metrics {
         self.0.opened.inc();
     }
 
-    /// A main or pipeline queue was given up: `why` is one of `handed_over`, `lost`, `sealed`; `cause` is what the broker said
+    /// A main or pipeline queue was given up: `why` is one of `handed_over`, `lost`, `sealed`, `deleted`; `cause` is what the broker said
     /// when it ended the session.
     pub fn queue_closed(&self, queue: &str, why: &'static str, cause: Option<&str>) {
         info!(event = "agent.queue.closed", queue, why, cause, "queue closed");

@@ -213,6 +213,10 @@ impl Membership for Place {
         self.line.call(self.inner.mark(generation, name, value)).await
     }
 
+    async fn forget(&self, generation: u64, mark: &str, queue: &str) -> Result<(), CoordinationError> {
+        self.line.call(self.inner.forget(generation, mark, queue)).await
+    }
+
     async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError> {
         self.line.call(self.inner.clear_marks(generation)).await
     }

@@ -18,11 +18,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::clearing::Clearing;
 use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::jitter;
 use super::overflow;
+use super::resize::Quiet;
 use super::route::Routes;
 use super::unit::{self, Kind, Opening};
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
@@ -87,8 +87,8 @@ pub(super) struct Supervisor {
     /// Why the session with the first broker is over, once it is.
     broker_why: Why,
     draining: bool,
-    /// The deletion of queues that are used no more.
-    clearing: Clearing,
+    /// What this member does for a change of the number of pipeline queues.
+    quiet: Quiet,
     /// Whether the publishers have been asked, and the group may be told that this member is ready.
     reached: Arc<AtomicBool>,
     /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
@@ -147,7 +147,7 @@ impl Supervisor {
             broker_up: false,
             broker_why: Why::default(),
             draining: false,
-            clearing: Clearing::default(),
+            quiet: Quiet::default(),
             reached: Arc::new(AtomicBool::new(false)),
             told_apart: None,
         };
@@ -427,7 +427,7 @@ impl Supervisor {
         term.running.insert(unit.clone(), running);
         let name = match &kind {
             Kind::Main { queue, .. } => format!("main queue {queue}"),
-            Kind::Pipeline { queue, .. } => format!("pipeline queue {queue}"),
+            Kind::Pipeline { queue, .. } | Kind::Old { queue, .. } => format!("pipeline queue {queue}"),
             Kind::Overflow { queue, .. } => format!("overflow queue {queue}"),
         };
         let work = Work {

@@ -98,6 +98,7 @@ impl Work {
                 Some(why) => metrics.queue_lost(&unit, why),
                 None => metrics.queue_closed(&unit, "lost", session.get().map(String::as_str)),
             },
+            Ok(Ended::Deleted) => metrics.queue_closed(&unit, "deleted", None),
             Ok(Ended::Sealed) => metrics.queue_closed(&unit, "sealed", None),
         }
         let _over = answers.send(Happening::Closed { unit, epoch }).await;
