@@ -199,14 +199,7 @@ impl Membership for Place {
     }
 
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
-        let put = async {
-            let put = self.inner.put_spec(spec, expected).await;
-            if matches!(put, Ok(true)) && spec.next.is_none() {
-                self.line.witness.completed(spec.present.generation);
-            }
-            put
-        };
-        self.line.call(put).await
+        self.line.call(self.inner.put_spec(spec, expected)).await
     }
 
     async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError> {
