@@ -264,11 +264,15 @@ async fn a_change_of_the_number_of_queues_is_planned_and_begun() {
     let told = desk.told(&["partitions", "apply", "4"]).await;
     assert!(told.starts_with("exit 0") && told.contains("the change has begun"), "{told}");
     let told = desk.told(&["partitions", "show"]).await;
-    assert!(told.contains("changing to 4 (generation 2): 0 fences have passed"), "{told}");
+    assert!(told.contains("changing to 4 (generation 2): waiting until all main queues are closed"), "{told}");
     let told = desk.told(&["partitions", "apply", "5"]).await;
     assert!(told.starts_with("exit 1") && told.contains("a change to 4 queues is under way"), "{told}");
     let (spec, revision) = desk.group.view().await.unwrap().spec.unwrap();
+    assert!(desk.group.put_spec(&spec.quieted(), Some(revision)).await.unwrap());
     member.mark(2, "sealed/q", "a").await.unwrap();
+    let told = desk.told(&["partitions", "show"]).await;
+    assert!(told.contains("the main queues are routed to the new queues, 1 old queues are sealed"), "{told}");
+    let (spec, revision) = desk.group.view().await.unwrap().spec.unwrap();
     assert!(desk.group.put_spec(&spec.completed(), Some(revision)).await.unwrap());
     let told = desk.told(&["partitions", "apply", "5"]).await;
     assert!(told.contains("are not all deleted yet"), "{told}");

@@ -375,7 +375,7 @@ async fn a_specification_is_changed_only_by_who_has_seen_the_present_one(ground:
 
 async fn marks_are_seen_by_all_and_outlive_who_made_them(ground: Ground) {
     let a = ground.join("a").await.unwrap();
-    a.mark(1, "fence/main:notifications.info", "7").await.unwrap();
+    a.mark(1, "imported/q.1", "7").await.unwrap();
     a.mark(1, "sealed/q.0", "").await.unwrap();
     a.mark(1, "sealed/q.0", "twice").await.unwrap();
     a.mark(10, "sealed/q.0", "of another generation").await.unwrap();
@@ -389,11 +389,7 @@ async fn marks_are_seen_by_all_and_outlive_who_made_them(ground: Ground) {
     let mark = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(
         marks(b.view().await.unwrap()),
-        [
-            mark("1/fence/main:notifications.info", "7"),
-            mark("1/sealed/q.0", "twice"),
-            mark("10/sealed/q.0", "of another generation")
-        ]
+        [mark("1/imported/q.1", "7"), mark("1/sealed/q.0", "twice"), mark("10/sealed/q.0", "of another generation")]
     );
     b.clear_marks(1).await.unwrap();
     assert_eq!(marks(ground.process().view().await.unwrap()), [mark("10/sealed/q.0", "of another generation")]);
@@ -459,7 +455,9 @@ async fn the_history_of_a_unit_says_who_had_it_and_why(ground: Ground) {
     noted("u.0", 1).await;
     assert_eq!(operator.history(None).await.unwrap().into_keys().collect::<Vec<_>>(), ["u", "u.0"]);
     assert_eq!(operator.history(Some("u")).await.unwrap().into_keys().collect::<Vec<_>>(), ["u"]);
-    operator.operate(&Operation::Forget { unit: "u".to_owned() }).await.unwrap();
+    a.mark(2, "sealed/u", "").await.unwrap();
+    a.forget(2, "sealed/u", "u").await.unwrap();
+    assert!(operator.view().await.unwrap().marks.is_empty());
     assert_eq!(operator.history(None).await.unwrap().into_keys().collect::<Vec<_>>(), ["u.0"]);
     assert_eq!(a.view().await.unwrap().owners.len(), 2);
 }

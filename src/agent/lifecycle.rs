@@ -12,9 +12,9 @@ use super::listeners::former::Former;
 use super::listeners::ground::Ground;
 use super::ownership::{Control, Supervisor};
 use super::parked::parking::{Parking, ParkingQueue};
+use super::resize::Layouts;
 use super::runtime::alias::Aliases;
 use super::runtime::nursery::Nursery;
-use super::runtime::posted::Posted;
 use super::runtime::troubles::Troubles;
 use super::runtime::{BrokerPlace, Context, standing};
 use super::sinks::offer;
@@ -66,16 +66,10 @@ impl Agent {
             messages_max: options.parked_messages_max,
         };
         let parking = Parking::new(link, parked, &member, &metrics, (&troubles, options.clock));
-        let context = Arc::new(Context {
-            group,
-            member,
-            options,
-            troubles,
-            metrics: metrics.clone(),
-            nursery: Nursery::new(),
-            declared: std::sync::Mutex::default(),
-        });
+        let context =
+            Arc::new(Context { group, member, options, troubles, metrics: metrics.clone(), nursery: Nursery::new() });
         let overflow = Overflow::new(&context, &brokers[0]);
+        let layouts = Layouts::new(&context);
         let ground = Arc::new(Ground {
             context,
             brokers,
@@ -84,8 +78,7 @@ impl Agent {
             former: Former::default(),
             aliases: Aliases::default(),
             overflow,
-            shape: Posted::new(None),
-            membership: watch::Sender::new(None),
+            layouts,
             deaths,
         });
         // No tasks of the nursery: they end with their links, and hold nothing up.

@@ -26,11 +26,14 @@ pub enum Sabotage {
     AckBeforeCommit,
     /// A destination is offered the youngest batch while older ones are in its overflow queue.
     NoQuestion,
+    /// Main queues are said to be quiet when a change of the number of pipeline queues begins: end markers are put while their
+    /// listeners still work by the old layout.
+    NoQuiet,
 }
 
 impl Sabotage {
     /// All of them, with the names by which a person asks for one.
-    pub const ALL: [(&'static str, Sabotage); 7] = [
+    pub const ALL: [(&'static str, Sabotage); 8] = [
         ("ack-before-publish", Sabotage::AckBeforePublish),
         ("cancel-handover", Sabotage::CancelHandover),
         ("random-hash", Sabotage::RandomHash),
@@ -38,6 +41,7 @@ impl Sabotage {
         ("no-read-back", Sabotage::NoReadBack),
         ("ack-before-commit", Sabotage::AckBeforeCommit),
         ("no-question", Sabotage::NoQuestion),
+        ("no-quiet", Sabotage::NoQuiet),
     ];
 }
 

@@ -44,8 +44,8 @@ struct Standing {
     queues: u16,
     next_generation: Option<u64>,
     next_queues: Option<u16>,
-    /// Main queues, summed over old pipeline queues, from which nothing more comes to them.
-    fences: usize,
+    /// Whether the main queues have been closed, and are routed by the next layout now.
+    main_queues_quiet: bool,
     /// Old queues that are empty for good.
     sealed: usize,
     /// New queues that have their part of the state.
@@ -146,7 +146,7 @@ impl Standing {
             queues: spec.present.table.queues(),
             next_generation: spec.next.as_ref().map(|next| next.generation),
             next_queues: spec.next.as_ref().map(|next| next.table.queues()),
-            fences: of("fence/"),
+            main_queues_quiet: spec.quiet,
             sealed: of("sealed/"),
             imported: of("imported/"),
         })
@@ -155,14 +155,20 @@ impl Standing {
 
 impl Answer for Standing {
     fn text(&self) -> String {
-        let Standing { generation, queues, fences, sealed, imported, .. } = self;
+        let Standing { generation, queues, main_queues_quiet, sealed, imported, .. } = self;
         let mut out = format!("{queues} queues per pipeline (generation {generation})\n");
         // Writing to a string cannot fail.
         let _written = match (self.next_generation, self.next_queues) {
+            (Some(generation), Some(queues)) if !main_queues_quiet => {
+                writeln!(
+                    out,
+                    "changing to {queues} (generation {generation}): waiting until all main queues are closed"
+                )
+            }
             (Some(generation), Some(queues)) => writeln!(
                 out,
-                "changing to {queues} (generation {generation}): {fences} fences have passed, {sealed} old queues are \
-                 sealed, {imported} new queues have their state"
+                "changing to {queues} (generation {generation}): the main queues are routed to the new queues, {sealed} old \
+                 queues are sealed, {imported} new queues have their state"
             ),
             _ if *sealed > 0 => writeln!(out, "{sealed} queues of the generation before are still to be deleted"),
             _ => Ok(()),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const FORMAT: u32 = 1;
 /// The hash that puts a grouping key on a slot: SipHash-2-4 with zero keys, modulo [`SLOTS`].
 pub const HASH: u32 = 1;
-/// How members talk to each other over pipeline queues: packets, fences, hand-over.
+/// How members talk to each other over pipeline queues: packets, end markers, hand-over.
 pub const PROTOCOL: u32 = 1;
 /// The longest text that is read; two tables of four digits a slot fit.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -31,6 +31,9 @@ pub struct Spec {
     pub present: Layout,
     /// The queues that a change leads to, while it is under way.
     pub next: Option<Layout>,
+    /// Whether all main queues have been without a consumer since `next` was written: from then on they are routed by `next`,
+    /// and the change cannot be withdrawn any more.
+    pub quiet: bool,
 }
 
 /// Why a specification cannot be used.
@@ -73,6 +76,8 @@ struct Written {
     hash: u32,
     protocol: u32,
     next: Option<WrittenLayout>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    quiet: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,19 +90,39 @@ struct WrittenLayout {
 impl Spec {
     /// What a new group begins with: generation 1 of so many queues, 1 to [`SLOTS`].
     pub fn first(queues: u16) -> Result<Spec, SlotTableError> {
-        Ok(Spec { present: Layout { generation: 1, table: SlotTable::even(queues)? }, next: None })
+        Ok(Spec { present: Layout { generation: 1, table: SlotTable::even(queues)? }, next: None, quiet: false })
     }
 
     /// The same with a change to so many queues under way; a change that was under way is forgotten.
     pub fn planned(&self, queues: u16) -> Result<Spec, SlotTableError> {
         let next = Layout { generation: self.present.generation + 1, table: self.present.table.resized(queues)? };
-        Ok(Spec { present: self.present.clone(), next: Some(next) })
+        Ok(Spec { present: self.present.clone(), next: Some(next), quiet: false })
+    }
+
+    /// The same once the main queues have been quiet.
+    #[must_use]
+    pub fn quieted(&self) -> Spec {
+        Spec { quiet: self.next.is_some(), ..self.clone() }
+    }
+
+    /// The same without the change.
+    #[must_use]
+    pub fn withdrawn(&self) -> Spec {
+        Spec { present: self.present.clone(), next: None, quiet: false }
+    }
+
+    /// The layout that main queues are routed by; `None` while they have to be closed.
+    pub fn routing(&self) -> Option<&Layout> {
+        match &self.next {
+            None => Some(&self.present),
+            Some(next) => self.quiet.then_some(next),
+        }
     }
 
     /// The same with the change done; itself if none is under way.
     #[must_use]
     pub fn completed(&self) -> Spec {
-        Spec { present: self.next.as_ref().unwrap_or(&self.present).clone(), next: None }
+        Spec { present: self.next.as_ref().unwrap_or(&self.present).clone(), next: None, quiet: false }
     }
 
     /// As JSON, on one line.
@@ -108,6 +133,7 @@ impl Spec {
             hash: HASH,
             protocol: PROTOCOL,
             next: self.next.as_ref().map(WrittenLayout::of),
+            quiet: self.quiet,
         };
         // Numbers only: writing them cannot fail.
         serde_json::to_string(&written).unwrap_or_default()
@@ -133,7 +159,8 @@ impl Spec {
             let (now, then) = (present.generation, next.generation);
             return Err(SpecError::Shape(format!("generation {then} cannot follow generation {now}")));
         }
-        Ok(Spec { present, next })
+        let quiet = written.quiet && next.is_some();
+        Ok(Spec { present, next, quiet })
     }
 }
 
@@ -162,7 +189,7 @@ mod tests {
             let first = Spec::first(first).unwrap();
             let second = first.planned(second).unwrap();
             let third = second.completed().planned(third).unwrap();
-            for spec in [first, second.completed(), second, third] {
+            for spec in [first, second.completed(), second.quieted(), second.withdrawn(), second, third] {
                 prop_assert_eq!(Spec::read(spec.write().as_bytes()), Ok(spec));
             }
         }
@@ -194,6 +221,19 @@ mod tests {
         let text = Spec::first(3).unwrap().planned(4).unwrap().write().replacen(of, to, 1);
         let error = Spec::read(text.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(complaint), "{error}");
+    }
+
+    #[test]
+    fn main_queues_are_routed_by_the_present_layout_then_by_none_then_by_the_next() {
+        let present = Spec::first(3).unwrap();
+        let planned = present.planned(4).unwrap();
+        let routing = |spec: &Spec| spec.routing().map(|layout| layout.generation);
+        assert_eq!(routing(&present), Some(1));
+        assert_eq!(routing(&planned), None);
+        assert_eq!(routing(&planned.quieted()), Some(2));
+        assert_eq!(routing(&planned.quieted().completed()), Some(2));
+        assert_eq!(planned.withdrawn(), present);
+        assert_eq!(present.quieted(), present, "without a change there is nothing to be quiet for");
     }
 
     #[test]

@@ -329,11 +329,6 @@ impl Coordinator for EtcdGroup {
             Operation::Unpin { unit } => (keys.pin(unit), None),
             Operation::Drain { member, note } => (keys.drained(member), Some(keys::write_drained(note))),
             Operation::Undrain { member } => (keys.drained(member), None),
-            Operation::Forget { unit } => {
-                let gone = [keys.history(unit), keys.pin(unit)].map(|key| TxnOp::delete(key, None));
-                let forget = async |mut client: Client| client.txn(Txn::new().and_then(gone.clone())).await.map(drop);
-                return self.backend.call(forget).await.map_err(|failure| failure.of(&self.backend, ""));
-            }
         };
         let write = async |mut client: Client| match &value {
             Some(value) => client.put(key.clone(), value.clone(), None).await.map(drop),

@@ -63,6 +63,8 @@ pub trait Membership: Send + Sync + 'static {
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
     /// Notes something for all members of all times: `marks/<generation>/<name>`. Written over what was there.
     async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError>;
+    /// Forgets what is noted of a queue that is no more: its mark, its history and its pin.
+    async fn forget(&self, generation: u64, mark: &str, queue: &str) -> Result<(), CoordinationError>;
     /// Forgets all marks of a generation.
     async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError>;
     /// Until when the lease is surely mine: send time of the last confirmed keepalive + 0.8 TTL. Past it the group is
@@ -157,11 +159,6 @@ pub enum Operation {
     Undrain {
         /// Its id.
         member: String,
-    },
-    /// Forgets the history and the pin of a queue that does not exist any more.
-    Forget {
-        /// The queue.
-        unit: String,
     },
 }
 

@@ -137,6 +137,20 @@ pub fn pipeline_queue_name(group: &str, pipeline: &str, generation: u64, n: u32)
     format!("nephoscope.{group}.{pipeline}.g{generation}.{n}")
 }
 
+/// Whether a queue is a pipeline queue of this sink, of whatever generation.
+pub fn is_of_sink(queue: &str, group: &str, sink: &str) -> bool {
+    let generation_of_sink = queue.rsplit_once('.').and_then(|(before, _)| before.rsplit_once(".g"));
+    generation_of(queue).is_some()
+        && generation_of_sink.is_some_and(|(of, _)| of == format!("nephoscope.{group}.{sink}"))
+}
+
+/// The generation of a pipeline queue; `None` of a queue that is none.
+pub fn generation_of(queue: &str) -> Option<u64> {
+    let (before, number) = queue.strip_prefix("nephoscope.")?.rsplit_once('.')?;
+    let generation = before.rsplit_once('.')?.1.strip_prefix('g')?.parse().ok();
+    generation.filter(|_| number.parse::<u32>().is_ok())
+}
+
 /// A pipeline queue: durable, with a single active consumer. It is fed over the default exchange.
 pub fn pipeline_queue(name: String, kind: QueueKind) -> Queue {
     let one_consumer = [("x-single-active-consumer", Argument::Bool(true))];
@@ -249,6 +263,17 @@ mod tests {
         assert_eq!((&*queue.name, queue.durable, queue.auto_delete), ("notifications.audit", false, false));
         assert!(queue.arguments.is_empty() && !queue.fallback_transient);
         assert!(topology.bindings.iter().all(|b| b.routing_key == b.queue));
+    }
+
+    #[test]
+    fn a_pipeline_queue_says_its_generation_and_its_sink() {
+        let queue = pipeline_queue_name("group", "a.sink.g7", 12, 3);
+        assert_eq!(generation_of(&queue), Some(12));
+        assert!(is_of_sink(&queue, "group", "a.sink.g7") && !is_of_sink(&queue, "group", "a.sink"));
+        for other in ["notifications.info", "nephoscope.group.parked", &overflow_queue_name("group", "sink", "http-1")]
+        {
+            assert_eq!(generation_of(other), None, "{other}");
+        }
     }
 
     #[test]

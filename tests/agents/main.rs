@@ -8,6 +8,7 @@ mod overflow;
 mod pace;
 mod parked;
 mod reload;
+mod resize;
 mod state;
 
 use nephoscope::agent::{Agent, Blueprint, Outcome, wiring};

@@ -199,18 +199,15 @@ impl Membership for Place {
     }
 
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
-        let put = async {
-            let put = self.inner.put_spec(spec, expected).await;
-            if matches!(put, Ok(true)) && spec.next.is_none() {
-                self.line.witness.completed(spec.present.generation);
-            }
-            put
-        };
-        self.line.call(put).await
+        self.line.call(self.inner.put_spec(spec, expected)).await
     }
 
     async fn mark(&self, generation: u64, name: &str, value: &str) -> Result<(), CoordinationError> {
         self.line.call(self.inner.mark(generation, name, value)).await
+    }
+
+    async fn forget(&self, generation: u64, mark: &str, queue: &str) -> Result<(), CoordinationError> {
+        self.line.call(self.inner.forget(generation, mark, queue)).await
     }
 
     async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError> {

@@ -107,8 +107,6 @@ struct Notes {
     epochs: BTreeMap<String, i64>,
     /// Who consumes what, and whether it still knows of it.
     consumers: BTreeMap<(String, String), CancellationToken>,
-    /// The generation of pipeline queues whose predecessors are no units any more.
-    completed: u64,
     /// The state logs, in worlds that have some.
     logs: Option<Logs>,
     /// What the broker confirmed in the rescue queue of a stateful queue.
@@ -340,21 +338,12 @@ impl Witness {
         }
     }
 
-    /// The group has completed a change of the number of pipeline queues, to this generation.
-    pub(crate) fn completed(&self, generation: u64) {
-        let mut notes = self.notes();
-        notes.completed = notes.completed.max(generation);
-    }
-
     /// The group gave a unit back from an agent.
     pub(crate) fn released(&self, agent: &str, unit: &str) {
         let queue = unit.strip_prefix("main:").unwrap_or(unit);
         let mut notes = self.notes();
         let open = notes.consumers.get(&(agent.to_owned(), queue.to_owned())).is_some_and(|over| !over.is_cancelled());
-        let generation = queue.rsplit('.').nth(1).and_then(|text| text.strip_prefix('g')?.parse::<u64>().ok());
-        // A queue that is no unit any more is consumed all the same, to see what is left in it; a claim of it may have been
-        // on its way.
-        if open && generation.is_none_or(|generation| generation >= notes.completed) {
+        if open {
             notes.broken(Invariant::Handover, format!("{agent} gave up {unit} while it consumed it"));
         }
     }

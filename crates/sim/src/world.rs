@@ -391,6 +391,7 @@ impl World {
             return;
         };
         let Ok(planned) = spec.planned(queues) else { return };
+        let planned = if self.sabotage == Some(Sabotage::NoQuiet) { planned.quieted() } else { planned };
         if queues != spec.present.table.queues()
             && self.group.put_spec(&planned, Some(revision)).await.is_ok_and(|done| done)
         {

@@ -135,6 +135,11 @@ fn an_acknowledgement_before_the_commit_loses_an_effect() {
 }
 
 #[test]
+fn an_end_marker_that_is_put_while_main_queues_are_consumed_is_overtaken() {
+    found(Sabotage::NoQuiet, Invariant::Order);
+}
+
+#[test]
 fn a_destination_that_is_offered_the_youngest_before_it_has_caught_up_gets_things_out_of_order() {
     found(Sabotage::NoQuestion, Invariant::Order);
 }

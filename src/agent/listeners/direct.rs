@@ -17,7 +17,6 @@ use crate::agent::runtime::until::Until;
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
 use crate::agent::stages::route::Routes;
 use crate::agent::state::{Done, Keeper, Lost, MemoryLog, Owner};
-use crate::transport::TransportError;
 
 /// Batches that wait at a sink, at most; each is bounded by the intake.
 const WAITING_BATCHES_MAX: usize = 4;
@@ -52,14 +51,6 @@ impl DirectWay {
 /// To the sinks of this process.
 impl Way for DirectWay {
     type Part = Fragment;
-
-    async fn begin(&mut self, _: &Routes) -> Result<(), TransportError> {
-        Ok(())
-    }
-
-    async fn changed(&mut self) {
-        std::future::pending::<()>().await;
-    }
 
     fn abandon(&self) {
         DirectWay::abandon(self);

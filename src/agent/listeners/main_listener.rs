@@ -13,7 +13,7 @@ use crate::agent::stages::intake::{Ended, Intake, Taken};
 use crate::agent::stages::route::Routes;
 use crate::model::Verdict;
 use crate::observe::Metrics;
-use crate::transport::{Delivery, TransportError};
+use crate::transport::Delivery;
 
 /// One listener on one main queue.
 pub(in crate::agent) struct MainListener<W: Way> {
@@ -34,12 +34,6 @@ pub(in crate::agent) struct MainListener<W: Way> {
 }
 
 impl<W: Way> MainListener<W> {
-    /// Puts the fences that are due: before anything is taken, and whenever the shape is another.
-    pub(in crate::agent) async fn begin(&mut self) -> Result<(), TransportError> {
-        let routes = Arc::clone(&self.routes.borrow());
-        self.way.begin(&routes).await
-    }
-
     /// Runs until stopped or lost.
     pub(in crate::agent) async fn run(mut self, stop: &CancellationToken) -> Ended {
         let until = self.intake.until(stop);
@@ -68,12 +62,6 @@ impl<W: Way> MainListener<W> {
                     Taken::Stopped => break,
                     Taken::Lost => return Ended::Lost,
                 },
-                // An idle main queue has to put its fences as well.
-                () = self.way.changed() => {
-                    if self.begin().await.is_err() {
-                        return Ended::Lost;
-                    }
-                }
             }
         }
         while !self.conversion.is_idle() {

@@ -3,21 +3,20 @@
 //! `queues` says which queues there are, `open` opens one. A main queue's listener (`main_listener`) sends what it converts its
 //! `way`: to the sinks of this process (`direct`) or over the pipeline queues (`group`). A pipeline queue's listener
 //! (`pipeline_listener`) takes packets (`unpack`) to the sink's `worker`; an overflow queue's (`overflow`) takes them to one
-//! destination. `ground` is what all of them share.
+//! destination. An old queue's (`old_queue`) sends on what still comes, and deletes the queue. `ground` is what all of them share.
 //!
 //! Never here: which queues are this member's (`ownership`).
 
 pub(super) mod direct;
-pub(super) mod fences;
 pub(super) mod former;
 pub(super) mod ground;
 mod group;
 mod main_listener;
+mod old_queue;
 pub(super) mod open;
 mod overflow;
 mod pipeline_listener;
 pub(super) mod queues;
-pub(super) mod straggler;
 mod unpack;
 mod way;
 mod worker;

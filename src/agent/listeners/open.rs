@@ -1,24 +1,23 @@
 //! A unit at work: one main queue or one pipeline queue, from opening its channel to closing it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::direct::{DirectSinks, DirectWay};
-use super::fences::Fences;
 use super::ground::Ground;
 use super::group::Queues;
 use super::main_listener::MainListener;
+use super::old_queue::OldQueue;
 use super::overflow::OverflowListener;
 use super::pipeline_listener::PipelineListener;
 use super::queues::Kind;
-use super::straggler::Straggler;
 use super::way::Way;
 use super::worker::Worker;
 use crate::agent::packets::arrivals::Arrivals;
-use crate::agent::resize::shape::{self, Shape};
+use crate::agent::resize::{EndMarker, Shape, imported_mark, sealed_mark};
 use crate::agent::runtime::BrokerPlace;
+use crate::agent::runtime::until::Until;
 use crate::agent::sinks::offer::Dead;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::agent::stages::conversion::Conversion;
@@ -42,7 +41,7 @@ pub(in crate::agent) enum Listener {
     /// On a pipeline queue.
     Pipeline(Box<PipelineListener>),
     /// On a pipeline queue that is sealed.
-    Straggler(Box<Straggler>),
+    Old(Box<OldQueue>),
     /// On an overflow queue.
     Overflow(Box<OverflowListener>),
 }
@@ -59,6 +58,11 @@ pub(in crate::agent) enum OpenError {
     /// The group.
     #[error(transparent)]
     Group(#[from] CoordinationError),
+    /// The main queues are closed while the number of pipeline queues changes.
+    #[error(
+        "cannot open the main queue yet: the number of pipeline queues changes; it is opened when all main queues have been closed"
+    )]
+    Closed,
     /// What had to be noted in the group could not be.
     #[error("cannot open the queue: its session was over before the group knew of it")]
     Unmarked,
@@ -105,6 +109,7 @@ impl Opening {
         match self.kind.clone() {
             Kind::Main { broker, queue } => self.main(broker, &queue).await,
             Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
+            Kind::Old { queue, generation } => self.old(&queue, generation).await,
             Kind::Overflow { slot, key, queue } => self.overflow(slot, key, &queue).await,
         }
     }
@@ -113,20 +118,31 @@ impl Opening {
         self.ground.aliases.is_no_alias(&self.ground.brokers, broker, &self.ground.context).await?;
         if !self.ground.options.partitioned {
             let way = DirectWay::new(&self.direct);
-            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, way).await?)));
+            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, async { Ok(way) }).await?)));
         }
-        let (ground, now) = (&self.ground, Arc::clone(&self.routes.borrow()));
-        // Asked for now that the queue is ours: a former owner may have told the old queues already that nothing
-        // more comes, and what we send there would be overtaken.
-        ground.fresh_shape().await?;
-        // Everything declared and routable before the first message is taken.
-        let forwarder = forwarder(ground, &now, queue, self.epoch).await?;
-        let (shape, unit) = (ground.shape.reader(), self.unit.clone());
-        let queues = Queues { ground: Arc::clone(ground), forwarder, shape, unit, fenced: BTreeSet::new() };
-        Ok(Listener::Main(Box::new(self.listen(broker, queue, queues).await?)))
+        let (ground, now, epoch) = (Arc::clone(&self.ground), Arc::clone(&self.routes.borrow()), self.epoch);
+        if ground.layouts.get().is_some_and(|shape| shape.routing().is_none()) {
+            return Err(OpenError::Closed);
+        }
+        // Asked for now that the queue is consumed: who changes the layout waits until it is not, and we would not know of a
+        // change that began before.
+        let way = async {
+            let shape = ground.layouts.fresh().await?;
+            let layout = shape.routing().cloned().ok_or(OpenError::Closed)?;
+            // Everything declared and routable before the first message is taken.
+            let forwarder = forwarder(&ground, &now, queue, epoch).await?;
+            Ok(Queues { forwarder, layout })
+        };
+        Ok(Listener::Main(Box::new(self.listen(broker, queue, way).await?)))
     }
 
-    async fn listen<W: Way>(self, broker: usize, queue: &str, way: W) -> Result<MainListener<W>, OpenError> {
+    /// Begins to consume a main queue, and then asks for the way.
+    async fn listen<W: Way>(
+        self,
+        broker: usize,
+        queue: &str,
+        way: impl Future<Output = Result<W, OpenError>> + Send,
+    ) -> Result<MainListener<W>, OpenError> {
         let Opening { ground, routes, stop, .. } = self;
         let (options, place) = (&ground.options, &ground.brokers[broker]);
         let now = Arc::clone(&routes.borrow());
@@ -138,7 +154,15 @@ impl Opening {
         let rescued = rescue::look(&*session, queue).await?;
         let consume = consume_options(place, options.main_prefetch, exclusive);
         let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
-        let mut listener = MainListener {
+        let way = match way.await {
+            Ok(way) => way,
+            Err(error) => {
+                intake.end(Ended::Lost).await;
+                return Err(error);
+            }
+        };
+        place.guard(queue, &intake.until(&stop));
+        Ok(MainListener {
             intake,
             routes,
             conversion: Conversion::new(&ground.metrics, &ground.nursery),
@@ -146,24 +170,50 @@ impl Opening {
             parking: ground.parking.clone(),
             nursery: ground.nursery.clone(),
             metrics: ground.metrics.clone(),
+        })
+    }
+
+    async fn old(self, queue: &str, generation: u64) -> Result<Listener, OpenError> {
+        let Opening { ground, epoch, routes, stop, .. } = self;
+        let place = ground.first_broker();
+        let now = Arc::clone(&routes.borrow());
+        let session = ground.prepared(0, &now).await?;
+        let intake = async {
+            session.until_alone(queue).await?;
+            let rescued = rescue::look(&*session, queue).await?;
+            let consume = consume_options(place, ground.options.pipeline_prefetch, false);
+            Intake::open(&ground.context, &session, queue, consume, rescued).await
         };
-        if let Err(error) = listener.begin().await {
-            listener.intake.end(Ended::Lost).await;
-            return Err(error.into());
-        }
-        place.guard(queue, &listener.intake.until(&stop));
-        Ok(listener)
+        let intake = match intake.await {
+            Ok(intake) => Some(intake),
+            Err(TransportError::NoQueue(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let until =
+            intake.as_ref().map_or_else(|| Until { stop: stop.clone(), over: session.over() }, |i| i.until(&stop));
+        let context = ground.sink_context(until, 0, None);
+        let forwarder = ground.forwarder(Arc::clone(&session), queue, epoch);
+        let (queue, layout) = (queue.into(), ground.layouts.known.reader());
+        let old = OldQueue { queue, generation, intake, routes, layout, forwarder, context, session, ground };
+        Ok(Listener::Old(Box::new(old)))
     }
 
     async fn pipeline(self, slot: Arc<SinkSlot>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
+        let opening = self.clone();
         let Opening { ground, epoch, routes, stop, .. } = self;
         let (options, place) = (&ground.options, ground.first_broker());
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(0, &now).await?;
-        let over = session.over();
-        let shape = ground.shape.get().filter(|shape| shape.spec.next.is_some());
-        let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
-        let stateful = slot.is_stateful() && !sealed;
+        let mut shape = ground.layouts.get().filter(|shape| shape.spec.next.is_some());
+        if shape.as_ref().is_some_and(|shape| shape.spec.present.generation == generation) {
+            // A former owner may have sealed it since we last looked.
+            let fresh = ground.layouts.fresh().await?;
+            if let Some((_, generation)) = fresh.sealed().find(|(sealed, _)| *sealed == queue) {
+                return opening.old(queue, generation).await;
+            }
+            shape = Some(fresh);
+        }
+        let stateful = slot.is_stateful();
         let log = async {
             if stateful { open_log(&ground.context, &ground.recall, queue, &session).await } else { Ok(None) }
         };
@@ -186,39 +236,28 @@ impl Opening {
             let mut keeper = restore((&ground.context, &ground.recall), &slot, queue, epoch, log).await?;
             if let Some(generation) = keeper.sealed() {
                 // A former owner died before it could say so.
-                sealed = ground.mark(generation, &shape::sealed_mark(queue), &over).await;
-                if !sealed {
+                if !ground.layouts.mark(generation, &sealed_mark(queue), &session.over()).await {
                     return Err(OpenError::Unmarked);
                 }
-            } else {
-                if let Some(shape) = shape.filter(|shape| shape.routing().generation == generation) {
-                    inherit(&ground, &shape, &slot, queue, &session, &mut keeper).await?;
-                }
-                kept = Some(keeper);
+                return opening.old(queue, generation).await;
             }
+            let is_new = |shape: &Arc<Shape>| shape.routing().is_some_and(|layout| layout.generation == generation);
+            if let Some(shape) = shape.filter(is_new) {
+                inherit(&ground, &shape, &slot, queue, &session, &mut keeper).await?;
+            }
+            kept = Some(keeper);
         }
         // Only now: nothing is delivered to an owner that does not know its state.
         let consume = consume_options(place, options.pipeline_prefetch, false);
         let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
         let detours = ground.overflow.detours(queue, epoch, Some(Arc::clone(&session)));
         let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours);
-        if sealed {
-            let forwarder = match forwarder(&ground, &now, queue, epoch).await {
-                Ok(forwarder) => forwarder,
-                Err(error) => {
-                    intake.end(Ended::Lost).await;
-                    return Err(error.into());
-                }
-            };
-            let (sink, shape, nursery) = (Arc::clone(&slot.name), ground.shape.reader(), ground.nursery.clone());
-            let straggler = Straggler { intake, sink, routes, shape, forwarder, context, nursery };
-            return Ok(Listener::Straggler(Box::new(straggler)));
-        }
-        let fences = Fences::new(&ground, queue, generation, (over, stop));
+        let told = (Arc::clone(&ground.context), Arc::clone(&ground.layouts));
+        let end_marker = EndMarker::new(told, &session, (queue, generation, epoch), stop);
         let arrivals = Arrivals::default();
         let worker = kept.map_or(Worker::Stateless, |keeper| Worker::Stateful(Box::new(keeper)));
         let queue = queue.into();
-        let listener = PipelineListener { queue, intake, worker, session, slot, context, fences, arrivals, ground };
+        let listener = PipelineListener { queue, intake, worker, session, slot, context, end_marker, arrivals, ground };
         Ok(Listener::Pipeline(Box::new(listener)))
     }
 }
@@ -260,7 +299,7 @@ pub(in crate::agent) async fn forwarder(
     epoch: i64,
 ) -> Result<Forwarder, TransportError> {
     let session = ground.prepared(0, routes).await?;
-    Ok(Forwarder::new(&ground.context, session, queue, epoch))
+    Ok(ground.forwarder(session, queue, epoch))
 }
 
 /// What a new queue that was never begun has of the old ones' state, and that it is known in the group that it has it.
@@ -272,7 +311,7 @@ async fn inherit(
     session: &Arc<dyn Session>,
     keeper: &mut Keeper,
 ) -> Result<(), OpenError> {
-    let layout = shape.routing();
+    let Some(layout) = shape.routing() else { return Ok(()) };
     if keeper.is_untouched() {
         let number = shape.next(slot).iter().position(|next| next == queue);
         let mine = |slot: u16| Some(usize::from(layout.table.queue(slot))) == number;
@@ -281,7 +320,7 @@ async fn inherit(
         inherited.gone.iter().for_each(|old| ground.metrics.state_log_gone(queue, old));
         keeper.begin_with(inherited).await?;
     }
-    let marked = ground.mark(layout.generation, &shape::imported_mark(queue), &session.over()).await;
+    let marked = ground.layouts.mark(layout.generation, &imported_mark(queue), &session.over()).await;
     if marked { Ok(()) } else { Err(OpenError::Unmarked) }
 }
 
@@ -292,7 +331,7 @@ impl Listener {
             Listener::Direct(listener) => listener.intake.why(),
             Listener::Main(listener) => listener.intake.why(),
             Listener::Pipeline(listener) => listener.intake.why(),
-            Listener::Straggler(listener) => listener.intake.why(),
+            Listener::Old(listener) => listener.why(),
             Listener::Overflow(listener) => listener.intake.why(),
         }
     }
@@ -303,7 +342,7 @@ impl Listener {
             Listener::Direct(listener) => Ok(listener.run(stop).await),
             Listener::Main(listener) => Ok(listener.run(stop).await),
             Listener::Pipeline(listener) => listener.run(stop).await,
-            Listener::Straggler(listener) => Ok(listener.run(stop).await),
+            Listener::Old(listener) => Ok(listener.run(stop).await),
             Listener::Overflow(listener) => listener.run(stop).await,
         }
     }

@@ -4,19 +4,17 @@
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use super::fences::Fences;
 use super::ground::Ground;
 use super::unpack::{in_turn, read, split};
 use super::worker::Worker;
 use crate::agent::packets::arrivals::Arrivals;
-use crate::agent::packets::packet::Fence;
+use crate::agent::resize::EndMarker;
 use crate::agent::sabotage::{self, Sabotage};
 use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::sinks::offer::Dead;
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
 use crate::agent::stages::intake::{Ended, Intake, Taken};
 use crate::agent::state::{Done, Lost};
-use crate::model::Receipt;
 use crate::state::Source;
 use crate::transport::{Delivery, Session, TransportError};
 
@@ -34,8 +32,8 @@ pub(in crate::agent) struct PipelineListener {
     pub slot: Arc<SinkSlot>,
     /// What the sink needs; its `stop` is this listener's.
     pub context: SinkContext,
-    /// When the queue is sealed.
-    pub fences: Fences,
+    /// How the queue ends.
+    pub end_marker: EndMarker,
     /// What comes before its turn.
     pub arrivals: Arrivals,
     /// What listeners stand on.
@@ -46,9 +44,9 @@ impl PipelineListener {
     /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
         let ended = self.work(stop).await?;
-        let PipelineListener { intake, arrivals, fences, .. } = self;
+        let PipelineListener { intake, arrivals, .. } = self;
         // What they hold goes back.
-        drop((arrivals, fences));
+        drop(arrivals);
         Ok(intake.end(ended).await)
     }
 
@@ -58,9 +56,6 @@ impl PipelineListener {
             done => return self.end(done, stop).await,
         }
         loop {
-            if let Some(generation) = self.fences.due() {
-                return Ok(self.seal(generation).await);
-            }
             let taken = tokio::select! {
                 biased;
                 lost = self.worker.fenced() => match self.mend(lost).await {
@@ -69,14 +64,13 @@ impl PipelineListener {
                 },
                 taken = self.intake.next(stop) => taken,
                 () = self.arrivals.late() => Taken::Batch(Vec::new()),
-                () = self.fences.changed() => continue,
             };
             let batch = match taken {
                 Taken::Batch(batch) => batch,
                 Taken::Stopped => return self.end(Done::Unpublished, stop).await,
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let (mut parcels, fences) = self.unpack(batch).await;
+            let (mut parcels, end) = self.unpack(batch).await;
             if self.worker.keeper().is_none() && self.ground.options.sabotage == Some(Sabotage::AckBeforePublish) {
                 parcels.iter_mut().for_each(|parcel: &mut Parcel| sabotage::settle_early(&mut parcel.receipt));
             }
@@ -88,9 +82,8 @@ impl PipelineListener {
                 Done::Published => {}
                 done => return self.end(done, stop).await,
             }
-            if !self.fences.pass(fences).await {
-                // What is published is said to be, also where a fence goes to the next owner.
-                return self.end(Done::Unpublished, stop).await;
+            if let Some(generation) = end {
+                return Ok(self.seal(generation).await);
             }
         }
     }
@@ -110,12 +103,12 @@ impl PipelineListener {
         {
             return self.lost(&lost);
         }
-        if self.fences.sealed(generation).await { Ended::Sealed } else { Ended::Lost }
+        if self.end_marker.sealed(generation).await { Ended::Sealed } else { Ended::Lost }
     }
 
-    /// The parcels of the packets whose turn it is, in order, and the fences among them.
-    async fn unpack(&mut self, batch: Vec<Delivery>) -> (Vec<Parcel>, Vec<(Fence, Receipt)>) {
-        let (mut parcels, mut fences) = (Vec::new(), Vec::new());
+    /// The parcels of the packets whose turn it is, in order, and the generation that the queue ends for if that is all.
+    async fn unpack(&mut self, batch: Vec<Delivery>) -> (Vec<Parcel>, Option<u64>) {
+        let mut parcels = Vec::new();
         let read = read(&self.context, &self.ground.nursery, batch).await;
         let turn = if read.is_empty() {
             self.arrivals.give_up_late()
@@ -123,16 +116,12 @@ impl PipelineListener {
             let keeper = self.worker.keeper();
             self.arrivals.take(read, |member, epoch| keeper?.sequence_of(member, epoch))
         };
-        let mut packets = in_turn(turn, &self.queue, &self.context);
-        self.fences.take_behind(&mut packets);
-        for (packet, receipt) in packets {
+        let end = turn.end;
+        for (packet, receipt) in in_turn(turn, &self.queue, &self.context) {
             self.worker.came(&Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence });
-            match packet.fence {
-                Some(fence) => fences.push((fence, receipt)),
-                None => parcels.extend(split(packet.fragments, receipt)),
-            }
+            parcels.extend(split(packet.fragments, receipt));
         }
-        (parcels, fences)
+        (parcels, end)
     }
 
     /// Ends in the order that the successor needs: the log says what is published, then the channel is closed.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ground::Ground;
+use crate::agent::resize::sealed_mark;
 use crate::agent::sinks::overflow::OverflowQueue;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::agent::stages::route::Routes;
@@ -26,6 +27,13 @@ pub(in crate::agent) enum Kind {
         /// The generation of queues that it is of.
         generation: u64,
     },
+    /// A pipeline queue that is sealed.
+    Old {
+        /// The queue; also the unit's name.
+        queue: String,
+        /// The generation that its mark is of.
+        generation: u64,
+    },
     /// The overflow queue of one of a sink's destinations.
     Overflow {
         /// The sink.
@@ -42,23 +50,28 @@ impl Kind {
     pub(in crate::agent) fn broker(&self) -> usize {
         match self {
             Kind::Main { broker, .. } => *broker,
-            Kind::Pipeline { .. } | Kind::Overflow { .. } => 0,
+            Kind::Pipeline { .. } | Kind::Old { .. } | Kind::Overflow { .. } => 0,
         }
     }
 }
 
 /// The units that the routes ask for, by name, in order: every main queue of every broker, the overflow queues, and with
-/// partitioning every queue of every sink. A new queue is one only when nothing can come from the old ones any more.
+/// partitioning every queue of every sink. While the number of queues changes there are no main queues until all of them are
+/// closed; a new queue is a unit when nothing can come from the old ones any more, an old one until it is deleted.
 pub(in crate::agent) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
-    let mut units = main(ground);
-    units.extend(ground.overflow.queues(&routes.sinks).map(|OverflowQueue { name, slot, key }| {
+    let overflow = ground.overflow.queues(&routes.sinks).map(|OverflowQueue { name, slot, key }| {
         let kind = Kind::Overflow { slot: Arc::clone(slot), key, queue: name.clone() };
         (name, kind)
-    }));
-    if !ground.options.partitioned {
+    });
+    let mut units: Vec<_> = overflow.collect();
+    let shape = ground.layouts.get().filter(|_| ground.options.partitioned);
+    let Some(shape) = shape else {
+        units.extend(main(ground));
         return units;
+    };
+    if shape.routing().is_some() {
+        units.extend(main(ground));
     }
-    let Some(shape) = ground.shape.get() else { return units };
     for slot in &routes.sinks {
         let sealed = shape.is_sealed(slot);
         for (queue, generation) in shape.queues(slot) {
@@ -67,6 +80,11 @@ pub(in crate::agent) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Ki
             }
         }
     }
+    units.retain(|(unit, _)| !shape.has(&sealed_mark(unit)));
+    units.extend(shape.sealed().map(|(queue, generation)| {
+        let queue = queue.to_owned();
+        (queue.clone(), Kind::Old { queue, generation })
+    }));
     units
 }
 

@@ -3,17 +3,12 @@
 use crate::agent::packets::written::Part;
 use crate::agent::stages::route::Routes;
 use crate::model::Receipt;
-use crate::transport::TransportError;
 
 /// Where what is converted goes: the one difference between an agent alone and a group.
 pub(in crate::agent) trait Way: Send {
     /// What a fragment is made into where it is converted.
     type Part: Part;
 
-    /// Does what is due before anything is taken, and whenever [`changed`](Way::changed) says so.
-    fn begin(&mut self, routes: &Routes) -> impl Future<Output = Result<(), TransportError>> + Send;
-    /// Waits until the way is to be another.
-    fn changed(&mut self) -> impl Future<Output = ()> + Send;
     /// The listener is over, and what it took is back in its queue: nothing of it is sent or published from here.
     fn abandon(&self);
     /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more.

@@ -1,10 +1,9 @@
-//! Looking at the group: its members and owners for the ownership machine, its specification for the shape of the queues.
+//! Looking at the group: its members and owners for the ownership machine, its specification for the layout of the queues.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-use super::clearing::Chore;
 use super::{Supervisor, TICK, Term};
 use crate::agent::listeners::queues::{self, Kind};
 use crate::cluster::{Group, Happening, Spec, hash};
@@ -36,7 +35,7 @@ impl Supervisor {
             Ok(view) => {
                 self.agree(term, &view).await;
                 if self.ground.options.partitioned {
-                    self.ground.take_shape(&view);
+                    self.ground.layouts.take(&view);
                 }
                 self.regroup(term);
                 self.reshape(term, &view).await;
@@ -88,12 +87,14 @@ impl Supervisor {
         }
     }
 
-    /// Works by other units where there are others: another shape, or an overflow queue that was found.
+    /// Works by other units where there are others: another layout, or an overflow queue that was found.
     fn regroup(&mut self, term: &mut Term) {
         let routes = Arc::clone(&self.routes.borrow());
         let units: BTreeMap<String, Kind> = queues::all(&self.ground, &routes).into_iter().collect();
-        if !units.keys().eq(self.units.keys()) {
-            self.units = units;
+        let others = !units.keys().eq(self.units.keys());
+        // A unit of the same name may have become an old queue.
+        self.units = units;
+        if others {
             self.step(term, Happening::Units(self.units.keys().cloned().collect()));
         }
     }
@@ -104,9 +105,15 @@ impl Supervisor {
             return;
         }
         let routes = Arc::clone(&self.routes.borrow());
-        let Some(shape) = self.ground.shape.get() else { return };
+        let Some(shape) = self.ground.layouts.get() else { return };
+        let first = view.members.values().find(|member| member.ready).is_some_and(|member| member.id == self.record.id);
+        let ground = &self.ground;
+        self.quiet.seek((&ground.context, &ground.brokers), &term.membership, (&shape, view), first);
+        // Nobody but a member with the same sinks knows whether they are done.
+        let alike = view.members.values().filter(|member| member.ready);
+        let alike = alike.map(|member| &member.config_digest).all(|digest| *digest == self.record.config_digest);
         let lost = term.membership.lost();
-        if shape.is_done(&routes.sinks) {
+        if shape.is_done(&routes.sinks) && alike {
             let done = shape.spec.completed();
             match lost.run_until_cancelled(term.membership.put_spec(&done, Some(shape.revision))).await {
                 Some(Ok(true)) => {
@@ -117,23 +124,12 @@ impl Supervisor {
                 Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
             }
         }
-        if shape.spec.next.is_some() || self.clearing.is_running() {
-            return;
-        }
-        let first = view.members.values().find(|member| member.ready).is_some_and(|member| member.id == self.record.id);
-        let sealed = (first && shape.is_marked()).then(|| shape.sealed().map(str::to_owned).collect());
-        let outlived = self.ground.outlived(&shape);
-        if sealed.is_some() || !outlived.is_empty() {
-            self.clearing.start(Chore {
-                ground: Arc::clone(&self.ground),
-                shape,
-                routes,
-                coordinator: Arc::clone(&self.coordinator),
-                membership: Arc::clone(&term.membership),
-                sealed,
-                outlived,
-                owned: view.owners.keys().cloned().collect(),
-            });
+        for generation in shape.obsolete().into_iter().filter(|_| first) {
+            match lost.run_until_cancelled(term.membership.clear_marks(generation)).await {
+                Some(Ok(())) => self.ground.metrics.old_queues_deleted(generation),
+                None => {}
+                Some(Err(error)) => self.ground.metrics.group_silent(&error.to_string()),
+            }
         }
     }
 

@@ -5,7 +5,6 @@
 //!
 //! One task. It never waits for a unit: orders are handed to tasks of their own, whose answers come back as happenings.
 
-mod clearing;
 mod look;
 mod readiness;
 mod show;
@@ -24,13 +23,13 @@ use crate::agent::listeners::direct::DirectSinks;
 use crate::agent::listeners::ground::Ground;
 use crate::agent::listeners::open::Opening;
 use crate::agent::listeners::queues::{self, Kind};
+use crate::agent::resize::Quiet;
 use crate::agent::runtime::jitter;
 use crate::agent::stages::route::Routes;
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
 use crate::observe::{Board, Closed, Repeats};
 use crate::transport::Why;
-use clearing::Clearing;
 use work::{Work, describe};
 
 /// Happenings that wait for the supervisor, at most; it never waits for those who send them.
@@ -89,8 +88,8 @@ pub(in crate::agent) struct Supervisor {
     /// Why the session with the first broker is over, once it is.
     broker_why: Why,
     draining: bool,
-    /// The deletion of queues that are used no more.
-    clearing: Clearing,
+    /// What this member does for a change of the number of pipeline queues.
+    quiet: Quiet,
     /// Whether the publishers have been asked, and the group may be told that this member is ready.
     reached: Arc<AtomicBool>,
     /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
@@ -149,7 +148,7 @@ impl Supervisor {
             broker_up: false,
             broker_why: Why::default(),
             draining: false,
-            clearing: Clearing::default(),
+            quiet: Quiet::default(),
             reached: Arc::new(AtomicBool::new(false)),
             told_apart: None,
         };
@@ -249,7 +248,7 @@ impl Supervisor {
             occupied: BTreeSet::new(),
             looking: Arc::new(Semaphore::new(1)),
         };
-        self.ground.membership.send_replace(Some(Arc::clone(&membership)));
+        self.ground.layouts.membership.send_replace(Some(Arc::clone(&membership)));
         let lost = membership.lost();
         let link = self.ground.first_broker().link.clone();
         let mut over = CancellationToken::new();
@@ -308,7 +307,7 @@ impl Supervisor {
                 () = membership.changed(), if !term.silent => self.look(&mut term, &mut next_view).await,
             };
         }
-        self.ground.membership.send_replace(None);
+        self.ground.layouts.membership.send_replace(None);
         membership.leave().await;
     }
 
@@ -433,7 +432,7 @@ impl Supervisor {
         term.running.insert(unit.clone(), running);
         let name = match &kind {
             Kind::Main { queue, .. } => format!("main queue {queue}"),
-            Kind::Pipeline { queue, .. } => format!("pipeline queue {queue}"),
+            Kind::Pipeline { queue, .. } | Kind::Old { queue, .. } => format!("pipeline queue {queue}"),
             Kind::Overflow { queue, .. } => format!("overflow queue {queue}"),
         };
         let work = Work {

@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// declared is declared, or complained of, when a queue is opened.
 pub(in crate::agent) async fn queues_declared(ground: &Ground, routes: &Routes) {
     // The first member of all has none yet.
-    let _shape = ground.fresh_shape().await;
+    let _layout = ground.layouts.fresh().await;
     for broker in 0..ground.brokers.len() {
         let _prepared = ground.prepared(broker, routes).await;
     }

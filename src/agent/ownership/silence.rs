@@ -38,7 +38,7 @@ impl Supervisor {
         let open = term.machine.stages().filter(|(_, stage)| matches!(stage, Stage::Open(_)));
         let main = open.filter_map(|(unit, _)| match (self.units.get(unit)?, term.running.get(unit)?) {
             (Kind::Main { broker, queue }, running) => Some((*broker, queue.clone(), running.stop.clone())),
-            (Kind::Pipeline { .. } | Kind::Overflow { .. }, _) => None,
+            (Kind::Pipeline { .. } | Kind::Old { .. } | Kind::Overflow { .. }, _) => None,
         });
         let (main, ground) = (main.collect::<Vec<_>>(), Arc::clone(&self.ground));
         self.ground.nursery.spawn("the main queues", async move {

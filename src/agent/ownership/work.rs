@@ -99,6 +99,7 @@ impl Work {
                 Some(why) => metrics.queue_lost(&unit, why),
                 None => metrics.queue_closed(&unit, Closed::Lost, session.get().map(String::as_str)),
             },
+            Ok(Ended::Deleted) => metrics.queue_closed(&unit, Closed::Deleted, None),
             Ok(Ended::Sealed) => metrics.queue_closed(&unit, Closed::Sealed, None),
         }
         let _over = answers.send(Happening::Closed { unit, epoch }).await;

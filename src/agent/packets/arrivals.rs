@@ -2,6 +2,10 @@
 //! before an earlier one is held until that has come, within a bound, so that "missing" is said only of what is missing.
 //!
 //! A sender that gives a packet up says so by ending: its successor sends everything again, in a later epoch.
+//!
+//! An end marker ends the queue. What was held is due then, because nothing that it waits for comes any more; what stands
+//! behind the marker is held, with the marker, until the listener has ended: a receipt that is dropped ends the consumer, and
+//! a successor would begin while the state is still being released.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,6 +29,8 @@ pub(in crate::agent) struct Arrivals {
     senders: BTreeMap<(String, i64), Sender>,
     /// Counts packets, to know which sender was heard of last.
     heard: u64,
+    /// The end marker and what stands behind it, since it came.
+    behind: Vec<Receipt>,
 }
 
 /// One epoch of one main-queue listener.
@@ -59,6 +65,8 @@ pub(in crate::agent) struct Turn {
     pub missing: Vec<Missing>,
     /// Packets that came twice to this listener: a broker that is not sure takes one again.
     pub repeated: u64,
+    /// This is all of the queue: it ends for the queues of this generation.
+    pub end: Option<u64>,
 }
 
 impl Arrivals {
@@ -71,6 +79,11 @@ impl Arrivals {
     ) -> Turn {
         let mut turn = Turn::default();
         for (packet, receipt) in packets {
+            if packet.end.is_some() || !self.behind.is_empty() {
+                turn.end = turn.end.or(packet.end);
+                self.behind.push(receipt);
+                continue;
+            }
             self.heard += 1;
             let key = (packet.member.clone(), packet.epoch);
             let sequence = packet.sequence;
@@ -98,6 +111,13 @@ impl Arrivals {
                 sender.early.insert(sequence, (packet, receipt));
                 sender.pass_on(&mut turn);
                 if sender.early.len() >= EARLY_PACKETS_MAX {
+                    sender.give_up(&mut turn);
+                }
+            }
+        }
+        if turn.end.is_some() {
+            for sender in self.senders.values_mut() {
+                while !sender.early.is_empty() {
                     sender.give_up(&mut turn);
                 }
             }
@@ -177,9 +197,15 @@ mod tests {
 
     fn packet(member: &str, sequence: u64) -> (Packet, Receipt) {
         let member = member.to_owned();
-        let (fragments, fence, question) = (Vec::new(), None, None);
-        let packet = Packet { member, epoch: 7, sequence, fragments, fence, question };
+        let (fragments, end, question) = (Vec::new(), None, None);
+        let packet = Packet { member, epoch: 7, sequence, fragments, end, question };
         (packet, Receipt::new(|_| {}))
+    }
+
+    fn end_marker() -> (Packet, Receipt) {
+        let (mut marker, receipt) = packet("owner", 0);
+        marker.end = Some(2);
+        (marker, receipt)
     }
 
     fn numbers(turn: &Turn) -> Vec<u64> {
@@ -230,6 +256,18 @@ mod tests {
         assert_eq!(numbers(&turn), [6, 7, 8], "9 is waited for");
         let turn = arrivals.take([5, 9].map(|n| packet("a", n)).into(), known);
         assert_eq!(numbers(&turn), [5, 9, 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_marker_what_was_held_is_due_and_what_stands_behind_it_is_not() {
+        let mut arrivals = Arrivals::default();
+        assert_eq!(numbers(&came(&mut arrivals, &[1, 3])), [1]);
+        let packets = vec![packet("b", 1), end_marker(), packet("b", 2), end_marker(), packet("a", 2)];
+        let turn = arrivals.take(packets, |_, _| None);
+        assert_eq!((numbers(&turn), turn.end), (vec![1, 3], Some(2)));
+        let turn = came(&mut arrivals, &[4]);
+        assert_eq!((numbers(&turn), turn.end), (vec![], None), "it is behind the marker, too");
+        assert_eq!(arrivals.behind.len(), 5);
     }
 
     proptest! {

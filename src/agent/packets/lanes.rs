@@ -7,6 +7,7 @@
 //!
 //! Never here: which queue a record goes to (`forward`).
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -22,7 +23,7 @@ use crate::agent::runtime::options::PacketBounds;
 use crate::agent::runtime::troubles::Trouble;
 use crate::agent::runtime::{Context, jitter};
 use crate::model::{Receipt, Verdict};
-use crate::transport::{Outgoing, Session, Topology, TransportError, UNROUTABLE, topology};
+use crate::transport::{Outgoing, Session, TransportError, UNROUTABLE};
 
 /// What a packet says it is.
 const CONTENT_TYPE: &str = "application/json";
@@ -227,10 +228,22 @@ struct Refusal {
     waiting: Option<(Instant, Packet)>,
 }
 
+/// The queues that lanes lead to.
+#[async_trait]
+pub(in crate::agent) trait CreateAgain: Send + Sync {
+    /// Declares a queue that somebody has deleted.
+    async fn create_again(&self, session: &dyn Session, queue: &str) -> Result<(), TransportError>;
+}
+
 /// Carries what is put into lanes to the queues until they are closed and empty, or the session is over.
-pub(in crate::agent) async fn carry(lanes: Lanes, session: Arc<dyn Session>, context: Arc<Context>) {
+pub(in crate::agent) async fn carry(
+    lanes: Lanes,
+    session: Arc<dyn Session>,
+    context: Arc<Context>,
+    queues: Arc<dyn CreateAgain>,
+) {
     let mut carrier =
-        Carrier { lanes, session, context, on_the_way: FuturesUnordered::new(), refusals: BTreeMap::new() };
+        Carrier { lanes, session, context, queues, on_the_way: FuturesUnordered::new(), refusals: BTreeMap::new() };
     carrier.run().await;
     for queue in carrier.refusals.keys() {
         carrier.context.troubles.over(&Trouble::Packets(queue.clone()));
@@ -243,6 +256,7 @@ struct Carrier {
     lanes: Lanes,
     session: Arc<dyn Session>,
     context: Arc<Context>,
+    queues: Arc<dyn CreateAgain>,
     on_the_way: FuturesUnordered<BoxFuture<'static, Answer>>,
     refusals: BTreeMap<String, Refusal>,
 }
@@ -335,7 +349,7 @@ impl Carrier {
         let times = self.refusals.get(&queue).map_or(0, |refusal| refusal.times) + 1;
         let said = troubles.note(&Trouble::Packets(queue.clone()), &cause, packet.receipts.len());
         metrics.packet_held(&queue, &cause, said);
-        if unroutable && let Err(error) = declare_queue(&self.context, &*self.session, &queue).await {
+        if unroutable && let Err(error) = self.queues.create_again(&*self.session, &queue).await {
             metrics.queue_not_declared(&queue, &error.to_string());
         }
         let (first, longest) = AGAIN;
@@ -344,19 +358,6 @@ impl Carrier {
         self.refusals.insert(queue, Refusal { times, waiting: Some((again, packet)) });
         true
     }
-}
-
-/// Makes a queue again that packets go to and that somebody has deleted. A pipeline queue of another generation than the
-/// present one is deleted again when it is empty.
-async fn declare_queue(context: &Context, session: &dyn Session, queue: &str) -> Result<(), TransportError> {
-    context.metrics.queue_gone(queue);
-    let queues = if topology::is_overflow_queue(queue) {
-        vec![topology::overflow_queue(queue.to_owned(), context.options.overflow.bytes_max)]
-    } else {
-        context.declared().entry(queue.to_owned()).or_default();
-        vec![topology::pipeline_queue(queue.to_owned(), context.options.queue_kind)]
-    };
-    session.declare(&Topology { queues, ..Topology::default() }).await
 }
 
 async fn until(moment: Option<Instant>) {

@@ -26,16 +26,6 @@ pub struct Fragment {
     pub batch: Batch,
 }
 
-/// Says that a main queue's listeners send nothing more to this queue: what follows goes to the queues of another
-/// generation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fence {
-    /// That generation.
-    pub generation: u64,
-    /// The main queue's unit.
-    pub unit: String,
-}
-
 /// Asks the owner of an overflow queue to say when everything before it is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
@@ -90,12 +80,10 @@ impl PacketBuilder {
         &mut self.body
     }
 
-    /// A packet that holds a fence and nothing else.
-    pub fn fence(member: &str, epoch: i64, sequence: u64, fence: &Fence) -> Vec<u8> {
-        let mut body = PacketBuilder::new(member, epoch, sequence).body;
-        body.extend_from_slice(format!(r#"],"fence":{{"generation":{},"unit":"#, fence.generation).as_bytes());
-        json::write_str(&fence.unit, &mut body);
-        body.extend_from_slice(b"}}");
+    /// An end marker: everything that was acknowledged before the queues of this generation were used stands in front of it.
+    pub fn end_marker(member: &str, epoch: i64, generation: u64) -> Vec<u8> {
+        let mut body = PacketBuilder::new(member, epoch, 0).body;
+        body.extend_from_slice(format!(r#"],"end":{generation}}}"#).as_bytes());
         body
     }
 
@@ -176,8 +164,8 @@ pub struct Packet {
     pub sequence: u64,
     /// What it holds, in order.
     pub fragments: Vec<Fragment>,
-    /// Behind it nothing comes from this main queue.
-    pub fence: Option<Fence>,
+    /// It is an end marker: of what belongs to this queue and not to those of this generation, nothing stands behind it.
+    pub end: Option<u64>,
     /// Whoever sent it wants to know when everything before it is published; in overflow queues only.
     pub question: Option<Question>,
 }
@@ -198,9 +186,9 @@ pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
     };
     let Some(Value::List(fragments)) = packet.remove("fragments") else { return Err(NotAPacket::Part("fragments")) };
     let fragments = fragments.into_iter().map(read_fragment).collect::<Result<_, _>>()?;
-    let fence = packet.remove("fence").map(read_fence).transpose()?;
+    let end = packet.remove("end").map(read_end).transpose()?;
     let question = packet.remove("question").map(read_question).transpose()?;
-    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, fence, question })
+    Ok(Packet { member: member.into_string(), epoch, sequence, fragments, end, question })
 }
 
 fn read_question(question: Value) -> Result<Question, NotAPacket> {
@@ -214,17 +202,9 @@ fn read_question(question: Value) -> Result<Question, NotAPacket> {
     }
 }
 
-fn read_fence(fence: Value) -> Result<Fence, NotAPacket> {
-    let wrong = NotAPacket::Part("fence");
-    let Value::Dict(mut fence) = fence else { return Err(wrong) };
-    let generation = match fence.get("generation") {
-        Some(Value::Int(generation)) => u64::try_from(*generation).ok(),
-        _ => None,
-    };
-    match (generation, fence.remove("unit")) {
-        (Some(generation), Some(Value::Str(unit))) => Ok(Fence { generation, unit: unit.into_string() }),
-        _ => Err(wrong),
-    }
+fn read_end(generation: Value) -> Result<u64, NotAPacket> {
+    let Value::Int(generation) = generation else { return Err(NotAPacket::Part("end")) };
+    u64::try_from(generation).map_err(|_| NotAPacket::Part("end"))
 }
 
 fn read_fragment(fragment: Value) -> Result<Fragment, NotAPacket> {

@@ -115,6 +115,14 @@ impl BrokerPlace {
         Ok(away)
     }
 
+    /// Whether these queues of ours were all declared in the present session.
+    pub(in crate::agent) async fn has_declared(&self, queues: &[Queue]) -> bool {
+        let Some(session) = self.link.current() else { return false };
+        let prepared = self.prepared.lock().await;
+        let now = prepared.as_ref().filter(|now| Arc::ptr_eq(&now.session, &session));
+        queues.iter().all(|queue| now.is_some_and(|now| now.own.contains(&queue.name)))
+    }
+
     /// The present session, with everything declared in it that is consumed, and the queues of ours that are given.
     pub(in crate::agent) async fn prepared(&self, mut own: Vec<Queue>) -> Result<Arc<dyn Session>, TransportError> {
         let session = self.link.current().ok_or_else(|| self.link.absence())?;

@@ -1,7 +1,6 @@
 //! What everything in an agent has at hand: who it is, how it works, its counters and its tasks.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::nursery::Nursery;
 use super::options::AgentOptions;
@@ -22,13 +21,4 @@ pub(in crate::agent) struct Context {
     pub metrics: Metrics,
     /// The agent's tasks.
     pub nursery: Nursery,
-    /// The pipeline queues that this process has declared, with their generations.
-    pub declared: Mutex<BTreeMap<String, u64>>,
-}
-
-impl Context {
-    /// The pipeline queues that this process has declared, with their generations.
-    pub(in crate::agent) fn declared(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

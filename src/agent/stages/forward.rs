@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use super::route::Routes;
-use crate::agent::packets::lanes::{self, Lanes};
-use crate::agent::packets::packet::{Fence, PacketBuilder};
+use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
 use crate::agent::packets::written::Written;
 use crate::agent::runtime::Context;
 use crate::agent::sabotage::{self, Sabotage};
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
-use crate::transport::{Session, TransportError, topology};
+use crate::transport::{Session, topology};
 
 /// Forwards what one listener converts. Bound to one session: a lost one ends the listener.
 pub(in crate::agent) struct Forwarder {
@@ -23,10 +22,16 @@ pub(in crate::agent) struct Forwarder {
 
 impl Forwarder {
     /// A forwarder of the listener of a queue, in an epoch of its ownership.
-    pub(in crate::agent) fn new(context: &Arc<Context>, session: Arc<dyn Session>, queue: &str, epoch: i64) -> Self {
+    pub(in crate::agent) fn new(
+        context: &Arc<Context>,
+        session: Arc<dyn Session>,
+        queues: Arc<dyn CreateAgain>,
+        queue: &str,
+        epoch: i64,
+    ) -> Self {
         let (group, member) = (Arc::clone(&context.group), Arc::clone(&context.member));
         let lanes = Lanes::new(&member, epoch, context.options.packet);
-        let carry = lanes::carry(lanes.clone(), session, Arc::clone(context));
+        let carry = lanes::carry(lanes.clone(), session, Arc::clone(context), queues);
         context.nursery.spawn(&format!("packets of {queue}"), carry);
         Forwarder { group, member, sabotage: context.options.sabotage, lanes }
     }
@@ -50,10 +55,9 @@ impl Forwarder {
         self.lanes.send();
     }
 
-    /// Tells the present queues of a sink that nothing more comes from this main queue, and waits until they know.
-    pub(in crate::agent) async fn fence(&self, queues: Vec<String>, fence: &Fence) -> Result<(), TransportError> {
-        let packet = |member: &str, epoch, sequence| PacketBuilder::fence(member, epoch, sequence, fence);
-        self.lanes.tell(queues, packet).await
+    /// Nothing more is put in: what is there is sent.
+    pub(in crate::agent) fn close(&self) {
+        self.lanes.close();
     }
 
     /// The listener is over, and what it took is back in its queue: nothing more of it is sent.

@@ -31,6 +31,8 @@ pub(in crate::agent) enum Ended {
     Lost,
     /// Its queue is sealed: what it holds goes on to the next generation, and another kind of listener opens it.
     Sealed,
+    /// Its queue is deleted.
+    Deleted,
 }
 
 /// A consumer and the count of what it gave that is not settled yet.

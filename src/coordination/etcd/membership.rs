@@ -200,6 +200,12 @@ impl Membership for EtcdMembership {
         self.write_while_member(vec![TxnOp::put(key, keys::write_mark(value), None)]).await
     }
 
+    async fn forget(&self, generation: u64, mark: &str, queue: &str) -> Result<(), CoordinationError> {
+        let keys = &self.backend.keys;
+        let gone = [format!("{}{mark}", keys.marks(generation)), keys.history(queue), keys.pin(queue)];
+        self.write_while_member(gone.map(|key| TxnOp::delete(key, None)).into()).await
+    }
+
     async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError> {
         let all = DeleteOptions::new().with_prefix();
         self.write_while_member(vec![TxnOp::delete(self.backend.keys.marks(generation), Some(all))]).await

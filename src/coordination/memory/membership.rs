@@ -165,6 +165,16 @@ impl Membership for MemoryMembership {
         .await
     }
 
+    async fn forget(&self, generation: u64, mark: &str, queue: &str) -> Result<(), CoordinationError> {
+        self.write(|state| {
+            state.marks.remove(&format!("{generation}/{mark}"));
+            state.history.remove(queue);
+            state.pins.remove(queue);
+            state.revision += 1;
+        })
+        .await
+    }
+
     async fn clear_marks(&self, generation: u64) -> Result<(), CoordinationError> {
         let of = format!("{generation}/");
         self.write(|state| {

@@ -100,10 +100,6 @@ impl State {
             Operation::Unpin { unit } => drop(self.pins.remove(unit)),
             Operation::Drain { member, note } => drop(self.drained.insert(member.clone(), note.clone())),
             Operation::Undrain { member } => drop(self.drained.remove(member)),
-            Operation::Forget { unit } => {
-                self.pins.remove(unit);
-                self.history.remove(unit);
-            }
         }
         self.revision += 1;
     }

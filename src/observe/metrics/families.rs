@@ -178,6 +178,8 @@ pub(super) enum Step {
     AskEtcd,
     /// Confirm the lease.
     ConfirmLease,
+    /// Change the number of pipeline queues.
+    ChangePartitions,
     /// Wait for the previous consumer of a queue.
     AwaitConsumer,
     /// Open a queue.
@@ -207,6 +209,7 @@ impl Step {
             Step::Join => "join",
             Step::AskEtcd => "ask_etcd",
             Step::ConfirmLease => "confirm_lease",
+            Step::ChangePartitions => "change_partitions",
             Step::AwaitConsumer => "await_consumer",
             Step::OpenQueue => "open_queue",
             Step::FindQueue => "find_queue",

@@ -93,6 +93,36 @@ impl Metrics {
         );
     }
 
+    /// All main queues have been closed for a change of the number of pipeline queues.
+    pub fn main_queues_quiet(&self, queues: u16) {
+        info!(
+            event = "cluster.partitions.quiet",
+            queues, "all main queues are closed; opening them again, routed to the new pipeline queues"
+        );
+    }
+
+    /// A change of the number of pipeline queues is not made.
+    pub fn partitions_withdrawn(&self, queues: u16, cause: &str) {
+        warn!(
+            event = "cluster.partitions.withdrawn",
+            queues,
+            cause,
+            "withdrew the change of the number of pipeline queues, because not all main queues could be closed in time; going on as \
+             before; nephoscope cluster queues and rabbitmqctl list_consumers show who keeps the queue; then run nephoscope partitions \
+             apply again"
+        );
+        self.trouble(Step::ChangePartitions);
+    }
+
+    /// An old pipeline queue did not accept its end marker, which is offered again.
+    pub fn end_marker_not_put(&self, queue: &str, cause: &str) {
+        warn!(
+            event = "cluster.end_marker.held",
+            queue, cause, "the old pipeline queue does not accept its end marker; trying again every second"
+        );
+        self.trouble(Step::ChangePartitions);
+    }
+
     /// The queues before this generation are deleted.
     pub fn old_queues_deleted(&self, generation: u64) {
         info!(event = "cluster.partitions.cleared", generation, "deleted the old pipeline queues");

@@ -13,6 +13,8 @@ pub enum Closed {
     Lost,
     /// The number of queues changed, and this old queue is done.
     Sealed,
+    /// Nothing came to this old queue any more, and it is deleted.
+    Deleted,
 }
 
 impl Closed {
@@ -22,6 +24,7 @@ impl Closed {
             Closed::HandedOver => "handed_over",
             Closed::Lost => "lost",
             Closed::Sealed => "sealed",
+            Closed::Deleted => "deleted",
         }
     }
 }

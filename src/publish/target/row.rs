@@ -48,7 +48,7 @@ impl Row {
     }
 
     /// Whether addresses of the link may be used: metadata services of clouds are there.
-    pub(super) const LINK_LOCAL: Row =
+    pub(in crate::publish) const LINK_LOCAL: Row =
         Row::new("link_local", "true or false", "false", "use of link-local addresses (169.254.0.0/16, fe80::/10)");
     /// See [`Options::non_finite`](super::Options::non_finite).
     pub(in crate::publish) const NAN: Row = Row::new(

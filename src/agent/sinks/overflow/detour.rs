@@ -1,5 +1,6 @@
 //! One listener's way to the destinations of its sink: straight, or by the overflow queue of one that is away.
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -9,7 +10,7 @@ use tokio::time::timeout;
 
 use super::answers::{Answers, Expected};
 use super::found::Found;
-use crate::agent::packets::lanes::{self, Lanes};
+use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
 use crate::agent::packets::packet::{self, FRAGMENT_BYTES_MAX, Fragment, PacketBuilder, Question};
 use crate::agent::runtime::{BrokerPlace, Context};
 use crate::agent::sabotage::Sabotage;
@@ -19,7 +20,7 @@ use crate::agent::sinks::sink::{Destination, SinkSlot};
 use crate::cluster::hash;
 use crate::model::{Receipt, Verdict};
 use crate::publish::Batch;
-use crate::transport::{Session, topology};
+use crate::transport::{Session, Topology, TransportError, topology};
 
 /// How long a listener waits for an answer that it expects at once: nothing was put into the overflow queue meanwhile, and the
 /// destination takes what is in there.
@@ -80,6 +81,18 @@ type Written = (Vec<u8>, Vec<Vec<u8>>);
 
 /// The wait was ended.
 struct Ended;
+
+/// The queues that a listener's lanes lead to.
+struct OverflowQueues(Arc<Context>);
+
+#[async_trait]
+impl CreateAgain for OverflowQueues {
+    async fn create_again(&self, session: &dyn Session, queue: &str) -> Result<(), TransportError> {
+        self.0.metrics.queue_gone(queue);
+        let queues = vec![topology::overflow_queue(queue.to_owned(), self.0.options.overflow.bytes_max)];
+        session.declare(&Topology { queues, ..Topology::default() }).await
+    }
+}
 
 impl Detours {
     /// Of the listener of a queue (or of a sink, for an agent alone) in an epoch.
@@ -330,7 +343,8 @@ impl Detours {
                 let nonce = hash::stable(format!("{} {}", self.epoch, self.context.options.clock.now()).as_bytes());
                 let sender = format!("{} {nonce:016x}", self.sender).into();
                 let lanes = Lanes::new(&sender, self.epoch, self.context.options.packet);
-                let carry = lanes::carry(lanes.clone(), Arc::clone(&session), Arc::clone(&self.context));
+                let queues = Arc::new(OverflowQueues(Arc::clone(&self.context)));
+                let carry = lanes::carry(lanes.clone(), Arc::clone(&session), Arc::clone(&self.context), queues);
                 self.context.nursery.spawn(&format!("overflow of {}", self.sender), carry);
                 *road = Some(Road { session, lanes: lanes.clone() });
                 return Ok(lanes);

@@ -1,15 +1,14 @@
-//! The shape of the group's pipeline queues: how many there are, and how far a change of their number has come.
+//! The layout of the group's pipeline queues as one member knows it: how many there are, and how far a change has come.
 //!
-//! The group's specification says which queues there are and which slots they have. While it has a next layout, marks in
-//! the group say how far things are, and survive whoever wrote them:
+//! The specification says which queues there are and which slots they have. While it has a next layout, and until the old
+//! queues are deleted, marks in the group say how far things are, and survive whoever wrote them:
 //!
 //! | mark | says | written by |
 //! |---|---|---|
-//! | `fence/<queue>/<unit>` | everything that a main queue's listeners ever sent to this old queue is published | the old queue's owner |
-//! | `sealed/<queue>` | so it is with all main queues; the old queue's state is whole in its log | the same |
+//! | `sealed/<queue>` | the old queue is worked on up to its end marker; its state is whole in its log | the old queue's owner |
 //! | `imported/<queue>` | the new queue's log holds its part of the old queues' states | the new queue's owner |
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::agent::sinks::sink::SinkSlot;
@@ -17,7 +16,7 @@ use crate::cluster::{Layout, Spec};
 use crate::coordination::View;
 use crate::transport::topology;
 
-/// The shape as one member knows it.
+/// The layout as one member knows it.
 #[derive(Debug, Clone)]
 pub(in crate::agent) struct Shape {
     /// The group's name.
@@ -28,13 +27,8 @@ pub(in crate::agent) struct Shape {
     pub revision: i64,
     /// The revision of the view that showed all this.
     seen: i64,
-    /// The marks of the change that is under way, or was last.
-    marks: BTreeSet<String>,
-}
-
-/// The name of a mark that a main queue's fence has passed a pipeline queue.
-pub(in crate::agent) fn fence_mark(queue: &str, unit: &str) -> String {
-    format!("fence/{queue}/{unit}")
+    /// The marks of the change that is under way, or was last, with its generation.
+    marks: BTreeMap<String, u64>,
 }
 
 /// The name of a mark that a pipeline queue is sealed.
@@ -58,12 +52,14 @@ pub(in crate::agent) fn queues<'a>(
 }
 
 impl Shape {
-    /// The shape that a view of the group shows; `None` before the group has a specification.
+    /// The layout that a view of the group shows; `None` before the group has a specification.
     pub(in crate::agent) fn of(group: &Arc<str>, view: &View) -> Option<Shape> {
         let (spec, revision) = view.spec.clone()?;
-        let generation = spec.next.as_ref().unwrap_or(&spec.present).generation;
-        let prefix = format!("{generation}/");
-        let marks = view.marks.keys().filter_map(|mark| Some(mark.strip_prefix(&prefix)?.to_owned())).collect();
+        let mark = |mark: &String| {
+            let (generation, name) = mark.split_once('/')?;
+            Some((name.to_owned(), generation.parse().ok()?))
+        };
+        let marks = view.marks.keys().filter_map(mark).collect();
         Some(Shape { group: Arc::clone(group), spec, revision, seen: view.revision, marks })
     }
 
@@ -77,9 +73,28 @@ impl Shape {
         self.revision == other.revision && self.marks == other.marks
     }
 
-    /// The layout that main listeners route by.
-    pub(in crate::agent) fn routing(&self) -> &Layout {
-        self.spec.next.as_ref().unwrap_or(&self.spec.present)
+    /// The layout that main queues are routed by; `None` while they have to be closed.
+    pub(in crate::agent) fn routing(&self) -> Option<&Layout> {
+        self.spec.routing()
+    }
+
+    /// The generation that follows, once the queues of this one get nothing more.
+    pub(in crate::agent) fn ends(&self, generation: u64) -> Option<u64> {
+        let next = self.spec.next.as_ref().filter(|_| self.spec.quiet)?;
+        (self.spec.present.generation == generation).then_some(next.generation)
+    }
+
+    /// Whether a pipeline queue is one of those in use.
+    pub(in crate::agent) fn is_in_use(&self, queue: &str) -> bool {
+        let generation = topology::generation_of(queue);
+        self.layouts().any(|layout| Some(layout.generation) == generation)
+    }
+
+    /// The layouts in use: nobody needs the queues of the next one before the main queues have been quiet, and until then the
+    /// change may be withdrawn.
+    fn layouts(&self) -> impl Iterator<Item = &Layout> {
+        let next = self.spec.next.as_ref().filter(|_| self.spec.quiet);
+        [Some(&self.spec.present), next].into_iter().flatten()
     }
 
     /// The present queues of a sink.
@@ -87,11 +102,10 @@ impl Shape {
         queues(&self.group, &sink.name, &self.spec.present).collect()
     }
 
-    /// All queues of a sink, with their generations.
+    /// All queues of a sink that are in use, with their generations.
     pub(in crate::agent) fn queues(&self, sink: &SinkSlot) -> Vec<(String, u64)> {
-        let layouts = [Some(&self.spec.present), self.spec.next.as_ref()].into_iter().flatten();
         let of = |layout| queues(&self.group, &sink.name, layout).map(move |queue| (queue, layout.generation));
-        layouts.flat_map(of).collect()
+        self.layouts().flat_map(of).collect()
     }
 
     /// The queues that a sink gets; none while no change is under way.
@@ -99,28 +113,20 @@ impl Shape {
         self.spec.next.iter().flat_map(|next| queues(&self.group, &sink.name, next)).collect()
     }
 
-    /// The sink that a queue of any generation is of.
-    pub(in crate::agent) fn sink_of<'a>(&self, queue: &str, sinks: &'a [Arc<SinkSlot>]) -> Option<&'a Arc<SinkSlot>> {
-        let is_of = |sink: &&Arc<SinkSlot>| {
-            let first = topology::pipeline_queue_name(&self.group, &sink.name, 0, 0);
-            first.strip_suffix("0.0").is_some_and(|prefix| queue.starts_with(prefix))
-        };
-        sinks.iter().filter(is_of).max_by_key(|sink| sink.name.len())
-    }
-
     /// Whether there is this mark.
     pub(in crate::agent) fn has(&self, mark: &str) -> bool {
-        self.marks.contains(mark)
+        self.marks.contains_key(mark)
     }
 
-    /// Whether there are marks: of a change under way, or of one whose old queues are not all deleted yet.
-    pub(in crate::agent) fn is_marked(&self) -> bool {
-        !self.marks.is_empty()
+    /// The queues that are sealed and not deleted yet, with the generation that their marks are of.
+    pub(in crate::agent) fn sealed(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.marks.iter().filter_map(|(mark, generation)| Some((mark.strip_prefix("sealed/")?, *generation)))
     }
 
-    /// The queues that the marks say are sealed.
-    pub(in crate::agent) fn sealed(&self) -> impl Iterator<Item = &str> {
-        self.marks.iter().filter_map(|mark| mark.strip_prefix("sealed/"))
+    /// The generations whose marks are of no use any more: no change is under way, and the old queues are deleted.
+    pub(in crate::agent) fn obsolete(&self) -> BTreeSet<u64> {
+        let over = self.spec.next.is_none() && self.sealed().next().is_none();
+        self.marks.values().copied().filter(|_| over).collect()
     }
 
     /// Whether nothing can come from a sink's old queues any more: its new ones may be opened.
@@ -133,6 +139,6 @@ impl Shape {
         let imported = |sink: &SinkSlot| {
             !sink.is_stateful() || self.next(sink).iter().all(|queue| self.has(&imported_mark(queue)))
         };
-        self.spec.next.is_some() && sinks.iter().all(|sink| self.is_sealed(sink) && imported(sink))
+        self.spec.quiet && sinks.iter().all(|sink| self.is_sealed(sink) && imported(sink))
     }
 }
