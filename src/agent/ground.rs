@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::alias::Aliases;
 use super::clock::Clock;
-use super::former::Former;
 use super::intake::IntakeBounds;
 use super::nursery::Nursery;
 use super::offer::Dead;
@@ -22,7 +21,7 @@ use super::route::Routes;
 use super::sabotage::Sabotage;
 use super::shape::Shape;
 use super::sink::{Backoff, SinkContext, SinkSlot};
-use super::state::{Recall, StateOptions};
+use super::state::{QueueMemory, StateOptions};
 use super::troubles::{Trouble, Troubles};
 use super::until::Until;
 use crate::coordination::{CoordinationError, Membership, View};
@@ -189,10 +188,8 @@ pub(super) struct Ground {
     pub metrics: Metrics,
     /// The agent's tasks.
     pub nursery: Nursery,
-    /// What is known of state logs from earlier openings.
-    pub recall: Recall,
-    /// What an agent alone knows of its main queues from earlier openings.
-    pub former: Former,
+    /// What is known of queues from earlier openings.
+    pub memory: QueueMemory,
     /// Which brokers are one.
     pub aliases: Aliases,
     /// What this process has asked about overflow queues.

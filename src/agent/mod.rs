@@ -13,7 +13,7 @@
 //!    What one of several does not take goes into its `overflow` queue meanwhile.
 //!
 //! What cannot go on is held `until` its listener ends; `troubles` says what stands still, and `standing` how the links are.
-//! `former` has an agent alone wait for the end of its own dead connection.
+//! `predecessor` has an opening wait until nobody else consumes its queue.
 //! While the number of pipeline queues changes, `shape` says how far that is, `fences` tells when an old queue is empty for
 //! good, and `straggler` sends on what comes to it all the same.
 //!
@@ -29,7 +29,6 @@ mod clock;
 mod conversion;
 mod direct;
 mod fences;
-mod former;
 mod forward;
 mod ground;
 mod intake;
@@ -44,6 +43,7 @@ pub mod parked;
 mod parking;
 mod pipeline_listener;
 mod posted;
+mod predecessor;
 mod readiness;
 mod rescue;
 mod route;
@@ -77,12 +77,11 @@ use crate::observe::{Board, Metrics};
 use crate::publish;
 use alias::Aliases;
 use direct::DirectSinks;
-use former::Former;
 use nursery::Nursery;
 use overflow::{Answers, Found};
 use parking::{Parking, ParkingQueue};
 use posted::Posted;
-use state::Recall;
+use state::QueueMemory;
 use supervisor::{Control, Supervisor};
 use troubles::Troubles;
 
@@ -171,8 +170,7 @@ impl Agent {
             parking,
             metrics: metrics.clone(),
             nursery,
-            recall: Recall::default(),
-            former: Former::default(),
+            memory: QueueMemory::default(),
             aliases: Aliases::default(),
             answers: Answers::default(),
             found: Found::default(),

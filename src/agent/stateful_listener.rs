@@ -83,7 +83,7 @@ impl StatefulListener {
             let (parcels, fences) = self.open(batch).await;
             let now = self.ground.options.clock.now();
             let done = self.keeper.handle(parcels, now, &self.slot, &self.context).await;
-            self.ground.recall.committed(&self.queue, self.keeper.number());
+            self.ground.memory.committed(&self.queue, self.keeper.number());
             match done {
                 Done::Published => {}
                 done => return self.end(done, stop).await,
@@ -147,7 +147,7 @@ impl StatefulListener {
             matches!(lost, Lost::Transport(TransportError::Away { .. })) || self.session.over().is_cancelled();
         if let Lost::Fenced(by) = lost {
             self.context.metrics.state_lost(&self.queue, &lost.to_string());
-            self.ground.recall.fenced(&self.queue, *by);
+            self.ground.memory.fenced(&self.queue, *by);
             // Without an orderly close: a quorum queue would give the waiting successor later messages first.
             self.session.cut();
         } else if !with_session {

@@ -16,6 +16,7 @@ use super::main_listener::{Ended, MainListener, Queues, Way};
 use super::offer::Dead;
 use super::overflow::{Detours, OverflowListener};
 use super::pipeline_listener::PipelineListener;
+use super::predecessor::{Patience, Predecessor};
 use super::rescue;
 use super::route::Routes;
 use super::shape::{self, Shape};
@@ -142,6 +143,9 @@ pub(super) enum OpenError {
     /// What had to be noted in the group could not be.
     #[error("the session was over before it was noted in the group")]
     Unmarked,
+    /// Nothing does: it was asked to stop before it was open.
+    #[error("it was asked to stop before it was open")]
+    Stopped,
 }
 
 /// What a unit is opened with.
@@ -159,12 +163,13 @@ pub(super) struct Opening {
     pub routes: watch::Receiver<Arc<Routes>>,
     /// The sinks of this process.
     pub direct: Arc<DirectSinks>,
-    /// Asks the listener to stop.
+    /// Asks the opening or the listener to stop.
     pub stop: CancellationToken,
 }
 
 impl Opening {
-    /// Opens the channel of a unit and begins to consume. A queue that somebody has deleted is declared again.
+    /// Opens the channel of a unit and begins to consume, once nobody else does. A queue that somebody has deleted is declared
+    /// again.
     pub(super) async fn open(self) -> Result<Listener, OpenError> {
         let broker = self.kind.broker();
         let ground = Arc::clone(&self.ground);
@@ -173,6 +178,9 @@ impl Opening {
                 OpenError::Transport(TransportError::NoQueue(queue))
                 | OpenError::State(Lost::Transport(TransportError::NoQueue(queue))),
             ) => {
+                if let Kind::Overflow { queue, .. } = &self.kind {
+                    ground.found.forget(queue);
+                }
                 ground.metrics.queue_gone(&queue);
                 ground.brokers[broker].forget_declared().await;
                 self.open_declared().await
@@ -182,6 +190,7 @@ impl Opening {
     }
 
     async fn open_declared(self) -> Result<Listener, OpenError> {
+        self.until_free().await?;
         match self.kind.clone() {
             Kind::Main { broker, queue } => self.main(broker, &queue).await,
             Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
@@ -189,8 +198,37 @@ impl Opening {
         }
     }
 
+    /// Waits until nobody else consumes the queue. Comes before everything else is found out: a former owner may still change it.
+    async fn until_free(&self) -> Result<(), OpenError> {
+        let (ground, routes) = (&self.ground, Arc::clone(&self.routes.borrow()));
+        let place = &ground.brokers[self.kind.broker()];
+        let (session, queue, patience) = match &self.kind {
+            Kind::Main { broker, queue } => {
+                ground.is_no_alias(*broker).await?;
+                let patience = match (ground.options.partitioned, ground.options.main_queue_exclusive) {
+                    (false, _) => Patience::AtMost(place.notices_within),
+                    (true, true) => Patience::Forever,
+                    // Others consume it all the time.
+                    (true, false) => return Ok(()),
+                };
+                (ground.prepared_for(place, queue, &routes).await?, queue, patience)
+            }
+            // Agents alone that share a broker take turns.
+            Kind::Overflow { .. } if !ground.options.partitioned => return Ok(()),
+            Kind::Pipeline { queue, .. } | Kind::Overflow { queue, .. } => {
+                (ground.prepared(place, &routes).await?, queue, Patience::Forever)
+            }
+        };
+        let membership = ground.membership.borrow().clone();
+        let (session, memory, metrics) = (&*session, &ground.memory, &ground.metrics);
+        let predecessor = Predecessor { queue, session, patience, memory, membership, metrics };
+        match self.stop.run_until_cancelled(predecessor.gone()).await {
+            Some(gone) => Ok(gone?),
+            None => Err(OpenError::Stopped),
+        }
+    }
+
     async fn main(self, broker: usize, queue: &str) -> Result<Listener, OpenError> {
-        self.ground.is_no_alias(broker).await?;
         if !self.ground.options.partitioned {
             let way = DirectWay::new(&self.direct);
             return Ok(Listener::Direct(Box::new(self.listen(broker, queue, way).await?)));
@@ -211,9 +249,6 @@ impl Opening {
         let (options, place) = (&ground.options, &ground.brokers[broker]);
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared_for(place, queue, &now).await?;
-        if !options.partitioned {
-            ground.former.ended(&*session, queue, place.notices_within).await?;
-        }
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let rescued = rescue::look(&*session, queue).await?;
         let consume = consume_options(place, options.main_prefetch, exclusive);
@@ -245,9 +280,6 @@ impl Opening {
         let mut sealed = shape.as_ref().is_some_and(|shape| shape.has(&shape::sealed_mark(queue)));
         let stateful = slot.is_stateful() && !sealed;
         let log = async { if stateful { open_log(&ground, queue, &session).await } else { Ok(None) } };
-        // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
-        // too, but in the middle of a batch; it is for those whom the broker does not show. A log that is deleted is the former
-        // owner's to make again: it has the state.
         // Only a quorum queue counts what comes back, and only what it counted is ever rescued.
         let rescued = async {
             if options.queue_kind == QueueKind::Classic {
@@ -255,8 +287,7 @@ impl Opening {
             }
             rescue::look(&*session, queue).await
         };
-        let (alone, log, rescued) = tokio::join!(session.until_alone(queue), log, rescued);
-        alone?;
+        let (log, rescued) = tokio::join!(log, rescued);
         let (rescued, log) = (rescued?, log?);
         let log = if stateful && log.is_none() { Some(made_log(&ground, queue, &session).await?) } else { log };
         let mut kept = None;
@@ -312,23 +343,10 @@ impl Opening {
 
 impl Opening {
     async fn overflow(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
-        let ground = Arc::clone(&self.ground);
-        let opened = self.overflow_declared(slot, key, queue).await;
-        if matches!(opened, Err(OpenError::Transport(TransportError::NoQueue(_)))) {
-            ground.found.forget(queue);
-        }
-        opened
-    }
-
-    async fn overflow_declared(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
         let Opening { ground, routes, stop, .. } = self;
         let (options, place) = (&ground.options, ground.first_broker());
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(place, &now).await?;
-        if options.partitioned {
-            // In a group a former owner may still be at work; agents alone that share a broker take turns.
-            session.until_alone(queue).await?;
-        }
         let rescued = rescue::look(&*session, queue).await?;
         let consume = consume_options(place, options.pipeline_prefetch, false);
         let intake = Intake::open(&ground, &session, queue, consume, rescued).await?;
@@ -409,7 +427,7 @@ async fn open_log(
         Err(TransportError::NoQueue(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    if ground.recall.is_new(queue) {
+    if ground.memory.is_new(queue) {
         // Nobody waits for what is only complained of.
         let (ground, queue, session) = (Arc::clone(ground), queue.to_owned(), Arc::clone(session));
         let nursery = ground.nursery.clone();
@@ -447,7 +465,7 @@ async fn restore(ground: &Ground, slot: &SinkSlot, queue: &str, epoch: i64, log:
     let owner = Owner {
         queue: queue.into(),
         sink: Arc::clone(&slot.name),
-        epoch: ground.recall.epoch(queue, epoch),
+        epoch: ground.memory.epoch(queue, epoch),
         member: Arc::clone(&ground.member),
         // Another one at every opening, also where a group that was restored from a backup gives an epoch again.
         nonce: hash::stable(format!("{} {epoch} {}", ground.member, ground.options.clock.now()).as_bytes()),
@@ -457,10 +475,10 @@ async fn restore(ground: &Ground, slot: &SinkSlot, queue: &str, epoch: i64, log:
     let told = (ground.metrics.clone(), Arc::clone(&ground.troubles));
     let opened = Keeper::open(Box::new(log), owner, transformers, ground.options.state.clone(), told).await;
     match &opened {
-        Err(Lost::Fenced(by)) => ground.recall.fenced(queue, *by),
+        Err(Lost::Fenced(by)) => ground.memory.fenced(queue, *by),
         Err(_) => {}
         Ok(keeper) => {
-            let missing = ground.recall.committed(queue, keeper.number());
+            let missing = ground.memory.committed(queue, keeper.number());
             if missing > 0 {
                 ground.metrics.state_regressed(queue, missing);
             }

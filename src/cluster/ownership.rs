@@ -19,8 +19,8 @@
 //! While the group is silent (nobody says whether the lease still stands) what is open stays open, and nothing is begun:
 //! no claim, no opening, no hand-over. A member that drains goes on, and leaves what it cannot release to its lease.
 //!
-//! A unit that a former owner still has at the broker is opened again and again without a new claim: only the broker
-//! knows when it is free, and nobody else has to be told. So whoever loses its lease ends in order what it has open.
+//! An opening waits for a former owner that still has the unit at the broker, for as long as that takes: so one that opens
+//! can be closed, and a member that loses its lease ends in order what it has open.
 //!
 //! Never here: retries inside an order, time limits of a close or open (the agent's: it answers with a failure).
 
@@ -127,10 +127,9 @@ impl Ownership {
             Happening::ReleaseFailed { unit, epoch } => {
                 if self.stage(&unit) == Some(Stage::Releasing(epoch)) {
                     let again = now + self.options.release_again;
-                    self.queue(unit).try_again(again);
+                    self.queue(unit).release_again(again);
                 }
             }
-            Happening::Occupied { unit, epoch } => self.occupied(unit, epoch, now, &mut orders),
             Happening::LeaseLost => self.lease_lost(&mut orders),
             Happening::Silent => self.silent = true,
             Happening::Heard => {
@@ -151,9 +150,7 @@ impl Ownership {
     fn end(&mut self, happening: Happening, orders: &mut Vec<Order>) {
         match happening {
             Happening::LeaseLost => self.lease_lost(orders),
-            Happening::Closed { unit, epoch }
-            | Happening::OpenFailed { unit, epoch }
-            | Happening::Occupied { unit, epoch }
+            Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch }
                 if self.stage(&unit) == Some(Stage::Closing(epoch)) =>
             {
                 self.queue(unit).set(None);
@@ -244,8 +241,6 @@ impl Ownership {
         match stage {
             Stage::Idle(epoch) if leave => self.release(unit, epoch, orders),
             Stage::Idle(_) => self.queue(unit).want(Want::Claim),
-            // Nothing of it is open.
-            Stage::Opening(epoch) if leave && self.is_occupied(&unit) => self.release(unit, epoch, orders),
             Stage::Opening(_) | Stage::Open(_) if leave => self.queue(unit).want(Want::Give),
             _ => {}
         }
@@ -310,24 +305,6 @@ impl Ownership {
         }
     }
 
-    /// A former owner still has the unit at the broker.
-    fn occupied(&mut self, unit: String, epoch: Epoch, now: Duration, orders: &mut Vec<Order>) {
-        if self.stage(&unit) != Some(Stage::Opening(epoch)) {
-            return;
-        }
-        if self.should_leave(&unit) {
-            self.release(unit, epoch, orders);
-        } else {
-            let again = now + self.options.occupied_again;
-            self.queue(unit).try_again(again);
-        }
-    }
-
-    /// Whether a former owner still had the unit at the broker when it was last opened.
-    fn is_occupied(&self, unit: &str) -> bool {
-        self.queues.get(unit).is_some_and(Queue::is_put_off)
-    }
-
     /// A unit is closed, because I wanted it or not.
     fn closed(&mut self, unit: String, epoch: Epoch, now: Duration, orders: &mut Vec<Order>) {
         match self.stage(&unit) {
@@ -361,8 +338,6 @@ impl Ownership {
         self.life = Life::Ending;
         for (unit, stage) in self.in_hand() {
             match stage {
-                // Nothing of it is open.
-                Stage::Opening(_) if self.is_occupied(&unit) => self.queue(unit).set(None),
                 Stage::Opening(epoch) | Stage::Open(epoch) if !again => {
                     self.queue(unit.clone()).set(Some(Stage::Closing(epoch)));
                     orders.push(Order::Close { unit, epoch });
@@ -445,12 +420,8 @@ impl Ownership {
             return;
         }
         for (unit, queue) in &mut self.queues {
-            if queue.is_due(now) {
-                match queue.stage() {
-                    Some(Stage::Opening(epoch)) => orders.push(Order::Open { unit: unit.clone(), epoch }),
-                    Some(Stage::Releasing(epoch)) => orders.push(Order::Release { unit: unit.clone(), epoch }),
-                    _ => {}
-                }
+            if let Some(epoch) = queue.is_to_release(now) {
+                orders.push(Order::Release { unit: unit.clone(), epoch });
             }
         }
     }

@@ -675,19 +675,15 @@ impl Metrics {
         info!(event = "cluster.silence.ended", member, "the group confirms the lease again");
     }
 
-    /// A former owner still consumes the queue: it is tried again every second, and said the first time.
-    pub fn queue_occupied(&self, queue: &str, first: bool) {
-        if first {
-            warn!(
-                event = "agent.queue.occupied",
-                queue,
-                "the queue is ours, but another still consumes it: a former owner that cannot reach the group works on \
-                 until it can, a dead connection until the broker has noticed; trying again every second"
-            );
-            self.0.troubles.of(["occupied"]).inc();
-        } else {
-            debug!(event = "agent.queue.occupied", queue, "still consumed by another");
-        }
+    /// A queue that is being opened still has another consumer, which is waited for.
+    pub fn queue_occupied(&self, queue: &str) {
+        warn!(
+            event = "agent.queue.occupied",
+            queue,
+            "waiting for the previous consumer of this queue to disconnect (it may have lost etcd, or its connection may be \
+             dead); asking again every second"
+        );
+        self.0.troubles.of(["occupied"]).inc();
     }
 
     /// While the group is silent somebody else has begun to consume a main queue: it is left to it.

@@ -1,12 +1,12 @@
 //! State that follows its queue: where its log is kept (`log`), who keeps it (`keeper`), how a batch goes through
-//! (`work`), what a new queue inherits (`inherit`), and what is remembered between two openings (`recall`).
+//! (`work`), what a new queue inherits (`inherit`), and what is remembered between two openings (`memory`).
 //!
 //! Never here: what a record looks like and what it means; that is `state` on the pure floor.
 
 pub(super) mod inherit;
 pub(super) mod keeper;
 pub(super) mod log;
-pub(super) mod recall;
+pub(super) mod memory;
 pub(super) mod work;
 
 #[cfg(test)]
@@ -16,5 +16,5 @@ pub(super) use inherit::Inherited;
 pub use keeper::StateOptions;
 pub(super) use keeper::{Keeper, Lost, Owner};
 pub(super) use log::{MemoryLog, StreamLog};
-pub(super) use recall::Recall;
+pub(super) use memory::QueueMemory;
 pub(super) use work::Done;

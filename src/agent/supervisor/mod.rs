@@ -10,7 +10,7 @@ mod show;
 mod silence;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -107,8 +107,6 @@ struct Term {
     members: String,
     /// Whether the lease is past its deadline, and nobody says whether it is gone.
     silent: bool,
-    /// Units that a former owner still had at the broker when they were last opened.
-    occupied: BTreeSet<String>,
     /// Held by the task that looks for other consumers of the main queues.
     looking: Arc<Semaphore>,
 }
@@ -244,7 +242,6 @@ impl Supervisor {
             record,
             members: String::new(),
             silent: false,
-            occupied: BTreeSet::new(),
             looking: Arc::new(Semaphore::new(1)),
         };
         self.ground.membership.send_replace(Some(Arc::clone(&membership)));
@@ -333,16 +330,7 @@ impl Supervisor {
         if let Happening::Opened { unit, epoch } = &happening {
             self.ground.metrics.queue_opened(unit, *epoch);
         }
-        if let Happening::Opened { unit, .. } | Happening::OpenFailed { unit, .. } = &happening {
-            term.occupied.remove(unit);
-        }
-        if let Happening::Occupied { unit, .. } = &happening {
-            let first = term.occupied.insert(unit.clone());
-            self.ground.metrics.queue_occupied(unit, first);
-        }
-        if let Happening::Closed { unit, epoch }
-        | Happening::OpenFailed { unit, epoch }
-        | Happening::Occupied { unit, epoch } = &happening
+        if let Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch } = &happening
             && term.running.get(unit).is_some_and(|running| running.epoch == *epoch)
         {
             term.running.remove(unit);

@@ -45,7 +45,7 @@ struct Setback {
 pub(super) struct Queue {
     stage: Option<Stage>,
     want: Want,
-    /// When to try again what could not be done in this stage.
+    /// When to try again to release it.
     again: Option<Duration>,
     setback: Option<Setback>,
     /// The epoch that was given back: a view read before that still shows it.
@@ -64,7 +64,7 @@ impl Queue {
         self.again = None;
         let stays = match self.want {
             Want::Claim => matches!(stage, Some(Stage::Idle(_))),
-            Want::Give => self.can_close(),
+            Want::Give => self.can_close().is_some(),
             Want::Keep => true,
         };
         if !stays {
@@ -72,9 +72,12 @@ impl Queue {
         }
     }
 
-    /// Whether there is something to close.
-    fn can_close(&self) -> bool {
-        matches!(self.stage, Some(Stage::Opening(_) | Stage::Open(_)))
+    /// The epoch of what there is to close.
+    fn can_close(&self) -> Option<Epoch> {
+        match self.stage? {
+            Stage::Opening(epoch) | Stage::Open(epoch) => Some(epoch),
+            _ => None,
+        }
     }
 
     pub(super) fn want(&mut self, want: Want) {
@@ -86,12 +89,9 @@ impl Queue {
         self.want == Want::Claim && self.held_back_until().is_none_or(|until| until <= now)
     }
 
-    /// The epoch of what is to be closed. One that is still opening is closed when it has opened.
+    /// The epoch of what is to be closed.
     pub(super) fn to_close(&self) -> Option<Epoch> {
-        match self.stage {
-            Some(Stage::Open(epoch)) if self.want == Want::Give => Some(epoch),
-            _ => None,
-        }
+        self.can_close().filter(|_| self.want == Want::Give)
     }
 
     /// Whether a claim is under way.
@@ -112,19 +112,17 @@ impl Queue {
         }
     }
 
-    /// What could not be done is to be tried again then.
-    pub(super) fn try_again(&mut self, at: Duration) {
+    /// It could not be released: that is to be tried again then.
+    pub(super) fn release_again(&mut self, at: Duration) {
         self.again = Some(at);
     }
 
-    /// Whether what could not be done waits for its next try.
-    pub(super) fn is_put_off(&self) -> bool {
-        self.again.is_some()
-    }
-
-    /// Whether what could not be done is to be tried again now; asked once.
-    pub(super) fn is_due(&mut self, now: Duration) -> bool {
-        self.again.take_if(|at| *at <= now).is_some()
+    /// The epoch of what is to be released once more now; asked once.
+    pub(super) fn is_to_release(&mut self, now: Duration) -> Option<Epoch> {
+        match self.stage {
+            Some(Stage::Releasing(epoch)) => self.again.take_if(|at| *at <= now).map(|_| epoch),
+            _ => None,
+        }
     }
 
     /// When there is something to do for it without anything happening.
