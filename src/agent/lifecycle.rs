@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::build::{Blueprint, Parts};
 use super::listeners::direct::DirectSinks;
-use super::listeners::former::Former;
 use super::listeners::ground::Ground;
 use super::ownership::{Control, Supervisor};
 use super::parked::parking::{Parking, ParkingQueue};
@@ -19,7 +18,7 @@ use super::runtime::troubles::Troubles;
 use super::runtime::{BrokerPlace, Context, standing};
 use super::sinks::offer;
 use super::sinks::overflow::{Overflow, OverflowQueue};
-use super::state::Recall;
+use super::state::QueueMemory;
 use crate::config::Settings;
 use crate::model::Complaint;
 use crate::publish;
@@ -74,8 +73,7 @@ impl Agent {
             context,
             brokers,
             parking,
-            recall: Recall::default(),
-            former: Former::default(),
+            memory: QueueMemory::default(),
             aliases: Aliases::default(),
             overflow,
             layouts,

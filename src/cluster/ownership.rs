@@ -19,36 +19,23 @@
 //! While the group is silent (nobody says whether the lease still stands) what is open stays open, and nothing is begun:
 //! no claim, no opening, no hand-over. A member that drains goes on, and leaves what it cannot release to its lease.
 //!
-//! A unit that a former owner still has at the broker is opened again and again without a new claim: only the broker
-//! knows when it is free, and nobody else has to be told. So whoever loses its lease ends in order what it has open.
+//! An opening waits for a former owner that still has the unit at the broker, for as long as that takes: so one that opens
+//! can be closed, and a member that loses its lease ends in order what it has open.
 //!
 //! Never here: retries inside an order, time limits of a close or open (the agent's: it answers with a failure).
 
 mod happening;
+mod queue;
 
 pub use happening::{Happening, Order, OwnershipOptions};
+pub use queue::Stage;
 
 use super::group::{Epoch, Group};
 use super::placement::Ring;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Where a unit is on its way, as far as this member has a hand in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// A claim is under way; with an epoch where the owner key is already mine.
-    Claiming(Option<Epoch>),
-    /// Mine, but nothing is open: the broker session was lost.
-    Idle(Epoch),
-    /// Mine, being opened.
-    Opening(Epoch),
-    /// Mine, and worked on.
-    Open(Epoch),
-    /// Mine, finishing what is in flight.
-    Closing(Epoch),
-    /// Closed; the owner key is being deleted.
-    Releasing(Epoch),
-}
+use queue::{Queue, Want};
 
 /// How far this member is with leaving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,18 +65,6 @@ enum Fate {
     Gone,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Setback {
-    since: Duration,
-    pause: Duration,
-}
-
-impl Setback {
-    fn until(self) -> Duration {
-        self.since + self.pause
-    }
-}
-
 /// The machine. One per membership: after [`Order::Done`] it says nothing more, and a new membership needs a new one.
 #[derive(Debug)]
 pub struct Ownership {
@@ -99,20 +74,8 @@ pub struct Ownership {
     group: Option<Group>,
     ring: Ring,
     placed: BTreeMap<String, String>,
-    stages: BTreeMap<String, Stage>,
-    claiming: BTreeSet<String>,
-    leaving: BTreeSet<String>,
-    /// Free (or idle) and mine by placement; claimed as fast as `claims_at_once` allows.
-    to_claim: BTreeSet<String>,
-    /// Held and not mine any more; closed as fast as `moves_at_once` allows.
-    to_give: BTreeSet<String>,
-    /// Epochs that were given back: a view read before that still shows them.
-    given_up: BTreeMap<String, Epoch>,
-    setbacks: BTreeMap<String, Setback>,
-    /// Releases that could not be done, and when to try again.
-    unreleased: BTreeMap<String, Duration>,
-    /// Openings that found another at the broker, and when to try again.
-    occupied: BTreeMap<String, Duration>,
+    /// Every unit that this member has a hand in, wants, or has to remember.
+    queues: BTreeMap<String, Queue>,
     session: Session,
     ready: bool,
     silent: bool,
@@ -129,15 +92,7 @@ impl Ownership {
             group: None,
             ring: Ring::default(),
             placed: BTreeMap::new(),
-            stages: BTreeMap::new(),
-            claiming: BTreeSet::new(),
-            leaving: BTreeSet::new(),
-            to_claim: BTreeSet::new(),
-            to_give: BTreeSet::new(),
-            given_up: BTreeMap::new(),
-            setbacks: BTreeMap::new(),
-            unreleased: BTreeMap::new(),
-            occupied: BTreeMap::new(),
+            queues: BTreeMap::new(),
             session: Session::Never,
             ready: false,
             silent: false,
@@ -170,11 +125,11 @@ impl Ownership {
             }
             Happening::Released { unit, epoch } => self.released(unit, epoch, &mut orders),
             Happening::ReleaseFailed { unit, epoch } => {
-                if self.stages.get(&unit) == Some(&Stage::Releasing(epoch)) {
-                    self.unreleased.insert(unit, now + self.options.release_again);
+                if self.stage(&unit) == Some(Stage::Releasing(epoch)) {
+                    let again = now + self.options.release_again;
+                    self.queue(unit).release_again(again);
                 }
             }
-            Happening::Occupied { unit, epoch } => self.occupied(unit, epoch, now, &mut orders),
             Happening::LeaseLost => self.lease_lost(&mut orders),
             Happening::Silent => self.silent = true,
             Happening::Heard => {
@@ -187,6 +142,7 @@ impl Ownership {
             Happening::Tick => self.tick(now, &mut orders),
         }
         self.proceed(now, &mut orders);
+        self.queues.retain(|_, queue| !queue.is_blank());
         orders
     }
 
@@ -194,12 +150,10 @@ impl Ownership {
     fn end(&mut self, happening: Happening, orders: &mut Vec<Order>) {
         match happening {
             Happening::LeaseLost => self.lease_lost(orders),
-            Happening::Closed { unit, epoch }
-            | Happening::OpenFailed { unit, epoch }
-            | Happening::Occupied { unit, epoch }
-                if self.stages.get(&unit) == Some(&Stage::Closing(epoch)) =>
+            Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch }
+                if self.stage(&unit) == Some(Stage::Closing(epoch)) =>
             {
-                self.set(unit, None);
+                self.queue(unit).set(None);
                 self.end_if_all_ended(orders);
             }
             _ => {}
@@ -215,14 +169,12 @@ impl Ownership {
         if self.silent {
             return grace;
         }
-        let waiting = self.to_claim.iter().filter_map(|unit| self.setbacks.get(unit)).map(|s| s.until());
-        let again = self.unreleased.values().chain(self.occupied.values()).copied();
-        grace.into_iter().chain(waiting).chain(again).min()
+        grace.into_iter().chain(self.queues.values().filter_map(Queue::wake_at)).min()
     }
 
     /// The units this member has a hand in.
     pub fn stages(&self) -> impl Iterator<Item = (&str, Stage)> {
-        self.stages.iter().map(|(unit, stage)| (unit.as_str(), *stage))
+        self.queues.iter().filter_map(|(unit, queue)| Some((unit.as_str(), queue.stage()?)))
     }
 
     /// Which member should have which unit, by the last view; a unit is missing while no member is ready.
@@ -231,24 +183,15 @@ impl Ownership {
     }
 
     fn viewed(&mut self, group: Group, orders: &mut Vec<Order>) {
-        let mine = |unit: &str| group.owners.get(unit).filter(|o| o.member == self.me).map(|o| o.epoch);
-        let lost: Vec<(String, Stage)> = self
-            .stages
-            .iter()
-            .filter(|(unit, stage)| match stage {
-                Stage::Idle(e) | Stage::Opening(e) | Stage::Open(e) | Stage::Closing(e) => {
-                    group.revision >= *e && mine(unit) != Some(*e)
+        for (unit, queue) in &mut self.queues {
+            let mine = group.owners.get(unit).filter(|owner| owner.member == self.me).map(|owner| owner.epoch);
+            queue.shown(mine);
+            if queue.held().is_some_and(|epoch| group.revision >= epoch && mine != Some(epoch)) {
+                if !matches!(queue.stage(), Some(Stage::Idle(_))) {
+                    orders.push(Order::Cut { unit: unit.clone() });
                 }
-                Stage::Claiming(_) | Stage::Releasing(_) => false,
-            })
-            .map(|(unit, stage)| (unit.clone(), *stage))
-            .collect();
-        self.given_up.retain(|unit, epoch| mine(unit).is_some_and(|e| e <= *epoch));
-        for (unit, stage) in lost {
-            if !matches!(stage, Stage::Idle(_)) {
-                orders.push(Order::Cut { unit: unit.clone() });
+                queue.set(None);
             }
-            self.set(unit, None);
         }
         self.group = Some(group);
         self.place(orders);
@@ -268,30 +211,26 @@ impl Ownership {
             .into_iter()
             .map(|(unit, member)| (unit.to_owned(), member.to_owned()))
             .collect();
-        self.to_claim.clear();
-        self.to_give.clear();
+        self.queues.values_mut().for_each(|queue| queue.want(Want::Keep));
         let mut strays = Vec::new();
-        for unit in self.placed.keys().filter(|unit| !self.stages.contains_key(*unit)) {
-            if self.fate(unit) == Fate::Mine && !group.owners.contains_key(unit) {
-                self.to_claim.insert(unit.clone());
-            }
-        }
+        let free = |unit: &&String| self.fate(unit) == Fate::Mine && !group.owners.contains_key(*unit);
+        let mut wanted: Vec<String> = self.placed.keys().filter(free).cloned().collect();
         // An owner key of mine that I know nothing of: the answer to a claim was lost on the way.
         for (unit, owner) in group.owners.iter().filter(|(_, owner)| owner.member == self.me) {
-            let given_up = self.given_up.get(unit).is_some_and(|epoch| owner.epoch <= *epoch);
-            if self.stages.contains_key(unit) || given_up {
+            if self.queues.get(unit).is_some_and(|queue| queue.stage().is_some() || queue.gave_up(owner.epoch)) {
                 continue;
             }
             match self.fate(unit) {
-                Fate::Mine | Fate::Unplaced if !self.draining() => drop(self.to_claim.insert(unit.clone())),
+                Fate::Mine | Fate::Unplaced if !self.draining() => wanted.push(unit.clone()),
                 _ => strays.push((unit.clone(), owner.epoch)),
             }
         }
+        wanted.retain(|unit| self.stage(unit).is_none());
+        wanted.into_iter().for_each(|unit| self.queue(unit).want(Want::Claim));
         for (unit, epoch) in strays {
             self.release(unit, epoch, orders);
         }
-        let held: Vec<(String, Stage)> = self.stages.iter().map(|(unit, stage)| (unit.clone(), *stage)).collect();
-        for (unit, stage) in held {
+        for (unit, stage) in self.in_hand() {
             self.reconcile(unit, stage, orders);
         }
     }
@@ -301,10 +240,8 @@ impl Ownership {
         let leave = self.should_leave(&unit);
         match stage {
             Stage::Idle(epoch) if leave => self.release(unit, epoch, orders),
-            Stage::Idle(_) => drop(self.to_claim.insert(unit)),
-            // Nothing of it is open.
-            Stage::Opening(epoch) if leave && self.occupied.contains_key(&unit) => self.release(unit, epoch, orders),
-            Stage::Opening(_) | Stage::Open(_) if leave => drop(self.to_give.insert(unit)),
+            Stage::Idle(_) => self.queue(unit).want(Want::Claim),
+            Stage::Opening(_) | Stage::Open(_) if leave => self.queue(unit).want(Want::Give),
             _ => {}
         }
     }
@@ -333,11 +270,11 @@ impl Ownership {
     }
 
     fn claimed(&mut self, unit: String, epoch: Epoch, orders: &mut Vec<Order>) {
-        match self.stages.get(&unit) {
+        match self.stage(&unit) {
             Some(Stage::Claiming(_)) => {}
             // Not asked for: given back. Our own of long ago is not.
             Some(Stage::Idle(e) | Stage::Opening(e) | Stage::Open(e) | Stage::Closing(e) | Stage::Releasing(e))
-                if *e >= epoch =>
+                if e >= epoch =>
             {
                 return;
             }
@@ -346,47 +283,34 @@ impl Ownership {
         if self.should_leave(&unit) {
             self.release(unit, epoch, orders);
         } else if self.session == Session::Up && !self.silent {
-            self.set(unit.clone(), Some(Stage::Opening(epoch)));
+            self.queue(unit.clone()).set(Some(Stage::Opening(epoch)));
             orders.push(Order::Open { unit, epoch });
         } else {
-            self.set(unit, Some(Stage::Idle(epoch)));
+            self.queue(unit).set(Some(Stage::Idle(epoch)));
         }
     }
 
     fn claim_refused(&mut self, unit: String) {
-        if let Some(Stage::Claiming(held)) = self.stages.get(&unit).copied() {
+        if let Some(Stage::Claiming(held)) = self.stage(&unit) {
             // Asked again when the next view says so.
-            self.set(unit, held.map(Stage::Idle));
+            self.queue(unit).set(held.map(Stage::Idle));
         }
     }
 
     fn opened(&mut self, unit: String, epoch: Epoch) {
-        if self.stages.get(&unit) == Some(&Stage::Opening(epoch)) {
-            self.setbacks.remove(&unit);
-            self.set(unit, Some(Stage::Open(epoch)));
-        }
-    }
-
-    /// A former owner still has the unit at the broker.
-    fn occupied(&mut self, unit: String, epoch: Epoch, now: Duration, orders: &mut Vec<Order>) {
-        if self.stages.get(&unit) != Some(&Stage::Opening(epoch)) {
-            return;
-        }
-        if self.should_leave(&unit) {
-            self.release(unit, epoch, orders);
-        } else {
-            self.occupied.insert(unit, now + self.options.occupied_again);
+        if self.stage(&unit) == Some(Stage::Opening(epoch)) {
+            let queue = self.queue(unit);
+            queue.forget_setback();
+            queue.set(Some(Stage::Open(epoch)));
         }
     }
 
     /// A unit is closed, because I wanted it or not.
     fn closed(&mut self, unit: String, epoch: Epoch, now: Duration, orders: &mut Vec<Order>) {
-        match self.stages.get(&unit) {
-            Some(Stage::Closing(e)) if *e == epoch => {}
-            Some(Stage::Opening(e) | Stage::Open(e)) if *e == epoch => {
-                let pause = self.setbacks.get(&unit).map_or(self.options.setback_min, |s| s.pause * 2);
-                let pause = pause.min(self.options.setback_max);
-                self.setbacks.insert(unit.clone(), Setback { since: now, pause });
+        match self.stage(&unit) {
+            Some(Stage::Closing(e)) if e == epoch => {}
+            Some(Stage::Opening(e) | Stage::Open(e)) if e == epoch => {
+                self.queues.entry(unit.clone()).or_default().set_back(now, &self.options);
             }
             _ => return,
         }
@@ -394,14 +318,14 @@ impl Ownership {
     }
 
     fn released(&mut self, unit: String, epoch: Epoch, orders: &mut Vec<Order>) {
-        if self.stages.get(&unit) != Some(&Stage::Releasing(epoch)) {
+        if self.stage(&unit) != Some(Stage::Releasing(epoch)) {
             return;
         }
-        self.set(unit.clone(), None);
-        self.unreleased.remove(&unit);
         // A view may have come before this answer, and no other one comes by itself for a while.
         let seen = self.group.as_ref().is_some_and(|group| !group.owners.contains_key(&unit));
-        self.given_up.insert(unit, epoch);
+        let queue = self.queue(unit);
+        queue.set(None);
+        queue.give_up(epoch);
         if seen {
             self.place(orders);
         }
@@ -412,28 +336,25 @@ impl Ownership {
     fn lease_lost(&mut self, orders: &mut Vec<Order>) {
         let again = self.life == Life::Ending;
         self.life = Life::Ending;
-        let held: Vec<(String, Stage)> = self.stages.iter().map(|(unit, stage)| (unit.clone(), *stage)).collect();
-        for (unit, stage) in held {
+        for (unit, stage) in self.in_hand() {
             match stage {
-                // Nothing of it is open.
-                Stage::Opening(_) if self.occupied.contains_key(&unit) => self.set(unit, None),
                 Stage::Opening(epoch) | Stage::Open(epoch) if !again => {
-                    self.set(unit.clone(), Some(Stage::Closing(epoch)));
+                    self.queue(unit.clone()).set(Some(Stage::Closing(epoch)));
                     orders.push(Order::Close { unit, epoch });
                 }
                 Stage::Closing(_) if !again => {}
                 Stage::Opening(_) | Stage::Open(_) | Stage::Closing(_) => {
-                    self.set(unit.clone(), None);
+                    self.queue(unit.clone()).set(None);
                     orders.push(Order::Cut { unit });
                 }
-                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => self.set(unit, None),
+                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => self.queue(unit).set(None),
             }
         }
         self.end_if_all_ended(orders);
     }
 
     fn end_if_all_ended(&mut self, orders: &mut Vec<Order>) {
-        if self.stages.is_empty() {
+        if self.stages().next().is_none() {
             self.life = Life::Done;
             orders.push(Order::Done);
         }
@@ -446,15 +367,15 @@ impl Ownership {
         self.session = Session::Lost { since: now };
         // Units see the end of their session before it is told. Its link waits longer where sessions are short; were each unit
         // to do so as well, one whose openings are cut off again and again would not be tried in a session that lasts.
-        self.setbacks.retain(|_, setback| now > setback.since + self.options.loss_shows_within);
-        let held: Vec<(String, Stage)> = self.stages.iter().map(|(unit, stage)| (unit.clone(), *stage)).collect();
-        for (unit, stage) in held {
+        let by_loss = self.queues.values_mut().filter(|queue| queue.was_set_back_by_loss(now, &self.options));
+        by_loss.for_each(Queue::forget_setback);
+        for (unit, stage) in self.in_hand() {
             if let Stage::Opening(epoch) | Stage::Open(epoch) | Stage::Closing(epoch) = stage {
                 orders.push(Order::Cut { unit: unit.clone() });
                 if matches!(stage, Stage::Closing(_)) {
                     self.release(unit, epoch, orders);
                 } else {
-                    self.set(unit.clone(), Some(Stage::Idle(epoch)));
+                    self.queue(unit.clone()).set(Some(Stage::Idle(epoch)));
                     self.reconcile(unit, Stage::Idle(epoch), orders);
                 }
             }
@@ -475,10 +396,9 @@ impl Ownership {
         }
         self.life = Life::Draining;
         self.ready = false;
-        self.to_claim.clear();
+        self.queues.values_mut().for_each(|queue| queue.want(Want::Keep));
         orders.push(Order::Ready { ready: false });
-        let held: Vec<(String, Stage)> = self.stages.iter().map(|(unit, stage)| (unit.clone(), *stage)).collect();
-        for (unit, stage) in held {
+        for (unit, stage) in self.in_hand() {
             self.reconcile(unit, stage, orders);
         }
     }
@@ -490,33 +410,18 @@ impl Ownership {
         {
             self.ready = false;
             orders.push(Order::Ready { ready: false });
-            let idle: Vec<(String, Epoch)> = self
-                .stages
-                .iter()
-                .filter_map(|(unit, stage)| match stage {
-                    Stage::Idle(epoch) => Some((unit.clone(), *epoch)),
-                    _ => None,
-                })
-                .collect();
-            for (unit, epoch) in idle {
-                self.release(unit, epoch, orders);
+            for (unit, stage) in self.in_hand() {
+                if let Stage::Idle(epoch) = stage {
+                    self.release(unit, epoch, orders);
+                }
             }
         }
         if self.silent {
             return;
         }
-        let due: Vec<String> = self.occupied.iter().filter(|(_, at)| **at <= now).map(|(u, _)| u.clone()).collect();
-        for unit in due {
-            self.occupied.remove(&unit);
-            if let Some(Stage::Opening(epoch)) = self.stages.get(&unit).copied() {
-                orders.push(Order::Open { unit, epoch });
-            }
-        }
-        let due: Vec<String> = self.unreleased.iter().filter(|(_, at)| **at <= now).map(|(u, _)| u.clone()).collect();
-        for unit in due {
-            self.unreleased.remove(&unit);
-            if let Some(Stage::Releasing(epoch)) = self.stages.get(&unit).copied() {
-                orders.push(Order::Release { unit, epoch });
+        for (unit, queue) in &mut self.queues {
+            if let Some(epoch) = queue.is_to_release(now) {
+                orders.push(Order::Release { unit: unit.clone(), epoch });
             }
         }
     }
@@ -527,64 +432,49 @@ impl Ownership {
             return;
         }
         if self.session == Session::Up && !self.draining() && !self.silent {
-            let room = self.options.claims_at_once.saturating_sub(self.claiming.len());
-            let held_back = |unit: &String| self.setbacks.get(unit).is_some_and(|s| s.until() > now);
-            let next: Vec<String> = self.to_claim.iter().filter(|u| !held_back(u)).take(room).cloned().collect();
-            for unit in next {
-                let held = match self.stages.get(&unit) {
-                    Some(Stage::Idle(epoch)) => Some(*epoch),
-                    _ => None,
-                };
-                self.set(unit.clone(), Some(Stage::Claiming(held)));
-                orders.push(Order::Claim { unit });
+            let under_way = self.queues.values().filter(|queue| queue.is_claiming()).count();
+            let room = self.options.claims_at_once.saturating_sub(under_way);
+            for (unit, queue) in self.queues.iter_mut().filter(|(_, queue)| queue.is_to_claim(now)).take(room) {
+                let held = queue.held();
+                queue.set(Some(Stage::Claiming(held)));
+                orders.push(Order::Claim { unit: unit.clone() });
             }
         }
+        let leaving = self.queues.values().filter(|queue| queue.is_leaving()).count();
         let room = match (self.draining(), self.silent) {
             (true, _) => usize::MAX,
             (false, true) => 0,
-            (false, false) => self.options.moves_at_once.saturating_sub(self.leaving.len()),
+            (false, false) => self.options.moves_at_once.saturating_sub(leaving),
         };
-        // One that is still opening is closed when it has opened.
-        let open = |unit: &&String| matches!(self.stages.get(*unit), Some(Stage::Open(_)));
-        let next: Vec<String> = self.to_give.iter().filter(open).take(room).cloned().collect();
-        for unit in next {
-            if let Some(Stage::Open(epoch)) = self.stages.get(&unit).copied() {
-                self.set(unit.clone(), Some(Stage::Closing(epoch)));
-                orders.push(Order::Close { unit, epoch });
-            }
+        let to_close = self.queues.iter_mut().filter_map(|(unit, queue)| Some((unit, queue.to_close()?, queue)));
+        for (unit, epoch, queue) in to_close.take(room) {
+            queue.set(Some(Stage::Closing(epoch)));
+            orders.push(Order::Close { unit: unit.clone(), epoch });
         }
         // What cannot be released goes with the lease.
-        let closed = |stage: &Stage| matches!(stage, Stage::Releasing(_) | Stage::Idle(_)) && self.silent;
-        if self.draining() && self.stages.values().all(closed) {
+        let silent = self.silent;
+        let closed = |stage| matches!(stage, Stage::Releasing(_) | Stage::Idle(_)) && silent;
+        if self.draining() && self.stages().all(|(_, stage)| closed(stage)) {
             self.life = Life::Done;
             orders.push(Order::Done);
         }
     }
 
     fn release(&mut self, unit: String, epoch: Epoch, orders: &mut Vec<Order>) {
-        self.set(unit.clone(), Some(Stage::Releasing(epoch)));
+        self.queue(unit.clone()).set(Some(Stage::Releasing(epoch)));
         orders.push(Order::Release { unit, epoch });
     }
 
-    /// The one place where a stage changes, so that the lists agree with it.
-    fn set(&mut self, unit: String, stage: Option<Stage>) {
-        self.claiming.remove(&unit);
-        self.leaving.remove(&unit);
-        match stage {
-            Some(Stage::Claiming(_)) => drop(self.claiming.insert(unit.clone())),
-            Some(Stage::Closing(_) | Stage::Releasing(_)) => drop(self.leaving.insert(unit.clone())),
-            _ => {}
-        }
-        self.occupied.remove(&unit);
-        if !matches!(stage, Some(Stage::Idle(_))) {
-            self.to_claim.remove(&unit);
-        }
-        if !matches!(stage, Some(Stage::Opening(_) | Stage::Open(_))) {
-            self.to_give.remove(&unit);
-        }
-        match stage {
-            Some(stage) => drop(self.stages.insert(unit, stage)),
-            None => drop(self.stages.remove(&unit)),
-        }
+    fn queue(&mut self, unit: String) -> &mut Queue {
+        self.queues.entry(unit).or_default()
+    }
+
+    fn stage(&self, unit: &str) -> Option<Stage> {
+        self.queues.get(unit)?.stage()
+    }
+
+    /// What this member has a hand in, as it is now.
+    fn in_hand(&self) -> Vec<(String, Stage)> {
+        self.stages().map(|(unit, stage)| (unit.to_owned(), stage)).collect()
     }
 }

@@ -71,13 +71,15 @@ pub trait Session: Send + Sync + 'static {
     async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError>;
     /// Messages ready and consumers of a queue; [`TransportError::NoQueue`] if there is none.
     async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError>;
-    /// Waits a moment until a queue has no consumer; [`TransportError::Occupied`] if it still has one then.
+    /// Waits a moment until a queue has no consumers beside so many; how many it has. [`TransportError::Occupied`] if it still
+    /// has more then.
     ///
     /// The broker's word, and a weak one: a node of a cluster that does not reach the queue answers 0.
-    async fn until_alone(&self, queue: &str) -> Result<(), TransportError> {
+    async fn until_alone(&self, queue: &str, beside: u32) -> Result<u32, TransportError> {
         for _ in 0..ALONE_LOOKS {
-            if self.inspect(queue).await?.consumers == 0 {
-                return Ok(());
+            let consumers = self.inspect(queue).await?.consumers;
+            if consumers <= beside {
+                return Ok(consumers);
             }
             tokio::time::sleep(ALONE_AGAIN).await;
         }

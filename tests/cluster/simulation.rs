@@ -110,8 +110,16 @@ impl World {
             Order::Ready { .. } if process.lost => return,
             Order::Claim { unit } if process.lost => Happening::ClaimRefused { unit },
             Order::Release { unit, epoch } if process.lost => Happening::ReleaseFailed { unit, epoch },
-            // Somebody without a lease has not ended yet.
-            Order::Open { unit, epoch } if at_work.contains(&unit) => Happening::Occupied { unit, epoch },
+            // Somebody without a lease has not ended yet, or something else takes its time: it waits, and can be closed.
+            Order::Open { unit, epoch } if at_work.contains(&unit) || luck < 5 => {
+                let close = Order::Close { unit: unit.clone(), epoch };
+                let Some(close) = process.todo.iter().position(|order| *order == close) else {
+                    process.todo.insert(oldest, Order::Open { unit, epoch });
+                    return;
+                };
+                process.todo.remove(close);
+                Happening::Closed { unit, epoch }
+            }
             Order::Ready { ready } => {
                 self.group.revision += 1;
                 if let Some(standing) = self.group.members.get_mut(&process.id) {
@@ -131,7 +139,6 @@ impl World {
                     if luck < 15 { Happening::ClaimRefused { unit } } else { Happening::Claimed { unit, epoch } }
                 }
             }
-            Order::Open { unit, epoch } if luck < 5 => Happening::Occupied { unit, epoch },
             Order::Open { unit, epoch } if luck < 10 || !process.broker => Happening::OpenFailed { unit, epoch },
             Order::Open { unit, epoch } => {
                 process.open.insert((unit.clone(), epoch));
@@ -259,13 +266,20 @@ impl World {
         self.check();
     }
 
+    /// Whether there is nothing to do for a process but to wait for what others have open.
+    fn waits(&self, at: usize) -> bool {
+        let is_open = |unit: &String| self.processes.iter().flat_map(|p| &p.open).any(|(open, _)| open == unit);
+        let waits = |order: &Order| matches!(order, Order::Open { unit, .. } if is_open(unit));
+        self.processes[at].answers.is_empty() && self.processes[at].todo.iter().all(waits)
+    }
+
     /// Half a second without faults; whether anything was still under way.
     fn calm_round(&mut self, rng: &mut StdRng) -> bool {
         self.now += Duration::from_millis(500);
         self.expire();
         let before = self.orders;
         for at in 0..self.processes.len() {
-            while !self.processes[at].todo.is_empty() || !self.processes[at].answers.is_empty() {
+            while !self.waits(at) {
                 self.carry_out(at, rng, false);
                 self.deliver(at);
                 self.check();

@@ -5,7 +5,7 @@
 //! | `units u v` | these units exist |
 //! | `view 7: a b! c*50 d- \| u=a@3 \| paused u>b` | revision, members (`!` not ready, `-` drained, `*` weight), owners, and perhaps `paused` and pins |
 //! | `claimed u 5`, `refused u`, `opened u 5`, `open failed u 5`, `closed u 5`, `released u 5`, `release failed u 5` | |
-//! | `occupied u 5`, `silent`, `heard` | |
+//! | `silent`, `heard` | |
 //! | `lease lost`, `broker lost`, `broker back`, `drain`, `tick` | |
 //! | `new a moves 1 claims 2` | a new machine of member a, with these bounds if given |
 //! | `at 2.5` | the time, in seconds |
@@ -79,7 +79,6 @@ fn read(line: &str, words: &[&str]) -> Happening {
         ["refused", u] => Happening::ClaimRefused { unit: unit(u) },
         ["opened", u, e] => Happening::Opened { unit: unit(u), epoch: epoch(e) },
         ["open", "failed", u, e] => Happening::OpenFailed { unit: unit(u), epoch: epoch(e) },
-        ["occupied", u, e] => Happening::Occupied { unit: unit(u), epoch: epoch(e) },
         ["silent"] => Happening::Silent,
         ["heard"] => Happening::Heard,
         ["closed", u, e] => Happening::Closed { unit: unit(u), epoch: epoch(e) },

@@ -4,7 +4,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-use super::former::Former;
 use crate::agent::parked::parking::Parking;
 use crate::agent::resize::Layouts;
 use crate::agent::runtime::alias::Aliases;
@@ -15,7 +14,7 @@ use crate::agent::sinks::offer::{Dead, OfferContext};
 use crate::agent::sinks::overflow::{Detours, Overflow};
 use crate::agent::stages::forward::Forwarder;
 use crate::agent::stages::route::Routes;
-use crate::agent::state::Recall;
+use crate::agent::state::QueueMemory;
 use crate::transport::{Queue, Session, TransportError, topology};
 
 /// The ground.
@@ -26,10 +25,8 @@ pub(in crate::agent) struct Ground {
     pub brokers: Vec<Arc<BrokerPlace>>,
     /// Where to park.
     pub parking: Parking,
-    /// What is known of state logs from earlier openings.
-    pub recall: Recall,
-    /// What an agent alone knows of its main queues from earlier openings.
-    pub former: Former,
+    /// What is known of queues from earlier openings.
+    pub memory: QueueMemory,
     /// Which brokers are one.
     pub aliases: Aliases,
     /// The overflow queues.

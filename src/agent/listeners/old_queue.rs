@@ -135,8 +135,8 @@ impl OldQueue {
 /// the mark goes on here.
 async fn delete(ground: &Ground, session: &dyn Session, queue: &str, generation: u64) -> Result<bool, TransportError> {
     // A quorum queue learns of a consumer's end a moment later.
-    match session.until_alone(queue).await {
-        Ok(()) | Err(TransportError::NoQueue(_)) => {}
+    match session.until_alone(queue, 0).await {
+        Ok(_) | Err(TransportError::NoQueue(_)) => {}
         Err(error) => return Err(error),
     }
     // What was rescued from it is older than what is in it.

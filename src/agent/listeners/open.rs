@@ -11,6 +11,7 @@ use super::main_listener::MainListener;
 use super::old_queue::OldQueue;
 use super::overflow::OverflowListener;
 use super::pipeline_listener::PipelineListener;
+use super::predecessor::{Patience, Predecessor};
 use super::queues::Kind;
 use super::way::Way;
 use super::worker::Worker;
@@ -66,6 +67,9 @@ pub(in crate::agent) enum OpenError {
     /// What had to be noted in the group could not be.
     #[error("cannot open the queue: its session was over before the group knew of it")]
     Unmarked,
+    /// Nothing does: it was asked to stop before it was open.
+    #[error("cannot open the queue: the agent stops, or another member should have it")]
+    Stopped,
 }
 
 /// What a unit is opened with.
@@ -83,12 +87,13 @@ pub(in crate::agent) struct Opening {
     pub routes: watch::Receiver<Arc<Routes>>,
     /// The sinks of this process.
     pub direct: Arc<DirectSinks>,
-    /// Asks the listener to stop.
+    /// Asks the opening or the listener to stop.
     pub stop: CancellationToken,
 }
 
 impl Opening {
-    /// Opens the channel of a unit and begins to consume. A queue that somebody has deleted is declared again.
+    /// Opens the channel of a unit and begins to consume, once nobody else does. A queue that somebody has deleted is declared
+    /// again.
     pub(in crate::agent) async fn open(self) -> Result<Listener, OpenError> {
         let broker = self.kind.broker();
         let ground = Arc::clone(&self.ground);
@@ -97,6 +102,9 @@ impl Opening {
                 OpenError::Transport(TransportError::NoQueue(queue))
                 | OpenError::State(Lost::Transport(TransportError::NoQueue(queue))),
             ) => {
+                if let Kind::Overflow { queue, .. } = &self.kind {
+                    ground.overflow.forget(queue);
+                }
                 ground.metrics.queue_gone(&queue);
                 ground.brokers[broker].forget_declared().await;
                 self.open_declared().await
@@ -106,6 +114,7 @@ impl Opening {
     }
 
     async fn open_declared(self) -> Result<Listener, OpenError> {
+        self.until_free().await?;
         match self.kind.clone() {
             Kind::Main { broker, queue } => self.main(broker, &queue).await,
             Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
@@ -114,8 +123,39 @@ impl Opening {
         }
     }
 
+    /// Waits until nobody else consumes the queue. Comes before everything else is found out: a former owner may still change it.
+    async fn until_free(&self) -> Result<(), OpenError> {
+        let (ground, routes) = (&self.ground, Arc::clone(&self.routes.borrow()));
+        let place = &ground.brokers[self.kind.broker()];
+        let (session, queue, patience) = match &self.kind {
+            Kind::Main { broker, queue } => {
+                ground.aliases.is_no_alias(&ground.brokers, *broker, &ground.context).await?;
+                let patience = match (ground.options.partitioned, ground.options.main_queue_exclusive) {
+                    (false, _) => Patience::AtMost(place.notices_within),
+                    (true, true) => Patience::Forever,
+                    // Others consume it all the time.
+                    (true, false) => return Ok(()),
+                };
+                (ground.prepared_for(*broker, queue, &routes).await?, queue, patience)
+            }
+            // Agents alone that share a broker take turns.
+            Kind::Overflow { .. } if !ground.options.partitioned => return Ok(()),
+            Kind::Pipeline { queue, .. } | Kind::Old { queue, .. } | Kind::Overflow { queue, .. } => {
+                (ground.prepared(0, &routes).await?, queue, Patience::Forever)
+            }
+        };
+        let membership = ground.layouts.membership.borrow().clone();
+        let (session, memory, metrics) = (&*session, &ground.memory, &ground.metrics);
+        let predecessor = Predecessor { queue, session, patience, memory, membership, metrics };
+        match self.stop.run_until_cancelled(predecessor.gone()).await {
+            // An old queue may be deleted already, and what belongs to it is not.
+            Some(Err(TransportError::NoQueue(_))) if matches!(self.kind, Kind::Old { .. }) => Ok(()),
+            Some(gone) => Ok(gone?),
+            None => Err(OpenError::Stopped),
+        }
+    }
+
     async fn main(self, broker: usize, queue: &str) -> Result<Listener, OpenError> {
-        self.ground.aliases.is_no_alias(&self.ground.brokers, broker, &self.ground.context).await?;
         if !self.ground.options.partitioned {
             let way = DirectWay::new(&self.direct);
             return Ok(Listener::Direct(Box::new(self.listen(broker, queue, async { Ok(way) }).await?)));
@@ -147,9 +187,6 @@ impl Opening {
         let (options, place) = (&ground.options, &ground.brokers[broker]);
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared_for(broker, queue, &now).await?;
-        if !options.partitioned {
-            ground.former.ended(&*session, queue, place.notices_within).await?;
-        }
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let rescued = rescue::look(&*session, queue).await?;
         let consume = consume_options(place, options.main_prefetch, exclusive);
@@ -179,7 +216,6 @@ impl Opening {
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(0, &now).await?;
         let intake = async {
-            session.until_alone(queue).await?;
             let rescued = rescue::look(&*session, queue).await?;
             let consume = consume_options(place, ground.options.pipeline_prefetch, false);
             Intake::open(&ground.context, &session, queue, consume, rescued).await
@@ -215,11 +251,8 @@ impl Opening {
         }
         let stateful = slot.is_stateful();
         let log = async {
-            if stateful { open_log(&ground.context, &ground.recall, queue, &session).await } else { Ok(None) }
+            if stateful { open_log(&ground.context, &ground.memory, queue, &session).await } else { Ok(None) }
         };
-        // A former owner without its lease works on until the group tells it so, and ends in order. The barrier would stop it
-        // too, but in the middle of a batch; it is for those whom the broker does not show. A log that is deleted is the former
-        // owner's to make again: it has the state.
         // Only a quorum queue counts what comes back, and only what it counted is ever rescued.
         let rescued = async {
             if options.queue_kind == QueueKind::Classic {
@@ -227,13 +260,12 @@ impl Opening {
             }
             rescue::look(&*session, queue).await
         };
-        let (alone, log, rescued) = tokio::join!(session.until_alone(queue), log, rescued);
-        alone?;
+        let (log, rescued) = tokio::join!(log, rescued);
         let (rescued, log) = (rescued?, log?);
         let log = if stateful && log.is_none() { Some(made_log(&ground.context, queue, &session).await?) } else { log };
         let mut kept = None;
         if let Some(log) = log {
-            let mut keeper = restore((&ground.context, &ground.recall), &slot, queue, epoch, log).await?;
+            let mut keeper = restore((&ground.context, &ground.memory), &slot, queue, epoch, log).await?;
             if let Some(generation) = keeper.sealed() {
                 // A former owner died before it could say so.
                 if !ground.layouts.mark(generation, &sealed_mark(queue), &session.over()).await {
@@ -264,23 +296,10 @@ impl Opening {
 
 impl Opening {
     async fn overflow(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
-        let ground = Arc::clone(&self.ground);
-        let opened = self.overflow_declared(slot, key, queue).await;
-        if matches!(opened, Err(OpenError::Transport(TransportError::NoQueue(_)))) {
-            ground.overflow.forget(queue);
-        }
-        opened
-    }
-
-    async fn overflow_declared(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
         let Opening { ground, routes, stop, .. } = self;
         let (options, place) = (&ground.options, ground.first_broker());
         let now = Arc::clone(&routes.borrow());
         let session = ground.prepared(0, &now).await?;
-        if options.partitioned {
-            // In a group a former owner may still be at work; agents alone that share a broker take turns.
-            session.until_alone(queue).await?;
-        }
         let rescued = rescue::look(&*session, queue).await?;
         let consume = consume_options(place, options.pipeline_prefetch, false);
         let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;

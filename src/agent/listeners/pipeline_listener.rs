@@ -76,7 +76,7 @@ impl PipelineListener {
             }
             let done = self.worker.handle(parcels, &self.slot, &self.context).await;
             if let Some(keeper) = self.worker.keeper() {
-                self.ground.recall.committed(&self.queue, keeper.number());
+                self.ground.memory.committed(&self.queue, keeper.number());
             }
             match done {
                 Done::Published => {}
@@ -145,7 +145,7 @@ impl PipelineListener {
             matches!(lost, Lost::Transport(TransportError::Away { .. })) || self.session.over().is_cancelled();
         if let Lost::Fenced(by) = lost {
             self.ground.metrics.state_lost(&self.queue, &lost.to_string());
-            self.ground.recall.fenced(&self.queue, *by);
+            self.ground.memory.fenced(&self.queue, *by);
             // Without an orderly close: a quorum queue would give the waiting successor later messages first.
             self.session.cut();
         } else if !with_session {

@@ -11,7 +11,7 @@ mod show;
 mod silence;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -108,8 +108,6 @@ struct Term {
     members: String,
     /// Whether the lease is past its deadline, and nobody says whether it is gone.
     silent: bool,
-    /// Units that a former owner still had at the broker when they were last opened.
-    occupied: BTreeSet<String>,
     /// Held by the task that looks for other consumers of the main queues.
     looking: Arc<Semaphore>,
 }
@@ -245,7 +243,6 @@ impl Supervisor {
             record,
             members: String::new(),
             silent: false,
-            occupied: BTreeSet::new(),
             looking: Arc::new(Semaphore::new(1)),
         };
         self.ground.layouts.membership.send_replace(Some(Arc::clone(&membership)));
@@ -334,16 +331,7 @@ impl Supervisor {
         if let Happening::Opened { unit, epoch } = &happening {
             self.ground.metrics.queue_opened(unit, *epoch);
         }
-        if let Happening::Opened { unit, .. } | Happening::OpenFailed { unit, .. } = &happening {
-            term.occupied.remove(unit);
-        }
-        if let Happening::Occupied { unit, .. } = &happening {
-            let first = term.occupied.insert(unit.clone());
-            self.ground.metrics.queue_occupied(unit, first);
-        }
-        if let Happening::Closed { unit, epoch }
-        | Happening::OpenFailed { unit, epoch }
-        | Happening::Occupied { unit, epoch } = &happening
+        if let Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch } = &happening
             && term.running.get(unit).is_some_and(|running| running.epoch == *epoch)
         {
             term.running.remove(unit);

@@ -14,7 +14,6 @@ use crate::agent::stages::route::Routes;
 use crate::cluster::Happening;
 use crate::coordination::{MemberRecord, Membership};
 use crate::observe::Closed;
-use crate::transport::TransportError;
 
 /// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once its
 /// queues are declared, and, the first time in this process, the publishers have been asked.
@@ -70,8 +69,8 @@ impl Work {
         let connected = || ground.brokers[broker].link.current().is_some();
         let listener = match opening.open().await {
             Ok(listener) => listener,
-            Err(OpenError::Transport(TransportError::Occupied(_))) => {
-                let _over = answers.send(Happening::Occupied { unit, epoch }).await;
+            Err(OpenError::Stopped) => {
+                let _over = answers.send(Happening::Closed { unit, epoch }).await;
                 return;
             }
             Err(error) => {

@@ -127,8 +127,8 @@ impl Search {
 
 async fn without_consumer(place: &BrokerPlace, queue: &str) -> Result<(), TransportError> {
     let session = place.link.current().ok_or_else(|| place.link.absence())?;
-    match session.until_alone(queue).await {
-        Err(TransportError::NoQueue(_)) => Ok(()),
-        seen => seen,
+    match session.until_alone(queue, 0).await {
+        Ok(_) | Err(TransportError::NoQueue(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }

@@ -1,5 +1,5 @@
 //! State that follows its queue: where its log is kept (`log`), who keeps it (`keeper`), how a batch goes through
-//! (`work`), what a new queue inherits (`inherit`), and what is remembered between two openings (`recall`).
+//! (`work`), what a new queue inherits (`inherit`), and what is remembered between two openings (`memory`).
 //!
 //! Never here: what a record looks like and what it means; that is `state` on the pure floor.
 
@@ -9,7 +9,7 @@ pub(super) mod log;
 mod lost;
 pub(super) mod open;
 mod read_back;
-pub(super) mod recall;
+pub(super) mod memory;
 pub(super) mod work;
 
 #[cfg(test)]
@@ -19,5 +19,5 @@ pub(super) use inherit::Inherited;
 pub(super) use keeper::{Keeper, Owner};
 pub(super) use log::MemoryLog;
 pub(super) use lost::Lost;
-pub(super) use recall::Recall;
+pub(super) use memory::QueueMemory;
 pub(super) use work::Done;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::keeper::{Keeper, Owner};
 use super::log::StreamLog;
 use super::lost::Lost;
-use super::recall::Recall;
+use super::memory::QueueMemory;
 use crate::agent::runtime::Context;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::cluster::hash;
@@ -14,7 +14,7 @@ use crate::transport::{Session, TransportError};
 /// Opens the log of a queue; `None` where there is none.
 pub(in crate::agent) async fn open_log(
     context: &Arc<Context>,
-    recall: &Recall,
+    memory: &QueueMemory,
     queue: &str,
     session: &Arc<dyn Session>,
 ) -> Result<Option<StreamLog>, TransportError> {
@@ -23,7 +23,7 @@ pub(in crate::agent) async fn open_log(
         Err(TransportError::NoQueue(_)) => return Ok(None),
         Err(error) => return Err(error),
     };
-    if recall.is_new(queue) {
+    if memory.is_new(queue) {
         // Nobody waits for what is only complained of.
         let (context, queue, session) = (Arc::clone(context), queue.to_owned(), Arc::clone(session));
         let nursery = context.nursery.clone();
@@ -62,7 +62,7 @@ async fn make_log(context: &Context, queue: &str, session: &dyn Session) -> Resu
 
 /// Begins as the owner of a queue's state, and restores it.
 pub(in crate::agent) async fn restore(
-    (context, recall): (&Context, &Recall),
+    (context, memory): (&Context, &QueueMemory),
     slot: &SinkSlot,
     queue: &str,
     epoch: i64,
@@ -71,7 +71,7 @@ pub(in crate::agent) async fn restore(
     let owner = Owner {
         queue: queue.into(),
         sink: Arc::clone(&slot.name),
-        epoch: recall.epoch(queue, epoch),
+        epoch: memory.epoch(queue, epoch),
         member: Arc::clone(&context.member),
         // Another one at every opening, also where a group that was restored from a backup gives an epoch again.
         nonce: hash::stable(format!("{} {epoch} {}", context.member, context.options.clock.now()).as_bytes()),
@@ -81,10 +81,10 @@ pub(in crate::agent) async fn restore(
     let told = (context.metrics.clone(), Arc::clone(&context.troubles));
     let opened = Keeper::open(Box::new(log), owner, transformers, context.options.state.clone(), told).await;
     match &opened {
-        Err(Lost::Fenced(by)) => recall.fenced(queue, *by),
+        Err(Lost::Fenced(by)) => memory.fenced(queue, *by),
         Err(_) => {}
         Ok(keeper) => {
-            let missing = recall.committed(queue, keeper.number());
+            let missing = memory.committed(queue, keeper.number());
             if missing > 0 {
                 context.metrics.state_regressed(queue, missing);
             }

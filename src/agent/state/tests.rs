@@ -269,11 +269,11 @@ async fn a_broker_that_loses_the_end_of_the_log_is_found_out() {
         take(&mut keeper, fragment("r", step, step), step).await.unwrap();
         keeper.published().await.unwrap();
     }
-    let recall = super::Recall::default();
-    assert_eq!(recall.committed(QUEUE, keeper.number()), 0);
+    let memory = super::QueueMemory::default();
+    assert_eq!(memory.committed(QUEUE, keeper.number()), 0);
     lab.broker.lose_newest(&topology::state_log_name(QUEUE), 2);
     let next = lab.open(QUEUE, 2).await.unwrap();
-    assert_eq!(recall.committed(QUEUE, next.number()), 2);
+    assert_eq!(memory.committed(QUEUE, next.number()), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,13 +38,6 @@ pub enum Happening {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// Answer to [`Order::Open`]: a former owner still has the queue at the broker. It stays mine, and is tried again.
-    Occupied {
-        /// The unit.
-        unit: String,
-        /// Its epoch.
-        epoch: Epoch,
-    },
     /// Answer to [`Order::Close`], or it ended by itself: its channel is closed, everything taken is settled.
     Closed {
         /// The unit.
@@ -96,14 +89,14 @@ pub enum Order {
         /// The unit.
         unit: String,
     },
-    /// Begin to work on it.
+    /// Begin to work on it, when no former owner has it at the broker any more.
     Open {
         /// The unit.
         unit: String,
         /// Its epoch.
         epoch: Epoch,
     },
-    /// Stop taking, finish what is in flight, settle it, close the channel.
+    /// Stop taking, or waiting to be opened; finish what is in flight, settle it, close the channel.
     Close {
         /// The unit.
         unit: String,
@@ -152,8 +145,6 @@ pub struct OwnershipOptions {
     pub broker_grace: Duration,
     /// Wait before a release that could not be done is tried again.
     pub release_again: Duration,
-    /// Wait before a unit that somebody else still has at the broker is opened again.
-    pub occupied_again: Duration,
     /// Wait before a unit that did not open is claimed again: the first time; doubled each further time.
     pub setback_min: Duration,
     /// The longest such wait.
@@ -169,7 +160,6 @@ impl Default for OwnershipOptions {
             claims_at_once: 64,
             broker_grace: Duration::from_secs(5),
             release_again: Duration::from_secs(1),
-            occupied_again: Duration::from_millis(100),
             setback_min: Duration::from_secs(1),
             setback_max: Duration::from_secs(30),
             loss_shows_within: Duration::from_secs(1),

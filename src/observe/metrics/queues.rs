@@ -66,19 +66,15 @@ impl Metrics {
         }
     }
 
-    /// A previous owner still consumes the queue: tried again every second, logged the first time.
-    pub fn queue_occupied(&self, queue: &str, first: bool) {
-        if first {
-            warn!(
-                event = "agent.queue.occupied",
-                queue,
-                "waiting for the previous consumer of this queue to disconnect (it may have lost etcd, or its connection may \
-                 be dead); trying again every second"
-            );
-            self.trouble(Step::AwaitConsumer);
-        } else {
-            debug!(event = "agent.queue.occupied", queue, "the queue still has another consumer");
-        }
+    /// A queue that is being opened still has another consumer, which is waited for.
+    pub fn queue_occupied(&self, queue: &str) {
+        warn!(
+            event = "agent.queue.occupied",
+            queue,
+            "waiting for the previous consumer of this queue to disconnect (it may have lost etcd, or its connection may be dead); \
+             asking again every second"
+        );
+        self.trouble(Step::AwaitConsumer);
     }
 
     /// While etcd is unreachable another member has begun to consume a main queue: it is left to that member.

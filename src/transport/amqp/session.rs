@@ -225,7 +225,7 @@ impl Session for AmqpSession {
         if options.exclusive {
             // A classic queue refuses a second consumer by itself; for a quorum queue, which ignores `exclusive`, this is all
             // there is.
-            self.until_alone(queue).await?;
+            self.until_alone(queue, 0).await?;
         }
         let channel = self.channel().await?;
         let consumer =
