@@ -151,7 +151,6 @@ async fn alone(ground: &Ground, slot: &SinkSlot, transformers: &Arc<Transformers
         epoch: 1,
         member: Arc::clone(&ground.member),
         nonce: 0,
-        sabotage: None,
     };
     let told = (ground.metrics.clone(), Arc::clone(&ground.troubles));
     let log = Box::new(MemoryLog::default());

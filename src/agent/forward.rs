@@ -7,7 +7,6 @@ use super::ground::Ground;
 use super::lanes::{self, Lanes};
 use super::packet::{Fence, PacketBuilder};
 use super::route::Routes;
-use super::sabotage::{self, Sabotage};
 use super::written::Written;
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
@@ -16,19 +15,17 @@ use crate::transport::{Session, TransportError, topology};
 /// Forwards what one listener converts. Bound to one session: a lost one ends the listener.
 pub(super) struct Forwarder {
     group: Arc<str>,
-    member: Arc<str>,
-    sabotage: Option<Sabotage>,
     lanes: Lanes,
 }
 
 impl Forwarder {
     /// A forwarder of the listener of a queue, in an epoch of its ownership.
     pub(super) fn new(ground: &Arc<Ground>, session: Arc<dyn Session>, queue: &str, epoch: i64) -> Self {
-        let (group, member) = (Arc::clone(&ground.group), Arc::clone(&ground.member));
-        let lanes = Lanes::new(&member, epoch, ground.options.packet);
+        let group = Arc::clone(&ground.group);
+        let lanes = Lanes::new(&ground.member, epoch, ground.options.packet);
         let carry = lanes::carry(lanes.clone(), session, Arc::clone(ground));
         ground.nursery.spawn(&format!("packets of {queue}"), carry);
-        Forwarder { group, member, sabotage: ground.options.sabotage, lanes }
+        Forwarder { group, lanes }
     }
 
     /// Puts what a batch of notifications yielded into the lanes. Every receipt that is not confirmed when the session is over
@@ -36,10 +33,6 @@ impl Forwarder {
     pub(super) fn forward(&self, routes: &Routes, layout: &Layout, yielded: Vec<(usize, Written, Receipt)>) {
         for (sink, written, receipt) in yielded {
             for (queue, records) in written.by_queue(&layout.table) {
-                let queue = match self.sabotage {
-                    Some(Sabotage::RandomHash) => sabotage::other_queue(&self.member, queue, layout.table.queues()),
-                    _ => queue,
-                };
                 let sink = &routes.sinks[sink].name;
                 let name = topology::pipeline_queue_name(&self.group, sink, layout.generation, queue.into());
                 self.lanes.push(name, written.head(), &records, receipt.split());

@@ -19,7 +19,6 @@ use super::packet::PacketBounds;
 use super::parking::Parking;
 use super::posted::Posted;
 use super::route::Routes;
-use super::sabotage::Sabotage;
 use super::shape::Shape;
 use super::sink::{Backoff, SinkContext, SinkSlot};
 use super::state::{Recall, StateOptions};
@@ -70,8 +69,6 @@ pub struct AgentOptions {
     pub state: StateOptions,
     /// The time that transformers are told.
     pub clock: Clock,
-    /// What is done wrong on purpose.
-    pub sabotage: Option<Sabotage>,
 }
 
 /// One broker with what is consumed from it.

@@ -8,7 +8,6 @@ use tokio_util::task::TaskTracker;
 use super::ground::Ground;
 use super::main_listener::Ended;
 use super::rescue::Rescue;
-use super::sabotage::{self, Sabotage};
 use super::until::Until;
 use crate::model::Receipt;
 use crate::transport::{ConsumeOptions, Delivery, Session, TransportError, Why};
@@ -93,7 +92,7 @@ impl Intake {
     /// Closes the channel, however the listener came to its end, and says how that is. What was not settled is back in
     /// its queue when this returns. The unit may be given up only then: its next owner would be given later messages first.
     pub(super) async fn end(self, ended: Ended) -> Ended {
-        let Intake { deliveries, in_flight, over, ground, .. } = self;
+        let Intake { deliveries, in_flight, over, .. } = self;
         if ended != Ended::Lost {
             // Everything taken is settled, or it is known that it never will be.
             in_flight.close();
@@ -105,10 +104,6 @@ impl Intake {
         }
         // Where the session is over, so are the channels.
         let Some(consumer) = deliveries.close().await else { return Ended::Lost };
-        if ended != Ended::Lost && ground.options.sabotage == Some(Sabotage::CancelHandover) {
-            ground.nursery.spawn("a cancelled consumer", sabotage::cancel(consumer));
-            return ended;
-        }
         match consumer.close().await {
             Ok(()) => ended,
             Err(_) => Ended::Lost,

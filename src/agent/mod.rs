@@ -47,7 +47,6 @@ mod posted;
 mod readiness;
 mod rescue;
 mod route;
-mod sabotage;
 mod shape;
 mod sink;
 mod standing;
@@ -93,7 +92,6 @@ pub use intake::IntakeBounds;
 pub use overflow::OverflowOptions;
 pub use packet::PacketBounds;
 pub use route::dropped;
-pub use sabotage::Sabotage;
 pub use sink::Backoff;
 pub use state::StateOptions;
 

@@ -12,7 +12,6 @@ use super::nursery::Nursery;
 use super::offer::Dead;
 use super::packet::{self, Fragment, Packet};
 use super::parking::{Reason, Unfit};
-use super::sabotage::{self, Sabotage};
 use super::sink::{Parcel, SinkContext, SinkSlot};
 use super::transform;
 use crate::model::{Receipt, Verdict};
@@ -33,8 +32,6 @@ pub(super) struct PipelineListener {
     pub arrivals: Arrivals,
     /// For what cannot be parked at once.
     pub nursery: Nursery,
-    /// What is done wrong on purpose.
-    pub sabotage: Option<Sabotage>,
 }
 
 impl PipelineListener {
@@ -78,9 +75,6 @@ impl PipelineListener {
                     Some(fence) => fences.push((fence, receipt)),
                     None => parcels.extend(split(packet.fragments, receipt)),
                 }
-            }
-            if self.sabotage == Some(Sabotage::AckBeforePublish) {
-                parcels.iter_mut().for_each(|parcel: &mut Parcel| sabotage::settle_early(&mut parcel.receipt));
             }
             let Some(parcels) = transform::stateless(&self.slot, parcels, &self.context).await else {
                 return Ok(Ended::Lost);

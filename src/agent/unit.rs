@@ -296,8 +296,8 @@ impl Opening {
         let arrivals = Arrivals::default();
         Ok(match kept {
             None => {
-                let (nursery, sabotage) = (ground.nursery.clone(), options.sabotage);
-                let listener = PipelineListener { intake, slot, context, fences, arrivals, nursery, sabotage };
+                let nursery = ground.nursery.clone();
+                let listener = PipelineListener { intake, slot, context, fences, arrivals, nursery };
                 Listener::Pipeline(Box::new(listener))
             }
             Some(keeper) => {
@@ -451,7 +451,6 @@ async fn restore(ground: &Ground, slot: &SinkSlot, queue: &str, epoch: i64, log:
         member: Arc::clone(&ground.member),
         // Another one at every opening, also where a group that was restored from a backup gives an epoch again.
         nonce: hash::stable(format!("{} {epoch} {}", ground.member, ground.options.clock.now()).as_bytes()),
-        sabotage: ground.options.sabotage,
     };
     let transformers = Arc::clone(&slot.current().transformers);
     let told = (ground.metrics.clone(), Arc::clone(&ground.troubles));

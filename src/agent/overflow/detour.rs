@@ -13,7 +13,6 @@ use crate::agent::ground::Ground;
 use crate::agent::lanes::{self, Lanes};
 use crate::agent::offer::{self, Destination, Halt, Offering, Outcome};
 use crate::agent::packet::{self, Fragment, PacketBuilder, Question};
-use crate::agent::sabotage::Sabotage;
 use crate::agent::sink::{Load, SinkContext, SinkSlot};
 use crate::cluster::hash;
 use crate::model::{Receipt, Verdict};
@@ -230,9 +229,6 @@ impl Detours {
 
     /// Whether everything that this listener, or an earlier one of its queue, has put into an overflow queue is published.
     async fn leads_back(&self, detour: &mut Detour, queue: &str, context: &SinkContext) -> Result<bool, Ended> {
-        if self.ground.options.sabotage == Some(Sabotage::NoQuestion) {
-            return Ok(true);
-        }
         // An answer to an old question says that the destination takes: one more, behind everything, is answered soon.
         for _ in 0..2 {
             if detour.question.is_none() {

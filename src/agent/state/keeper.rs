@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::inherit::Inherited;
 use super::log::StateLog;
 use crate::agent::packet::{self, Fragment, PacketBuilder};
-use crate::agent::sabotage::Sabotage;
 use crate::agent::troubles::{Trouble, Troubles};
 use crate::model::Complaint;
 use crate::observe::Metrics;
@@ -88,8 +87,6 @@ pub(in crate::agent) struct Owner {
     pub member: Arc<str>,
     /// Tells this owner's barrier from any other.
     pub nonce: u64,
-    /// What is done wrong on purpose.
-    pub sabotage: Option<Sabotage>,
 }
 
 /// The keeper.
@@ -124,8 +121,6 @@ impl Keeper {
         (metrics, troubles): (Metrics, Arc<Troubles>),
     ) -> Result<Keeper, Lost> {
         let began = Instant::now();
-        let minds = owner.sabotage != Some(Sabotage::NoBarrier);
-        let owner = Owner { epoch: if minds { owner.epoch } else { 0 }, ..owner };
         let (epoch, nonce) = (owner.epoch, owner.nonce);
         let barrier = Record::Barrier { epoch, member: owner.member.to_string(), nonce };
         log.begin(barrier.encode()).await?;
@@ -137,7 +132,7 @@ impl Keeper {
                 break highest;
             }
         };
-        if let Some(later) = before.filter(|highest| minds && *highest >= epoch) {
+        if let Some(later) = before.filter(|highest| *highest >= epoch) {
             return Err(Lost::Fenced(later));
         }
         let ((since, last_snapshot), snapshot_at) = (fold.sizes(), fold.snapshot());
@@ -357,9 +352,7 @@ impl Keeper {
         let (bytes, epoch) = (record.encode(), self.owner.epoch);
         let length = bytes.len();
         let confirmation = self.log.append(bytes).await?;
-        let looks = self.owner.sabotage != Some(Sabotage::NoReadBack);
-        let seen =
-            async { if looks { see(&mut *self.log, epoch, Kind::Batch(number)).await.map(drop) } else { Ok(()) } };
+        let seen = async { see(&mut *self.log, epoch, Kind::Batch(number)).await.map(drop) };
         let confirmed = async { confirmation.wait().await.map_err(Lost::from) };
         tokio::try_join!(seen, confirmed)?;
         self.since = self.since.saturating_add(length);
@@ -449,8 +442,7 @@ async fn see(log: &mut dyn StateLog, epoch: i64, kind: Kind) -> Result<u64, Lost
 /// What a record is that comes behind our barrier: our own, void, or our end.
 fn look(record: &StreamRecord, epoch: i64) -> Result<Head, Lost> {
     let head = Head::of(&record.body).map_err(|error| Lost::Foreign(record.offset, error))?;
-    // Epoch 0 is nobody's but a saboteur's.
-    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch && epoch != 0) {
+    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch) {
         return Err(Lost::Fenced(head.epoch));
     }
     Ok(head)

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use super::keeper::{Keeper, Lost};
 use crate::agent::offer::Dead;
 use crate::agent::packet::Fragment;
-use crate::agent::sabotage::{self, Sabotage};
 use crate::agent::sink::{Parcel, SinkContext, SinkSlot};
 use crate::agent::transform;
 use crate::agent::until::Until;
@@ -68,9 +67,6 @@ impl Keeper {
                 batch: Records::Samples(samples),
             })
             .collect();
-        if self.owner.sabotage == Some(Sabotage::AckBeforeCommit) {
-            parcels.iter_mut().for_each(|parcel| sabotage::settle_early(&mut parcel.receipt));
-        }
         // Where everything was there before, there is nothing to commit.
         if !batch.ids.is_empty() {
             let some: Vec<&Fragment> = outputs.iter().filter(|fragment| !fragment.batch.is_empty()).collect();
@@ -129,13 +125,11 @@ impl Keeper {
         let until = Until { over: over.clone(), ..context.until.clone() };
         let context = SinkContext { until, ..context.clone() };
         let mut delivered = pin!(slot.deliver(parcels, &context));
-        // Looking is half of reading back.
-        let looks = self.owner.sabotage != Some(Sabotage::NoReadBack);
         let mut end = None;
         loop {
             tokio::select! {
                 biased;
-                lost = self.fenced(), if looks && end.is_none() => {
+                lost = self.fenced(), if end.is_none() => {
                     end = self.mend(lost).await.err();
                     if end.is_some() {
                         over.cancel();
