@@ -11,8 +11,8 @@ use crate::transport::{Argument, Broker};
 /// Makes a broker of a transport URL (`rabbit://user:password@host:5672/vhost`); what is wrong with the URL if not.
 pub type Connect = Arc<dyn Fn(&str) -> Result<Arc<dyn Broker>, String> + Send + Sync>;
 
-/// Makes a publisher by the name of a `test://` URL.
-pub type StandIn = Arc<dyn Fn(&str) -> Arc<dyn Publisher> + Send + Sync>;
+/// Gives the publisher of a `test://` URL by the URL's name.
+pub type TestPublishers = Arc<dyn Fn(&str) -> Arc<dyn Publisher> + Send + Sync>;
 
 /// What publishers are told beside their URL: the parts of the configuration that are theirs, and where to count.
 #[derive(Clone)]
@@ -43,8 +43,9 @@ pub struct Context {
     pub zaqar: Login,
     /// Where `test://` puts what it takes.
     pub shelf: Shelf,
-    /// Makes what takes the place of `test://name`, by its name; for the simulator.
-    pub stand_in: Option<StandIn>,
+    /// The publishers of `test://name`, in a program that brings its own, such as `nephoscope-sim`; without them
+    /// `test://` leads to the shelf.
+    pub test_publishers: Option<TestPublishers>,
     /// Where pages for Prometheus are served.
     pub listeners: Listeners,
     /// Where publishers count what they lose by their own policy.
@@ -79,7 +80,7 @@ impl Default for Context {
             gnocchi: identity::nobody(),
             zaqar: identity::nobody(),
             shelf: Shelf::default(),
-            stand_in: None,
+            test_publishers: None,
             listeners: Listeners::default(),
             metrics: Metrics::default(),
         }

@@ -125,7 +125,7 @@ pub trait Consumer: Send + 'static {
     /// order. (`basic.cancel` would let a successor start on later messages first.)
     async fn close(self: Box<Self>) -> Result<(), TransportError>;
     /// `basic.cancel`: no further delivery, and what is unsettled stays with the channel until it is closed. Never where another
-    /// consumer goes on in order, for the reason said at [`close`](Consumer::close); the simulator shows that it is noticed. Of use
+    /// consumer goes on in order, for the reason said at [`close`](Consumer::close). Of use
     /// where one who holds a queue with several consumers closes them: what one gives back must not go to the next.
     async fn cancel(&mut self);
 }

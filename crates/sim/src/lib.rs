@@ -11,6 +11,7 @@
 
 mod group;
 mod logs;
+mod mistakes;
 mod network;
 mod oracle;
 mod outlet;
@@ -21,9 +22,8 @@ mod wire;
 mod witness;
 mod world;
 
+pub use mistakes::Mistake;
 pub use witness::{Invariant, Tally, Violation};
-
-use nephoscope::agent::Sabotage;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct Run {
     pub violations: Vec<Violation>,
 }
 
-/// Plays the world of a seed to its end.
-pub fn run(seed: u64, sabotage: Option<Sabotage>) -> std::io::Result<Run> {
+/// Plays the world of a seed to its end; every agent makes the mistake, if there is one.
+pub fn run(seed: u64, mistake: Option<Mistake>) -> std::io::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    Ok(runtime.block_on(world::play(seed, sabotage)))
+    Ok(runtime.block_on(world::play(seed, mistake)))
 }

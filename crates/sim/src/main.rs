@@ -1,8 +1,7 @@
 //! `nephoscope-sim`: plays whole agents from a seed, with faults, and prints what happened.
 
 use clap::Parser;
-use nephoscope::agent::Sabotage;
-use nephoscope_sim::Run;
+use nephoscope_sim::{Mistake, Run};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -17,8 +16,8 @@ struct Arguments {
     #[arg(long)]
     quiet: bool,
     /// Let every agent make a mistake on purpose, to see that it is noticed
-    #[arg(long, value_name = "MISTAKE", value_parser = sabotage)]
-    sabotage: Option<Sabotage>,
+    #[arg(long, value_name = "MISTAKE", value_parser = mistake)]
+    sabotage: Option<Mistake>,
 }
 
 /// Plays the seed; fails where a promise was broken.
@@ -57,10 +56,10 @@ fn print(arguments: &Arguments, run: &Run) -> io::Result<()> {
     run.violations.iter().try_for_each(|violation| writeln!(out, "broken: {violation}"))
 }
 
-fn sabotage(name: &str) -> Result<Sabotage, String> {
-    let known = Sabotage::ALL.into_iter().find(|(known, _)| *known == name);
-    known.map(|(_, sabotage)| sabotage).ok_or_else(|| {
-        let names: Vec<&str> = Sabotage::ALL.iter().map(|(name, _)| *name).collect();
+fn mistake(name: &str) -> Result<Mistake, String> {
+    let known = Mistake::ALL.into_iter().find(|(known, _)| *known == name);
+    known.map(|(_, mistake)| mistake).ok_or_else(|| {
+        let names: Vec<&str> = Mistake::ALL.iter().map(|(name, _)| *name).collect();
         format!("expected {}", names.join(", "))
     })
 }

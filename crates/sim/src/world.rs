@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::Run;
 use crate::group::{GroupLine, ReachedGroup};
 use crate::logs::Logs;
+use crate::mistakes::Mistake;
 use crate::network::{Network, Reached};
 use crate::oracle::Oracle;
 use crate::outlet::{Outlet, Weather};
@@ -18,7 +19,7 @@ use crate::plan::{Happening, MainQueues, Over, Plan};
 use crate::sender::{self, Sender};
 use crate::trace::Trace;
 use crate::witness::{Invariant, Witness};
-use nephoscope::agent::{Agent, Blueprint, Clock, Outcome, OverflowOptions, Sabotage, wiring};
+use nephoscope::agent::{Agent, Blueprint, Clock, Outcome, OverflowOptions, wiring};
 use nephoscope::config::{self, Definitions, Settings};
 use nephoscope::convert::{ConvertOptions, Converter, Sources};
 use nephoscope::coordination::{Coordinator, MemoryGroup};
@@ -68,12 +69,12 @@ sinks: [{name: sink, publishers: [PUBLISHERS]}]
 ";
 
 /// Plays a seed.
-pub(crate) async fn play(seed: u64, sabotage: Option<Sabotage>) -> Run {
+pub(crate) async fn play(seed: u64, mistake: Option<Mistake>) -> Run {
     let plan = Plan::of(seed);
     let trace = Trace::new();
     let witness = Witness::new(trace.clone(), plan.destinations, plan.main != MainQueues::Shared);
     let repeats_per_fault = plan.repeats_per_fault();
-    match World::new(seed, plan, sabotage, trace.clone(), witness.clone()) {
+    match World::new(seed, plan, mistake, trace.clone(), witness.clone()) {
         Ok(world) => world.run().await,
         Err(complaints) => complaints.iter().for_each(|c| witness.broken(Invariant::Life, c.to_string())),
     }
@@ -85,7 +86,7 @@ pub(crate) async fn play(seed: u64, sabotage: Option<Sabotage>) -> Run {
 
 struct World {
     plan: Plan,
-    sabotage: Option<Sabotage>,
+    mistake: Option<Mistake>,
     settings: Settings,
     definitions: Definitions,
     broker: MemoryBroker,
@@ -142,7 +143,7 @@ impl World {
     fn new(
         seed: u64,
         plan: Plan,
-        sabotage: Option<Sabotage>,
+        mistake: Option<Mistake>,
         trace: Trace,
         witness: Witness,
     ) -> Result<Self, Vec<Complaint>> {
@@ -167,7 +168,7 @@ impl World {
             planned: 0,
             news: mpsc::channel(64),
             main_queues: main_queues.into_iter().map(|priority| format!("notifications.{priority}")).collect(),
-            sabotage,
+            mistake,
             plan,
         };
         if world.plan.transformers.is_some() && world.plan.partitioned {
@@ -391,7 +392,7 @@ impl World {
             return;
         };
         let Ok(planned) = spec.planned(queues) else { return };
-        let planned = if self.sabotage == Some(Sabotage::NoQuiet) { planned.quieted() } else { planned };
+        let planned = if self.mistake == Some(Mistake::NoQuiet) { planned.quieted() } else { planned };
         if queues != spec.present.table.queues()
             && self.group.put_spec(&planned, Some(revision)).await.is_ok_and(|done| done)
         {
@@ -479,7 +480,8 @@ impl World {
             })
             .collect();
         let outlet = move |name: &str| Arc::clone(&outlets[name.parse().unwrap_or(0)]);
-        let context = Context { metrics: Metrics::new(), stand_in: Some(Arc::new(outlet)), ..Context::default() };
+        let context =
+            Context { metrics: Metrics::new(), test_publishers: Some(Arc::new(outlet)), ..Context::default() };
         let definitions = (self.definitions.clone(), Vec::new());
         let (Some(blueprint), _) = Blueprint::build_of(&self.settings, definitions, &context, None) else { return };
         let gate = Gate::new();
@@ -488,8 +490,12 @@ impl World {
             restless.broken(Invariant::Life, format!("{who}: more than {POLLS_MAX} polls in one moment"));
         });
         let agent = gate.within(|| {
-            let (broker, coordinator) =
-                (Arc::new(Reached(Arc::clone(&network))), Arc::new(ReachedGroup(Arc::clone(&line))));
+            let broker: Arc<dyn Broker> = Arc::new(Reached(Arc::clone(&network)));
+            let broker = match self.mistake {
+                Some(mistake) => mistake.at(broker, &id),
+                None => broker,
+            };
+            let coordinator = Arc::new(ReachedGroup(Arc::clone(&line)));
             let metrics = context.metrics.clone();
             let mut parts =
                 wiring::in_process(&self.settings, &id, blueprint, broker, coordinator, metrics, Board::new());
@@ -501,7 +507,6 @@ impl World {
             parts.options.moves_at_once = self.plan.moves_at_once;
             parts.options.overflow =
                 OverflowOptions { after: self.plan.overflow_after, bytes_max: self.plan.overflow_bytes_max };
-            parts.options.sabotage = self.sabotage;
             parts.options.clock = self.clock();
             if self.plan.small_logs {
                 let state = &mut parts.options.state;

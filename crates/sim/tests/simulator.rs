@@ -4,8 +4,7 @@
 //! `NEPHOSCOPE_SIMULATOR_SEEDS` sets how many seeds are played (2,000 unless set), `NEPHOSCOPE_SIMULATOR_FROM` the first.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use nephoscope::agent::Sabotage;
-use nephoscope_sim::{Invariant, run};
+use nephoscope_sim::{Invariant, Mistake, run};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -92,54 +91,54 @@ fn a_seed_played_twice_gives_the_same_run_byte_for_byte() {
 }
 
 /// Plays seeds with a mistake until it is found out by this invariant.
-fn found(sabotage: Sabotage, by: Invariant) {
+fn found(mistake: Mistake, by: Invariant) {
     let mut others = BTreeSet::new();
     for seed in 0..SEEDS_TO_FIND {
-        let violations = run(seed, Some(sabotage)).unwrap().violations;
+        let violations = run(seed, Some(mistake)).unwrap().violations;
         if let Some(violation) = violations.iter().find(|violation| violation.invariant == by) {
             return println!("found by seed {seed}: {violation}");
         }
         others.extend(violations.into_iter().map(|violation| violation.invariant));
     }
-    panic!("{sabotage:?} is not found by {by:?} in {SEEDS_TO_FIND} seeds, only by {others:?}");
+    panic!("{mistake:?} is not found by {by:?} in {SEEDS_TO_FIND} seeds, only by {others:?}");
 }
 
 #[test]
 fn an_acknowledgement_before_the_publisher_has_it_loses_something() {
-    found(Sabotage::AckBeforePublish, Invariant::NothingLost);
+    found(Mistake::AckBeforePublish, Invariant::NothingLost);
 }
 
 #[test]
 fn a_queue_handed_over_by_basic_cancel_comes_out_of_order() {
-    found(Sabotage::CancelHandover, Invariant::Order);
+    found(Mistake::CancelHandover, Invariant::Order);
 }
 
 #[test]
 fn a_hash_of_each_members_own_spreads_a_resource_over_queues() {
-    found(Sabotage::RandomHash, Invariant::OneQueue);
+    found(Mistake::RandomHash, Invariant::OneQueue);
 }
 
 #[test]
 fn an_owner_without_a_barrier_does_not_know_what_a_former_one_still_does() {
-    found(Sabotage::NoBarrier, Invariant::State);
+    found(Mistake::NoBarrier, Invariant::State);
 }
 
 #[test]
 fn a_record_that_is_not_read_back_may_be_void() {
-    found(Sabotage::NoReadBack, Invariant::Committed);
+    found(Mistake::NoReadBack, Invariant::Committed);
 }
 
 #[test]
 fn an_acknowledgement_before_the_commit_loses_an_effect() {
-    found(Sabotage::AckBeforeCommit, Invariant::Committed);
+    found(Mistake::AckBeforeCommit, Invariant::Committed);
 }
 
 #[test]
 fn an_end_marker_that_is_put_while_main_queues_are_consumed_is_overtaken() {
-    found(Sabotage::NoQuiet, Invariant::Order);
+    found(Mistake::NoQuiet, Invariant::Order);
 }
 
 #[test]
 fn a_destination_that_is_offered_the_youngest_before_it_has_caught_up_gets_things_out_of_order() {
-    found(Sabotage::NoQuestion, Invariant::Order);
+    found(Mistake::NoQuestion, Invariant::Order);
 }

@@ -135,7 +135,7 @@ pub fn publish_context(settings: &Settings, metrics: &Metrics) -> publish::Conte
         gnocchi,
         zaqar,
         shelf: publish::Shelf::default(),
-        stand_in: None,
+        test_publishers: None,
         listeners: publish::Listeners::default(),
         metrics: metrics.clone(),
     }
@@ -247,7 +247,6 @@ fn options(settings: &Settings) -> AgentOptions {
         },
         state: state_options(settings),
         clock: Clock::Machine,
-        sabotage: None,
     }
 }
 

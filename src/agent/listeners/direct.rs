@@ -166,7 +166,6 @@ async fn worker_of(ground: &Ground, slot: &SinkSlot) -> Result<Worker, Lost> {
         epoch: 1,
         member: Arc::clone(&ground.member),
         nonce: 0,
-        sabotage: None,
     };
     let told = (ground.metrics.clone(), Arc::clone(&ground.troubles));
     let log = Box::new(MemoryLog::default());

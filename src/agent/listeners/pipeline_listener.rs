@@ -9,7 +9,6 @@ use super::unpack::{in_turn, read, split};
 use super::worker::Worker;
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::resize::EndMarker;
-use crate::agent::sabotage::{self, Sabotage};
 use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::sinks::offer::Dead;
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
@@ -70,10 +69,7 @@ impl PipelineListener {
                 Taken::Stopped => return self.end(Done::Unpublished, stop).await,
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let (mut parcels, end) = self.unpack(batch).await;
-            if self.worker.keeper().is_none() && self.ground.options.sabotage == Some(Sabotage::AckBeforePublish) {
-                parcels.iter_mut().for_each(|parcel: &mut Parcel| sabotage::settle_early(&mut parcel.receipt));
-            }
+            let (parcels, end) = self.unpack(batch).await;
             let done = self.worker.handle(parcels, &self.slot, &self.context).await;
             if let Some(keeper) = self.worker.keeper() {
                 self.ground.memory.committed(&self.queue, keeper.number());

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::clock::Clock;
-use crate::agent::sabotage::Sabotage;
 use crate::pipeline::transform::ChainOptions;
 use crate::state::WindowBounds;
 use crate::transport::topology::QueueKind;
@@ -39,8 +38,6 @@ pub struct AgentOptions {
     pub state: StateOptions,
     /// The time that transformers are told.
     pub clock: Clock,
-    /// What is done wrong on purpose.
-    pub sabotage: Option<Sabotage>,
 }
 
 /// How much is taken at once.

@@ -7,7 +7,6 @@ use super::route::Routes;
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
 use crate::agent::packets::written::Written;
 use crate::agent::runtime::Context;
-use crate::agent::sabotage::{self, Sabotage};
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
 use crate::transport::{Session, topology};
@@ -15,8 +14,6 @@ use crate::transport::{Session, topology};
 /// Forwards what one listener converts. Bound to one session: a lost one ends the listener.
 pub(in crate::agent) struct Forwarder {
     group: Arc<str>,
-    member: Arc<str>,
-    sabotage: Option<Sabotage>,
     lanes: Lanes,
 }
 
@@ -29,11 +26,11 @@ impl Forwarder {
         queue: &str,
         epoch: i64,
     ) -> Self {
-        let (group, member) = (Arc::clone(&context.group), Arc::clone(&context.member));
-        let lanes = Lanes::new(&member, epoch, context.options.packet);
+        let group = Arc::clone(&context.group);
+        let lanes = Lanes::new(&context.member, epoch, context.options.packet);
         let carry = lanes::carry(lanes.clone(), session, Arc::clone(context), queues);
         context.nursery.spawn(&format!("packets of {queue}"), carry);
-        Forwarder { group, member, sabotage: context.options.sabotage, lanes }
+        Forwarder { group, lanes }
     }
 
     /// Puts what a batch of notifications yielded into the lanes. Every receipt that is not confirmed when the session is over
@@ -41,10 +38,6 @@ impl Forwarder {
     pub(in crate::agent) fn forward(&self, routes: &Routes, layout: &Layout, yielded: Vec<(usize, Written, Receipt)>) {
         for (sink, written, receipt) in yielded {
             for (queue, records) in written.by_queue(&layout.table) {
-                let queue = match self.sabotage {
-                    Some(Sabotage::RandomHash) => sabotage::other_queue(&self.member, queue, layout.table.queues()),
-                    _ => queue,
-                };
                 let sink = &routes.sinks[sink].name;
                 let name = topology::pipeline_queue_name(&self.group, sink, layout.generation, queue.into());
                 self.lanes.push(name, written.head(), &records, receipt.split());

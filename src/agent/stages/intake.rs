@@ -8,7 +8,6 @@ use tokio_util::task::TaskTracker;
 use super::rescue::Rescue;
 use crate::agent::runtime::Context;
 use crate::agent::runtime::until::Until;
-use crate::agent::sabotage::{self, Sabotage};
 use crate::model::Receipt;
 use crate::transport::{ConsumeOptions, Delivery, Session, TransportError, Why};
 
@@ -96,7 +95,7 @@ impl Intake {
     /// Closes the channel, however the listener came to its end, and says how that is. What was not settled is back in
     /// its queue when this returns. The unit may be given up only then: its next owner would be given later messages first.
     pub(in crate::agent) async fn end(self, ended: Ended) -> Ended {
-        let Intake { deliveries, in_flight, over, context, .. } = self;
+        let Intake { deliveries, in_flight, over, .. } = self;
         if ended != Ended::Lost {
             // Everything taken is settled, or it is known that it never will be.
             in_flight.close();
@@ -108,10 +107,6 @@ impl Intake {
         }
         // Where the session is over, so are the channels.
         let Some(consumer) = deliveries.close().await else { return Ended::Lost };
-        if ended != Ended::Lost && context.options.sabotage == Some(Sabotage::CancelHandover) {
-            context.nursery.spawn("a cancelled consumer", sabotage::cancel(consumer));
-            return ended;
-        }
         match consumer.close().await {
             Ok(()) => ended,
             Err(_) => Ended::Lost,

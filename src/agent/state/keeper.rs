@@ -12,7 +12,6 @@ use super::read_back::{look, next, see};
 use crate::agent::packets::packet::{self, Fragment, PacketBuilder};
 use crate::agent::runtime::options::StateOptions;
 use crate::agent::runtime::troubles::{Trouble, Troubles};
-use crate::agent::sabotage::Sabotage;
 use crate::model::Complaint;
 use crate::observe::Metrics;
 use crate::pipeline::transform::{Cell, Chain, Transformers};
@@ -34,8 +33,6 @@ pub(in crate::agent) struct Owner {
     pub member: Arc<str>,
     /// Tells this owner's barrier from any other.
     pub nonce: u64,
-    /// What is done wrong on purpose.
-    pub sabotage: Option<Sabotage>,
 }
 
 /// The keeper.
@@ -70,8 +67,6 @@ impl Keeper {
         (metrics, troubles): (Metrics, Arc<Troubles>),
     ) -> Result<Keeper, Lost> {
         let began = Instant::now();
-        let minds = owner.sabotage != Some(Sabotage::NoBarrier);
-        let owner = Owner { epoch: if minds { owner.epoch } else { 0 }, ..owner };
         let (epoch, nonce) = (owner.epoch, owner.nonce);
         let barrier = Record::Barrier { epoch, member: owner.member.to_string(), nonce };
         log.begin(barrier.encode()).await?;
@@ -83,7 +78,7 @@ impl Keeper {
                 break highest;
             }
         };
-        if let Some(later) = before.filter(|highest| minds && *highest >= epoch) {
+        if let Some(later) = before.filter(|highest| *highest >= epoch) {
             return Err(Lost::Fenced(later));
         }
         let ((since, last_snapshot), snapshot_at) = (fold.sizes(), fold.snapshot());
@@ -303,9 +298,7 @@ impl Keeper {
         let (bytes, epoch) = (record.encode(), self.owner.epoch);
         let length = bytes.len();
         let confirmation = self.log.append(bytes).await?;
-        let looks = self.owner.sabotage != Some(Sabotage::NoReadBack);
-        let seen =
-            async { if looks { see(&mut *self.log, epoch, Kind::Batch(number)).await.map(drop) } else { Ok(()) } };
+        let seen = async { see(&mut *self.log, epoch, Kind::Batch(number)).await.map(drop) };
         let confirmed = async { confirmation.wait().await.map_err(Lost::from) };
         tokio::try_join!(seen, confirmed)?;
         self.since = self.since.saturating_add(length);

@@ -75,7 +75,6 @@ pub(in crate::agent) async fn restore(
         member: Arc::clone(&context.member),
         // Another one at every opening, also where a group that was restored from a backup gives an epoch again.
         nonce: hash::stable(format!("{} {epoch} {}", context.member, context.options.clock.now()).as_bytes()),
-        sabotage: context.options.sabotage,
     };
     let transformers = Arc::clone(&slot.current().transformers);
     let told = (context.metrics.clone(), Arc::clone(&context.troubles));

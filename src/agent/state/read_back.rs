@@ -20,8 +20,7 @@ pub(super) async fn see(log: &mut dyn StateLog, epoch: i64, kind: Kind) -> Resul
 /// What a record is that comes behind our barrier: our own, void, or our end.
 pub(super) fn look(record: &StreamRecord, epoch: i64) -> Result<Head, Lost> {
     let head = Head::of(&record.body).map_err(|error| Lost::Foreign(record.offset, error))?;
-    // Epoch 0 is nobody's but a saboteur's.
-    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch && epoch != 0) {
+    if head.epoch > epoch || (head.kind == Kind::Barrier && head.epoch == epoch) {
         return Err(Lost::Fenced(head.epoch));
     }
     Ok(head)

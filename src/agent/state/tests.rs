@@ -70,7 +70,6 @@ impl Lab {
             epoch,
             member: format!("m{epoch}").into(),
             nonce: self.openings.replace(self.openings.get() + 1),
-            sabotage: None,
         };
         let troubles = Arc::new(Troubles::new(Board::new(), Clock::Machine));
         Keeper::open(log, owner, deltas(), options(self.bytes_max), (Metrics::new(), troubles)).await

@@ -11,7 +11,6 @@ use super::keeper::Keeper;
 use super::lost::Lost;
 use crate::agent::packets::packet::Fragment;
 use crate::agent::runtime::until::Until;
-use crate::agent::sabotage::{self, Sabotage};
 use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::sinks::offer::{Dead, OfferContext};
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
@@ -70,9 +69,6 @@ impl Keeper {
                 batch: Records::Samples(samples),
             })
             .collect();
-        if self.owner.sabotage == Some(Sabotage::AckBeforeCommit) {
-            parcels.iter_mut().for_each(|parcel| sabotage::settle_early(&mut parcel.receipt));
-        }
         // Where everything was there before, there is nothing to commit.
         if !batch.ids.is_empty() {
             let some: Vec<&Fragment> = outputs.iter().filter(|fragment| !fragment.batch.is_empty()).collect();
@@ -131,13 +127,11 @@ impl Keeper {
         let until = Until { over: over.clone(), ..context.offer.until.clone() };
         let context = SinkContext { offer: OfferContext { until, ..context.offer.clone() }, ..context.clone() };
         let mut delivered = pin!(slot.deliver(parcels, &context));
-        // Looking is half of reading back.
-        let looks = self.owner.sabotage != Some(Sabotage::NoReadBack);
         let mut end = None;
         loop {
             tokio::select! {
                 biased;
-                lost = self.fenced(), if looks && end.is_none() => {
+                lost = self.fenced(), if end.is_none() => {
                     end = self.mend(lost).await.err();
                     if end.is_some() {
                         over.cancel();

@@ -49,8 +49,8 @@ pub(super) fn check(target: &Target, _: Kind, _: LookAtBroker<'_>) -> Result<Vec
 pub(super) fn build(target: &Target, _: Kind, context: &Context) -> Built {
     let records_max = options(target)?;
     let name = format!("{}{}", target.netloc, target.path);
-    if let Some(stand_in) = &context.stand_in {
-        return Ok(stand_in(&name));
+    if let Some(test_publishers) = &context.test_publishers {
+        return Ok(test_publishers(&name));
     }
     Ok(Arc::new(TestPublisher { name, records_max, shelf: context.shelf.clone() }))
 }

@@ -13,7 +13,6 @@ use super::found::Found;
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
 use crate::agent::packets::packet::{self, FRAGMENT_BYTES_MAX, Fragment, PacketBuilder, Question};
 use crate::agent::runtime::{BrokerPlace, Context};
-use crate::agent::sabotage::Sabotage;
 use crate::agent::sinks::load::Load;
 use crate::agent::sinks::offer::{self, Halt, OfferContext, Offering, Outcome};
 use crate::agent::sinks::sink::{Destination, SinkSlot};
@@ -245,9 +244,6 @@ impl Detours {
 
     /// Whether everything that this listener, or an earlier one of its queue, has put into an overflow queue is published.
     async fn leads_back(&self, detour: &mut Detour, queue: &str, context: &OfferContext) -> Result<bool, Ended> {
-        if self.context.options.sabotage == Some(Sabotage::NoQuestion) {
-            return Ok(true);
-        }
         // An answer to an old question says that the destination takes: one more, behind everything, is answered soon.
         for _ in 0..2 {
             if detour.question.is_none() {
