@@ -78,7 +78,7 @@ bench:
 # Seconds for each target; what fails prints how to have it again.
 fuzz: SECONDS = 600
 fuzz:
-	NEPHOSCOPE_FUZZ_SECONDS=$(SECONDS) cargo test --locked $(QUIET) --test fuzz -- --nocapture
+	NEPHOSCOPE_FUZZ_SECONDS=$(SECONDS) cargo test --locked $(QUIET) --test pure -- --nocapture fuzz::
 
 # What fails prints how to play it again.
 sim: SEEDS = 20000

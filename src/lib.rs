@@ -3,9 +3,13 @@
 //! Rooms in reading order. A room names only rooms above it in this list; `convert`, `pipeline` and `cluster` never
 //! name each other. `tests/architecture.rs` holds these rules.
 
-// Pure floor: no async, no clock, no I/O, no logging.
-pub mod model; // what everything talks about: notification, sample, event, receipt
-pub mod convert; // notification -> samples, events, complaints
+// Pure floor: no async, no clock, no I/O, no logging. The first three are a crate that others can use, crates/convert.
+pub use nephoscope_convert::model; // what everything talks about: notification, sample, event, receipt
+
+pub use nephoscope_convert::yaml; // files as PyYAML reads them, every node with its line
+
+pub use nephoscope_convert::convert; // notification -> samples, events, complaints
+
 pub mod pipeline; // which sample or event goes to which publishers
 pub mod cluster; // who owns which queue
 pub mod state; // what the transformers of a queue know, as its log tells it

@@ -1,7 +1,7 @@
 //! `nephoscope cluster` as a process, against a real etcd in which members are joined.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod rig;
+use crate::rig;
 
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::{Coordinator, EtcdGroup, EtcdOptions, MemberRecord, Membership};

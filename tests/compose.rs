@@ -2,7 +2,7 @@
 //! while OpenStack's own notifier sends. Every confirmed notification is in the output, in order per resource.
 //!
 //! Where no Docker engine answers it is skipped, and says so. Images come from `deploy/local-images.sh`, so that no registry is
-//! needed; with NEPHOSCOPE_COMPOSE_ENV=<env file> those that the file names. `cargo nextest run --test compose`.
+//! needed; with NEPHOSCOPE_COMPOSE_ENV=<env file> those that the file names. `cargo nextest run --test servers compose::`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "compose/project.rs"]

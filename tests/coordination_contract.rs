@@ -2,14 +2,14 @@
 //! real etcd.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod rig;
+use crate::rig;
 
+use crate::rig::Generation;
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::{
     CoordinationError, Coordinator, Drained, EtcdGroup, EtcdOptions, MemberRecord, Membership, MemoryGroup, Operation,
     Process, Reason, View,
 };
-use rig::Generation;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};

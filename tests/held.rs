@@ -2,16 +2,15 @@
 //! still. One agent as a process; its publisher is an HTTP server that is away or there.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod field;
-mod rig;
+use crate::rig;
 
+use crate::rig::Generation::{self, Four, Three};
 use lapin::options::{
     BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ExchangeKind};
-use rig::Generation::{self, Four, Three};
 use rstest::rstest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -19,7 +18,7 @@ use std::time::Duration;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use field::{Agent, Folder, Wire, ask, free_port, notification, until};
+use crate::field::{Agent, Folder, Wire, ask, free_port, notification, until};
 
 const INFO: &str = "notifications.info";
 

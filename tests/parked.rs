@@ -2,12 +2,11 @@
 //! stays, and a command that is killed in the middle loses nothing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod field;
-mod rig;
+use crate::{field, rig};
 
+use crate::rig::Generation::{self, Four, Three};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
-use rig::Generation::{self, Four, Three};
 use rstest::rstest;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -16,7 +15,7 @@ use std::time::Duration;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use field::{Agent, Folder, TO_FILES, Wire, free_port, notification, until_out};
+use crate::field::{Agent, Folder, TO_FILES, Wire, free_port, notification, until_out};
 
 /// Messages that a command is killed over.
 const MANY: usize = 1_500;

@@ -1,15 +1,15 @@
 //! Three agents as processes on a real RabbitMQ and etcd, of both generations; one is killed while 20,000 notifications flow.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod rig;
+use crate::rig;
 
+use crate::rig::Generation;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use nephoscope::model::{Dict, Value, json};
-use rig::Generation;
 use rstest::rstest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -2,19 +2,18 @@
 //! publishers, both share one broker however it was declared before, and bad messages between good ones hurt nobody.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod field;
-mod rig;
+use crate::{field, rig};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
-use field::{Folder, TO_FILES, Wire, until};
+use crate::field::{Folder, TO_FILES, Wire, until};
+use crate::rig::Generation;
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ExchangeKind};
 use nephoscope::model::{Dict, Value, envelope, json};
 use nephoscope::publish::signature;
-use rig::Generation;
 use rstest::rstest;
 
 const INFO: &str = "notifications.info";

@@ -1,16 +1,16 @@
 //! The rig itself: what the other integration tests stand on.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod rig;
+use crate::rig;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::rig::Generation;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
-use rig::Generation;
 use rstest::rstest;
 
 /// Does something speak AMQP 0-9-1 on this port?

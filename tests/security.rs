@@ -10,10 +10,8 @@ mod certificates;
 mod descriptors;
 #[path = "security/etcd.rs"]
 mod etcd;
-mod field;
 #[path = "security/rabbitmq.rs"]
 mod rabbitmq;
-mod rig;
 
 /// The text names the cause and what to do, in the operator's words.
 fn assert_says(text: &str, words: &[&str]) {

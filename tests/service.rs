@@ -1,18 +1,17 @@
 //! `nephoscope run` as a service: signals, reload, exit codes, health, and a broker that is away when it starts or dies
 //! while it works.
 
-mod field;
-mod rig;
+use crate::{field, rig};
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use field::{Folder, TO_FILES, Wire, ask, free_port, notification, numbers, until, until_out};
+use crate::field::{Folder, TO_FILES, Wire, ask, free_port, notification, numbers, until, until_out};
+use crate::rig::Generation;
 use lapin::BasicProperties;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use rig::Generation;
 use rstest::rstest;
 
 const INFO: &str = "notifications.info";

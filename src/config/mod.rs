@@ -19,8 +19,8 @@ pub mod secret;
 pub mod settings;
 pub(crate) mod url;
 mod values;
-pub mod yaml;
 
+pub use crate::yaml;
 pub use definitions::Definitions;
 pub use load::{Named, load, load_named, load_text};
 pub use secret::{Secret, shown};

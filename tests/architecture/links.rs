@@ -99,7 +99,7 @@ impl<'a> Links<'a> {
     fn file_of(&self, at: &[String], named: &[String], hops: usize) -> Option<usize> {
         let hops = hops.checked_sub(1)?;
         match named.first().map(String::as_str)? {
-            "crate" | "nephoscope" => self.below(&[], &named[1..], hops),
+            "crate" | "nephoscope" | "nephoscope_convert" => self.below(&[], &named[1..], hops),
             "self" => self.below(at, &named[1..], hops),
             "super" => {
                 let (parent, rest) = (&at[..at.len().checked_sub(1)?], &named[1..]);

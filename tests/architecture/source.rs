@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// All sources below `src/`, and the rooms of `src/lib.rs` in their order.
+/// All sources below `src/` and those of the member of the workspace whose rooms are ours, and the rooms of `src/lib.rs` in their order.
 pub(crate) struct Tree {
     pub(crate) rooms: Vec<String>,
     pub(crate) sources: Vec<Source>,
@@ -45,18 +45,28 @@ pub(crate) struct Names {
 
 impl Tree {
     pub(crate) fn of_this_crate() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut sources = Vec::new();
-        collect(&root, &root, &mut sources);
-        assert!(sources.len() > 10, "src/ was not found");
-        let map = std::fs::read_to_string(root.join("lib.rs")).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (mut sources, mut of_member) = (Vec::new(), Vec::new());
+        collect(&root.join("src"), &root.join("src"), &mut sources);
+        let member = root.join("crates/convert/src");
+        collect(&member, &member, &mut of_member);
+        assert!(sources.len() > 10 && of_member.len() > 10, "the sources were not found");
+        let map = std::fs::read_to_string(root.join("src/lib.rs")).unwrap();
+        // Its rooms are rooms of the house; its `lib.rs` hands them on, as ours does.
+        sources.extend(of_member.into_iter().filter(|source| source.file != "lib.rs"));
         Self::of(&map, sources)
     }
 
-    /// `map` is the text of `lib.rs`: its `pub mod` lines are the rooms.
+    /// `map` is the text of `lib.rs`: its `pub mod` lines are the rooms, and what it hands on of the member of the workspace.
     pub(crate) fn of(map: &str, sources: Vec<Source>) -> Self {
-        let rooms = map.lines().filter_map(|line| line.trim_start().strip_prefix("pub mod "));
-        let rooms = rooms.filter_map(|rest| rest.split(';').next()).map(str::to_owned).collect();
+        let room = |line: &'_ str| {
+            let line = line.trim_start();
+            line.strip_prefix("pub mod ")
+                .or_else(|| line.strip_prefix("pub use nephoscope_convert::"))
+                .map(str::to_owned)
+        };
+        let rooms: Vec<String> = map.lines().filter_map(room).collect();
+        let rooms = rooms.iter().filter_map(|rest| rest.split(';').next()).map(str::to_owned).collect();
         Self { rooms, sources }
     }
 
@@ -82,7 +92,7 @@ impl Tree {
     pub(crate) fn room_named(&self, source: &Source, path: &[String]) -> Option<String> {
         let supers = path.iter().take_while(|part| *part == "super").count();
         let rest = match path.first().map(String::as_str)? {
-            "crate" | "nephoscope" => &path[1..],
+            "crate" | "nephoscope" | "nephoscope_convert" => &path[1..],
             // From `room/mod.rs` one `super` is the crate, from `room/file.rs` two, and inner modules (tests) add more:
             // with at least that many, a room's name after them is taken for the room.
             "super" if supers >= source.file.matches('/').count() + usize::from(!source.file.ends_with("mod.rs")) => {

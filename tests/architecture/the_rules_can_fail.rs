@@ -193,6 +193,13 @@ fn a_place_where_a_rule_holds_by_now_must_leave_the_list() {
 }
 
 #[test]
+fn a_manifest_brings_in_a_runtime() {
+    let manifest = "[package]\nname = \"tokio\"\n[dependencies]\nserde = \"1\"\ntokio-util = \"1\"\nlapin = { version = \"4\" }\n\
+                    [dev-dependencies]\ntracing = \"1\"\n";
+    assert_eq!(impure_dependencies(manifest), ["tokio-util", "lapin"]);
+}
+
+#[test]
 fn a_room_is_not_on_the_map() {
     let tree = Tree::of("pub mod model;", vec![Source::new("model/mod.rs", ""), Source::new("extra/mod.rs", "")]);
     assert_eq!(tree.unlisted_rooms(), ["extra"]);

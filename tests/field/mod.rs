@@ -1,8 +1,8 @@
 //! One agent as a process, seen from outside: its folder, its log, its output, the broker it works on.
 //!
-//! Needs `mod rig;` beside it for the servers. Nothing here knows what an agent is made of.
+//! Nothing here knows what an agent is made of.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-#![expect(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses its own part of this")]
+#![expect(unreachable_pub, reason = "a binary of tests hands nothing on")]
 
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;

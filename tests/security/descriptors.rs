@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::assert_says;
+use super::assert_says;
 use crate::field::{Folder, TO_FILES, Wire, ask, free_port, notification, until, until_out};
 use crate::rig;
 

@@ -5,8 +5,8 @@ use nephoscope::coordination::{CoordinationError, Coordinator, EtcdGroup, EtcdOp
 use rstest::rstest;
 use std::time::Duration;
 
-use crate::assert_says;
-use crate::certificates::Authority;
+use super::assert_says;
+use super::certificates::Authority;
 use crate::field::{self, Folder};
 use crate::rig::{self, Etcd, Generation, Own};
 

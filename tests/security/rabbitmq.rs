@@ -8,8 +8,8 @@ use nephoscope::transport::{
     TransportError,
 };
 
-use crate::assert_says;
-use crate::certificates::Authority;
+use super::assert_says;
+use super::certificates::Authority;
 use crate::field::{self, Folder, TO_FILES, Wire, notification, until_out};
 use crate::rig::{self, Generation, Own, Rabbit};
 
@@ -284,7 +284,7 @@ async fn security_an_agent_works_over_tls(#[values(Generation::Three, Generation
     authority.sign("server", &["127.0.0.1"]);
     let (certificate, key) = authority.sign("client", &[]);
     let (broker, port) = with_tls(&folder, &authority, generation);
-    let (etcd, etcd_port) = crate::etcd::with_tls(&folder, &authority, generation);
+    let (etcd, etcd_port) = super::etcd::with_tls(&folder, &authority, generation);
     let ca = &authority.file;
     let conf = format!(
         "[oslo_messaging_rabbit]\namqp_durable_queues = true\nssl = true\nssl_ca_file = {ca}\nssl_cert_file = {certificate}\nssl_key_file = {key}\n\

@@ -1,6 +1,6 @@
-//! How much of a bare lapin loop is left: `cargo test --release --test transport_contract -- --ignored --nocapture`.
+//! How much of a bare lapin loop is left: `cargo test --release --test servers transport_contract::rate -- --ignored --nocapture`.
 
-use super::rig;
+use crate::rig;
 use futures_util::StreamExt;
 use nephoscope::model::Verdict;
 use nephoscope::transport::{AmqpBroker, AmqpHost, AmqpOptions, Broker, ConsumeOptions, Outgoing, Queue, Topology};

@@ -71,7 +71,7 @@ fn shown_path(path: &str) -> String {
 }
 
 /// Whether this may stand before `://`.
-pub(crate) fn is_scheme(text: &str) -> bool {
+pub fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b'_'))
 }

@@ -71,6 +71,8 @@ fn said(text: String) -> String {
     }
 }
 
+impl std::error::Error for Complaint {}
+
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.text)

@@ -2,7 +2,7 @@
 //!
 //! Mutations of real inputs from a seed, for `NEPHOSCOPE_FUZZ_SECONDS` a target (`make fuzz` for longer). The input at
 //! work is always in a file, so that also what ends the process can be had again: `NEPHOSCOPE_FUZZ_INPUT=<file> cargo
-//! test --test fuzz <target>`.
+//! test --test pure fuzz::<target>`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod mutation;
@@ -159,7 +159,7 @@ impl Drop for Replay<'_> {
             let shown = String::from_utf8_lossy(&self.1[..self.1.len().min(SHOWN_BYTES)]);
             println!("the input of {} bytes: {shown}", self.1.len());
             let Kept { file, target } = self.0;
-            println!("again: NEPHOSCOPE_FUZZ_INPUT={} cargo test --test fuzz {target}", file.display());
+            println!("again: NEPHOSCOPE_FUZZ_INPUT={} cargo test --test pure fuzz::{target}", file.display());
         }
     }
 }

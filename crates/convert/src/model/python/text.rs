@@ -71,7 +71,7 @@ fn digits(big: &BigInt) -> Result<String, Raised> {
 }
 
 /// The shortest digits that read back the same; with an exponent below 1e-4 and from 1e16 on.
-pub(crate) fn write_float(f: f64, out: &mut String) {
+pub fn write_float(f: f64, out: &mut String) {
     if f.is_nan() {
         out.push_str("nan");
     } else if f.is_infinite() {
@@ -107,7 +107,7 @@ fn is_printable(c: char) -> bool {
 }
 
 /// Python's `repr()` of a string.
-pub(crate) fn write_quoted(text: &str, out: &mut String) {
+pub fn write_quoted(text: &str, out: &mut String) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
     for c in text.chars() {

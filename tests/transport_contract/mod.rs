@@ -3,11 +3,11 @@
 
 mod endings;
 mod rate;
-#[path = "../rig/mod.rs"]
-mod rig;
 mod streams;
 
-use rig::Generation;
+use crate::rig;
+
+use crate::rig::Generation;
 
 use nephoscope::model::Verdict;
 use nephoscope::transport::topology::{self, OsloQueues, QueueKind};

@@ -1,0 +1,18 @@
+//! Agents and commands as processes, and the contracts of transport and coordination, on real servers.
+//!
+//! One binary, because each links all that the agent links. `cargo nextest run --test servers held::` runs one module.
+
+mod field;
+mod rig;
+
+mod cluster_commands;
+mod compose;
+mod coordination_contract;
+mod held;
+mod parked;
+mod processes;
+mod python_notifier;
+mod rig_works;
+mod security;
+mod service;
+mod transport_contract;
