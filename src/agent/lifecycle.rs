@@ -6,9 +6,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::build::{Blueprint, Parts};
-use super::listeners::direct::DirectSinks;
 use super::listeners::ground::Ground;
+use super::listeners::main_queue::direct::DirectSinks;
 use super::ownership::{Control, Supervisor};
 use super::parked::parking::{Parking, ParkingQueue};
 use super::resize::Layouts;
@@ -16,6 +15,7 @@ use super::runtime::alias::Aliases;
 use super::runtime::nursery::Nursery;
 use super::runtime::troubles::Troubles;
 use super::runtime::{BrokerPlace, Context, standing};
+use super::setup::{Blueprint, Parts};
 use super::sinks::offer;
 use super::sinks::overflow::{Overflow, OverflowQueue};
 use super::state::QueueMemory;

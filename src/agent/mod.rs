@@ -9,11 +9,10 @@
 //! 6. `resize` changes the number of pipeline queues.
 //! 7. `listeners` put all this to work: one on each queue that this member owns.
 //! 8. `ownership` decides with the group which queues these are.
-//! 9. `build` makes the parts of an agent from its configuration, and `lifecycle` starts, reloads, drains and kills it.
+//! 9. `setup` makes the parts of an agent from its configuration, and `lifecycle` starts, reloads, drains and kills it.
 //!
 //! Never here: what a definition means, what a broker or a group does. Those are rooms below.
 
-mod build;
 mod lifecycle;
 mod listeners;
 mod ownership;
@@ -21,14 +20,15 @@ mod packets;
 pub mod parked;
 mod resize;
 mod runtime;
+mod setup;
 mod sinks;
 mod stages;
 mod state;
 
-pub use build::{Blueprint, Parts, definitions, wiring};
 pub use lifecycle::{Agent, NotDrained, Outcome};
 pub use packets::packet;
 pub use runtime::BrokerPlace;
 pub use runtime::clock::Clock;
 pub use runtime::options::{AgentOptions, Backoff, IntakeBounds, OverflowOptions, PacketBounds, StateOptions};
+pub use setup::{Blueprint, Parts, definitions, wiring};
 pub use stages::route::dropped;

@@ -1,7 +1,7 @@
 //! `docs/interface.md` against the program: everything that it lists is there, and everything that is there is listed.
 
-use super::{assert_none, nephoscope, page};
 use super::pages::{self, Page};
+use super::{assert_none, nephoscope, page};
 use nephoscope::observe::Metrics;
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! The words of pages, help, log lines and errors: those of `docs/glossary.md`, and the form of errors.
 
-use super::{assert_none, nephoscope};
 use super::pages::{self, pages};
+use super::{assert_none, nephoscope};
 use regex::Regex;
 
 /// Words that are not in the glossary, and what to write instead.

@@ -4,16 +4,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::direct::{DirectSinks, DirectWay};
 use super::ground::Ground;
-use super::group::Queues;
-use super::main_listener::MainListener;
+use super::main_queue::direct::{DirectSinks, DirectWay};
+use super::main_queue::{MainListener, Queues, Way};
 use super::old_queue::OldQueue;
 use super::overflow::OverflowListener;
 use super::pipeline_listener::PipelineListener;
 use super::predecessor::{Patience, Predecessor};
 use super::queues::Kind;
-use super::way::Way;
 use super::worker::Worker;
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::resize::{EndMarker, Shape, imported_mark, sealed_mark};

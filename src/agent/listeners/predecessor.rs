@@ -184,6 +184,6 @@ mod tests {
         };
         let (gone, ()) = tokio::join!(predecessor.gone(), ends);
         assert!(gone.is_ok() && began.elapsed() >= 100 * PATIENCE);
-        assert!(metrics.page().contains("what=\"occupied\"} 1\n"), "it is said once: {}", metrics.page());
+        assert!(metrics.page().contains("step=\"await_consumer\"} 1\n"), "it is said once: {}", metrics.page());
     }
 }

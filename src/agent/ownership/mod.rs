@@ -19,8 +19,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::listeners::direct::DirectSinks;
 use crate::agent::listeners::ground::Ground;
+use crate::agent::listeners::main_queue::direct::DirectSinks;
 use crate::agent::listeners::open::Opening;
 use crate::agent::listeners::queues::{self, Kind};
 use crate::agent::resize::Quiet;

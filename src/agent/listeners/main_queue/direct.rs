@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::ground::Ground;
 use super::way::{Way, Yielded};
-use super::worker::Worker;
+use crate::agent::listeners::ground::Ground;
+use crate::agent::listeners::worker::Worker;
 use crate::agent::packets::packet::Fragment;
 use crate::agent::runtime::until::Until;
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
