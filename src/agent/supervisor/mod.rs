@@ -23,6 +23,7 @@ use super::direct::DirectSinks;
 use super::ground::Ground;
 use super::jitter;
 use super::overflow;
+use super::readiness;
 use super::route::Routes;
 use super::unit::{self, Kind, Opening};
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
@@ -83,14 +84,12 @@ pub(super) struct Supervisor {
     board: Board,
     units: BTreeMap<String, Kind>,
     began: Instant,
-    broker_up: bool,
     /// Why the session with the first broker is over, once it is.
     broker_why: Why,
-    draining: bool,
     /// The deletion of queues that are used no more.
     clearing: Clearing,
-    /// Whether the publishers have been asked, and the group may be told that this member is ready.
-    reached: Arc<AtomicBool>,
+    /// Whether the publishers have been asked whether they can be reached: once in this process, and not by an agent alone.
+    publishers_asked: bool,
     /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
     told_apart: Option<(u16, u16)>,
 }
@@ -105,8 +104,6 @@ struct Term {
     record: watch::Sender<MemberRecord>,
     /// The ids last seen, for the log.
     members: String,
-    /// Whether the lease is past its deadline, and nobody says whether it is gone.
-    silent: bool,
     /// Held by the task that looks for other consumers of the main queues.
     looking: Arc<Semaphore>,
 }
@@ -142,16 +139,14 @@ impl Supervisor {
             board,
             units,
             began: Instant::now(),
-            broker_up: false,
             broker_why: Why::default(),
-            draining: false,
             clearing: Clearing::default(),
-            reached: Arc::new(AtomicBool::new(false)),
+            publishers_asked: false,
             told_apart: None,
         };
         supervisor.show_pipelines();
         // Alone, nobody waits for this member to count.
-        supervisor.reached.store(!supervisor.ground.options.partitioned, Ordering::Relaxed);
+        supervisor.publishers_asked = !supervisor.ground.options.partitioned;
         supervisor.record.config_digest = supervisor.digest();
         supervisor
     }
@@ -160,9 +155,10 @@ impl Supervisor {
     pub(super) async fn run(mut self) -> Result<(), Fatal> {
         let looking = overflow::look_for(Arc::clone(&self.ground), self.routes.subscribe());
         self.ground.nursery.spawn("overflow queues that somebody made", looking);
-        while !self.draining {
-            let Some(membership) = self.join().await? else { break };
-            self.serve(membership).await;
+        while let Some(membership) = self.join().await? {
+            if self.serve(membership).await {
+                break;
+            }
         }
         Ok(())
     }
@@ -213,10 +209,7 @@ impl Supervisor {
                     biased;
                     told = self.control.recv() => match told {
                         Some(Control::Reload(routes, done)) => self.reload(routes, done),
-                        Some(Control::Drain) | None => {
-                            self.draining = true;
-                            return Ok(None);
-                        }
+                        Some(Control::Drain) | None => return Ok(None),
                     },
                     () = tokio::time::sleep_until(again) => break,
                 }
@@ -224,15 +217,14 @@ impl Supervisor {
         }
     }
 
-    /// Works in the name of one membership until it is lost or everything is given up.
-    async fn serve(&mut self, membership: Arc<dyn Membership>) {
+    /// Works in the name of one membership until it is lost or everything is given up; whether it was told to drain.
+    async fn serve(&mut self, membership: Arc<dyn Membership>) -> bool {
         let (answers, mut happenings) = mpsc::channel(HAPPENINGS_MAX);
         let options =
             OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
         let machine = Ownership::new(self.record.id.clone(), options);
         let (record, told) = watch::channel(self.record.clone());
-        let gate = (Arc::clone(&self.reached), self.routes.subscribe());
-        let describing = describe(Arc::clone(&membership), told, gate, Arc::clone(&self.ground));
+        let describing = describe(Arc::clone(&membership), told, self.ground.metrics.clone());
         self.ground.nursery.spawn("the group", describing);
         let mut term = Term {
             membership: Arc::clone(&membership),
@@ -241,7 +233,6 @@ impl Supervisor {
             answers,
             record,
             members: String::new(),
-            silent: false,
             looking: Arc::new(Semaphore::new(1)),
         };
         self.ground.membership.send_replace(Some(Arc::clone(&membership)));
@@ -250,7 +241,6 @@ impl Supervisor {
         let mut over = CancellationToken::new();
         let mut tick = tokio::time::interval(TICK);
         let mut next_view = Instant::now();
-        self.broker_up = false;
         let mut done = self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()));
         while !done {
             let wake = term.machine.wake_at().map(|at| (self.began + at).max(Instant::now() + WAKE_MIN));
@@ -265,46 +255,44 @@ impl Supervisor {
                     Some(Control::Reload(routes, answer)) => {
                         self.reload(routes, answer);
                         term.record.send_replace(self.record.clone());
+                        if term.machine.is_ready() {
+                            // What is new is declared before it moves to anybody.
+                            self.prepare(&term);
+                        }
                         self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()))
                     }
-                    Some(Control::Drain) | None => {
-                        self.draining = true;
-                        self.step(&mut term, Happening::Drain)
-                    }
+                    Some(Control::Drain) | None => self.step(&mut term, Happening::Drain),
                 },
                 // Before what units say of it: they are all cut, and none is to blame.
-                () = over.cancelled(), if self.broker_up => {
-                    self.broker_up = false;
-                    self.step(&mut term, Happening::BrokerLost)
-                }
+                () = over.cancelled(), if term.machine.session_up() => self.step(&mut term, Happening::BrokerLost),
                 Some(happening) = happenings.recv() => self.step(&mut term, happening),
-                Ok(session) = link.session(), if !self.broker_up => {
+                Ok(session) = link.session(), if !term.machine.session_up() => {
                     (over, self.broker_why) = (session.over(), session.why());
-                    self.broker_up = true;
                     self.step(&mut term, Happening::BrokerBack)
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or(next_view)), if wake.is_some() => {
                     self.step(&mut term, Happening::Tick)
                 }
                 // Timers before the group: a group that never rests must not keep them from being looked at.
-                () = tokio::time::sleep_until(membership.deadline()), if !term.silent => self.listen(&mut term),
+                () = tokio::time::sleep_until(membership.deadline()), if !term.machine.is_silent() => self.listen(&mut term),
                 _ = tick.tick() => {
                     self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
-                    let was_silent = term.silent;
+                    let was_silent = term.machine.is_silent();
                     self.listen(&mut term);
-                    if was_silent && !term.silent {
+                    if was_silent && !term.machine.is_silent() {
                         next_view = Instant::now();
                     }
                     self.look_around(&term);
                     self.step(&mut term, Happening::Tick)
                 }
                 // A group that is silent is not asked: who waits for its answer hears nothing else meanwhile.
-                () = tokio::time::sleep_until(next_view), if !term.silent => self.look(&mut term, &mut next_view).await,
-                () = membership.changed(), if !term.silent => self.look(&mut term, &mut next_view).await,
+                () = tokio::time::sleep_until(next_view), if !term.machine.is_silent() => self.look(&mut term, &mut next_view).await,
+                () = membership.changed(), if !term.machine.is_silent() => self.look(&mut term, &mut next_view).await,
             };
         }
         self.ground.membership.send_replace(None);
         membership.leave().await;
+        term.machine.is_draining()
     }
 
     /// Ends in order what is open without a lease: whoever has the units now waits at the broker until nobody consumes them.
@@ -335,6 +323,7 @@ impl Supervisor {
         {
             term.running.remove(unit);
         }
+        self.publishers_asked |= happening == Happening::Prepared;
         let now = self.began.elapsed();
         let mut done = false;
         for order in term.machine.step(happening, now) {
@@ -347,6 +336,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, term: &mut Term, order: Order) -> bool {
         match order {
+            Order::Prepare => self.prepare(term),
             Order::Ready { ready } => {
                 self.record.ready = ready;
                 term.record.send_replace(self.record.clone());
@@ -393,6 +383,23 @@ impl Supervisor {
             Order::Done => return true,
         }
         false
+    }
+
+    /// Sees to it that this member can take work; answered as [`Happening::Prepared`].
+    fn prepare(&self, term: &Term) {
+        let (ground, routes) = (Arc::clone(&self.ground), Arc::clone(&self.routes.borrow()));
+        let (lost, answers, ask) = (term.membership.lost(), term.answers.clone(), !self.publishers_asked);
+        self.ground.nursery.spawn("readiness", async move {
+            let preparing = async {
+                readiness::queues_declared(&ground, &routes).await;
+                if ask {
+                    readiness::publishers_reached(&routes, &ground.metrics).await;
+                }
+            };
+            if lost.run_until_cancelled(preparing).await.is_some() {
+                let _over = answers.send(Happening::Prepared).await;
+            }
+        });
     }
 
     /// Starts the task of a unit.
