@@ -18,16 +18,16 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::ground::Ground;
-use super::jitter;
 use super::packet::{PacketBounds, PacketBuilder};
 use super::troubles::Trouble;
+use crate::backoff::{Backoff, Waits};
 use crate::model::{Receipt, Verdict};
 use crate::transport::{Outgoing, Session, TransportError, UNROUTABLE};
 
 /// What a packet says it is.
 const CONTENT_TYPE: &str = "application/json";
 /// Waits before a packet is offered again that its queue did not take: the first, doubled up to the longest.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// The lanes of one listener. A clone is another view of the same; [`carry`] must run beside them.
 #[derive(Clone)]
@@ -221,8 +221,8 @@ struct Packet {
 
 /// A lane whose queue did not take a packet.
 struct Refusal {
-    /// How often in a row.
-    times: u32,
+    /// How long to wait before the next offers.
+    waits: Waits,
     /// The packet, and when it is offered again; nothing while it is on its way.
     waiting: Option<(Instant, Packet)>,
 }
@@ -332,16 +332,14 @@ impl Carrier {
             }
             Err(_) => return false,
         };
-        let times = self.refusals.get(&queue).map_or(0, |refusal| refusal.times) + 1;
         let said = troubles.note(&Trouble::Packets(queue.clone()), &cause, packet.receipts.len());
         metrics.packet_held(&queue, &cause, said);
         if unroutable && let Err(error) = self.ground.declare_packet_queue(&*self.session, &queue).await {
             metrics.queue_not_declared(&queue, &error.to_string());
         }
-        let (first, longest) = AGAIN;
-        let wait = (first * 2_u32.saturating_pow(times.min(16) - 1)).min(longest);
-        let again = Instant::now() + wait.mul_f64(jitter::factor(&queue, times));
-        self.refusals.insert(queue, Refusal { times, waiting: Some((again, packet)) });
+        let first = Refusal { waits: AGAIN.of(&queue).waits(), waiting: None };
+        let refusal = self.refusals.entry(queue).or_insert(first);
+        refusal.waiting = Some((Instant::now() + refusal.waits.again(), packet));
         true
     }
 }

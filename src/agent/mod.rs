@@ -32,7 +32,6 @@ mod fences;
 mod forward;
 mod ground;
 mod intake;
-mod jitter;
 mod lanes;
 mod main_listener;
 mod nursery;
@@ -93,7 +92,6 @@ pub use overflow::OverflowOptions;
 pub use packet::PacketBounds;
 pub use route::dropped;
 pub use sabotage::Sabotage;
-pub use sink::Backoff;
 pub use state::StateOptions;
 
 use ground::Ground;

@@ -9,9 +9,9 @@ use super::ground::{AgentOptions, BrokerPlace};
 use super::intake::IntakeBounds;
 use super::packet::PacketBounds;
 use super::parked::Requeue;
-use super::sink::Backoff;
 use super::state::StateOptions;
 use super::{Blueprint, OverflowOptions, Parts, assembly};
+use crate::backoff::Backoff;
 use crate::cluster::hash::stable;
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::rabbit::{self, Rabbit};
@@ -27,7 +27,7 @@ use crate::observe::{Board, Metrics};
 use crate::publish;
 use crate::state::WindowBounds;
 use crate::transport::amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
-use crate::transport::link::{Backoff as LinkBackoff, Link};
+use crate::transport::link::Link;
 use crate::transport::topology::{self, OsloQueues, QueueKind, QuorumLimits};
 use crate::transport::{Argument, Broker, Session};
 
@@ -212,8 +212,7 @@ fn place(
         consume_arguments.insert("x-cancel-on-ha-failover".to_owned(), Argument::Bool(true));
     }
     let rabbit = &url.rabbit;
-    let (first, longest) = (rabbit.retry_interval, rabbit.interval_max);
-    let backoff = LinkBackoff { first, longest, seed, ..LinkBackoff::default() };
+    let backoff = Backoff { seed: Some(seed), ..Backoff::new(rabbit.retry_interval, rabbit.interval_max) };
     let link = Link::start(broker, backoff, metrics.clone());
     let notices_within = rabbit.heartbeat.unwrap_or(BROKERS_HEARTBEAT) * HEARTBEATS_NOTICED_WITHIN;
     BrokerPlace::new(link, topology, main_queues, consume_arguments, notices_within)
@@ -237,7 +236,7 @@ fn options(settings: &Settings) -> AgentOptions {
             notifications_max: cluster.packet_notifications_max,
             bytes_max: cluster.packet_bytes_max,
         },
-        backoff: Backoff { first: settings.publishing.retry_min, longest: settings.publishing.retry_max },
+        backoff: Backoff::new(settings.publishing.retry_min, settings.publishing.retry_max),
         moves_at_once: usize::try_from(cluster.max_moves).unwrap_or(usize::MAX),
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),

@@ -14,6 +14,7 @@ use super::parked::label::{Content, Label, Whose};
 use super::parking::{Case, Parking, Reason};
 use super::troubles::Troubles;
 use super::until::Until;
+use crate::backoff::Backoff;
 use crate::model::{Receipt, Value, Verdict, json};
 use crate::observe::{Metrics, ParkReason};
 use crate::pipeline::transform::{ChainOptions, Transformers};
@@ -34,15 +35,6 @@ pub(super) struct SinkSlot {
     /// `meter_sink`, or `event:event_sink` for one of `event_pipeline.yaml`.
     pub name: Arc<str>,
     current: watch::Sender<Arc<Sink>>,
-}
-
-/// The first wait before a batch is offered again, and the longest.
-#[derive(Debug, Clone, Copy)]
-pub struct Backoff {
-    /// First wait.
-    pub first: Duration,
-    /// Longest wait.
-    pub longest: Duration,
 }
 
 /// One fragment with the part of its delivery's receipt that hangs on it.

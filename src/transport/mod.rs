@@ -18,7 +18,7 @@ pub mod topology;
 
 pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 pub use compression::{COMPRESSION_HEADER, Packed, UNPACKED_BYTES_MAX};
-pub use link::{Backoff, Link, LinkState};
+pub use link::{Link, LinkState};
 pub use memory::MemoryBroker;
 
 use async_trait::async_trait;

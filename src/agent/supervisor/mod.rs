@@ -21,11 +21,11 @@ use tokio_util::sync::CancellationToken;
 use super::clearing::Clearing;
 use super::direct::DirectSinks;
 use super::ground::Ground;
-use super::jitter;
 use super::overflow;
 use super::readiness;
 use super::route::Routes;
 use super::unit::{self, Kind, Opening};
+use crate::backoff::Backoff;
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
 use crate::observe::{Board, Repeats};
@@ -38,8 +38,8 @@ const HAPPENINGS_MAX: usize = 4_096;
 const TICK: Duration = Duration::from_millis(250);
 /// The machine is not woken sooner than that for what it waits for.
 const WAKE_MIN: Duration = Duration::from_millis(50);
-/// Waits between two attempts to join: the first and the longest.
-const JOIN_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Waits between two attempts to join.
+const JOIN_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// For so long what is in flight may take when the lease is gone: a destination that does not answer must not keep others
 /// from the queue.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -170,8 +170,9 @@ impl Supervisor {
         // runs out. Of the time in which we did not ask, being frozen, we know nothing.
         let mut taken_for: Option<(Instant, Duration)> = None;
         let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
-        let (mut wait, longest) = JOIN_WAIT;
-        let mut attempt = 0;
+        let again = JOIN_AGAIN.of(&self.record.id);
+        let (mut waits, mut long_waits) = (again.waits(), Backoff { first: again.longest, ..again }.waits());
+        let mut wait = Duration::ZERO;
         let repeats = Repeats::default();
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
         loop {
@@ -183,27 +184,24 @@ impl Supervisor {
                     return Ok(Some(membership));
                 }
                 Err(taken @ CoordinationError::IdTaken(_)) => {
-                    let since = |(last, before): (Instant, Duration)| before + (asked - last).min(wait);
+                    let since = |(last, before): (Instant, Duration)| before + (asked - last).min(2 * wait);
                     let so_long = taken_for.map_or(Duration::ZERO, since);
                     if so_long > patience {
                         return Err(Fatal::Join(taken));
                     }
                     taken_for = Some((asked, so_long));
+                    wait = waits.again();
                     let cause = taken.to_string();
                     metrics.join_failed(&cause, wait, repeats.note(&cause));
                 }
                 Err(error) => {
                     taken_for = None;
-                    if must_wait_for_a_person(&error) {
-                        wait = longest;
-                    }
+                    wait = if must_wait_for_a_person(&error) { long_waits.again() } else { waits.again() };
                     let cause = error.to_string();
                     metrics.join_failed(&cause, wait, repeats.note(&cause));
                 }
             }
-            attempt += 1;
-            let again = Instant::now() + wait.mul_f64(jitter::factor(&self.record.id, attempt));
-            wait = (wait * 2).min(longest);
+            let again = Instant::now() + wait;
             loop {
                 tokio::select! {
                     biased;
