@@ -19,6 +19,7 @@ pub mod tls; // certificate files, and what a failed handshake means
 pub mod config; // files: ceilometer.conf, YAML, URLs, secrets
 pub mod observe; // logs, metrics, health
 pub mod tasks; // whose a spawned task is
+pub mod backoff; // how long to wait before what failed is tried again
 pub mod transport; // RabbitMQ, and the in-process broker
 pub mod coordination; // etcd, and the in-process group
 pub mod publish; // where samples and events go

@@ -24,7 +24,9 @@
 //!
 //! Never here: retries inside an order, time limits of a close or open (the agent's: it answers with a failure).
 
+mod ending;
 mod happening;
+mod placing;
 mod queue;
 
 pub use happening::{Happening, Order, OwnershipOptions};
@@ -35,13 +37,12 @@ use super::placement::Ring;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use queue::{Queue, Want};
+use queue::Queue;
 
-/// How far this member is with leaving.
+/// How far this membership is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Working,
-    Draining,
     /// Without a lease: what is open ends in order, and nothing else is done.
     Ending,
     Done,
@@ -52,17 +53,6 @@ enum Session {
     Never,
     Up,
     Lost { since: Duration },
-}
-
-/// What placement says of a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Mine,
-    Elsewhere,
-    /// No member is ready: whoever has it keeps it.
-    Unplaced,
-    /// No such unit any more.
-    Gone,
 }
 
 /// The machine. One per membership: after [`Order::Done`] it says nothing more, and a new membership needs a new one.
@@ -79,6 +69,7 @@ pub struct Ownership {
     session: Session,
     ready: bool,
     silent: bool,
+    draining: bool,
     life: Life,
 }
 
@@ -96,6 +87,7 @@ impl Ownership {
             session: Session::Never,
             ready: false,
             silent: false,
+            draining: false,
             life: Life::Working,
         }
     }
@@ -138,26 +130,13 @@ impl Ownership {
             }
             Happening::BrokerLost => self.broker_lost(now, &mut orders),
             Happening::BrokerBack => self.broker_back(&mut orders),
+            Happening::Prepared => self.prepared(&mut orders),
             Happening::Drain => self.drain(&mut orders),
             Happening::Tick => self.tick(now, &mut orders),
         }
         self.proceed(now, &mut orders);
         self.queues.retain(|_, queue| !queue.is_blank());
         orders
-    }
-
-    /// What still counts of what happens to a member without a lease.
-    fn end(&mut self, happening: Happening, orders: &mut Vec<Order>) {
-        match happening {
-            Happening::LeaseLost => self.lease_lost(orders),
-            Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch }
-                if self.stage(&unit) == Some(Stage::Closing(epoch)) =>
-            {
-                self.queue(unit).set(None);
-                self.end_if_all_ended(orders);
-            }
-            _ => {}
-        }
     }
 
     /// When a [`Happening::Tick`] is next of use; a tick at any other time does no harm.
@@ -177,96 +156,29 @@ impl Ownership {
         self.queues.iter().filter_map(|(unit, queue)| Some((unit.as_str(), queue.stage()?)))
     }
 
+    /// Whether nobody says whether the lease still stands.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Whether this member was told to leave in order.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether the group is told that this member can take work.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Whether there is a broker session.
+    pub fn session_up(&self) -> bool {
+        self.session == Session::Up
+    }
+
     /// Which member should have which unit, by the last view; a unit is missing while no member is ready.
     pub fn placed(&self) -> &BTreeMap<String, String> {
         &self.placed
-    }
-
-    fn viewed(&mut self, group: Group, orders: &mut Vec<Order>) {
-        for (unit, queue) in &mut self.queues {
-            let mine = group.owners.get(unit).filter(|owner| owner.member == self.me).map(|owner| owner.epoch);
-            queue.shown(mine);
-            if queue.held().is_some_and(|epoch| group.revision >= epoch && mine != Some(epoch)) {
-                if !matches!(queue.stage(), Some(Stage::Idle(_))) {
-                    orders.push(Order::Cut { unit: unit.clone() });
-                }
-                queue.set(None);
-            }
-        }
-        self.group = Some(group);
-        self.place(orders);
-    }
-
-    /// Computes what should be whose, and from that what to claim and what to give.
-    fn place(&mut self, orders: &mut Vec<Order>) {
-        let (Some(group), Some(units)) = (&self.group, &self.units) else { return };
-        let able = group.members.iter().filter(|(id, member)| member.ready && !group.drained.contains(*id));
-        let ready = able.map(|(id, m)| (id.as_str(), m.weight));
-        self.ring.set_members(ready);
-        let owner = |unit: &str| group.owners.get(unit).map(|o| o.member.as_str());
-        let pin = |unit: &str| group.pins.get(unit).map(String::as_str);
-        self.placed = self
-            .ring
-            .place_pinned(units.iter().map(String::as_str), owner, pin)
-            .into_iter()
-            .map(|(unit, member)| (unit.to_owned(), member.to_owned()))
-            .collect();
-        self.queues.values_mut().for_each(|queue| queue.want(Want::Keep));
-        let mut strays = Vec::new();
-        let free = |unit: &&String| self.fate(unit) == Fate::Mine && !group.owners.contains_key(*unit);
-        let mut wanted: Vec<String> = self.placed.keys().filter(free).cloned().collect();
-        // An owner key of mine that I know nothing of: the answer to a claim was lost on the way.
-        for (unit, owner) in group.owners.iter().filter(|(_, owner)| owner.member == self.me) {
-            if self.queues.get(unit).is_some_and(|queue| queue.stage().is_some() || queue.gave_up(owner.epoch)) {
-                continue;
-            }
-            match self.fate(unit) {
-                Fate::Mine | Fate::Unplaced if !self.draining() => wanted.push(unit.clone()),
-                _ => strays.push((unit.clone(), owner.epoch)),
-            }
-        }
-        wanted.retain(|unit| self.stage(unit).is_none());
-        wanted.into_iter().for_each(|unit| self.queue(unit).want(Want::Claim));
-        for (unit, epoch) in strays {
-            self.release(unit, epoch, orders);
-        }
-        for (unit, stage) in self.in_hand() {
-            self.reconcile(unit, stage, orders);
-        }
-    }
-
-    /// Puts a unit this member has a hand in on the list it belongs on.
-    fn reconcile(&mut self, unit: String, stage: Stage, orders: &mut Vec<Order>) {
-        let leave = self.should_leave(&unit);
-        match stage {
-            Stage::Idle(epoch) if leave => self.release(unit, epoch, orders),
-            Stage::Idle(_) => self.queue(unit).want(Want::Claim),
-            Stage::Opening(_) | Stage::Open(_) if leave => self.queue(unit).want(Want::Give),
-            _ => {}
-        }
-    }
-
-    fn draining(&self) -> bool {
-        self.life == Life::Draining
-    }
-
-    fn fate(&self, unit: &str) -> Fate {
-        match self.placed.get(unit) {
-            Some(member) if *member == self.me => Fate::Mine,
-            Some(_) => Fate::Elsewhere,
-            None if self.units.as_ref().is_some_and(|units| units.contains(unit)) => Fate::Unplaced,
-            None => Fate::Gone,
-        }
-    }
-
-    fn should_leave(&self, unit: &str) -> bool {
-        let paused = self.group.as_ref().is_some_and(|group| group.paused);
-        self.draining()
-            || match self.fate(unit) {
-                Fate::Mine | Fate::Unplaced => false,
-                Fate::Elsewhere => !paused,
-                Fate::Gone => true,
-            }
     }
 
     fn claimed(&mut self, unit: String, epoch: Epoch, orders: &mut Vec<Order>) {
@@ -282,7 +194,7 @@ impl Ownership {
         }
         if self.should_leave(&unit) {
             self.release(unit, epoch, orders);
-        } else if self.session == Session::Up && !self.silent {
+        } else if self.session_up() && !self.silent {
             self.queue(unit.clone()).set(Some(Stage::Opening(epoch)));
             orders.push(Order::Open { unit, epoch });
         } else {
@@ -331,35 +243,6 @@ impl Ownership {
         }
     }
 
-    /// Successors wait until the broker shows them that nobody consumes any more. What has not ended when this happens a
-    /// second time is cut.
-    fn lease_lost(&mut self, orders: &mut Vec<Order>) {
-        let again = self.life == Life::Ending;
-        self.life = Life::Ending;
-        for (unit, stage) in self.in_hand() {
-            match stage {
-                Stage::Opening(epoch) | Stage::Open(epoch) if !again => {
-                    self.queue(unit.clone()).set(Some(Stage::Closing(epoch)));
-                    orders.push(Order::Close { unit, epoch });
-                }
-                Stage::Closing(_) if !again => {}
-                Stage::Opening(_) | Stage::Open(_) | Stage::Closing(_) => {
-                    self.queue(unit.clone()).set(None);
-                    orders.push(Order::Cut { unit });
-                }
-                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => self.queue(unit).set(None),
-            }
-        }
-        self.end_if_all_ended(orders);
-    }
-
-    fn end_if_all_ended(&mut self, orders: &mut Vec<Order>) {
-        if self.stages().next().is_none() {
-            self.life = Life::Done;
-            orders.push(Order::Done);
-        }
-    }
-
     fn broker_lost(&mut self, now: Duration, orders: &mut Vec<Order>) {
         if self.session != Session::Up {
             return;
@@ -384,22 +267,16 @@ impl Ownership {
 
     fn broker_back(&mut self, orders: &mut Vec<Order>) {
         self.session = Session::Up;
-        if !self.ready && !self.draining() {
-            self.ready = true;
-            orders.push(Order::Ready { ready: true });
+        if !self.ready && !self.draining {
+            orders.push(Order::Prepare);
         }
     }
 
-    fn drain(&mut self, orders: &mut Vec<Order>) {
-        if self.draining() {
-            return;
-        }
-        self.life = Life::Draining;
-        self.ready = false;
-        self.queues.values_mut().for_each(|queue| queue.want(Want::Keep));
-        orders.push(Order::Ready { ready: false });
-        for (unit, stage) in self.in_hand() {
-            self.reconcile(unit, stage, orders);
+    /// What was prepared in a session that is over counts for nothing: its successor is prepared anew.
+    fn prepared(&mut self, orders: &mut Vec<Order>) {
+        if self.session_up() && !self.ready && !self.draining {
+            self.ready = true;
+            orders.push(Order::Ready { ready: true });
         }
     }
 
@@ -431,7 +308,7 @@ impl Ownership {
         if matches!(self.life, Life::Ending | Life::Done) {
             return;
         }
-        if self.session == Session::Up && !self.draining() && !self.silent {
+        if self.session_up() && !self.draining && !self.silent {
             let under_way = self.queues.values().filter(|queue| queue.is_claiming()).count();
             let room = self.options.claims_at_once.saturating_sub(under_way);
             for (unit, queue) in self.queues.iter_mut().filter(|(_, queue)| queue.is_to_claim(now)).take(room) {
@@ -441,7 +318,7 @@ impl Ownership {
             }
         }
         let leaving = self.queues.values().filter(|queue| queue.is_leaving()).count();
-        let room = match (self.draining(), self.silent) {
+        let room = match (self.draining, self.silent) {
             (true, _) => usize::MAX,
             (false, true) => 0,
             (false, false) => self.options.moves_at_once.saturating_sub(leaving),
@@ -454,7 +331,7 @@ impl Ownership {
         // What cannot be released goes with the lease.
         let silent = self.silent;
         let closed = |stage| matches!(stage, Stage::Releasing(_) | Stage::Idle(_)) && silent;
-        if self.draining() && self.stages().all(|(_, stage)| closed(stage)) {
+        if self.draining && self.stages().all(|(_, stage)| closed(stage)) {
             self.life = Life::Done;
             orders.push(Order::Done);
         }

@@ -11,50 +11,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Broker, Session, TransportError};
+use crate::backoff::{Backoff, Waits};
 use crate::observe::{Metrics, Repeats};
 use crate::tasks;
 
 /// A session that ends sooner than this counts as a failed attempt: a broker that takes us and throws us out again must
 /// not be asked a hundred times a second.
 pub const STEADY_AFTER: Duration = Duration::from_secs(5);
-
-/// How long to wait between attempts: `rabbit_retry_interval`, `rabbit_retry_backoff`, `rabbit_interval_max`
-/// (Ceilometer reference §2.6).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Backoff {
-    /// After the first failure.
-    pub first: Duration,
-    /// Each further wait is this many times the one before; below 1 counts as 1.
-    pub factor: f64,
-    /// No wait is longer.
-    pub longest: Duration,
-    /// Where the jitter begins: a different number in each process, the same one in a test.
-    pub seed: u64,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Backoff { first: Duration::from_secs(1), factor: 2.0, longest: Duration::from_secs(30), seed: rand::random() }
-    }
-}
-
-impl Backoff {
-    /// The wait after this many failures in a row (from 1): exponential, and of that a half to the whole.
-    pub fn wait(&self, failures: u32) -> Duration {
-        let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
-        let seconds = self.first.as_secs_f64() * self.factor.max(1.0).powi(exponent);
-        let whole = seconds.min(self.longest.as_secs_f64());
-        Duration::from_secs_f64(whole * (0.5 + 0.5 * unit(self.seed, failures)))
-    }
-}
-
-/// A number from 0 to 1, the same for the same arguments (splitmix64).
-fn unit(seed: u64, n: u32) -> f64 {
-    let mut z = seed.wrapping_add(u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) as f64 / u64::MAX as f64
-}
 
 /// Where the link stands.
 #[derive(Clone)]
@@ -121,15 +84,24 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    /// Starts to connect, and keeps at it until [`Link::stop`].
+    /// Starts to connect, and keeps at it until [`Link::stop`]. How long to wait between attempts: `rabbit_retry_interval`,
+    /// `rabbit_retry_backoff`, `rabbit_interval_max` (Ceilometer reference §2.6).
     pub fn start(broker: Arc<dyn Broker>, backoff: Backoff, metrics: Metrics) -> Link {
+        let name = broker.name().to_owned();
+        Link::start_as(&name, broker, backoff, metrics)
+    }
+
+    /// The same under another name than the broker's, where there is another link to it.
+    pub fn start_as(name: &str, broker: Arc<dyn Broker>, backoff: Backoff, metrics: Metrics) -> Link {
         let (states, state) = watch::channel(LinkState::Connecting { failures: 0, cause: None });
-        let (stop, name) = (CancellationToken::new(), broker.name().into());
-        let link = Link { state, stop, name, broker: Arc::clone(&broker) };
+        let (stop, name) = (CancellationToken::new(), Arc::from(name));
+        let link = Link { state, stop, name: Arc::clone(&name), broker: Arc::clone(&broker) };
         tasks::spawn(
             Keeper {
+                name,
                 broker,
-                backoff,
+                waits: backoff.waits(),
+                longest_wait: backoff.longest,
                 metrics,
                 states,
                 stop: link.stop.clone(),
@@ -221,8 +193,10 @@ impl Link {
 }
 
 struct Keeper {
+    name: Arc<str>,
     broker: Arc<dyn Broker>,
-    backoff: Backoff,
+    waits: Waits,
+    longest_wait: Duration,
     metrics: Metrics,
     states: watch::Sender<LinkState>,
     stop: CancellationToken,
@@ -261,9 +235,10 @@ impl Keeper {
                             None => "the last session was short".to_owned(),
                         };
                         cause = Some(short.clone());
-                        self.wait(failures, short).await;
+                        self.wait(short).await;
                     } else {
                         failures = 0;
+                        self.waits.reset();
                         cause = Some(why.unwrap_or_else(|| "the session is over".to_owned()));
                     }
                 }
@@ -275,7 +250,7 @@ impl Keeper {
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     cause = Some(error.to_string());
-                    self.wait(failures, error.to_string()).await;
+                    self.wait(error.to_string()).await;
                 }
             }
         }
@@ -297,16 +272,16 @@ impl Keeper {
         if self.stop.is_cancelled() {
             return;
         }
-        let until = Instant::now() + self.backoff.longest;
+        let until = Instant::now() + self.longest_wait;
         self.turn(LinkState::Refused { until, cause });
         self.sleep_until(until).await;
     }
 
-    async fn wait(&mut self, failures: u32, cause: String) {
+    async fn wait(&mut self, cause: String) {
         if self.stop.is_cancelled() {
             return;
         }
-        let until = Instant::now() + self.backoff.wait(failures);
+        let until = Instant::now() + self.waits.again();
         self.turn(LinkState::Waiting { until, cause });
         self.sleep_until(until).await;
     }
@@ -322,7 +297,7 @@ impl Keeper {
     /// One transition: one change of the watch, and said once. What lasts or comes back is said again after minutes.
     fn turn(&mut self, to: LinkState) {
         let from = self.states.borrow().name();
-        let (name, lost) = (self.broker.name(), from == "up");
+        let (name, lost) = (&*self.name, from == "up");
         let down = match &to {
             LinkState::Waiting { until, cause } => {
                 let wait = until.saturating_duration_since(Instant::now());

@@ -22,7 +22,7 @@ pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 pub use compression::{COMPRESSION_HEADER, Packed, UNPACKED_BYTES_MAX};
 pub use declared::{Argument, Binding, Exchange, Queue, Topology};
 pub use error::{NACKED, TransportError, UNROUTABLE};
-pub use link::{Backoff, Link, LinkState};
+pub use link::{Link, LinkState};
 pub use memory::MemoryBroker;
 
 use async_trait::async_trait;

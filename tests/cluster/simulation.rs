@@ -107,6 +107,7 @@ impl World {
         let order = process.todo.remove(oldest);
         let luck = if faults { rng.random_range(0..100) } else { 50 };
         let answer = match order {
+            Order::Prepare => Happening::Prepared,
             Order::Ready { .. } if process.lost => return,
             Order::Claim { unit } if process.lost => Happening::ClaimRefused { unit },
             Order::Release { unit, epoch } if process.lost => Happening::ReleaseFailed { unit, epoch },
@@ -297,7 +298,7 @@ fn unit_of(order: &Order) -> Option<&String> {
     match order {
         Order::Claim { unit } | Order::Cut { unit } => Some(unit),
         Order::Open { unit, .. } | Order::Close { unit, .. } | Order::Release { unit, .. } => Some(unit),
-        Order::Ready { .. } | Order::Done => None,
+        Order::Prepare | Order::Ready { .. } | Order::Done => None,
     }
 }
 

@@ -6,7 +6,7 @@
 //! | `view 7: a b! c*50 d- \| u=a@3 \| paused u>b` | revision, members (`!` not ready, `-` drained, `*` weight), owners, and perhaps `paused` and pins |
 //! | `claimed u 5`, `refused u`, `opened u 5`, `open failed u 5`, `closed u 5`, `released u 5`, `release failed u 5` | |
 //! | `silent`, `heard` | |
-//! | `lease lost`, `broker lost`, `broker back`, `drain`, `tick` | |
+//! | `lease lost`, `broker lost`, `broker back`, `prepared`, `drain`, `tick` | |
 //! | `new a moves 1 claims 2` | a new machine of member a, with these bounds if given |
 //! | `at 2.5` | the time, in seconds |
 //!
@@ -87,6 +87,7 @@ fn read(line: &str, words: &[&str]) -> Happening {
         ["lease", "lost"] => Happening::LeaseLost,
         ["broker", "lost"] => Happening::BrokerLost,
         ["broker", "back"] => Happening::BrokerBack,
+        ["prepared"] => Happening::Prepared,
         ["drain"] => Happening::Drain,
         ["tick"] => Happening::Tick,
         other => panic!("nothing happens like this: {other:?}"),

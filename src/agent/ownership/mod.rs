@@ -24,8 +24,8 @@ use crate::agent::listeners::main_queue::direct::DirectSinks;
 use crate::agent::listeners::open::Opening;
 use crate::agent::listeners::queues::{self, Kind};
 use crate::agent::resize::Quiet;
-use crate::agent::runtime::jitter;
 use crate::agent::stages::route::Routes;
+use crate::backoff::Backoff;
 use crate::cluster::{Happening, Order, Ownership, OwnershipOptions};
 use crate::coordination::{CoordinationError, Coordinator, MemberRecord, Membership};
 use crate::observe::{Board, Closed, Repeats};
@@ -38,8 +38,8 @@ const HAPPENINGS_MAX: usize = 4_096;
 const TICK: Duration = Duration::from_millis(250);
 /// The machine is not woken sooner than that for what it waits for.
 const WAKE_MIN: Duration = Duration::from_millis(50);
-/// Waits between two attempts to join: the first and the longest.
-const JOIN_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Waits between two attempts to join.
+const JOIN_AGAIN: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// For so long what is in flight may take when the lease is gone: a destination that does not answer must not keep others
 /// from the queue.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -84,14 +84,12 @@ pub(in crate::agent) struct Supervisor {
     board: Board,
     units: BTreeMap<String, Kind>,
     began: Instant,
-    broker_up: bool,
     /// Why the session with the first broker is over, once it is.
     broker_why: Why,
-    draining: bool,
     /// What this member does for a change of the number of pipeline queues.
     quiet: Quiet,
-    /// Whether the publishers have been asked, and the group may be told that this member is ready.
-    reached: Arc<AtomicBool>,
+    /// Whether the publishers have been asked whether they can be reached: once in this process, and not by an agent alone.
+    publishers_asked: bool,
     /// The numbers of queues, of the configuration and of the group, that were last told apart in the log.
     told_apart: Option<(u16, u16)>,
 }
@@ -106,8 +104,6 @@ struct Term {
     record: watch::Sender<MemberRecord>,
     /// The ids last seen, for the log.
     members: String,
-    /// Whether the lease is past its deadline, and nobody says whether it is gone.
-    silent: bool,
     /// Held by the task that looks for other consumers of the main queues.
     looking: Arc<Semaphore>,
 }
@@ -143,16 +139,14 @@ impl Supervisor {
             board,
             units,
             began: Instant::now(),
-            broker_up: false,
             broker_why: Why::default(),
-            draining: false,
             quiet: Quiet::default(),
-            reached: Arc::new(AtomicBool::new(false)),
+            publishers_asked: false,
             told_apart: None,
         };
         supervisor.show_pipelines();
         // Alone, nobody waits for this member to count.
-        supervisor.reached.store(!supervisor.ground.options.partitioned, Ordering::Relaxed);
+        supervisor.publishers_asked = !supervisor.ground.options.partitioned;
         supervisor.record.config_digest = supervisor.digest();
         supervisor
     }
@@ -161,9 +155,10 @@ impl Supervisor {
     pub(in crate::agent) async fn run(mut self) -> Result<(), Fatal> {
         let looking = Arc::clone(&self.ground.overflow).look(self.routes.subscribe());
         self.ground.nursery.spawn("overflow queues that somebody made", looking);
-        while !self.draining {
-            let Some(membership) = self.join().await? else { break };
-            self.serve(membership).await;
+        while let Some(membership) = self.join().await? {
+            if self.serve(membership).await {
+                break;
+            }
         }
         Ok(())
     }
@@ -175,8 +170,9 @@ impl Supervisor {
         // runs out. Of the time in which we did not ask, being frozen, we know nothing.
         let mut taken_for: Option<(Instant, Duration)> = None;
         let patience = 2 * self.coordinator.ttl() + TAKEN_ID_PATIENCE;
-        let (mut wait, longest) = JOIN_WAIT;
-        let mut attempt = 0;
+        let again = JOIN_AGAIN.of(&self.record.id);
+        let (mut waits, mut long_waits) = (again.waits(), Backoff { first: again.longest, ..again }.waits());
+        let mut wait = Duration::ZERO;
         let repeats = Repeats::default();
         self.board.change(|s| s.waiting_for = vec![format!("the group at {}", self.coordinator.name())]);
         loop {
@@ -188,36 +184,30 @@ impl Supervisor {
                     return Ok(Some(membership));
                 }
                 Err(taken @ CoordinationError::IdTaken(_)) => {
-                    let since = |(last, before): (Instant, Duration)| before + (asked - last).min(wait);
+                    let since = |(last, before): (Instant, Duration)| before + (asked - last).min(2 * wait);
                     let so_long = taken_for.map_or(Duration::ZERO, since);
                     if so_long > patience {
                         return Err(Fatal::Join(taken));
                     }
                     taken_for = Some((asked, so_long));
+                    wait = waits.again();
                     let cause = taken.to_string();
                     metrics.join_failed(&cause, wait, repeats.note(&cause));
                 }
                 Err(error) => {
                     taken_for = None;
-                    if must_wait_for_a_person(&error) {
-                        wait = longest;
-                    }
+                    wait = if must_wait_for_a_person(&error) { long_waits.again() } else { waits.again() };
                     let cause = error.to_string();
                     metrics.join_failed(&cause, wait, repeats.note(&cause));
                 }
             }
-            attempt += 1;
-            let again = Instant::now() + wait.mul_f64(jitter::factor(&self.record.id, attempt));
-            wait = (wait * 2).min(longest);
+            let again = Instant::now() + wait;
             loop {
                 tokio::select! {
                     biased;
                     told = self.control.recv() => match told {
                         Some(Control::Reload(routes, done)) => self.reload(routes, done),
-                        Some(Control::Drain) | None => {
-                            self.draining = true;
-                            return Ok(None);
-                        }
+                        Some(Control::Drain) | None => return Ok(None),
                     },
                     () = tokio::time::sleep_until(again) => break,
                 }
@@ -225,15 +215,14 @@ impl Supervisor {
         }
     }
 
-    /// Works in the name of one membership until it is lost or everything is given up.
-    async fn serve(&mut self, membership: Arc<dyn Membership>) {
+    /// Works in the name of one membership until it is lost or everything is given up; whether it was told to drain.
+    async fn serve(&mut self, membership: Arc<dyn Membership>) -> bool {
         let (answers, mut happenings) = mpsc::channel(HAPPENINGS_MAX);
         let options =
             OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
         let machine = Ownership::new(self.record.id.clone(), options);
         let (record, told) = watch::channel(self.record.clone());
-        let gate = (Arc::clone(&self.reached), self.routes.subscribe());
-        let describing = describe(Arc::clone(&membership), told, gate, Arc::clone(&self.ground));
+        let describing = describe(Arc::clone(&membership), told, self.ground.metrics.clone());
         self.ground.nursery.spawn("the group", describing);
         let mut term = Term {
             membership: Arc::clone(&membership),
@@ -242,7 +231,6 @@ impl Supervisor {
             answers,
             record,
             members: String::new(),
-            silent: false,
             looking: Arc::new(Semaphore::new(1)),
         };
         self.ground.layouts.membership.send_replace(Some(Arc::clone(&membership)));
@@ -251,7 +239,6 @@ impl Supervisor {
         let mut over = CancellationToken::new();
         let mut tick = tokio::time::interval(TICK);
         let mut next_view = Instant::now();
-        self.broker_up = false;
         let mut done = self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()));
         while !done {
             let wake = term.machine.wake_at().map(|at| (self.began + at).max(Instant::now() + WAKE_MIN));
@@ -266,46 +253,44 @@ impl Supervisor {
                     Some(Control::Reload(routes, answer)) => {
                         self.reload(routes, answer);
                         term.record.send_replace(self.record.clone());
+                        if term.machine.is_ready() {
+                            // What is new is declared before it moves to anybody.
+                            self.prepare(&term);
+                        }
                         self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()))
                     }
-                    Some(Control::Drain) | None => {
-                        self.draining = true;
-                        self.step(&mut term, Happening::Drain)
-                    }
+                    Some(Control::Drain) | None => self.step(&mut term, Happening::Drain),
                 },
                 // Before what units say of it: they are all cut, and none is to blame.
-                () = over.cancelled(), if self.broker_up => {
-                    self.broker_up = false;
-                    self.step(&mut term, Happening::BrokerLost)
-                }
+                () = over.cancelled(), if term.machine.session_up() => self.step(&mut term, Happening::BrokerLost),
                 Some(happening) = happenings.recv() => self.step(&mut term, happening),
-                Ok(session) = link.session(), if !self.broker_up => {
+                Ok(session) = link.session(), if !term.machine.session_up() => {
                     (over, self.broker_why) = (session.over(), session.why());
-                    self.broker_up = true;
                     self.step(&mut term, Happening::BrokerBack)
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or(next_view)), if wake.is_some() => {
                     self.step(&mut term, Happening::Tick)
                 }
                 // Timers before the group: a group that never rests must not keep them from being looked at.
-                () = tokio::time::sleep_until(membership.deadline()), if !term.silent => self.listen(&mut term),
+                () = tokio::time::sleep_until(membership.deadline()), if !term.machine.is_silent() => self.listen(&mut term),
                 _ = tick.tick() => {
                     self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
-                    let was_silent = term.silent;
+                    let was_silent = term.machine.is_silent();
                     self.listen(&mut term);
-                    if was_silent && !term.silent {
+                    if was_silent && !term.machine.is_silent() {
                         next_view = Instant::now();
                     }
                     self.look_around(&term);
                     self.step(&mut term, Happening::Tick)
                 }
                 // A group that is silent is not asked: who waits for its answer hears nothing else meanwhile.
-                () = tokio::time::sleep_until(next_view), if !term.silent => self.look(&mut term, &mut next_view).await,
-                () = membership.changed(), if !term.silent => self.look(&mut term, &mut next_view).await,
+                () = tokio::time::sleep_until(next_view), if !term.machine.is_silent() => self.look(&mut term, &mut next_view).await,
+                () = membership.changed(), if !term.machine.is_silent() => self.look(&mut term, &mut next_view).await,
             };
         }
         self.ground.layouts.membership.send_replace(None);
         membership.leave().await;
+        term.machine.is_draining()
     }
 
     /// Ends in order what is open without a lease: whoever has the units now waits at the broker until nobody consumes them.
@@ -336,6 +321,7 @@ impl Supervisor {
         {
             term.running.remove(unit);
         }
+        self.publishers_asked |= happening == Happening::Prepared;
         let now = self.began.elapsed();
         let mut done = false;
         for order in term.machine.step(happening, now) {
@@ -348,6 +334,7 @@ impl Supervisor {
 
     fn carry_out(&mut self, term: &mut Term, order: Order) -> bool {
         match order {
+            Order::Prepare => self.prepare(term),
             Order::Ready { ready } => {
                 self.record.ready = ready;
                 term.record.send_replace(self.record.clone());
@@ -398,6 +385,23 @@ impl Supervisor {
             Order::Done => return true,
         }
         false
+    }
+
+    /// Sees to it that this member can take work; answered as [`Happening::Prepared`].
+    fn prepare(&self, term: &Term) {
+        let (ground, routes) = (Arc::clone(&self.ground), Arc::clone(&self.routes.borrow()));
+        let (lost, answers, ask) = (term.membership.lost(), term.answers.clone(), !self.publishers_asked);
+        self.ground.nursery.spawn("readiness", async move {
+            let preparing = async {
+                readiness::queues_declared(&ground, &routes).await;
+                if ask {
+                    readiness::publishers_reached(&routes, &ground.metrics).await;
+                }
+            };
+            if lost.run_until_cancelled(preparing).await.is_some() {
+                let _over = answers.send(Happening::Prepared).await;
+            }
+        });
     }
 
     /// Starts the task of a unit.

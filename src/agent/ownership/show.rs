@@ -3,7 +3,6 @@
 use chrono::SecondsFormat;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Supervisor, Term};
 use crate::agent::listeners::queues::Kind;
@@ -50,8 +49,8 @@ impl Supervisor {
 
     /// Writes down what an operator may ask for.
     pub(super) fn show(&self, term: &Term) {
-        let mut waiting = Vec::new();
-        if !self.broker_up {
+        let (machine, mut waiting) = (&term.machine, Vec::new());
+        if !machine.session_up() {
             let link = &self.ground.first_broker().link;
             waiting.push(match link.absence() {
                 TransportError::Refused(cause) => format!("the broker to be usable: {cause}"),
@@ -59,23 +58,23 @@ impl Supervisor {
                 other => format!("the broker at {}: {other}", link.name()),
             });
         }
-        if self.broker_up && !self.record.ready && !self.draining {
-            waiting.push("the group to know that this member is ready".to_owned());
-        }
-        if self.broker_up && !self.reached.load(Ordering::Relaxed) {
-            waiting.push("the publishers, for a few seconds at most".to_owned());
+        if machine.session_up() && !machine.is_ready() && !machine.is_draining() {
+            waiting.push(match self.publishers_asked {
+                true => "the group to know that this member is ready".to_owned(),
+                false => "the publishers, for a few seconds at most".to_owned(),
+            });
         }
         let queues = self.queues(term);
         // Never asked for inside the board: whoever notes a trouble writes on the board.
         let errors: BTreeMap<String, String> =
             queues.keys().filter_map(|unit| Some((unit.clone(), self.ground.troubles.of_queue(unit)?))).collect();
-        if self.broker_up {
+        if machine.session_up() {
             let closed = queues.iter().filter(|(_, (state, _))| *state != "running" && *state != "closing");
             waiting
                 .extend(unconsumed(closed.map(|(unit, (state, _))| (&**unit, errors.get(unit).map_or(*state, |e| e)))));
         }
         self.board.change(|status| {
-            status.phase = match (self.draining, term.silent) {
+            status.phase = match (machine.is_draining(), machine.is_silent()) {
                 (true, _) => "draining",
                 (false, true) => "silent",
                 (false, false) => "running",
@@ -104,7 +103,7 @@ impl Supervisor {
     /// The queues that this member should consume or has a hand in, with what it does with them.
     fn queues(&self, term: &Term) -> BTreeMap<String, (&'static str, Option<i64>)> {
         let mut queues = BTreeMap::new();
-        if !self.draining {
+        if !term.machine.is_draining() {
             let mine = term.machine.placed().iter().filter(|(_, member)| **member == self.record.id);
             queues.extend(mine.map(|(unit, _)| (unit.clone(), ("waiting", None))));
         }

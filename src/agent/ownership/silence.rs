@@ -12,15 +12,13 @@ impl Supervisor {
     /// Notices when the lease goes past its deadline, and when it is confirmed again.
     pub(super) fn listen(&mut self, term: &mut Term) -> bool {
         let silent = Instant::now() >= term.membership.deadline();
-        match (term.silent, silent) {
+        match (term.machine.is_silent(), silent) {
             (false, true) => {
                 self.ground.metrics.silence_began(&self.record.id);
-                term.silent = true;
                 self.step(term, Happening::Silent)
             }
             (true, false) => {
                 self.ground.metrics.silence_ended(&self.record.id);
-                term.silent = false;
                 self.step(term, Happening::Heard)
             }
             _ => false,
@@ -30,7 +28,7 @@ impl Supervisor {
     /// While the group is silent, a second consumer of a main queue is its new owner (or a Ceilometer that runs beside):
     /// the queue is left to it. The broker keeps two apart on a classic queue, but not on a quorum queue.
     pub(super) fn look_around(&self, term: &Term) {
-        if !term.silent || !self.ground.options.partitioned {
+        if !term.machine.is_silent() || !self.ground.options.partitioned {
             return;
         }
         // The former look may still wait for its broker.

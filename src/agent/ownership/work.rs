@@ -5,39 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
 
 use super::TICK;
-use super::readiness;
-use crate::agent::listeners::ground::Ground;
 use crate::agent::listeners::open::{OpenError, Opening};
 use crate::agent::runtime::troubles::Trouble;
 use crate::agent::stages::intake::Ended;
-use crate::agent::stages::route::Routes;
 use crate::cluster::Happening;
 use crate::coordination::{MemberRecord, Membership};
-use crate::observe::Closed;
+use crate::observe::{Closed, Metrics};
 
-/// Tells the group what this member is whenever that changes; ends with the term. That it is ready is told only once its
-/// queues are declared, and, the first time in this process, the publishers have been asked.
+/// Tells the group what this member is whenever that changes; ends with the term.
 pub(super) async fn describe(
     membership: Arc<dyn Membership>,
     mut told: watch::Receiver<MemberRecord>,
-    (reached, routes): (Arc<AtomicBool>, watch::Receiver<Arc<Routes>>),
-    ground: Arc<Ground>,
+    metrics: Metrics,
 ) {
-    let metrics = &ground.metrics;
     while told.changed().await.is_ok() {
-        if told.borrow().ready {
-            let now = Arc::clone(&routes.borrow());
-            let asking = async {
-                readiness::queues_declared(&ground, &now).await;
-                if !reached.load(Ordering::Relaxed) {
-                    readiness::publishers_reached(&now, metrics).await;
-                    reached.store(true, Ordering::Relaxed);
-                }
-            };
-            if membership.lost().run_until_cancelled(asking).await.is_none() {
-                return;
-            }
-        }
         let record = told.borrow_and_update().clone();
         if let Err(error) = membership.describe(record).await {
             if membership.lost().is_cancelled() {

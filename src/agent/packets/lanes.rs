@@ -19,16 +19,17 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::packet::PacketBuilder;
+use crate::agent::runtime::Context;
 use crate::agent::runtime::options::PacketBounds;
 use crate::agent::runtime::troubles::Trouble;
-use crate::agent::runtime::{Context, jitter};
+use crate::backoff::{Backoff, Waits};
 use crate::model::{Receipt, Verdict};
 use crate::transport::{Outgoing, Session, TransportError, UNROUTABLE};
 
 /// What a packet says it is.
 const CONTENT_TYPE: &str = "application/json";
 /// Waits before a packet is offered again that its queue did not take: the first, doubled up to the longest.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// The lanes of one listener. A clone is another view of the same; [`carry`] must run beside them.
 #[derive(Clone)]
@@ -222,8 +223,8 @@ struct Packet {
 
 /// A lane whose queue did not take a packet.
 struct Refusal {
-    /// How often in a row.
-    times: u32,
+    /// How long to wait before the next offers.
+    waits: Waits,
     /// The packet, and when it is offered again; nothing while it is on its way.
     waiting: Option<(Instant, Packet)>,
 }
@@ -346,16 +347,14 @@ impl Carrier {
             }
             Err(_) => return false,
         };
-        let times = self.refusals.get(&queue).map_or(0, |refusal| refusal.times) + 1;
         let said = troubles.note(&Trouble::Packets(queue.clone()), &cause, packet.receipts.len());
         metrics.packet_held(&queue, &cause, said);
         if unroutable && let Err(error) = self.queues.create_again(&*self.session, &queue).await {
             metrics.queue_not_declared(&queue, &error.to_string());
         }
-        let (first, longest) = AGAIN;
-        let wait = (first * 2_u32.saturating_pow(times.min(16) - 1)).min(longest);
-        let again = Instant::now() + wait.mul_f64(jitter::factor(&queue, times));
-        self.refusals.insert(queue, Refusal { times, waiting: Some((again, packet)) });
+        let first = Refusal { waits: AGAIN.of(&queue).waits(), waiting: None };
+        let refusal = self.refusals.entry(queue).or_insert(first);
+        refusal.waiting = Some((Instant::now() + refusal.waits.again(), packet));
         true
     }
 }

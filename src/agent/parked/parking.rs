@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::agent::parked::label::{self, Content, Label, Whose};
 use crate::agent::runtime::clock::Clock;
-use crate::agent::runtime::jitter;
 use crate::agent::runtime::nursery::Nursery;
 use crate::agent::runtime::troubles::{self, Trouble, Troubles};
 use crate::agent::runtime::until::Until;
+use crate::backoff::Backoff;
 use crate::model::{Receipt, Verdict};
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::link::Link;
@@ -22,7 +22,7 @@ use crate::transport::{
 /// What a parked message says it is.
 const CONTENT_TYPE: &str = "application/json";
 /// Waits before a message is offered again that the parking queue did not take: the first, doubled up to the longest.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
 
 /// Why something is parked: a stable word for the counter and the header, and the sentence.
 #[derive(Debug, Clone)]
@@ -178,17 +178,16 @@ impl Parking {
     async fn try_again(&self, body: Body<'_>, case: &Case, until: &Until, mut error: TransportError) -> bool {
         let origin = &*case.origin;
         let trouble = Trouble::Parking(origin.to_owned());
-        let (mut wait, longest) = AGAIN;
-        for attempt in 1.. {
+        let mut waits = AGAIN.of(origin).waits();
+        loop {
             let why = troubles::not_parked(&error);
             let said = self.troubles.note(&trouble, &why, 1);
             self.metrics.parking_failed(origin, &why, said);
             tokio::select! {
                 biased;
                 () = until.reached() => break,
-                () = tokio::time::sleep(wait.mul_f64(jitter::factor(origin, attempt))) => {}
+                () = tokio::time::sleep(waits.again()) => {}
             }
-            wait = (wait * 2).min(longest);
             match self.try_park(body, case).await {
                 Ok(()) => {
                     self.troubles.over(&trouble);

@@ -6,7 +6,6 @@ pub(super) mod alias;
 pub(super) mod broker;
 pub(super) mod clock;
 pub(super) mod context;
-pub(super) mod jitter;
 pub(super) mod nursery;
 pub(super) mod options;
 pub(super) mod posted;

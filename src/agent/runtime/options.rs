@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::clock::Clock;
+use crate::backoff::Backoff;
 use crate::pipeline::transform::ChainOptions;
 use crate::state::WindowBounds;
 use crate::transport::topology::QueueKind;
@@ -56,15 +57,6 @@ pub struct PacketBounds {
     pub notifications_max: usize,
     /// Bytes at most, of two fragments and more.
     pub bytes_max: usize,
-}
-
-/// The first wait before a batch is offered again, and the longest.
-#[derive(Debug, Clone, Copy)]
-pub struct Backoff {
-    /// First wait.
-    pub first: Duration,
-    /// Longest wait.
-    pub longest: Duration,
 }
 
 /// How destinations are kept from waiting for each other.

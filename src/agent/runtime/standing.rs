@@ -90,7 +90,8 @@ fn no_limit(vhost: &str, main_queues: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{Backoff, MemoryBroker};
+    use crate::backoff::Backoff;
+    use crate::transport::MemoryBroker;
     use std::time::Duration;
 
     #[test]
@@ -104,7 +105,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_link_goes_down_and_comes_back() {
         let (broker, board) = (MemoryBroker::default(), Board::new());
-        let link = Link::start(Arc::new(broker.clone()), Backoff::default(), Metrics::new());
+        let link = Link::start(
+            Arc::new(broker.clone()),
+            Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
+            Metrics::new(),
+        );
         let name = link.name().to_owned();
         let followed = tokio::spawn(follow(link.clone(), board.clone(), Metrics::new()));
         let a_while = || tokio::time::sleep(Duration::from_secs(60));

@@ -8,9 +8,8 @@ use super::{Blueprint, Parts, definitions};
 use crate::agent::parked::Requeue;
 use crate::agent::runtime::BrokerPlace;
 use crate::agent::runtime::clock::Clock;
-use crate::agent::runtime::options::{
-    AgentOptions, Backoff, IntakeBounds, OverflowOptions, PacketBounds, StateOptions,
-};
+use crate::agent::runtime::options::{AgentOptions, IntakeBounds, OverflowOptions, PacketBounds, StateOptions};
+use crate::backoff::Backoff;
 use crate::cluster::hash::stable;
 use crate::config::broker::rabbit::{self, Rabbit};
 use crate::config::broker::transport_url::TransportUrl;
@@ -26,7 +25,7 @@ use crate::observe::{Board, Metrics};
 use crate::publish;
 use crate::state::WindowBounds;
 use crate::transport::amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
-use crate::transport::link::{Backoff as LinkBackoff, Link};
+use crate::transport::link::Link;
 use crate::transport::topology::{self, OsloQueues, QueueKind, QuorumLimits};
 use crate::transport::{Argument, Broker, Session};
 
@@ -211,8 +210,7 @@ fn place(
         consume_arguments.insert("x-cancel-on-ha-failover".to_owned(), Argument::Bool(true));
     }
     let rabbit = &url.rabbit;
-    let (first, longest) = (rabbit.retry_interval, rabbit.interval_max);
-    let backoff = LinkBackoff { first, longest, seed, ..LinkBackoff::default() };
+    let backoff = Backoff { seed: Some(seed), ..Backoff::new(rabbit.retry_interval, rabbit.interval_max) };
     let link = Link::start(broker, backoff, metrics.clone());
     let notices_within = rabbit.heartbeat.unwrap_or(BROKERS_HEARTBEAT) * HEARTBEATS_NOTICED_WITHIN;
     BrokerPlace::new(link, topology, main_queues, consume_arguments, notices_within)
@@ -236,7 +234,7 @@ fn options(settings: &Settings) -> AgentOptions {
             notifications_max: cluster.packet_notifications_max,
             bytes_max: cluster.packet_bytes_max,
         },
-        backoff: Backoff { first: settings.publishing.retry_min, longest: settings.publishing.retry_max },
+        backoff: Backoff::new(settings.publishing.retry_min, settings.publishing.retry_max),
         moves_at_once: usize::try_from(cluster.max_moves).unwrap_or(usize::MAX),
         queue_kind,
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),

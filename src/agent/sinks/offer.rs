@@ -9,10 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::sink::{Destination, SinkSlot};
-use crate::agent::runtime::jitter;
-use crate::agent::runtime::options::Backoff;
 use crate::agent::runtime::troubles::{Trouble, Troubles};
 use crate::agent::runtime::until::Until;
+use crate::backoff::Backoff;
 use crate::observe::Metrics;
 use crate::publish::{Batch, Left, Partly, PublishError, Refused};
 
@@ -198,11 +197,10 @@ async fn offer_on(
 ) -> Result<(), Halt> {
     let (metrics, sink) = (&context.metrics, &*slot.name);
     let mut present = slot.watch();
-    let mut wait = context.backoff.first;
-    let who = format!("{} {sink} {url}", context.member);
+    let mut waits = context.backoff.of(&format!("{} {sink} {url}", context.member)).waits();
     let mut begun = false;
     let mut stopped = pin!(stopped(context));
-    for attempt in 1.. {
+    loop {
         let publisher = present.borrow_and_update().publisher(key).ok_or(Halt::Gone)?;
         let records = offering.positions.len();
         let asked = Instant::now();
@@ -246,7 +244,8 @@ async fn offer_on(
             }
             // What waits for its turn was not offered yet, and nothing is wrong.
             offering.keep(&rest.collect::<Vec<_>>());
-            (offering.offers, wait, begun) = (0, context.backoff.first, true);
+            (offering.offers, begun) = (0, true);
+            waits.reset();
             resumed(sink, url, context, trouble);
             continue;
         };
@@ -254,25 +253,25 @@ async fn offer_on(
         if left.len() < records {
             // It goes on: the next wait is a first one.
             offering.keep(&left);
-            (wait, begun) = (context.backoff.first, true);
+            begun = true;
+            waits.reset();
         }
+        let own = waits.again();
         let pause = match after.filter(|after| !after.is_zero()) {
             // As it is asked for: earlier is in vain, and whoever comes later finds the destination left alone for longer.
             Some(after) => after.min(context.backoff.longest),
-            None => jitter::at_most(wait, context.backoff.longest, &who, attempt),
+            None => own,
         };
         let said = context.troubles.note(trouble, &cause, offering.positions.len());
         metrics.publish_held(sink, url, pause, &cause, said);
-        wait = (wait * 2).min(context.backoff.longest);
         tokio::select! {
             biased;
             () = context.until.reached() => return Err(Halt::Ended),
             () = tokio::time::sleep(pause) => {}
             // Another publisher has not failed yet.
-            Ok(()) = present.changed() => wait = context.backoff.first,
+            Ok(()) = present.changed() => waits.reset(),
         }
     }
-    Err(Halt::Ended)
 }
 
 async fn out_of_patience(offering: &Offering<'_>) {

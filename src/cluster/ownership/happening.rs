@@ -70,6 +70,8 @@ pub enum Happening {
     BrokerLost,
     /// There is a broker session, the first or a new one.
     BrokerBack,
+    /// Answer to [`Order::Prepare`].
+    Prepared,
     /// This member is to leave in order.
     Drain,
     /// Time has passed.
@@ -79,6 +81,8 @@ pub enum Happening {
 /// Something to do. Each is carried out once; the one about a unit before the next about the same unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
+    /// Make this member able to take work: declare its queues, ask its publishers.
+    Prepare,
     /// Say in the group that I can take work, or cannot.
     Ready {
         /// Which.
@@ -122,6 +126,7 @@ pub enum Order {
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Order::Prepare => f.write_str("prepare"),
             Order::Ready { ready: true } => f.write_str("ready"),
             Order::Ready { ready: false } => f.write_str("not ready"),
             Order::Claim { unit } => write!(f, "claim {unit}"),

@@ -1,6 +1,6 @@
 //! What the machine knows of one queue: where it is on its way, what is wanted of it, and when to try again.
 
-use super::OwnershipOptions;
+use super::happening::OwnershipOptions;
 use crate::cluster::group::Epoch;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The two tasks of a membership in etcd: one keeps the lease alive, the other tells when the group may have changed.
 
 use super::{Backend, is_lease_gone};
+use crate::backoff::{Backoff, Waits};
 use crate::coordination::lease;
 use etcd_client::{Client, Error, Event, LeaseKeepAliveStream, LeaseKeeper, WatchOptions};
 use std::convert::Infallible;
@@ -11,10 +12,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Wait before a stream that ended is opened again: the first time …
-const REOPEN_MIN: Duration = Duration::from_millis(250);
-/// … doubled each further time, up to this.
-const REOPEN_MAX: Duration = Duration::from_secs(2);
+/// Waits before a stream that ended is opened again.
+const REOPEN: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 
 /// Keeps one lease alive, and says when that fails.
 pub(super) struct Keeper {
@@ -48,20 +47,19 @@ impl Keeper {
 
     /// Returns when etcd says that the lease is gone.
     async fn keep(&self) {
-        let mut pause = REOPEN_MIN;
+        let mut waits = REOPEN.waits();
         loop {
             if let Ok(client) = self.backend.client().await
-                && self.keep_over(client, &mut pause).await.is_break()
+                && self.keep_over(client, &mut waits).await.is_break()
             {
                 return;
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(REOPEN_MAX);
+            tokio::time::sleep(waits.again()).await;
         }
     }
 
     /// Keeps it alive over one stream; breaks when etcd says that the lease is gone.
-    async fn keep_over(&self, mut client: Client, pause: &mut Duration) -> ControlFlow<()> {
+    async fn keep_over(&self, mut client: Client, waits: &mut Waits) -> ControlFlow<()> {
         let sent = Instant::now();
         let limit = self.backend.options.timeout;
         // Opening the stream sends a keepalive and waits for its answer.
@@ -71,7 +69,7 @@ impl Keeper {
             Ok(Err(_)) | Err(_) => return ControlFlow::Continue(()),
         };
         self.confirmed(sent);
-        *pause = REOPEN_MIN;
+        waits.reset();
         loop {
             tokio::time::sleep(self.backend.terms.keepalive_every()).await;
             let sent = Instant::now();
@@ -104,15 +102,14 @@ impl Watcher {
     /// For ever: a watch that ends, for whatever reason (error, compaction, no leader), is opened again from now, and
     /// what happened in between is left to the read that follows.
     pub(super) async fn run(self) -> Infallible {
-        let mut pause = REOPEN_MIN;
+        let mut waits = REOPEN.waits();
         loop {
             if let Ok(client) = self.backend.client().await
                 && self.watch(client).await
             {
-                pause = REOPEN_MIN;
+                waits.reset();
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(REOPEN_MAX);
+            tokio::time::sleep(waits.again()).await;
         }
     }
 

@@ -1,20 +1,23 @@
-//! The notifier's own session with its broker: made when it is needed, declared as a sender declares, confirmed.
+//! The notifier's own link to its broker: begun when it is first needed, declared as a sender declares, confirmed.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::letter::Letter;
+use crate::backoff::Backoff;
 use crate::observe::Metrics;
 use crate::publish::{Amqp, Context, PublishError};
-use crate::transport::{Binding, Broker, Exchange, Queue, Session, Topology, TransportError};
+use crate::transport::{
+    Binding, Broker, Confirmation, Exchange, Link as BrokerLink, LinkState, Queue, Session, Topology, TransportError,
+};
 
 /// How long a broker may take to confirm a batch, to declare, or to connect.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-/// After a failed attempt to connect, the next batches need not wait for another failure.
-const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// Between two attempts to connect. Batches that come meanwhile fail at once, and are held by who sends them.
+const CONNECT_AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
 
 /// A way to a broker.
 pub(super) struct Link {
@@ -23,20 +26,14 @@ pub(super) struct Link {
     exchange: String,
     amqp: Amqp,
     metrics: Metrics,
-    state: Mutex<State>,
+    kept: OnceLock<BrokerLink>,
+    declared: Mutex<Option<Declared>>,
 }
 
-#[derive(Default)]
-struct State {
-    live: Option<Live>,
-    /// No attempt before this, for this reason.
-    pause: Option<(Instant, String)>,
-}
-
-/// A session, and the queues that were declared in it.
-struct Live {
+/// The queues that were declared in a session.
+struct Declared {
     session: Arc<dyn Session>,
-    declared: HashSet<String>,
+    queues: HashSet<String>,
 }
 
 impl Link {
@@ -47,25 +44,20 @@ impl Link {
             exchange: context.control_exchange.clone(),
             amqp: context.amqp.clone(),
             metrics: context.metrics.clone(),
-            state: Mutex::default(),
+            kept: OnceLock::new(),
+            declared: Mutex::default(),
         }
     }
 
     /// Sends all letters; `Ok` when the broker has confirmed each of them.
     pub(super) async fn send(&self, letters: &[Letter]) -> Result<(), PublishError> {
-        let (session, confirmations) = {
-            let mut state = self.state.lock().await;
-            let session = self.session(&mut state).await?;
-            let handed = match timeout(ANSWER_WAIT, self.hand_over(&mut state, letters)).await {
-                Ok(handed) => handed,
-                Err(_) => Err(TransportError::Slow(ANSWER_WAIT)),
-            };
-            match handed {
-                Ok(confirmations) => (session, confirmations),
-                Err(error) => return Err(self.failed(&mut state, &session, &error)),
-            }
+        let session = self.session().await?;
+        let handed = timeout(ANSWER_WAIT, self.hand_over(&session, letters)).await;
+        let confirmations = match handed.unwrap_or(Err(TransportError::Slow(ANSWER_WAIT))) {
+            Ok(confirmations) => confirmations,
+            Err(error) => return Err(self.failed(&session, &error).await),
         };
-        // Outside the lock: the batches of other pipelines go meanwhile.
+        // The batches of other pipelines go meanwhile.
         let confirmed = timeout(ANSWER_WAIT, async {
             for confirmation in confirmations {
                 confirmation.wait().await?;
@@ -74,72 +66,72 @@ impl Link {
         });
         match confirmed.await.unwrap_or(Err(TransportError::Slow(ANSWER_WAIT))) {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(&mut *self.state.lock().await, &session, &error)),
+            Err(error) => Err(self.failed(&session, &error).await),
         }
     }
 
     /// Makes sure that there is a session.
     pub(super) async fn reach(&self) -> Result<(), PublishError> {
-        self.session(&mut *self.state.lock().await).await.map(drop)
+        self.session().await.map(drop)
     }
 
     /// Ends the session in order.
     pub(super) async fn close(&self) {
-        if let Some(live) = self.state.lock().await.live.take() {
-            live.session.close().await;
-            self.metrics.link_changed(&self.name, "up", "down", "closed");
+        if let Some(kept) = self.kept.get() {
+            kept.stop().await;
         }
         self.metrics.link_forgotten(&self.name);
     }
 
-    /// The session there is, or a new one.
-    async fn session(&self, state: &mut State) -> Result<Arc<dyn Session>, PublishError> {
-        if let Some(live) = &state.live {
-            if !live.session.over().is_cancelled() {
-                return Ok(live.session.clone());
+    /// The session there is, or the one that is being begun; why there is none, and when the next attempt is.
+    async fn session(&self) -> Result<Arc<dyn Session>, PublishError> {
+        let begin = || BrokerLink::start_as(&self.name, Arc::clone(&self.broker), CONNECT_AGAIN, self.metrics.clone());
+        let kept = self.kept.get_or_init(begin);
+        let mut state = kept.state();
+        let settled = async {
+            loop {
+                let now = state.borrow_and_update().clone();
+                match now {
+                    LinkState::Up(session) if !session.over().is_cancelled() => return Ok(session),
+                    LinkState::Waiting { until, cause } | LinkState::Refused { until, cause } => {
+                        let after = until.saturating_duration_since(Instant::now());
+                        return Err(PublishError::Retry { cause, after: Some(after) });
+                    }
+                    LinkState::Up(_) | LinkState::Connecting { .. } => {}
+                    LinkState::Stopped => return Err(PublishError::retry(&kept.absence())),
+                }
+                if state.changed().await.is_err() {
+                    return Err(PublishError::retry(&kept.absence()));
+                }
             }
-            let why = live.session.why();
-            state.live = None;
-            let said = why.get().map_or("the session is over", |why| why);
-            self.metrics.link_changed(&self.name, "up", "down", said);
-        }
-        if let Some((until, cause)) = &state.pause {
-            let left = until.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                return Err(PublishError::Retry { cause: cause.clone(), after: Some(left) });
-            }
-        }
-        match timeout(ANSWER_WAIT, self.broker.connect()).await.unwrap_or(Err(TransportError::Slow(ANSWER_WAIT))) {
-            Ok(session) => {
-                self.metrics.link_changed(&self.name, "down", "up", "connected");
-                *state = State { live: Some(Live { session: session.clone(), declared: HashSet::new() }), pause: None };
-                Ok(session)
-            }
-            Err(error) => {
-                state.pause = Some((Instant::now() + CONNECT_PAUSE, error.to_string()));
-                Err(PublishError::Retry { cause: error.to_string(), after: Some(CONNECT_PAUSE) })
-            }
-        }
+        };
+        let slow = || Err(PublishError::retry(&TransportError::Slow(ANSWER_WAIT)));
+        timeout(ANSWER_WAIT, settled).await.unwrap_or_else(|_| slow())
     }
 
     /// Declares what is new and hands the letters to the session, in order.
     async fn hand_over(
         &self,
-        state: &mut State,
+        session: &Arc<dyn Session>,
         letters: &[Letter],
-    ) -> Result<Vec<crate::transport::Confirmation>, TransportError> {
-        let Some(live) = &mut state.live else { return Ok(Vec::new()) };
+    ) -> Result<Vec<Confirmation>, TransportError> {
+        let mut declared = self.declared.lock().await;
+        let queues = match declared.take() {
+            Some(known) if Arc::ptr_eq(&known.session, session) => known.queues,
+            _ => HashSet::new(),
+        };
+        let known = declared.insert(Declared { session: Arc::clone(session), queues });
         let mut missing: Vec<&str> = letters.iter().map(|letter| letter.queue.as_str()).collect();
-        missing.retain(|queue| !live.declared.contains(*queue));
+        missing.retain(|queue| !known.queues.contains(*queue));
         missing.sort_unstable();
         missing.dedup();
         if !missing.is_empty() {
-            live.session.declare(&self.topology(&missing)).await?;
-            live.declared.extend(missing.into_iter().map(str::to_owned));
+            session.declare(&self.topology(&missing)).await?;
+            known.queues.extend(missing.into_iter().map(str::to_owned));
         }
         let mut confirmations = Vec::with_capacity(letters.len());
         for letter in letters {
-            confirmations.push(live.session.publish(letter.outgoing(&self.exchange)).await?);
+            confirmations.push(session.publish(letter.outgoing(&self.exchange)).await?);
         }
         Ok(confirmations)
     }
@@ -168,20 +160,21 @@ impl Link {
         }
     }
 
-    /// What a failure of this session means for the next attempt.
-    fn failed(&self, state: &mut State, session: &Arc<dyn Session>, error: &TransportError) -> PublishError {
-        // Another pipeline may have found it out before and have a new session.
-        if let Some(live) = state.live.as_mut().filter(|live| Arc::ptr_eq(&live.session, session)) {
-            // Refused in any way: look again whether exchange and queue are there.
-            live.declared.clear();
-            if matches!(error, TransportError::Slow(_)) {
-                live.session.cut();
-            }
-            if live.session.over().is_cancelled() {
-                state.live = None;
-                self.metrics.link_changed(&self.name, "up", "down", &error.to_string());
-            }
+    /// What a failure in this session means for the next attempt.
+    async fn failed(&self, session: &Arc<dyn Session>, error: &TransportError) -> PublishError {
+        if matches!(error, TransportError::Slow(_)) {
+            session.cut();
         }
+        // Refused in any way: look again whether exchange and queue are there.
+        self.declared.lock().await.take_if(|known| Arc::ptr_eq(&known.session, session));
         PublishError::retry(error)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(kept) = self.kept.get() {
+            kept.cut();
+        }
     }
 }
