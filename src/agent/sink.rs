@@ -3,7 +3,6 @@
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 
 use super::clock::Clock;
