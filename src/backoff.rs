@@ -1,7 +1,7 @@
 //! How long to wait before what failed is tried again: exponential, up to the longest wait, and spread by jitter.
 //!
 //! Never here: the waiting itself, what is tried, how often it may be. The ownership machine has its own arithmetic, because
-//! the pure floor knows no randomness (decision 0040).
+//! the pure floor knows no randomness (decision 0041).
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;

@@ -241,6 +241,7 @@ impl Supervisor {
         let mut next_view = Instant::now();
         let mut done = self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()));
         while !done {
+            let (connected, silent) = (term.machine.session_up(), term.machine.is_silent());
             let wake = term.machine.wake_at().map(|at| (self.began + at).max(Instant::now() + WAKE_MIN));
             done = tokio::select! {
                 biased;
@@ -262,9 +263,9 @@ impl Supervisor {
                     Some(Control::Drain) | None => self.step(&mut term, Happening::Drain),
                 },
                 // Before what units say of it: they are all cut, and none is to blame.
-                () = over.cancelled(), if term.machine.session_up() => self.step(&mut term, Happening::BrokerLost),
+                () = over.cancelled(), if connected => self.step(&mut term, Happening::BrokerLost),
                 Some(happening) = happenings.recv() => self.step(&mut term, happening),
-                Ok(session) = link.session(), if !term.machine.session_up() => {
+                Ok(session) = link.session(), if !connected => {
                     (over, self.broker_why) = (session.over(), session.why());
                     self.step(&mut term, Happening::BrokerBack)
                 }
@@ -272,7 +273,7 @@ impl Supervisor {
                     self.step(&mut term, Happening::Tick)
                 }
                 // Timers before the group: a group that never rests must not keep them from being looked at.
-                () = tokio::time::sleep_until(membership.deadline()), if !term.machine.is_silent() => self.listen(&mut term),
+                () = tokio::time::sleep_until(membership.deadline()), if !silent => self.listen(&mut term),
                 _ = tick.tick() => {
                     self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
                     let was_silent = term.machine.is_silent();
@@ -284,8 +285,8 @@ impl Supervisor {
                     self.step(&mut term, Happening::Tick)
                 }
                 // A group that is silent is not asked: who waits for its answer hears nothing else meanwhile.
-                () = tokio::time::sleep_until(next_view), if !term.machine.is_silent() => self.look(&mut term, &mut next_view).await,
-                () = membership.changed(), if !term.machine.is_silent() => self.look(&mut term, &mut next_view).await,
+                () = tokio::time::sleep_until(next_view), if !silent => self.look(&mut term, &mut next_view).await,
+                () = membership.changed(), if !silent => self.look(&mut term, &mut next_view).await,
             };
         }
         self.ground.layouts.membership.send_replace(None);

@@ -59,9 +59,10 @@ impl Supervisor {
             });
         }
         if machine.session_up() && !machine.is_ready() && !machine.is_draining() {
-            waiting.push(match self.publishers_asked {
-                true => "the group to know that this member is ready".to_owned(),
-                false => "the publishers, for a few seconds at most".to_owned(),
+            waiting.push(if self.publishers_asked {
+                "the group to know that this member is ready".to_owned()
+            } else {
+                "the publishers, for a few seconds at most".to_owned()
             });
         }
         let queues = self.queues(term);

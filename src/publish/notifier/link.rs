@@ -98,14 +98,14 @@ impl Link {
                         return Err(PublishError::Retry { cause, after: Some(after) });
                     }
                     LinkState::Up(_) | LinkState::Connecting { .. } => {}
-                    LinkState::Stopped => return Err(PublishError::retry(&kept.absence())),
+                    LinkState::Stopped => return Err(PublishError::retry(kept.absence())),
                 }
                 if state.changed().await.is_err() {
-                    return Err(PublishError::retry(&kept.absence()));
+                    return Err(PublishError::retry(kept.absence()));
                 }
             }
         };
-        let slow = || Err(PublishError::retry(&TransportError::Slow(ANSWER_WAIT)));
+        let slow = || Err(PublishError::retry(TransportError::Slow(ANSWER_WAIT)));
         timeout(ANSWER_WAIT, settled).await.unwrap_or_else(|_| slow())
     }
 
