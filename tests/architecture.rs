@@ -37,7 +37,7 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Library → the room that is the only one to name it.
-const ONLY_IN: [(&str, &str); 12] = [
+const ONLY_IN: [(&str, &str); 11] = [
     ("lapin", "transport"),
     ("etcd_client", "coordination"),
     ("reqwest", "publish"),
@@ -49,7 +49,6 @@ const ONLY_IN: [(&str, &str); 12] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
-    ("indicatif", "cli"),
 ];
 
 /// Names that say nothing about what is inside, so that everything ends up there.
