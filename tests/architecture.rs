@@ -17,10 +17,11 @@ const SIDE_BY_SIDE: [&str; 3] = ["convert", "pipeline", "cluster"];
 
 /// No async, clock, I/O or logging: the rooms, and the paths that would bring them in.
 const PURE: [&str; 5] = ["model", "convert", "pipeline", "cluster", "state"];
-const IMPURE: [&str; 16] = [
+const IMPURE: [&str; 17] = [
     "async_trait",
     "chrono::Local",
     "chrono::Utc::now",
+    "fastrand",
     "futures_util",
     "rand",
     "std::env",

@@ -34,7 +34,12 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Backoff { first: Duration::from_secs(1), factor: 2.0, longest: Duration::from_secs(30), seed: rand::random() }
+        Backoff {
+            first: Duration::from_secs(1),
+            factor: 2.0,
+            longest: Duration::from_secs(30),
+            seed: fastrand::u64(..),
+        }
     }
 }
 
