@@ -25,10 +25,11 @@ const SIDE_BY_SIDE: [&str; 3] = ["convert", "pipeline", "cluster"];
 
 /// No async, clock, I/O or logging: the rooms, and the paths that would bring them in.
 const PURE: [&str; 6] = ["model", "yaml", "convert", "pipeline", "cluster", "state"];
-const IMPURE: [&str; 16] = [
+const IMPURE: [&str; 17] = [
     "async_trait",
     "chrono::Local",
     "chrono::Utc::now",
+    "fastrand",
     "futures_util",
     "rand",
     "std::env",
@@ -45,7 +46,7 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Library → the room that is the only one to name it.
-const ONLY_IN: [(&str, &str); 12] = [
+const ONLY_IN: [(&str, &str); 11] = [
     ("lapin", "transport"),
     ("etcd_client", "coordination"),
     ("reqwest", "publish"),
@@ -57,7 +58,6 @@ const ONLY_IN: [(&str, &str); 12] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
-    ("indicatif", "cli"),
 ];
 
 /// Names that say nothing about what is inside, so that everything ends up there.

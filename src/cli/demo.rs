@@ -1,8 +1,6 @@
 //! `nephoscope demo`: runs three agents in one process, without a server, and kills one of them midway.
 
-use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,7 +65,6 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     })
     .await?;
     let before = owned(&agents);
-    let bar = progress(messages.len());
     let session = broker.connect().await.map_err(|e| Failure::Other(e.to_string()))?;
     let target = topology::notify_target("nova", "notifications", Priority::Info, &OsloQueues::default());
     session.declare(&target.topology).await.map_err(|e| Failure::Other(e.to_string()))?;
@@ -76,7 +73,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
     for (n, message) in messages.iter().enumerate() {
         if n == half {
             let dead = most_loaded(&before);
-            say(&bar, &format!("{dead} is killed; its queues move when its lease of {TTL:?} has run out"));
+            println!("{dead} is killed; its queues move when its lease of {TTL:?} has run out");
             if let Some((agent, _)) = agents.remove(dead.as_str()) {
                 agent.kill();
                 group.kill(&dead);
@@ -84,8 +81,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
             victim = Some(dead);
         }
         send(&*session, &target, message).await?;
-        bar.inc(1);
-        if n % 500 == 499 && bar.is_hidden() {
+        if n % 500 == 499 {
             println!("{} of {} notifications sent", n + 1, messages.len());
         }
     }
@@ -94,7 +90,6 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
             && broker.queues().iter().all(|q| q.ready == 0 && q.unacked == 0)
     })
     .await?;
-    bar.finish_and_clear();
     let after = owned(&agents);
     for (agent, _) in agents.values() {
         agent.drain(Duration::from_secs(10)).await.map_err(|e| Failure::Other(e.to_string()))?;
@@ -281,21 +276,6 @@ fn report(
     let repeats: usize = by_meter.values().map(|row| row.2).sum();
     println!("\nnotifications in {}, samples and events out {}, lost {lost}", messages.len(), expected.len() - lost);
     println!("repeats after the kill, with the same ids: {repeats}");
-}
-
-fn progress(count: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(count as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} notifications sent  {msg}") {
-        bar.set_style(style);
-    }
-    bar
-}
-
-fn say(bar: &ProgressBar, line: &str) {
-    if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
 }
 
 /// Looks again and again until it is so.

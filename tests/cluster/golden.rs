@@ -1,6 +1,6 @@
 //! Placement and slot tables by file: processes of different builds must agree while they work side by side.
 
-use nephoscope::cluster::{Ring, Spec};
+use nephoscope::cluster::{Ring, Spec, hash};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -32,6 +32,27 @@ fn placement_is_the_same_in_every_build() {
         owners = next;
     }
     compare("placement.txt", &table);
+}
+
+/// The hash of the placements of a larger group whose members and weights change twelve times, each placement by the one before.
+const LARGE_GROUP: u64 = 0xb837_2936_c3cb_c826;
+
+#[test]
+fn placement_of_a_large_group_is_the_same_in_every_build() {
+    let units: Vec<String> = (0..700).map(|n| format!("nephoscope.ceilometer.cpu_source_cpu_sink.g1.{n}")).collect();
+    let (mut known, mut owners) = (0, Placed::new());
+    for step in 0..12u32 {
+        let present = (0..60u32).filter(|n| (n * 7 + step * 13) % 12 != 0);
+        let members: Vec<(String, u32)> =
+            present.map(|n| (format!("controller-{n}"), 1 + (n * 37 + step * 11) % 100)).collect();
+        let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
+        let placed = ring.place(units.iter().map(String::as_str), |unit| owners.get(unit).map(String::as_str));
+        let mut text = format!("{known:016x}\n");
+        placed.iter().for_each(|(unit, member)| writeln!(text, "{unit} {member}").unwrap());
+        known = hash::stable(text.as_bytes());
+        owners = placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect();
+    }
+    assert_eq!(known, LARGE_GROUP, "{known:#018x}: a running cluster would disagree with this build");
 }
 
 #[test]

@@ -9,8 +9,6 @@
 //!
 //! Never here: threads, files, sockets, the clock of the machine, randomness that is not the seed's.
 
-mod group;
-mod logs;
 mod mistakes;
 mod network;
 mod oracle;
@@ -18,7 +16,6 @@ mod outlet;
 mod plan;
 mod sender;
 mod trace;
-mod wire;
 mod witness;
 mod world;
 

@@ -53,7 +53,7 @@ pub fn parts(
     let blueprint = blueprint.ok_or(complaints)?;
     let mut places = Vec::new();
     for url in &settings.intake.urls {
-        places.push(place(settings, url, Arc::new(broker(url)), rand::random(), &metrics));
+        places.push(place(settings, url, Arc::new(broker(url)), fastrand::u64(..), &metrics));
     }
     let cluster = &settings.cluster;
     // Alone: the only member of a group of its own, by the same code.

@@ -46,8 +46,7 @@ struct Shared {
 impl AmqpBroker {
     /// A broker to connect to; nothing happens yet.
     pub fn new(options: AmqpOptions) -> Self {
-        let first =
-            if options.shuffle && options.hosts.len() > 1 { rand::random_range(0..options.hosts.len()) } else { 0 };
+        let first = if options.shuffle && options.hosts.len() > 1 { fastrand::usize(..options.hosts.len()) } else { 0 };
         let name = options.name().into();
         AmqpBroker {
             shared: Arc::new(Shared {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::network::Stall;
+use super::conditions::Stall;
 use crate::trace::Trace;
 use crate::witness::Witness;
 use nephoscope::cluster::Spec;

@@ -1,73 +1,29 @@
 //! The witness: notes what was promised and what came of it, and says which promise was broken.
 
+mod logs;
+mod promises;
+mod records;
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 
-use crate::logs::Logs;
 use crate::trace::Trace;
 use nephoscope::agent::packet;
-use nephoscope::model::{Dict, Sample, Value, json};
+use nephoscope::model::{Sample, Value};
 use nephoscope::pipeline::transform::CellKey;
 use nephoscope::publish::Batch;
 use nephoscope::state::window;
 use nephoscope::transport::{Outgoing, topology};
 
-/// What must hold in every run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Invariant {
-    /// What was confirmed to a sender is published at least once, or parked.
-    NothingLost,
-    /// After dropping repeats, the records of a resource come out in the order in which they were sent; not where main queues are shared.
-    Order,
-    /// What is published was sent, and a repeat is the same record under the same id.
-    NothingInvented,
-    /// Repeats only after something was killed or cut, and no more of them than were on their way.
-    Repeats,
-    /// A unit is given up after its channel is closed, never before; its epoch rises with every owner.
-    Handover,
-    /// What is acknowledged or published of a stateful sink is in a record of a state log that counts.
-    Committed,
-    /// The state that the logs lead to is that of one chain alone that was given everything once and in order.
-    State,
-    /// All packets with records of a resource go to one pipeline queue.
-    OneQueue,
-    /// The parking queue has what nobody could use, and nothing else.
-    Parking,
-    /// When the faults are over, everything is owned, consumed and settled within bounded time.
-    Rest,
-    /// An agent ends only when it is told to, and then within its time.
-    Life,
-}
+use records::{Id, refused_id};
 
-/// A promise that was broken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// Which.
-    pub invariant: Invariant,
-    /// How.
-    pub what: String,
-}
-
-impl std::fmt::Display for Violation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}: {}", self.invariant, self.what)
-    }
-}
-
-/// How a run went, in numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Records that had to come out.
-    pub records: usize,
-    /// Records that came out again.
-    pub repeats: usize,
-    /// Messages parked.
-    pub parked: usize,
-    /// Faults that can cause repeats.
-    pub faults: usize,
-}
+pub(crate) use logs::Logs;
+pub use promises::{Invariant, Tally, Violation};
+pub(crate) use records::{EVENTS, SAMPLES, id_text};
 
 /// Violations kept; the first ones tell the story.
 const VIOLATIONS_MAX: usize = 20;
@@ -75,20 +31,12 @@ const VIOLATIONS_MAX: usize = 20;
 /// The content type of records of state logs.
 const LOG: &str = "application/octet-stream";
 
-/// Samples or events, as which a record is published.
-pub(crate) const SAMPLES: &str = "sample";
-/// The other.
-pub(crate) const EVENTS: &str = "event";
-
 /// The witness. A clone is the same one.
 #[derive(Clone)]
 pub(crate) struct Witness {
     trace: Trace,
     notes: Arc<Mutex<Notes>>,
 }
-
-/// A record: what it is and its id.
-type Id = (&'static str, String);
 
 #[derive(Default)]
 struct Notes {
@@ -424,55 +372,6 @@ impl Notes {
     fn broken(&mut self, invariant: Invariant, what: String) {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { invariant, what });
-        }
-    }
-}
-
-/// The id of a record that was parked as it was.
-fn refused_id(body: &[u8]) -> Option<Id> {
-    let Ok(Value::Dict(record)) = json::read(body) else { return None };
-    let text = |record: &Dict, key: &str| record.get(key).map(id_text);
-    if record.get("traits").is_some() {
-        Some((EVENTS, text(&record, "message_id")?))
-    } else {
-        Some((SAMPLES, text(&record, "id")?))
-    }
-}
-
-/// A text as it is, anything else as JSON.
-pub(crate) fn id_text(value: &Value) -> String {
-    value.as_str().map_or_else(|| json::to_string(value), str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use nephoscope::state::WindowBounds;
-    use nephoscope::transport::MemoryBroker;
-
-    const PACKET: &[u8] = br#"{"format":1,"epoch":1,"sequence":1,"member":"m","fragments":[{"message_id":"m-1",
-        "pipeline":"s:s","samples":[{"name":"cpu","type":"gauge","unit":"%","volume":1,"user_id":null,"user_name":null,
-        "project_id":null,"project_name":null,"resource_id":"r","timestamp":"2026-01-01T00:00:00",
-        "resource_metadata":{},"source":"openstack","id":"x","monotonic_time":null}]}]}"#;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_with_a_copy_in_the_rescue_queue_is_done_with_and_the_copy_must_be_committed() {
-        let (queue, copy) = ("q".to_owned(), topology::rescue_queue_name("q"));
-        for (acknowledged, copied, is_early) in
-            [(&queue, false, true), (&queue, true, false), (&copy, true, true), (&copy, false, true)]
-        {
-            let witness = Witness::new(Trace::new(), 1, true);
-            let window = WindowBounds { ids_kept: 1, age_ms: 1, ids_max: 1 };
-            witness.watch(Logs::new(MemoryBroker::default(), window));
-            witness.grown("a", "q.state");
-            let body = Bytes::from_static(PACKET);
-            if copied {
-                witness.rescued(&copy, body.clone());
-            }
-            witness.acknowledged("a", acknowledged, &body);
-            let (_, violations) = witness.judge(0);
-            let early = violations.iter().any(|violation| violation.invariant == Invariant::Committed);
-            assert_eq!(early, is_early, "{acknowledged}, copied: {copied}: {violations:?}");
         }
     }
 }
