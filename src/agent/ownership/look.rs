@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-use super::{Supervisor, TICK, Term};
+use super::supervisor::{Supervisor, Term};
+use super::work::TICK;
 use crate::agent::listeners::queues::{self, Kind};
 use crate::cluster::{Group, Happening, Spec, hash};
 use crate::coordination::View;

@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Supervisor, Term};
+use super::supervisor::{Supervisor, Term};
 use crate::agent::listeners::queues::Kind;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::cluster::ownership::Stage;

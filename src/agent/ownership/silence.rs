@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tokio::time::Instant;
 
-use super::{Supervisor, Term};
+use super::supervisor::{Supervisor, Term};
 use crate::agent::listeners::queues::Kind;
 use crate::cluster::Happening;
 use crate::cluster::ownership::Stage;

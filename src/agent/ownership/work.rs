@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-use super::TICK;
 use crate::agent::listeners::open::{OpenError, Opening};
 use crate::agent::runtime::troubles::Trouble;
 use crate::agent::stages::intake::Ended;
 use crate::cluster::Happening;
 use crate::coordination::{MemberRecord, Membership};
 use crate::observe::{Closed, Metrics};
+
+/// How often links, lease and machine are looked at even if nothing happens.
+pub(super) const TICK: Duration = Duration::from_millis(250);
 
 /// Tells the group what this member is whenever that changes; ends with the term.
 pub(super) async fn describe(
