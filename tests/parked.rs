@@ -205,7 +205,7 @@ async fn a_requeue_that_is_killed_loses_nothing(#[case] generation: Generation, 
     let stage = Stage::new("killed-requeue", generation, queues).await;
     let agent = stage.start().await;
     stage.park((0..MANY).map(notification), "unreadable").await;
-    stage.park((0..MANY).map(|n| format!("kept {n}").into_bytes()), "poison").await;
+    stage.park((0..MANY).map(|n| format!("kept {n}").into_bytes()), "internal_error").await;
     let depths = stage.killed_over(&["requeue", "--reason", "unreadable", "--yes"]).await;
     assert!(depths.iter().any(|depth| *depth > MANY && *depth < 2 * MANY), "never in the middle: {depths:?}");
     until_out(&stage.folder, &agent, 0..MANY).await;
@@ -223,12 +223,12 @@ async fn a_drop_that_is_killed_takes_nothing_else(#[case] generation: Generation
     let _agent = stage.start().await;
     for part in 0..10 {
         let bodies = |what: &'static str| (0..MANY / 10).map(move |n| format!("{what} {part} {n}").into_bytes());
-        stage.park(bodies("gone"), "poison").await;
+        stage.park(bodies("gone"), "internal_error").await;
         stage.park(bodies("kept"), "refused").await;
     }
-    let planned = stage.told(&["drop", "--reason", "poison"]).await;
+    let planned = stage.told(&["drop", "--reason", "internal_error"]).await;
     assert!(planned.contains(&format!("{MANY} messages would be dropped")), "{planned}");
-    stage.killed_over(&["drop", "--reason", "poison", "--yes"]).await;
+    stage.killed_over(&["drop", "--reason", "internal_error", "--yes"]).await;
     let left = stage.take_all().await;
     assert!(left.iter().all(|body| body.starts_with(b"kept")));
     assert_eq!(left.into_iter().collect::<BTreeSet<_>>().len(), MANY);
@@ -243,7 +243,7 @@ async fn looks_eat_nothing_where_a_policy_limits_deliveries(#[case] generation: 
     let _agent = stage.start().await;
     let policy = ["set_policy", "limited", "parked", r#"{"delivery-limit":3}"#, "--apply-to", "queues"];
     tokio::task::block_in_place(|| stage.rabbit.ctl(&policy));
-    stage.park((0..700).map(|n| n.to_string().into_bytes()), "poison").await;
+    stage.park((0..700).map(|n| n.to_string().into_bytes()), "internal_error").await;
     let mut all = BTreeSet::new();
     for n in 0..10 {
         let limit = if n % 3 == 1 { "1" } else { "1000" };

@@ -213,7 +213,7 @@ async fn what_cannot_be_put_back_stays_and_it_is_said_why() {
     lab.park(sample, &[("kind", "refused"), ("origin", "elsewhere"), ("reason", text)]).await;
     lab.park(sample, &[("kind", "refused"), ("origin", "sink"), ("reason", "http://gone refused it: 400")]).await;
     lab.park("[]", &[("kind", "refused"), ("origin", "sink"), ("reason", text)]).await;
-    lab.park(sample, &[("kind", "poison"), ("origin", "sink"), ("reason", "a mistake in a transformer")]).await;
+    lab.park(sample, &[("kind", "internal_error"), ("origin", "sink"), ("reason", "a mistake in a transformer")]).await;
     lab.park("{}", &[("kind", "foreign_packet"), ("origin", "nephoscope.ceilometer.sink.g1.0")]).await;
     lab.park("by hand", &[]).await;
     lab.park(sample, &[("kind", "refused"), ("origin", "sink"), ("reason", text)]).await;
@@ -281,7 +281,7 @@ async fn looks_eat_nothing_whatever_the_delivery_limit_is() {
     queue.arguments.insert("x-delivery-limit".to_owned(), Argument::Integer(2));
     lab.session.declare(&Topology { queues: vec![queue], ..Topology::default() }).await.unwrap();
     for n in 0..600 {
-        let reason = if n % 3 == 0 { "refused" } else { "poison" };
+        let reason = if n % 3 == 0 { "refused" } else { "internal_error" };
         lab.park(&n.to_string(), &[("kind", reason)]).await;
     }
     let desk = Desk::new(&lab).await;
@@ -301,7 +301,7 @@ async fn only_what_is_meant_is_dropped() {
         let lab = Lab::new(false).await;
         lab.declare_parking(kind, 100_000).await;
         for n in 0..2_000 {
-            let reason = if n % 2 == 0 { "refused" } else { "poison" };
+            let reason = if n % 2 == 0 { "refused" } else { "internal_error" };
             lab.park(&n.to_string(), &[("kind", reason)]).await;
         }
         Desk { limit: Some(10), ..Desk::new(&lab).await }.reason("refused").drop().await;
@@ -309,7 +309,7 @@ async fn only_what_is_meant_is_dropped() {
         Desk::new(&lab).await.reason("refused").drop().await;
         let left = Desk::new(&lab).await.list().await;
         assert_eq!(left.len(), 1_000);
-        assert!(left.iter().all(|parked| parked.label.reason == "poison"));
+        assert!(left.iter().all(|parked| parked.label.reason == "internal_error"));
         let one = left[500].id.clone();
         let mut desk = Desk::new(&lab).await;
         desk.filter.ids.insert(one);

@@ -141,7 +141,7 @@ async fn a_session_that_is_closed_ends_each_queue_once_and_no_state_is_said_to_b
     lab.until("it owns all again", || owned(&board) == 8).await;
     let page = lab.context.metrics.page();
     assert!(page.lines().any(|line| line == closed(queues)), "{page}");
-    assert!(!page.contains(r#"what="state""#), "{page}");
+    assert!(!page.contains(r#"step="use_log""#), "{page}");
     send(&mut lab, 40).await;
     lab.settle().await;
     check(&lab);
@@ -342,7 +342,7 @@ async fn a_later_owner_begins_while_a_publisher_is_away() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let fenced = |lab: &Lab| {
         let page = lab.context.metrics.page();
-        let line = page.lines().find_map(|line| line.strip_prefix(r#"nephoscope_troubles_total{what="state"} "#));
+        let line = page.lines().find_map(|line| line.strip_prefix(r#"nephoscope_troubles_total{step="use_log"} "#));
         line.and_then(|count| count.parse().ok()).unwrap_or(0)
     };
     assert_eq!(fenced(&lab), 0);
