@@ -84,7 +84,7 @@ fn collect_with(folder: &Path, all: &mut String, part: &dyn Fn(&Path, &str) -> S
 
 impl Page {
     /// The lines outside fenced blocks.
-    fn prose(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn prose(&self) -> impl Iterator<Item = &str> {
         self.fenced().filter(|(fenced, _)| !fenced).map(|(_, line)| line)
     }
 

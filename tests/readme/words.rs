@@ -44,6 +44,21 @@ fn words_that_were_replaced_stay_away() {
     assert_none(&wrong);
 }
 
+/// One sentence a line, outside tables: a change shows as a line.
+#[test]
+fn pages_that_were_set_in_sentences_keep_to_a_hundred_columns() {
+    let is_set = |name: &str| {
+        name.starts_with("docs/publishers")
+            || ["docs/rabbitmq.md", "docs/interface.md", "docs/glossary.md"].contains(&name)
+    };
+    let mut wrong = Vec::new();
+    for page in pages().iter().filter(|page| is_set(&page.name)) {
+        let long = page.prose().filter(|line| !line.starts_with('|') && line.chars().count() > 100);
+        wrong.extend(long.map(|line| format!("{}: {line}", page.name)));
+    }
+    assert_none(&wrong);
+}
+
 /// Errors that do not begin with "cannot", and why: where they begin like this.
 const NO_SENTENCE: [(&str, &str); 15] = [
     ("{0}\"", "its cause is the whole sentence"),

@@ -25,7 +25,7 @@ impl Metrics {
                 "the server refuses the connection; trying again; look at the address and the login"
             ),
             _ if from == "up" => {
-                warn!(event = "agent.link.changed", link, from, to, detail, "lost the connection; connecting again")
+                warn!(event = "agent.link.changed", link, from, to, detail, "lost the connection; connecting again");
             }
             _ => warn!(event = "agent.link.changed", link, from, to, detail, "cannot connect; trying again"),
         }

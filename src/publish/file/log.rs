@@ -88,7 +88,7 @@ impl Log {
                  which process has it open"
             ),
             (true, false) => {
-                tracing::info!(event = "publish.file.unlocked", %path, "the other process released the lock of the file; rotating again")
+                tracing::info!(event = "publish.file.unlocked", %path, "the other process released the lock of the file; rotating again");
             }
             _ => {}
         }
