@@ -165,7 +165,7 @@ async fn what_a_publisher_refused_arrives_once_it_is_put_back(#[case] generation
     let file = stage.folder.file("parked.jsonl");
     let exported = stage.told(&["export", "--older-than", "0s", "--to", file.to_str().unwrap()]).await;
     let all = usize::try_from(list["messages"].as_u64().unwrap()).unwrap();
-    assert!(exported.starts_with(&format!("{all} messages are in")), "{exported}");
+    assert!(exported.starts_with(&format!("wrote {all} messages to")), "{exported}");
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), all);
     let again = tokio::process::Command::from(stage.command(&["export", "--to", file.to_str().unwrap()])).output();
     assert!(String::from_utf8_lossy(&again.await.unwrap().stderr).contains("parked.jsonl"), "never written over");

@@ -285,7 +285,7 @@ async fn service_shows_life_readiness_status_and_metrics() {
         r#"nephoscope_notifications_received_total{queue="notifications.info"} 21"#,
         r#"nephoscope_samples_total{meter="image.size"} 20"#,
         r#"nephoscope_events_total{event_type="image.update"} 20"#,
-        r#"nephoscope_parked_total{queue="notifications.info",reason="unreadable"} 1"#,
+        r#"nephoscope_parked_total{origin="notifications.info",reason="unreadable"} 1"#,
         r#"nephoscope_settled_total{verdict="kept"} 20"#,
         r#"nephoscope_settled_total{verdict="parked"} 1"#,
     ];

@@ -57,15 +57,15 @@ impl Metrics {
 
     /// RabbitMQ drops a message of a main queue that comes back more often than `limit`, because nobody set another limit.
     pub fn delivery_limit_default(&self, broker: &str, version: &str, limit: i64, policy: &str) {
+        // The command is in the sentence and not a field: a field is quoted, and a shell would not take it.
         warn!(
             event = "transport.delivery_limit.found",
             broker,
             version,
             limit,
-            policy,
             "RabbitMQ 4 drops a message of a quorum queue that comes back more often than its limit, and no policy lifts \
-             that limit; a restarted agent moves messages that came back often to a rescue queue; to lift the limit, run \
-             the command in `policy`"
+             that limit; a restarted agent moves messages that came back often to a rescue queue; to lift the limit, run: \
+             {policy}"
         );
     }
 
