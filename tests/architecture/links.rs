@@ -39,7 +39,7 @@ impl<'a> Links<'a> {
         let tests: BTreeSet<Vec<String>> = modules
             .iter()
             .flat_map(|(path, module)| {
-                module.names.test_modules.iter().map(|name| [path.as_slice(), &[name.clone()]].concat())
+                module.names.test_modules.iter().map(|name| [path.as_slice(), std::slice::from_ref(name)].concat())
             })
             .collect();
         modules.retain(|path, _| !(1..=path.len()).any(|length| tests.contains(&path[..length])));
@@ -123,7 +123,7 @@ impl<'a> Links<'a> {
     fn known(&self, at: &[String], rest: &[String], hops: usize) -> Option<usize> {
         let module = self.modules.get(at)?;
         let first = rest.first()?;
-        let child = [at, &[first.clone()]].concat();
+        let child = [at, std::slice::from_ref(first)].concat();
         if self.modules.contains_key(&child) {
             return self.below(&child, &rest[1..], hops);
         }

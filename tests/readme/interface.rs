@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 /// The first cells of the table with this title in its first column, without their ticks.
 fn first_cells(page: &Page, title: &str) -> BTreeSet<String> {
-    let table = page.text.split(&format!("\n| {title} |")).nth(1).unwrap_or_else(|| panic!("no table of {title}"));
+    let table = page.text.split(&format!("\n| {title} |")).nth(1).unwrap_or_default();
+    assert!(!table.is_empty(), "no table of {title}");
     let rows = table.split("\n\n").next().unwrap().lines().skip(2);
     let first = rows.filter_map(|row| row.strip_prefix("| ")?.split(" | ").next());
     first.flat_map(|cell| cell.split(", ")).map(|word| word.trim_matches('`').to_owned()).collect()
