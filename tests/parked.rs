@@ -171,7 +171,7 @@ async fn what_a_publisher_refused_arrives_once_it_is_put_back(#[case] generation
     assert!(String::from_utf8_lossy(&again.await.unwrap().stderr).contains("parked.jsonl"), "never written over");
 
     let planned = stage.told(&["requeue"]).await;
-    assert!(planned.contains("would be put back") && planned.contains("--yes does it"), "{planned}");
+    assert!(planned.contains("would be put back") && planned.contains("add --yes to do it"), "{planned}");
     assert_eq!(stage.depth().await, all, "nothing is changed");
     let done = stage.json(&["requeue", "--yes", "--publisher", "http://*"]).await;
     assert_eq!((&done["changed"], &done["messages"]), (&true.into(), &all.into()), "{done}");
