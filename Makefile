@@ -54,7 +54,7 @@ build:
 
 demo:
 	@.ci/deps build
-	@echo "building (a few minutes the first time)"
+	@echo "building (about ten minutes the first time, on two cores)"
 	@cargo build --locked $(QUIET)
 	@target/debug/nephoscope demo
 

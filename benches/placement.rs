@@ -4,7 +4,7 @@ use divan::{Bencher, black_box};
 use nephoscope::cluster::Ring;
 use std::collections::BTreeMap;
 
-/// The size at which the placement of a view without a change must stay under 10 ms.
+/// The size at which one placement must stay under 10 ms.
 const MEMBERS: usize = 1_000;
 const UNITS: usize = 10_000;
 

@@ -23,7 +23,7 @@ pub const VIRTUAL_NODES: u32 = 256;
 pub const WEIGHT_MAX: u32 = 100;
 
 /// A point of a member on the ring.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Point {
     /// Where it is: the stable hash of twelve bytes, which are the stable hash of the member's id and the number of the
     /// virtual node, both little end first.
@@ -329,6 +329,7 @@ mod tests {
                 old.set_members(group.iter().map(|(id, weight)| (id.as_str(), *weight)));
                 let new = Ring::new(group.iter().map(|(id, weight)| (id.as_str(), *weight)));
                 prop_assert_eq!(&old.members, &new.members);
+                prop_assert_eq!(&old.points, &new.points);
                 let units = named("u", 20);
                 let placed = |ring: &Ring| -> Placed {
                     let placed = ring.place(units.iter().map(String::as_str), |_| None);

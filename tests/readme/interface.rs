@@ -28,11 +28,7 @@ fn commands_below(words: &[&str]) -> Vec<String> {
     let Some((_, list)) = text.split_once("\nCommands:\n") else { return Vec::new() };
     let names =
         list.split("\n\n").next().unwrap().lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    names
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| !["help", "simulate"].contains(name))
-        .map(str::to_owned)
-        .collect()
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
 #[test]

@@ -54,9 +54,7 @@ pub(crate) fn sources() -> String {
 pub(crate) fn product() -> String {
     let mut all = String::new();
     collect_with(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all, &|path, text| {
-        // The simulator is no product.
-        let is_not = |part: &str| part.contains("tests") || part == "simulate";
-        if path.components().any(|part| is_not(&part.as_os_str().to_string_lossy())) {
+        if path.components().any(|part| part.as_os_str().to_string_lossy().contains("tests")) {
             ""
         } else {
             text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()

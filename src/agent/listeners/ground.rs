@@ -1,5 +1,6 @@
 //! What every listener of an agent stands on: the brokers, the parking queue, the group, and what is remembered.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -63,7 +64,7 @@ impl Ground {
         broker: usize,
         routes: &Routes,
     ) -> Result<Arc<dyn Session>, TransportError> {
-        self.brokers[broker].prepared(self.own_queues(broker, routes).await).await
+        self.brokers[broker].prepared(|declared| self.own_queues(broker, routes, declared)).await
     }
 
     /// The same for a listener of a main queue: that is declared too, or it is said why not.
@@ -73,7 +74,7 @@ impl Ground {
         queue: &str,
         routes: &Routes,
     ) -> Result<Arc<dyn Session>, TransportError> {
-        self.brokers[broker].prepared_for(queue, self.own_queues(broker, routes).await).await
+        self.brokers[broker].prepared_for(queue, |declared| self.own_queues(broker, routes, declared)).await
     }
 
     /// The queue where messages are parked.
@@ -82,22 +83,31 @@ impl Ground {
     }
 
     /// Of the first broker: the parking queue, the overflow queues and, with partitioning, the pipeline queues.
-    async fn own_queues(&self, broker: usize, routes: &Routes) -> Vec<Queue> {
-        if broker != 0 {
-            return Vec::new();
+    fn own_queues<'a>(
+        &'a self,
+        broker: usize,
+        routes: &'a Routes,
+        declared: &BTreeSet<String>,
+    ) -> impl Future<Output = Vec<Queue>> + Send + use<'a> {
+        let first = broker == 0;
+        let mut pipeline = if first { self.layouts.queues(&routes.sinks) } else { Vec::new() };
+        let are_declared = pipeline.iter().all(|queue| declared.contains(&queue.name));
+        async move {
+            if !first {
+                return Vec::new();
+            }
+            if !are_declared {
+                // By the layout as it is now: a queue of a former one may have been deleted, and nobody would do so again.
+                pipeline = match self.layouts.fresh().await {
+                    Ok(_) => self.layouts.queues(&routes.sinks),
+                    Err(_) => Vec::new(),
+                };
+            }
+            let mut own = vec![self.parking_queue()];
+            own.extend(self.overflow.needed(&routes.sinks));
+            own.extend(pipeline);
+            own
         }
-        let mut pipeline = self.layouts.queues(&routes.sinks);
-        if !self.first_broker().has_declared(&pipeline).await {
-            // By the layout as it is now: a queue of a former one may have been deleted, and nobody would do so again.
-            pipeline = match self.layouts.fresh().await {
-                Ok(_) => self.layouts.queues(&routes.sinks),
-                Err(_) => Vec::new(),
-            };
-        }
-        let mut own = vec![self.parking_queue()];
-        own.extend(self.overflow.needed(&routes.sinks));
-        own.extend(pipeline);
-        own
     }
 
     /// The way to the pipeline queues, for a listener of a queue in an epoch of its ownership.

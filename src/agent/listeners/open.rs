@@ -1,4 +1,4 @@
-//! A unit at work: one main queue or one pipeline queue, from opening its channel to closing it.
+//! Opening a queue: what must be there before its first message is taken, and which listener takes it.
 
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -15,21 +15,19 @@ use super::queues::Kind;
 use super::worker::Worker;
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::resize::{EndMarker, Shape, imported_mark, sealed_mark};
-use crate::agent::runtime::BrokerPlace;
 use crate::agent::runtime::until::Until;
 use crate::agent::sinks::offer::Dead;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::agent::stages::conversion::Conversion;
-use crate::agent::stages::forward::Forwarder;
 use crate::agent::stages::intake::{Ended, Intake};
 use crate::agent::stages::rescue;
 use crate::agent::stages::route::Routes;
 use crate::agent::state::open::{made_log, open_log, restore};
 use crate::agent::state::{Inherited, Keeper, Lost};
-use crate::cluster::hash;
+use crate::cluster::{Layout, hash};
 use crate::coordination::CoordinationError;
 use crate::transport::topology::QueueKind;
-use crate::transport::{ConsumeOptions, Session, TransportError, Why};
+use crate::transport::{Session, TransportError, Why};
 
 /// A listener that is open and ready to run.
 pub(in crate::agent) enum Listener {
@@ -112,38 +110,47 @@ impl Opening {
     }
 
     async fn open_declared(self) -> Result<Listener, OpenError> {
-        self.until_free().await?;
+        let session = self.session().await?;
+        self.until_free(&*session).await?;
         match self.kind.clone() {
-            Kind::Main { broker, queue } => self.main(broker, &queue).await,
-            Kind::Pipeline { slot, queue, generation } => self.pipeline(slot, &queue, generation).await,
-            Kind::Old { queue, generation } => self.old(&queue, generation).await,
-            Kind::Overflow { slot, key, queue } => self.overflow(slot, key, &queue).await,
+            Kind::Main { broker, queue } => self.main(session, broker, &queue).await,
+            Kind::Pipeline { slot, queue, generation } => self.pipeline(session, slot, &queue, generation).await,
+            Kind::Old { queue, generation } => self.old(session, &queue, generation).await,
+            Kind::Overflow { slot, key, queue } => self.overflow(session, slot, key, &queue).await,
         }
     }
 
-    /// Waits until nobody else consumes the queue. Comes before everything else is found out: a former owner may still change it.
-    async fn until_free(&self) -> Result<(), OpenError> {
+    /// The session of the opening, with everything declared in it.
+    async fn session(&self) -> Result<Arc<dyn Session>, OpenError> {
         let (ground, routes) = (&self.ground, Arc::clone(&self.routes.borrow()));
-        let place = &ground.brokers[self.kind.broker()];
-        let (session, queue, patience) = match &self.kind {
+        Ok(match &self.kind {
             Kind::Main { broker, queue } => {
                 ground.aliases.is_no_alias(&ground.brokers, *broker, &ground.context).await?;
-                let patience = match (ground.options.partitioned, ground.options.main_queue_exclusive) {
-                    (false, _) => Patience::AtMost(place.notices_within),
-                    (true, true) => Patience::Forever,
-                    // Others consume it all the time.
-                    (true, false) => return Ok(()),
-                };
-                (ground.prepared_for(*broker, queue, &routes).await?, queue, patience)
+                ground.prepared_for(*broker, queue, &routes).await?
+            }
+            Kind::Pipeline { .. } | Kind::Old { .. } | Kind::Overflow { .. } => ground.prepared(0, &routes).await?,
+        })
+    }
+
+    /// Waits until nobody else consumes the queue. Comes before everything else is found out: a former owner may still change it.
+    async fn until_free(&self, session: &dyn Session) -> Result<(), OpenError> {
+        let ground = &self.ground;
+        let (partitioned, exclusive) = (ground.options.partitioned, ground.options.main_queue_exclusive);
+        let (queue, patience) = match &self.kind {
+            // Others consume it all the time.
+            Kind::Main { .. } if partitioned && !exclusive => return Ok(()),
+            Kind::Main { broker, queue } if !partitioned => {
+                (queue, Patience::AtMost(ground.brokers[*broker].notices_within))
             }
             // Agents alone that share a broker take turns.
-            Kind::Overflow { .. } if !ground.options.partitioned => return Ok(()),
-            Kind::Pipeline { queue, .. } | Kind::Old { queue, .. } | Kind::Overflow { queue, .. } => {
-                (ground.prepared(0, &routes).await?, queue, Patience::Forever)
-            }
+            Kind::Overflow { .. } if !partitioned => return Ok(()),
+            Kind::Main { queue, .. }
+            | Kind::Pipeline { queue, .. }
+            | Kind::Old { queue, .. }
+            | Kind::Overflow { queue, .. } => (queue, Patience::Forever),
         };
         let membership = ground.layouts.membership.borrow().clone();
-        let (session, memory, metrics) = (&*session, &ground.memory, &ground.metrics);
+        let (memory, metrics) = (&ground.memory, &ground.metrics);
         let predecessor = Predecessor { queue, session, patience, memory, membership, metrics };
         match self.stop.run_until_cancelled(predecessor.gone()).await {
             // An old queue may be deleted already, and what belongs to it is not.
@@ -153,12 +160,13 @@ impl Opening {
         }
     }
 
-    async fn main(self, broker: usize, queue: &str) -> Result<Listener, OpenError> {
+    async fn main(self, session: Arc<dyn Session>, broker: usize, queue: &str) -> Result<Listener, OpenError> {
         if !self.ground.options.partitioned {
             let way = DirectWay::new(&self.direct);
-            return Ok(Listener::Direct(Box::new(self.listen(broker, queue, async { Ok(way) }).await?)));
+            let listener = self.listen(session, broker, queue, async { Ok(way) }).await?;
+            return Ok(Listener::Direct(Box::new(listener)));
         }
-        let (ground, now, epoch) = (Arc::clone(&self.ground), Arc::clone(&self.routes.borrow()), self.epoch);
+        let (ground, routes, epoch) = (Arc::clone(&self.ground), Arc::clone(&self.routes.borrow()), self.epoch);
         if ground.layouts.get().is_some_and(|shape| shape.routing().is_none()) {
             return Err(OpenError::Closed);
         }
@@ -168,26 +176,25 @@ impl Opening {
             let shape = ground.layouts.fresh().await?;
             let layout = shape.routing().cloned().ok_or(OpenError::Closed)?;
             // Everything declared and routable before the first message is taken.
-            let forwarder = forwarder(&ground, &now, queue, epoch).await?;
+            let forwarder = ground.forwarder(ground.prepared(0, &routes).await?, queue, epoch);
             Ok(Queues { forwarder, layout })
         };
-        Ok(Listener::Main(Box::new(self.listen(broker, queue, way).await?)))
+        Ok(Listener::Main(Box::new(self.listen(session, broker, queue, way).await?)))
     }
 
     /// Begins to consume a main queue, and then asks for the way.
     async fn listen<W: Way>(
         self,
+        session: Arc<dyn Session>,
         broker: usize,
         queue: &str,
         way: impl Future<Output = Result<W, OpenError>> + Send,
     ) -> Result<MainListener<W>, OpenError> {
         let Opening { ground, routes, stop, .. } = self;
         let (options, place) = (&ground.options, &ground.brokers[broker]);
-        let now = Arc::clone(&routes.borrow());
-        let session = ground.prepared_for(broker, queue, &now).await?;
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let rescued = rescue::look(&*session, queue).await?;
-        let consume = consume_options(place, options.main_prefetch, exclusive);
+        let consume = place.consume_options(options.main_prefetch, exclusive);
         let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
         let way = match way.await {
             Ok(way) => way,
@@ -208,14 +215,11 @@ impl Opening {
         })
     }
 
-    async fn old(self, queue: &str, generation: u64) -> Result<Listener, OpenError> {
+    async fn old(self, session: Arc<dyn Session>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
         let Opening { ground, epoch, routes, stop, .. } = self;
-        let place = ground.first_broker();
-        let now = Arc::clone(&routes.borrow());
-        let session = ground.prepared(0, &now).await?;
         let intake = async {
             let rescued = rescue::look(&*session, queue).await?;
-            let consume = consume_options(place, ground.options.pipeline_prefetch, false);
+            let consume = ground.first_broker().consume_options(ground.options.pipeline_prefetch, false);
             Intake::open(&ground.context, &session, queue, consume, rescued).await
         };
         let intake = match intake.await {
@@ -232,18 +236,22 @@ impl Opening {
         Ok(Listener::Old(Box::new(old)))
     }
 
-    async fn pipeline(self, slot: Arc<SinkSlot>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
+    async fn pipeline(
+        self,
+        session: Arc<dyn Session>,
+        slot: Arc<SinkSlot>,
+        queue: &str,
+        generation: u64,
+    ) -> Result<Listener, OpenError> {
         let opening = self.clone();
-        let Opening { ground, epoch, routes, stop, .. } = self;
-        let (options, place) = (&ground.options, ground.first_broker());
-        let now = Arc::clone(&routes.borrow());
-        let session = ground.prepared(0, &now).await?;
+        let Opening { ground, epoch, stop, .. } = self;
+        let options = &ground.options;
         let mut shape = ground.layouts.get().filter(|shape| shape.spec.next.is_some());
         if shape.as_ref().is_some_and(|shape| shape.spec.present.generation == generation) {
             // A former owner may have sealed it since we last looked.
             let fresh = ground.layouts.fresh().await?;
             if let Some((_, generation)) = fresh.sealed().find(|(sealed, _)| *sealed == queue) {
-                return opening.old(queue, generation).await;
+                return opening.old(session, queue, generation).await;
             }
             shape = Some(fresh);
         }
@@ -269,16 +277,16 @@ impl Opening {
                 if !ground.layouts.mark(generation, &sealed_mark(queue), &session.over()).await {
                     return Err(OpenError::Unmarked);
                 }
-                return opening.old(queue, generation).await;
+                return opening.old(session, queue, generation).await;
             }
-            let is_new = |shape: &Arc<Shape>| shape.routing().is_some_and(|layout| layout.generation == generation);
-            if let Some(shape) = shape.filter(is_new) {
-                inherit(&ground, &shape, &slot, queue, &session, &mut keeper).await?;
+            let new = shape.as_ref().and_then(|shape| Some((shape, shape.routing()?)));
+            if let Some((shape, layout)) = new.filter(|(_, layout)| layout.generation == generation) {
+                inherit(&ground, (shape, layout), &slot, queue, &session, &mut keeper).await?;
             }
             kept = Some(keeper);
         }
         // Only now: nothing is delivered to an owner that does not know its state.
-        let consume = consume_options(place, options.pipeline_prefetch, false);
+        let consume = ground.first_broker().consume_options(options.pipeline_prefetch, false);
         let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
         let detours = ground.overflow.detours(queue, epoch, Some(Arc::clone(&session)));
         let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours);
@@ -290,16 +298,18 @@ impl Opening {
         let listener = PipelineListener { queue, intake, worker, session, slot, context, end_marker, arrivals, ground };
         Ok(Listener::Pipeline(Box::new(listener)))
     }
-}
 
-impl Opening {
-    async fn overflow(self, slot: Arc<SinkSlot>, key: Arc<str>, queue: &str) -> Result<Listener, OpenError> {
-        let Opening { ground, routes, stop, .. } = self;
-        let (options, place) = (&ground.options, ground.first_broker());
-        let now = Arc::clone(&routes.borrow());
-        let session = ground.prepared(0, &now).await?;
+    async fn overflow(
+        self,
+        session: Arc<dyn Session>,
+        slot: Arc<SinkSlot>,
+        key: Arc<str>,
+        queue: &str,
+    ) -> Result<Listener, OpenError> {
+        let Opening { ground, stop, .. } = self;
+        let options = &ground.options;
         let rescued = rescue::look(&*session, queue).await?;
-        let consume = consume_options(place, options.pipeline_prefetch, false);
+        let consume = ground.first_broker().consume_options(options.pipeline_prefetch, false);
         let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
         let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), None);
         let (queue, arrivals, nursery) = (queue.into(), Arrivals::default(), ground.nursery.clone());
@@ -308,27 +318,15 @@ impl Opening {
     }
 }
 
-/// The way to the pipeline queues for what comes from a queue.
-pub(in crate::agent) async fn forwarder(
-    ground: &Arc<Ground>,
-    routes: &Routes,
-    queue: &str,
-    epoch: i64,
-) -> Result<Forwarder, TransportError> {
-    let session = ground.prepared(0, routes).await?;
-    Ok(ground.forwarder(session, queue, epoch))
-}
-
 /// What a new queue that was never begun has of the old ones' state, and that it is known in the group that it has it.
 async fn inherit(
     ground: &Ground,
-    shape: &Shape,
+    (shape, layout): (&Shape, &Layout),
     slot: &SinkSlot,
     queue: &str,
     session: &Arc<dyn Session>,
     keeper: &mut Keeper,
 ) -> Result<(), OpenError> {
-    let Some(layout) = shape.routing() else { return Ok(()) };
     if keeper.is_untouched() {
         let number = shape.next(slot).iter().position(|next| next == queue);
         let mine = |slot: u16| Some(usize::from(layout.table.queue(slot))) == number;
@@ -363,12 +361,4 @@ impl Listener {
             Listener::Overflow(listener) => listener.run(stop).await,
         }
     }
-}
-
-pub(in crate::agent) fn consume_options(
-    place: &BrokerPlace,
-    prefetch_messages: u16,
-    exclusive: bool,
-) -> ConsumeOptions {
-    ConsumeOptions { prefetch_messages, exclusive, arguments: place.consume_arguments.clone() }
 }

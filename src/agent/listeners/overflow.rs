@@ -59,11 +59,10 @@ impl OverflowListener {
                 Taken::Stopped => return Ok(Ended::Stopped),
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let read = read(&self.context, &self.nursery, batch).await;
-            let turn =
-                if read.is_empty() { self.arrivals.give_up_late() } else { self.arrivals.take(read, |_, _| None) };
+            let came = read(&self.context, &self.nursery, batch).await;
+            let (packets, _) = in_turn(&mut self.arrivals, &self.queue, came, |_, _| None, &self.context.offer.metrics);
             let (mut parcels, mut questions) = (Vec::new(), Vec::new());
-            for (packet, receipt) in in_turn(turn, &self.queue, &self.context) {
+            for (packet, receipt) in packets {
                 match packet.question {
                     Some(question) => questions.push((question, receipt)),
                     None => parcels.extend(split(packet.fragments, receipt)),

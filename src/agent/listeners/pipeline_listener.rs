@@ -104,16 +104,12 @@ impl PipelineListener {
 
     /// The parcels of the packets whose turn it is, in order, and the generation that the queue ends for if that is all.
     async fn unpack(&mut self, batch: Vec<Delivery>) -> (Vec<Parcel>, Option<u64>) {
+        let came = read(&self.context, &self.ground.nursery, batch).await;
+        let keeper = self.worker.keeper();
+        let last = |member: &str, epoch| keeper?.sequence_of(member, epoch);
+        let (packets, end) = in_turn(&mut self.arrivals, &self.queue, came, last, &self.ground.metrics);
         let mut parcels = Vec::new();
-        let read = read(&self.context, &self.ground.nursery, batch).await;
-        let turn = if read.is_empty() {
-            self.arrivals.give_up_late()
-        } else {
-            let keeper = self.worker.keeper();
-            self.arrivals.take(read, |member, epoch| keeper?.sequence_of(member, epoch))
-        };
-        let end = turn.end;
-        for (packet, receipt) in in_turn(turn, &self.queue, &self.context) {
+        for (packet, receipt) in packets {
             self.worker.came(&Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence });
             parcels.extend(split(packet.fragments, receipt));
         }

@@ -113,19 +113,24 @@ mod tests {
         began.elapsed()
     }
 
+    /// An opening waits until the broker has noticed the end of this session, which consumes.
+    async fn is_waited_for(broker: &MemoryBroker, memory: &QueueMemory, lost: &Arc<dyn Session>) {
+        let _held = consume(lost).await;
+        let next = session(broker).await;
+        let notices = async {
+            sleep(PATIENCE / 2).await;
+            lost.close().await;
+        };
+        let (waited, ()) = tokio::join!(open(memory, &next), notices);
+        assert!(waited >= PATIENCE / 2 && waited < PATIENCE / 2 + Duration::from_millis(100), "{waited:?}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_own_former_consumer_is_waited_for() {
         let (broker, memory) = (MemoryBroker::default(), QueueMemory::default());
         let lost = session(&broker).await;
         assert_eq!(open(&memory, &lost).await, Duration::ZERO);
-        let _held = consume(&lost).await;
-        let next = session(&broker).await;
-        let notices = async {
-            sleep(PATIENCE / 2).await;
-            lost.close().await;
-        };
-        let (waited, ()) = tokio::join!(open(&memory, &next), notices);
-        assert!(waited >= PATIENCE / 2 && waited < PATIENCE / 2 + Duration::from_millis(100), "{waited:?}");
+        is_waited_for(&broker, &memory, &lost).await;
     }
 
     #[tokio::test(start_paused = true)]
@@ -159,14 +164,7 @@ mod tests {
         let (other, lost) = (session(&broker).await, session(&broker).await);
         let _others = consume(&other).await;
         open(&memory, &lost).await;
-        let _held = consume(&lost).await;
-        let next = session(&broker).await;
-        let notices = async {
-            sleep(PATIENCE / 2).await;
-            lost.close().await;
-        };
-        let (waited, ()) = tokio::join!(open(&memory, &next), notices);
-        assert!(waited >= PATIENCE / 2 && waited < PATIENCE / 2 + Duration::from_millis(100), "{waited:?}");
+        is_waited_for(&broker, &memory, &lost).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,30 +1,34 @@
 //! What came from a pipeline queue or an overflow queue, as packets in the order of their making.
 
-use crate::agent::packets::arrivals::Turn;
+use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::packets::packet::{self, Fragment, Packet};
 use crate::agent::parked::parking::{Reason, Unfit};
 use crate::agent::runtime::nursery::Nursery;
 use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::sinks::sink::Parcel;
 use crate::model::{Receipt, Verdict};
-use crate::observe::ParkReason;
+use crate::observe::{Metrics, ParkReason};
 use crate::transport::Delivery;
 
-/// What is due of what came, with a word about what is missing.
-pub(in crate::agent) fn in_turn(turn: Turn, queue: &str, context: &SinkContext) -> Vec<(Packet, Receipt)> {
+/// The packets whose turn it is, in order, and the generation that the queue ends for if that is all. Where nothing came, what is
+/// late for too long is given up. `last` is what is known of a sender from earlier listeners.
+pub(super) fn in_turn(
+    arrivals: &mut Arrivals,
+    queue: &str,
+    came: Vec<(Packet, Receipt)>,
+    last: impl Fn(&str, i64) -> Option<u64>,
+    metrics: &Metrics,
+) -> (Vec<(Packet, Receipt)>, Option<u64>) {
+    let turn = if came.is_empty() { arrivals.give_up_late() } else { arrivals.take(came, last) };
     for missing in &turn.missing {
-        context.offer.metrics.packets_missing(queue, &missing.member, missing.packets);
+        metrics.packets_missing(queue, &missing.member, missing.packets);
     }
-    context.offer.metrics.packets_repeated(queue, turn.repeated);
-    turn.packets
+    metrics.packets_repeated(queue, turn.repeated);
+    (turn.packets, turn.end)
 }
 
 /// The packets, as they came; what is no packet is parked.
-pub(in crate::agent) async fn read(
-    context: &SinkContext,
-    nursery: &Nursery,
-    batch: Vec<Delivery>,
-) -> Vec<(Packet, Receipt)> {
+pub(super) async fn read(context: &SinkContext, nursery: &Nursery, batch: Vec<Delivery>) -> Vec<(Packet, Receipt)> {
     let mut packets = Vec::with_capacity(batch.len());
     for delivery in batch {
         match packet::read(&delivery.body) {
@@ -42,7 +46,7 @@ pub(in crate::agent) async fn read(
 }
 
 /// Every fragment with its part of the packet's receipt. An empty packet is settled at once.
-pub(in crate::agent) fn split(fragments: Vec<Fragment>, receipt: Receipt) -> Vec<Parcel> {
+pub(super) fn split(fragments: Vec<Fragment>, receipt: Receipt) -> Vec<Parcel> {
     let parcels = fragments.into_iter().map(|fragment| Parcel { fragment, receipt: receipt.split() }).collect();
     receipt.settle(Verdict::Kept);
     parcels

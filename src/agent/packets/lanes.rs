@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::packet::PacketBuilder;
+use super::packet::{CONTENT_TYPE, PacketBuilder};
 use crate::agent::runtime::Context;
 use crate::agent::runtime::options::PacketBounds;
 use crate::agent::runtime::troubles::Trouble;
@@ -26,8 +26,6 @@ use crate::backoff::{Backoff, Waits};
 use crate::model::{Receipt, Verdict};
 use crate::transport::{Outgoing, Session, TransportError, UNROUTABLE};
 
-/// What a packet says it is.
-const CONTENT_TYPE: &str = "application/json";
 /// Waits before a packet is offered again that its queue did not take: the first, doubled up to the longest.
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 

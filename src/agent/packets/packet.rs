@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// one message, and a state log has it together with as much again that was taken at once.
 pub(in crate::agent) const FRAGMENT_BYTES_MAX: usize = 8 << 20;
 
+/// What a message that holds a packet says it is.
+pub(in crate::agent) const CONTENT_TYPE: &str = "application/json";
+
 /// The format written, and the newest one read.
 pub const FORMAT: i64 = 1;
 

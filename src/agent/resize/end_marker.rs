@@ -10,12 +10,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::layout::sealed_mark;
 use super::layouts::Layouts;
-use crate::agent::packets::packet::PacketBuilder;
+use crate::agent::packets::packet::{CONTENT_TYPE, PacketBuilder};
 use crate::agent::runtime::Context;
 use crate::transport::{Outgoing, Session, TransportError};
 
-/// What a packet says it is.
-const CONTENT_TYPE: &str = "application/json";
 /// How long to wait before a marker is offered again that the queue did not take.
 const AGAIN: Duration = Duration::from_secs(1);
 

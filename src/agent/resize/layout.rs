@@ -42,11 +42,7 @@ pub(in crate::agent) fn imported_mark(queue: &str) -> String {
 }
 
 /// The queues of a sink in a layout.
-pub(in crate::agent) fn queues<'a>(
-    group: &'a str,
-    sink: &'a str,
-    layout: &'a Layout,
-) -> impl Iterator<Item = String> + 'a {
+fn queues<'a>(group: &'a str, sink: &'a str, layout: &'a Layout) -> impl Iterator<Item = String> + 'a {
     let name = move |n| topology::pipeline_queue_name(group, sink, layout.generation, u32::from(n));
     (0..layout.table.queues()).map(name)
 }
@@ -80,7 +76,7 @@ impl Shape {
 
     /// The generation that follows, once the queues of this one get nothing more.
     pub(in crate::agent) fn ends(&self, generation: u64) -> Option<u64> {
-        let next = self.spec.next.as_ref().filter(|_| self.spec.quiet)?;
+        let next = self.following()?;
         (self.spec.present.generation == generation).then_some(next.generation)
     }
 
@@ -90,11 +86,15 @@ impl Shape {
         self.layouts().any(|layout| Some(layout.generation) == generation)
     }
 
-    /// The layouts in use: nobody needs the queues of the next one before the main queues have been quiet, and until then the
+    /// The next layout, once it is in use: nobody needs its queues before the main queues have been quiet, and until then the
     /// change may be withdrawn.
+    fn following(&self) -> Option<&Layout> {
+        self.spec.next.as_ref().filter(|_| self.spec.quiet)
+    }
+
+    /// The layouts in use.
     fn layouts(&self) -> impl Iterator<Item = &Layout> {
-        let next = self.spec.next.as_ref().filter(|_| self.spec.quiet);
-        [Some(&self.spec.present), next].into_iter().flatten()
+        [Some(&self.spec.present), self.following()].into_iter().flatten()
     }
 
     /// The present queues of a sink.

@@ -1,6 +1,7 @@
 //! Changing the number of pipeline queues, while the group works.
 //!
-//! 1. An operator writes the next layout into the group's specification (`layout` is what a member knows of that, `layouts` where it keeps it).
+//! 1. An operator writes the next layout into the group's specification (`layout` is what a member knows of that, `layouts` where
+//!    it keeps it).
 //! 2. While it is there the main queues are no queues to own: their owners close them, as after a reload.
 //! 3. When all of them are without a consumer, the first ready member notes that they were `quiet`; a change that finds no
 //!    quiet is withdrawn. Now the main queues open again, and are routed by the next layout only.

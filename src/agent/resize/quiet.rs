@@ -1,5 +1,5 @@
 //! The moment from which on the main queues are routed by the next layout: each of them has been without a consumer since the
-//! change began. Whoever consumes one afterwards asks the group for the layout first (`unit`), so nothing more is acknowledged
+//! change began. Whoever consumes one afterwards asks the group for the layout first (`listeners::open`), so nothing more is acknowledged
 //! by the present layout.
 //!
 //! A broker that shows no consumer is what the proof needs. That nobody owns a main queue either is asked first: a node of a

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::troubles::Trouble;
 use super::until::Until;
 use crate::transport::link::Link;
-use crate::transport::{Argument, Queue, Session, Topology, TransportError};
+use crate::transport::{Argument, ConsumeOptions, Queue, Session, Topology, TransportError};
 
 /// Main queues that are not declared within this time are declared one by one, and those that then take as long are away for
 /// now: nobody waits for a queue that RabbitMQ 4 looks for on a killed node for a minute.
@@ -115,16 +115,12 @@ impl BrokerPlace {
         Ok(away)
     }
 
-    /// Whether these queues of ours were all declared in the present session.
-    pub(in crate::agent) async fn has_declared(&self, queues: &[Queue]) -> bool {
-        let Some(session) = self.link.current() else { return false };
-        let prepared = self.prepared.lock().await;
-        let now = prepared.as_ref().filter(|now| Arc::ptr_eq(&now.session, &session));
-        queues.iter().all(|queue| now.is_some_and(|now| now.own.contains(&queue.name)))
-    }
-
-    /// The present session, with everything declared in it that is consumed, and the queues of ours that are given.
-    pub(in crate::agent) async fn prepared(&self, mut own: Vec<Queue>) -> Result<Arc<dyn Session>, TransportError> {
+    /// The present session, with everything declared in it that is consumed, and the queues of ours that `own` gives. It is told
+    /// which of ours this session has already; nobody else declares meanwhile.
+    pub(in crate::agent) async fn prepared<F: Future<Output = Vec<Queue>> + Send>(
+        &self,
+        own: impl FnOnce(&BTreeSet<String>) -> F + Send,
+    ) -> Result<Arc<dyn Session>, TransportError> {
         let session = self.link.current().ok_or_else(|| self.link.absence())?;
         let mut prepared = self.prepared.lock().await;
         let mut now = match prepared.take() {
@@ -134,6 +130,7 @@ impl BrokerPlace {
                 Prepared { session: Arc::clone(&session), away, own: BTreeSet::new() }
             }
         };
+        let mut own = own(&now.own).await;
         let wanted = own.iter().map(|queue| queue.name.clone()).collect();
         own.retain(|queue| !now.own.contains(&queue.name));
         if !own.is_empty() {
@@ -145,10 +142,10 @@ impl BrokerPlace {
     }
 
     /// The same for a listener of a main queue: that is declared too, or it is said why not.
-    pub(in crate::agent) async fn prepared_for(
+    pub(in crate::agent) async fn prepared_for<F: Future<Output = Vec<Queue>> + Send>(
         &self,
         queue: &str,
-        own: Vec<Queue>,
+        own: impl FnOnce(&BTreeSet<String>) -> F + Send,
     ) -> Result<Arc<dyn Session>, TransportError> {
         let session = self.prepared(own).await?;
         let of_session = |now: &&mut Prepared| Arc::ptr_eq(&now.session, &session);
@@ -162,6 +159,11 @@ impl BrokerPlace {
             }
         }
         Ok(session)
+    }
+
+    /// How a queue on it is consumed.
+    pub(in crate::agent) fn consume_options(&self, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {
+        ConsumeOptions { prefetch_messages, exclusive, arguments: self.consume_arguments.clone() }
     }
 
     /// Looks every few seconds whether what is consumed from a broker is still declared and bound: an exchange or a binding

@@ -18,7 +18,7 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// The time now.
+    /// The time now. Public for the simulator, which tells its own transformers the same time.
     pub fn now(self) -> DateTime<Utc> {
         match self {
             Clock::Machine => Utc::now(),

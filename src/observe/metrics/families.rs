@@ -127,7 +127,7 @@ impl Metrics {
             log_bytes: r.counter("state_log_bytes", "Bytes written to state logs"),
             samples_again: r.counters("samples_again", ["queue"], "Samples left out because they had taken effect before"),
             opened: r.counter("queues_opened", "Main and pipeline queues taken over"),
-            closed: r.counters("queues_closed", ["reason"], "Main and pipeline queues closed: handed_over, lost or sealed"),
+            closed: r.counters("queues_closed", ["reason"], "Main and pipeline queues closed: handed_over, lost, sealed or deleted"),
             owned: r.gauge("queues_owned", "Main and pipeline queues owned now"),
             members: r.gauge("members", "Members of the group, as this member sees it"),
             memberships_lost: r.counter("memberships_lost", "Times this member's lease ran out"),

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::agent::runtime::{BrokerPlace, Context};
 use crate::cluster::hash;
 use crate::model::Verdict;
-use crate::transport::{ConsumeOptions, Topology, TransportError, topology};
+use crate::transport::{Topology, TransportError, topology};
 
 /// An answer queue goes by itself when nobody has consumed it for so long.
 const EXPIRES: Duration = Duration::from_mins(5);
@@ -107,11 +107,7 @@ impl Answers {
         let expires_ms = i64::try_from(EXPIRES.as_millis()).unwrap_or(i64::MAX);
         let queues = vec![topology::answer_queue(queue.to_owned(), expires_ms)];
         session.declare(&Topology { queues, ..Topology::default() }).await?;
-        let options = ConsumeOptions {
-            prefetch_messages: PREFETCH_MESSAGES,
-            exclusive: false,
-            arguments: place.consume_arguments.clone(),
-        };
+        let options = place.consume_options(PREFETCH_MESSAGES, false);
         let mut consumer = session.consume(queue, options).await?;
         self.state().queue = Some(queue.to_owned());
         self.changed.notify_waiters();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-use crate::agent::packets::packet::PacketBuilder;
+use crate::agent::packets::packet::{CONTENT_TYPE, PacketBuilder};
 use crate::agent::runtime::{BrokerPlace, Context};
 use crate::agent::sinks::sink::SinkSlot;
 use crate::transport::{NACKED, Outgoing, Session, TransportError, topology};
@@ -88,7 +88,7 @@ impl Found {
     async fn is_there(&self, session: &dyn Session, queue: &str) -> Result<bool, TransportError> {
         let sender = format!("{} looks {}", self.context.member, self.context.options.clock.now());
         let packet = PacketBuilder::new(&sender, 0, 1).finish();
-        let message = Outgoing::to_queue(queue, packet.into(), "application/json").alone();
+        let message = Outgoing::to_queue(queue, packet.into(), CONTENT_TYPE).alone();
         match session.publish(message).await?.wait().await {
             Ok(()) => Ok(true),
             // It is full, so there is one.
