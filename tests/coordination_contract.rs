@@ -154,8 +154,8 @@ fn record(id: &str) -> MemberRecord {
     }
 }
 
-fn owner_of<'a>(view: &'a View, unit: &str) -> Option<&'a str> {
-    view.owners.get(unit).map(|(id, _)| id.as_str())
+fn owner_of<'a>(view: &'a View, queue: &str) -> Option<&'a str> {
+    view.owners.get(queue).map(|(id, _)| id.as_str())
 }
 
 /// Reads until the group is as wanted.
@@ -211,7 +211,7 @@ async fn a_process_that_is_surely_dead_holds_no_id(ground: Ground) {
     assert!(after.claim("u").await.unwrap().is_some());
 }
 
-async fn a_unit_is_claimed_by_one_and_its_epochs_rise(ground: Ground) {
+async fn a_queue_is_claimed_by_one_and_its_epochs_rise(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     let b = ground.join("b").await.unwrap();
     let first = a.claim("u").await.unwrap().unwrap();
@@ -234,17 +234,17 @@ async fn an_owner_that_claims_anew_gets_a_new_epoch(ground: Ground) {
     assert!(a.release("u", second).await.unwrap());
 }
 
-async fn two_claim_the_same_units_at_once(ground: Ground) {
+async fn two_claim_the_same_queues_at_once(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     let b = ground.join("b").await.unwrap();
-    let units: Vec<String> = (0..40).map(|n| format!("u{n}")).collect();
-    let claims = units.iter().map(|unit| async { tokio::join!(a.claim(unit), b.claim(unit)) });
+    let queues: Vec<String> = (0..40).map(|n| format!("u{n}")).collect();
+    let claims = queues.iter().map(|queue| async { tokio::join!(a.claim(queue), b.claim(queue)) });
     let answers = futures_util::future::join_all(claims).await;
     let view = a.view().await.unwrap();
-    for (unit, (by_a, by_b)) in units.iter().zip(answers) {
+    for (queue, (by_a, by_b)) in queues.iter().zip(answers) {
         let (by_a, by_b) = (by_a.unwrap(), by_b.unwrap());
-        assert!(by_a.is_some() != by_b.is_some(), "{unit}: {by_a:?} {by_b:?}");
-        assert_eq!(owner_of(&view, unit), Some(if by_a.is_some() { "a" } else { "b" }));
+        assert!(by_a.is_some() != by_b.is_some(), "{queue}: {by_a:?} {by_b:?}");
+        assert_eq!(owner_of(&view, queue), Some(if by_a.is_some() { "a" } else { "b" }));
     }
 }
 
@@ -260,7 +260,7 @@ async fn only_the_owner_releases_and_only_its_epoch(ground: Ground) {
     assert_eq!(b.view().await.unwrap().owners.len(), 0);
 }
 
-async fn a_process_dies_and_its_units_are_free_within_its_lease(ground: Ground) {
+async fn a_process_dies_and_its_queues_are_free_within_its_lease(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     let b = ground.join("b").await.unwrap();
     a.claim("u").await.unwrap().unwrap();
@@ -287,8 +287,8 @@ async fn a_member_that_lives_keeps_its_lease(ground: Ground) {
 async fn a_member_leaves_and_all_it_had_is_free_at_once(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     let b = ground.join("b").await.unwrap();
-    for unit in ["u", "v", "w"] {
-        a.claim(unit).await.unwrap().unwrap();
+    for queue in ["u", "v", "w"] {
+        a.claim(queue).await.unwrap().unwrap();
     }
     let _ = timeout(Duration::from_millis(100), b.changed()).await;
     let left = Instant::now();
@@ -398,33 +398,33 @@ async fn marks_are_seen_by_all_and_outlive_who_made_them(ground: Ground) {
     assert_eq!(marks(ground.process().view().await.unwrap()), [mark("10/sealed/q.0", "of another generation")]);
 }
 
-async fn an_operator_pins_units_and_drains_members_and_takes_it_back(ground: Ground) {
+async fn an_operator_pins_queues_and_drains_members_and_takes_it_back(ground: Ground) {
     let a = ground.join("a").await.unwrap();
     let operator = ground.process();
-    let unit = "main:notifications.info@1";
+    let queue = "main:notifications.info@1";
     let note = Drained { since: "2026-01-01T00:00:00Z".to_owned(), reason: "new disks".to_owned() };
-    let pin = |member: &str| Operation::Pin { unit: unit.to_owned(), member: member.to_owned() };
+    let pin = |member: &str| Operation::Pin { queue: queue.to_owned(), member: member.to_owned() };
     for operation in [pin("a"), pin("b"), Operation::Drain { member: "c".to_owned(), note: note.clone() }] {
         operator.operate(&operation).await.unwrap();
     }
     let view = a.view().await.unwrap();
-    assert_eq!(view.pins.iter().collect::<Vec<_>>(), [(&unit.to_owned(), &"b".to_owned())]);
+    assert_eq!(view.pins.iter().collect::<Vec<_>>(), [(&queue.to_owned(), &"b".to_owned())]);
     assert_eq!(view.drained.iter().collect::<Vec<_>>(), [(&"c".to_owned(), &note)]);
     for _ in 0..2 {
-        operator.operate(&Operation::Unpin { unit: unit.to_owned() }).await.unwrap();
+        operator.operate(&Operation::Unpin { queue: queue.to_owned() }).await.unwrap();
         operator.operate(&Operation::Undrain { member: "c".to_owned() }).await.unwrap();
     }
     let view = a.view().await.unwrap();
     assert!(view.pins.is_empty() && view.drained.is_empty());
 }
 
-async fn the_history_of_a_unit_says_who_had_it_and_why(ground: Ground) {
+async fn the_history_of_a_queue_says_who_had_it_and_why(ground: Ground) {
     let operator = ground.process();
-    let noted = async |unit: &str, count: usize| {
+    let noted = async |queue: &str, count: usize| {
         let noted = async {
             loop {
-                let mut all = operator.history(Some(unit)).await.unwrap();
-                match all.remove(unit).filter(|moves| moves.len() == count) {
+                let mut all = operator.history(Some(queue)).await.unwrap();
+                match all.remove(queue).filter(|moves| moves.len() == count) {
                     Some(moves) => return moves,
                     None => sleep(Duration::from_millis(20)).await,
                 }
@@ -606,11 +606,11 @@ contract! {
     a_member_joins_becomes_ready_and_is_seen_by_the_others;
     a_second_process_with_a_live_id_is_refused;
     a_process_that_is_surely_dead_holds_no_id;
-    a_unit_is_claimed_by_one_and_its_epochs_rise;
+    a_queue_is_claimed_by_one_and_its_epochs_rise;
     an_owner_that_claims_anew_gets_a_new_epoch;
-    two_claim_the_same_units_at_once;
+    two_claim_the_same_queues_at_once;
     only_the_owner_releases_and_only_its_epoch;
-    a_process_dies_and_its_units_are_free_within_its_lease;
+    a_process_dies_and_its_queues_are_free_within_its_lease;
     a_member_that_lives_keeps_its_lease;
     a_member_leaves_and_all_it_had_is_free_at_once;
     a_change_wakes_those_who_wait;
@@ -619,8 +619,8 @@ contract! {
     the_first_of_two_members_writes_the_specification;
     a_specification_is_changed_only_by_who_has_seen_the_present_one;
     marks_are_seen_by_all_and_outlive_who_made_them;
-    the_history_of_a_unit_says_who_had_it_and_why;
-    an_operator_pins_units_and_drains_members_and_takes_it_back;
+    the_history_of_a_queue_says_who_had_it_and_why;
+    an_operator_pins_queues_and_drains_members_and_takes_it_back;
     a_member_is_cut_off_alone_and_hears_in_the_end_that_it_was_taken_over;
     #[own(true)] the_backend_freezes_and_a_member_keeps_what_it_has_and_begins_nothing;
     #[own(true)] the_backend_is_down_for_longer_than_a_lease_and_comes_back_with_all_of_them;

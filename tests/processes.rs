@@ -284,8 +284,8 @@ impl Agent {
     }
 
     /// Whether it has opened a queue (and nobody took it since: the test moves nothing before asking).
-    fn owns(&self, unit: &str) -> bool {
-        let opened = format!("queue={unit} ");
+    fn owns(&self, queue: &str) -> bool {
+        let opened = format!("queue={queue} ");
         self.log().lines().any(|line| line.contains("agent.queue.opened") && line.contains(&opened))
     }
 }

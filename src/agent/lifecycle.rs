@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::listeners::ground::Ground;
+use super::listeners::agent_context::AgentContext;
 use super::listeners::main_queue::direct::DirectSinks;
 use super::ownership::{Control, Supervisor};
 use super::parked::parking::{Parking, ParkingQueue};
 use super::resize::Layouts;
 use super::runtime::alias::Aliases;
-use super::runtime::nursery::Nursery;
+use super::runtime::task_group::TaskGroup;
 use super::runtime::troubles::Troubles;
-use super::runtime::{BrokerPlace, Context, standing};
+use super::runtime::{BrokerPlace, Context, link_status};
 use super::setup::{Blueprint, Parts};
 use super::sinks::offer;
 use super::sinks::overflow::{Overflow, OverflowQueue};
@@ -28,7 +28,7 @@ const BUSY_REPORT: Duration = Duration::from_secs(5);
 
 /// A running agent. Dropping it kills it.
 pub struct Agent {
-    ground: Arc<Ground>,
+    context: Arc<AgentContext>,
     control: mpsc::Sender<Control>,
     blueprint: Mutex<Blueprint>,
     outcome: watch::Receiver<Option<Outcome>>,
@@ -54,7 +54,7 @@ impl Agent {
     pub fn start(parts: Parts) -> Agent {
         let Parts { group, record, brokers, coordinator, blueprint, options, metrics, board } = parts;
         let member: Arc<str> = record.id.as_str().into();
-        let (deaths, died) = mpsc::channel(1);
+        let (publisher_failures, failures) = mpsc::channel(1);
         let brokers: Vec<Arc<BrokerPlace>> = brokers.into_iter().map(Arc::new).collect();
         let link = brokers[0].link.clone();
         let group: Arc<str> = group.into();
@@ -66,10 +66,10 @@ impl Agent {
         };
         let parking = Parking::new(link, parked, &member, &metrics, (&troubles, options.clock));
         let context =
-            Arc::new(Context { group, member, options, troubles, metrics: metrics.clone(), nursery: Nursery::new() });
+            Arc::new(Context { group, member, options, troubles, metrics: metrics.clone(), tasks: TaskGroup::new() });
         let overflow = Overflow::new(&context, &brokers[0]);
         let layouts = Layouts::new(&context);
-        let ground = Arc::new(Ground {
+        let agent = Arc::new(AgentContext {
             context,
             brokers,
             parking,
@@ -77,29 +77,29 @@ impl Agent {
             aliases: Aliases::default(),
             overflow,
             layouts,
-            deaths,
+            publisher_failures,
         });
-        // No tasks of the nursery: they end with their links, and hold nothing up.
-        for place in &ground.brokers {
-            tokio::spawn(standing::follow(place.link.clone(), board.clone(), metrics.clone()));
+        // Not in the task group: they end with their links, and hold nothing up.
+        for place in &agent.brokers {
+            tokio::spawn(link_status::follow(place.link.clone(), board.clone(), metrics.clone()));
         }
-        for place in &ground.brokers {
-            ground.nursery.spawn("limits", standing::warn_of_limits(Arc::clone(place), metrics.clone()));
+        for place in &agent.brokers {
+            agent.tasks.spawn("limits", link_status::warn_of_limits(Arc::clone(place), metrics.clone()));
         }
-        for (broker, place) in ground.brokers.iter().enumerate() {
-            let own = (broker == 0).then(|| ground.parking_queue());
-            let guard = Arc::clone(place).keep_declared(own, Arc::clone(&ground.context));
-            ground.nursery.spawn("what is declared", guard);
+        for (broker, place) in agent.brokers.iter().enumerate() {
+            let own = (broker == 0).then(|| agent.parking_queue());
+            let guard = Arc::clone(place).keep_declared(own, Arc::clone(&agent.context));
+            agent.tasks.spawn("what is declared", guard);
         }
         let give_up = tokio_util::sync::CancellationToken::new();
-        let direct = Arc::new(DirectSinks::new(Arc::clone(&ground), give_up.clone()));
+        let direct = Arc::new(DirectSinks::new(Arc::clone(&agent), give_up.clone()));
         let (control, controlled) = mpsc::channel(4);
         let routes = Arc::clone(blueprint.routes());
         let supervisor =
-            Supervisor::new(Arc::clone(&ground), coordinator, record, routes, Arc::clone(&direct), controlled, board);
+            Supervisor::new(Arc::clone(&agent), coordinator, record, routes, Arc::clone(&direct), controlled, board);
         let (outcome, known) = watch::channel(None);
-        ground.nursery.spawn("the supervisor", oversee(supervisor, died, outcome));
-        Agent { ground, control, blueprint: Mutex::new(blueprint), outcome: known, give_up }
+        agent.tasks.spawn("the supervisor", oversee(supervisor, failures, outcome));
+        Agent { context: agent, control, blueprint: Mutex::new(blueprint), outcome: known, give_up }
     }
 
     /// Waits until it comes to its end.
@@ -124,10 +124,10 @@ impl Agent {
     /// change keep their listeners. How many sinks are others now.
     pub async fn reload(&self, mut next: Blueprint) -> usize {
         let mut present = self.blueprint.lock().await;
-        let queues = self.ground.overflow.queues(&present.routes().sinks);
+        let queues = self.context.overflow.queues(&present.routes().sinks);
         let before: Vec<(String, Arc<str>)> = queues.map(|OverflowQueue { name, key, .. }| (name, key)).collect();
         let changed = next.take_over();
-        self.ground.overflow.keep(&next.routes().sinks, &before);
+        self.context.overflow.keep(&next.routes().sinks, &before);
         let (done, taken) = oneshot::channel();
         if self.control.send(Control::Reload(Arc::clone(next.routes()), done)).await.is_ok() {
             let _ended = taken.await;
@@ -135,10 +135,10 @@ impl Agent {
         let former = std::mem::replace(&mut *present, next);
         former.close(Some(&*present)).await;
         let now: BTreeSet<String> =
-            self.ground.overflow.queues(&present.routes().sinks).map(|queue| queue.name).collect();
+            self.context.overflow.queues(&present.routes().sinks).map(|queue| queue.name).collect();
         for (queue, key) in before.into_iter().filter(|(queue, _)| !now.contains(queue)) {
-            let left = Arc::clone(&self.ground.overflow).say_what_is_left(queue, key);
-            self.ground.nursery.spawn("what an overflow queue has", left);
+            let left = Arc::clone(&self.context.overflow).say_what_is_left(queue, key);
+            self.context.tasks.spawn("what an overflow queue has", left);
         }
         changed
     }
@@ -152,7 +152,7 @@ impl Agent {
         let _ended = self.control.send(Control::Drain).await;
         let drained = async {
             self.ended().await;
-            for place in &self.ground.brokers {
+            for place in &self.context.brokers {
                 place.link.stop().await;
             }
             self.blueprint.lock().await.close(None).await;
@@ -163,18 +163,18 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = &mut drained => {
-                    self.ground.nursery.kill();
-                    self.ground.metrics.drained(began.elapsed());
+                    self.context.tasks.kill();
+                    self.context.metrics.drained(began.elapsed());
                     return Ok(());
                 }
                 () = tokio::time::sleep_until(until) => {
-                    let busy = self.ground.nursery.busy().join(", ");
+                    let busy = self.context.tasks.busy().join(", ");
                     self.kill();
                     return Err(NotDrained(deadline, busy));
                 }
                 () = tokio::time::sleep_until(report) => {
                     let waited = began.elapsed();
-                    self.ground.metrics.drain_waits(waited, &self.ground.nursery.busy().join(", "));
+                    self.context.metrics.drain_waits(waited, &self.context.tasks.busy().join(", "));
                     // Ever more rarely: what keeps it for long keeps it for longer.
                     report += waited;
                 }
@@ -184,8 +184,8 @@ impl Agent {
 
     /// Ends everything where it stands, as a crash would: nothing is settled, connections are cut.
     pub fn kill(&self) {
-        self.ground.nursery.kill();
-        for place in &self.ground.brokers {
+        self.context.tasks.kill();
+        for place in &self.context.brokers {
             place.link.cut();
         }
     }
@@ -200,12 +200,12 @@ impl Drop for Agent {
 /// Runs the supervisor and makes known how it ended, or that a publisher is at its end.
 async fn oversee(
     supervisor: Supervisor,
-    mut died: mpsc::Receiver<offer::Dead>,
+    mut failures: mpsc::Receiver<offer::PublisherFailed>,
     outcome: watch::Sender<Option<Outcome>>,
 ) {
     let ended = tokio::select! {
         biased;
-        Some(dead) = died.recv() => Outcome::Failed(dead.to_string()),
+        Some(failed) = failures.recv() => Outcome::Failed(failed.to_string()),
         ended = supervisor.run() => match ended {
             Ok(()) => Outcome::Drained,
             Err(fatal) => Outcome::Failed(fatal.to_string()),

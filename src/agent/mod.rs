@@ -1,6 +1,6 @@
 //! The assembled machine. Read the rooms in this order, and you have followed one notification from queue to publisher:
 //!
-//! 1. `runtime` is what all of it runs on: options, clock, tasks, the connections to the brokers, what stands still.
+//! 1. `runtime` is what all of it runs on: options, clock, tasks, the connections to the brokers, what it waits for.
 //! 2. `packets` travel from the agent that converts to the agent that publishes; `parked` is where a person finds what could not
 //!    be used.
 //! 3. `sinks` offer batches to publishers, and settle a delivery when all of them have it.

@@ -39,7 +39,7 @@ enum Command {
 
 /// `partitions show`.
 #[derive(Serialize)]
-struct Standing {
+struct LayoutStatus {
     generation: u64,
     queues: u16,
     next_generation: Option<u64>,
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime()?.block_on(async {
         match &arguments.command {
             Command::Show(shown) => {
-                print(*shown, &Standing::of(&desk.view("see the queues").await?)?).map_err(unwritten)?;
+                print(*shown, &LayoutStatus::of(&desk.view("see the queues").await?)?).map_err(unwritten)?;
             }
             Command::Plan { queues, shown } => {
                 let (view, doing) = (desk.view("plan").await?, format!("change to {queues} queues"));
@@ -134,14 +134,14 @@ fn planned(present: &Spec, queues: u16, doing: &str) -> Result<Spec, Failure> {
     present.planned(queues).map_err(|error| Failure::Other(format!("cannot {doing}: {error}")))
 }
 
-impl Standing {
-    fn of(view: &View) -> Result<Standing, Failure> {
+impl LayoutStatus {
+    fn of(view: &View) -> Result<LayoutStatus, Failure> {
         let (spec, _) = spec(view)?;
         let of = |kind: &str| {
             let is = |mark: &&String| mark.split_once('/').is_some_and(|(_, name)| name.starts_with(kind));
             view.marks.keys().filter(is).count()
         };
-        Ok(Standing {
+        Ok(LayoutStatus {
             generation: spec.present.generation,
             queues: spec.present.table.queues(),
             next_generation: spec.next.as_ref().map(|next| next.generation),
@@ -153,9 +153,9 @@ impl Standing {
     }
 }
 
-impl Answer for Standing {
+impl Answer for LayoutStatus {
     fn text(&self) -> String {
-        let Standing { generation, queues, main_queues_quiet, sealed, imported, .. } = self;
+        let LayoutStatus { generation, queues, main_queues_quiet, sealed, imported, .. } = self;
         let mut out = format!("{queues} queues per pipeline (generation {generation})\n");
         // Writing to a string cannot fail.
         let _written = match (self.next_generation, self.next_queues) {

@@ -10,7 +10,7 @@ pub mod ownership;
 pub mod placement;
 pub mod spec;
 
-pub use group::{Epoch, Group, Owner, Standing};
+pub use group::{Epoch, Group, MemberState, Owner};
 pub use hash::SlotTable;
 pub use ownership::{Happening, Order, Ownership, OwnershipOptions};
 pub use placement::Ring;

@@ -1,6 +1,6 @@
 //! The ownership machine of one member, for one membership: what happens goes in, what is to be done comes out.
 //!
-//! A unit (a pipeline queue or a main queue) walks one way only:
+//! A queue (a pipeline queue or a main queue) walks one way only:
 //!
 //! ```text
 //!            Claim          Open           Close          Release
@@ -11,15 +11,15 @@
 //!
 //! It is opened only while placement says it is mine *and* the owner key is mine by compare-and-set; it is released
 //! only after its channel is closed, so that the successor subscribes last. A lost broker session ends every opening
-//! of it: the owner key is claimed once more for a new epoch before the unit is opened again.
+//! of it: the owner key is claimed once more for a new epoch before the queue is opened again.
 //!
-//! While moving is paused, nobody gives up a unit it could keep. Units without an owner are still taken, and a member
+//! While moving is paused, nobody gives up a queue it could keep. Queues without an owner are still taken, and a member
 //! that drains still leaves: a pause must not turn a crash into a standstill.
 //!
 //! While the group is silent (nobody says whether the lease still stands) what is open stays open, and nothing is begun:
 //! no claim, no opening, no hand-over. A member that drains goes on, and leaves what it cannot release to its lease.
 //!
-//! An opening waits for a former owner that still has the unit at the broker, for as long as that takes: so one that opens
+//! An opening waits for a former owner that still has the queue at the broker, for as long as that takes: so one that opens
 //! can be closed, and a member that loses its lease ends in order what it has open.
 //!
 //! Never here: retries inside an order, time limits of a close or open (the agent's: it answers with a failure).
@@ -60,11 +60,11 @@ enum Session {
 pub struct Ownership {
     me: String,
     options: OwnershipOptions,
-    units: Option<BTreeSet<String>>,
+    names: Option<BTreeSet<String>>,
     group: Option<Group>,
     ring: Ring,
     placed: BTreeMap<String, String>,
-    /// Every unit that this member has a hand in, wants, or has to remember.
+    /// Every queue that this member has a hand in, wants, or has to remember.
     queues: BTreeMap<String, Queue>,
     session: Session,
     ready: bool,
@@ -79,7 +79,7 @@ impl Ownership {
         Ownership {
             me: me.into(),
             options,
-            units: None,
+            names: None,
             group: None,
             ring: Ring::default(),
             placed: BTreeMap::new(),
@@ -93,7 +93,7 @@ impl Ownership {
     }
 
     /// Takes in one happening, at `now` (since any fixed start, never going back); what is to be done about it, in
-    /// this order for one unit, in any order for different units.
+    /// this order for one queue, in any order for different queues.
     pub fn step(&mut self, happening: Happening, now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
         if self.life == Life::Done {
@@ -105,21 +105,21 @@ impl Ownership {
         }
         match happening {
             Happening::Viewed(group) => self.viewed(group, &mut orders),
-            Happening::Units(units) => {
-                self.units = Some(units);
+            Happening::Queues(queues) => {
+                self.names = Some(queues);
                 self.place(&mut orders);
             }
-            Happening::Claimed { unit, epoch } => self.claimed(unit, epoch, &mut orders),
-            Happening::ClaimRefused { unit } => self.claim_refused(unit),
-            Happening::Opened { unit, epoch } => self.opened(unit, epoch),
-            Happening::OpenFailed { unit, epoch } | Happening::Closed { unit, epoch } => {
-                self.closed(unit, epoch, now, &mut orders);
+            Happening::Claimed { queue, epoch } => self.claimed(queue, epoch, &mut orders),
+            Happening::ClaimRefused { queue } => self.claim_refused(queue),
+            Happening::Opened { queue, epoch } => self.opened(queue, epoch),
+            Happening::OpenFailed { queue, epoch } | Happening::Closed { queue, epoch } => {
+                self.closed(queue, epoch, now, &mut orders);
             }
-            Happening::Released { unit, epoch } => self.released(unit, epoch, &mut orders),
-            Happening::ReleaseFailed { unit, epoch } => {
-                if self.stage(&unit) == Some(Stage::Releasing(epoch)) {
+            Happening::Released { queue, epoch } => self.released(queue, epoch, &mut orders),
+            Happening::ReleaseFailed { queue, epoch } => {
+                if self.stage(&queue) == Some(Stage::Releasing(epoch)) {
                     let again = now + self.options.release_again;
-                    self.queue(unit).release_again(again);
+                    self.queue(queue).release_again(again);
                 }
             }
             Happening::LeaseLost => self.lease_lost(&mut orders),
@@ -151,9 +151,9 @@ impl Ownership {
         grace.into_iter().chain(self.queues.values().filter_map(Queue::wake_at)).min()
     }
 
-    /// The units this member has a hand in.
+    /// The queues this member has a hand in.
     pub fn stages(&self) -> impl Iterator<Item = (&str, Stage)> {
-        self.queues.iter().filter_map(|(unit, queue)| Some((unit.as_str(), queue.stage()?)))
+        self.queues.iter().filter_map(|(name, queue)| Some((name.as_str(), queue.stage()?)))
     }
 
     /// Whether nobody says whether the lease still stands.
@@ -176,13 +176,13 @@ impl Ownership {
         self.session == Session::Up
     }
 
-    /// Which member should have which unit, by the last view; a unit is missing while no member is ready.
+    /// Which member should have which queue, by the last view; a queue is missing while no member is ready.
     pub fn placed(&self) -> &BTreeMap<String, String> {
         &self.placed
     }
 
-    fn claimed(&mut self, unit: String, epoch: Epoch, orders: &mut Vec<Order>) {
-        match self.stage(&unit) {
+    fn claimed(&mut self, queue: String, epoch: Epoch, orders: &mut Vec<Order>) {
+        match self.stage(&queue) {
             Some(Stage::Claiming(_)) => {}
             // Not asked for: given back. Our own of long ago is not.
             Some(Stage::Idle(e) | Stage::Opening(e) | Stage::Open(e) | Stage::Closing(e) | Stage::Releasing(e))
@@ -190,52 +190,52 @@ impl Ownership {
             {
                 return;
             }
-            _ => return orders.push(Order::Release { unit, epoch }),
+            _ => return orders.push(Order::Release { queue, epoch }),
         }
-        if self.should_leave(&unit) {
-            self.release(unit, epoch, orders);
+        if self.should_leave(&queue) {
+            self.release(queue, epoch, orders);
         } else if self.session_up() && !self.silent {
-            self.queue(unit.clone()).set(Some(Stage::Opening(epoch)));
-            orders.push(Order::Open { unit, epoch });
+            self.queue(queue.clone()).set(Some(Stage::Opening(epoch)));
+            orders.push(Order::Open { queue, epoch });
         } else {
-            self.queue(unit).set(Some(Stage::Idle(epoch)));
+            self.queue(queue).set(Some(Stage::Idle(epoch)));
         }
     }
 
-    fn claim_refused(&mut self, unit: String) {
-        if let Some(Stage::Claiming(held)) = self.stage(&unit) {
+    fn claim_refused(&mut self, queue: String) {
+        if let Some(Stage::Claiming(held)) = self.stage(&queue) {
             // Asked again when the next view says so.
-            self.queue(unit).set(held.map(Stage::Idle));
+            self.queue(queue).set(held.map(Stage::Idle));
         }
     }
 
-    fn opened(&mut self, unit: String, epoch: Epoch) {
-        if self.stage(&unit) == Some(Stage::Opening(epoch)) {
-            let queue = self.queue(unit);
+    fn opened(&mut self, queue: String, epoch: Epoch) {
+        if self.stage(&queue) == Some(Stage::Opening(epoch)) {
+            let queue = self.queue(queue);
             queue.forget_setback();
             queue.set(Some(Stage::Open(epoch)));
         }
     }
 
-    /// A unit is closed, because I wanted it or not.
-    fn closed(&mut self, unit: String, epoch: Epoch, now: Duration, orders: &mut Vec<Order>) {
-        match self.stage(&unit) {
+    /// A queue is closed, because I wanted it or not.
+    fn closed(&mut self, queue: String, epoch: Epoch, now: Duration, orders: &mut Vec<Order>) {
+        match self.stage(&queue) {
             Some(Stage::Closing(e)) if e == epoch => {}
             Some(Stage::Opening(e) | Stage::Open(e)) if e == epoch => {
-                self.queues.entry(unit.clone()).or_default().set_back(now, &self.options);
+                self.queues.entry(queue.clone()).or_default().set_back(now, &self.options);
             }
             _ => return,
         }
-        self.release(unit, epoch, orders);
+        self.release(queue, epoch, orders);
     }
 
-    fn released(&mut self, unit: String, epoch: Epoch, orders: &mut Vec<Order>) {
-        if self.stage(&unit) != Some(Stage::Releasing(epoch)) {
+    fn released(&mut self, queue: String, epoch: Epoch, orders: &mut Vec<Order>) {
+        if self.stage(&queue) != Some(Stage::Releasing(epoch)) {
             return;
         }
         // A view may have come before this answer, and no other one comes by itself for a while.
-        let seen = self.group.as_ref().is_some_and(|group| !group.owners.contains_key(&unit));
-        let queue = self.queue(unit);
+        let seen = self.group.as_ref().is_some_and(|group| !group.owners.contains_key(&queue));
+        let queue = self.queue(queue);
         queue.set(None);
         queue.give_up(epoch);
         if seen {
@@ -248,18 +248,18 @@ impl Ownership {
             return;
         }
         self.session = Session::Lost { since: now };
-        // Units see the end of their session before it is told. Its link waits longer where sessions are short; were each unit
+        // Queues see the end of their session before it is told. Its link waits longer where sessions are short; were each queue
         // to do so as well, one whose openings are cut off again and again would not be tried in a session that lasts.
         let by_loss = self.queues.values_mut().filter(|queue| queue.was_set_back_by_loss(now, &self.options));
         by_loss.for_each(Queue::forget_setback);
-        for (unit, stage) in self.in_hand() {
+        for (queue, stage) in self.in_hand() {
             if let Stage::Opening(epoch) | Stage::Open(epoch) | Stage::Closing(epoch) = stage {
-                orders.push(Order::Cut { unit: unit.clone() });
+                orders.push(Order::Cut { queue: queue.clone() });
                 if matches!(stage, Stage::Closing(_)) {
-                    self.release(unit, epoch, orders);
+                    self.release(queue, epoch, orders);
                 } else {
-                    self.queue(unit.clone()).set(Some(Stage::Idle(epoch)));
-                    self.reconcile(unit, Stage::Idle(epoch), orders);
+                    self.queue(queue.clone()).set(Some(Stage::Idle(epoch)));
+                    self.reconcile(queue, Stage::Idle(epoch), orders);
                 }
             }
         }
@@ -287,18 +287,18 @@ impl Ownership {
         {
             self.ready = false;
             orders.push(Order::Ready { ready: false });
-            for (unit, stage) in self.in_hand() {
+            for (queue, stage) in self.in_hand() {
                 if let Stage::Idle(epoch) = stage {
-                    self.release(unit, epoch, orders);
+                    self.release(queue, epoch, orders);
                 }
             }
         }
         if self.silent {
             return;
         }
-        for (unit, queue) in &mut self.queues {
+        for (name, queue) in &mut self.queues {
             if let Some(epoch) = queue.is_to_release(now) {
-                orders.push(Order::Release { unit: unit.clone(), epoch });
+                orders.push(Order::Release { queue: name.clone(), epoch });
             }
         }
     }
@@ -311,10 +311,10 @@ impl Ownership {
         if self.session_up() && !self.draining && !self.silent {
             let under_way = self.queues.values().filter(|queue| queue.is_claiming()).count();
             let room = self.options.claims_at_once.saturating_sub(under_way);
-            for (unit, queue) in self.queues.iter_mut().filter(|(_, queue)| queue.is_to_claim(now)).take(room) {
+            for (name, queue) in self.queues.iter_mut().filter(|(_, queue)| queue.is_to_claim(now)).take(room) {
                 let held = queue.held();
                 queue.set(Some(Stage::Claiming(held)));
-                orders.push(Order::Claim { unit: unit.clone() });
+                orders.push(Order::Claim { queue: name.clone() });
             }
         }
         let leaving = self.queues.values().filter(|queue| queue.is_leaving()).count();
@@ -323,10 +323,10 @@ impl Ownership {
             (false, true) => 0,
             (false, false) => self.options.moves_at_once.saturating_sub(leaving),
         };
-        let to_close = self.queues.iter_mut().filter_map(|(unit, queue)| Some((unit, queue.to_close()?, queue)));
-        for (unit, epoch, queue) in to_close.take(room) {
+        let to_close = self.queues.iter_mut().filter_map(|(name, queue)| Some((name, queue.to_close()?, queue)));
+        for (name, epoch, queue) in to_close.take(room) {
             queue.set(Some(Stage::Closing(epoch)));
-            orders.push(Order::Close { unit: unit.clone(), epoch });
+            orders.push(Order::Close { queue: name.clone(), epoch });
         }
         // What cannot be released goes with the lease.
         let silent = self.silent;
@@ -337,21 +337,21 @@ impl Ownership {
         }
     }
 
-    fn release(&mut self, unit: String, epoch: Epoch, orders: &mut Vec<Order>) {
-        self.queue(unit.clone()).set(Some(Stage::Releasing(epoch)));
-        orders.push(Order::Release { unit, epoch });
+    fn release(&mut self, queue: String, epoch: Epoch, orders: &mut Vec<Order>) {
+        self.queue(queue.clone()).set(Some(Stage::Releasing(epoch)));
+        orders.push(Order::Release { queue, epoch });
     }
 
-    fn queue(&mut self, unit: String) -> &mut Queue {
-        self.queues.entry(unit).or_default()
+    fn queue(&mut self, queue: String) -> &mut Queue {
+        self.queues.entry(queue).or_default()
     }
 
-    fn stage(&self, unit: &str) -> Option<Stage> {
-        self.queues.get(unit)?.stage()
+    fn stage(&self, queue: &str) -> Option<Stage> {
+        self.queues.get(queue)?.stage()
     }
 
     /// What this member has a hand in, as it is now.
     fn in_hand(&self) -> Vec<(String, Stage)> {
-        self.stages().map(|(unit, stage)| (unit.to_owned(), stage)).collect()
+        self.stages().map(|(queue, stage)| (queue.to_owned(), stage)).collect()
     }
 }

@@ -1,16 +1,16 @@
-//! Who should own which unit: a consistent ring, with quotas and stickiness on top.
+//! Who should own which queue: a consistent ring, with quotas and stickiness on top.
 //!
-//! 1. Every member has a quota: its share of the units by weight, rounded down, and one of the remaining seats goes
-//!    to those that would otherwise have to give a unit away, then by largest remainder, then by ring order.
-//! 2. Every present owner keeps its units up to its quota (in the order of their hashes).
+//! 1. Every member has a quota: its share of the queues by weight, rounded down, and one of the remaining seats goes
+//!    to those that would otherwise have to give a queue away, then by largest remainder, then by ring order.
+//! 2. Every present owner keeps its queues up to its quota (in the order of their hashes).
 //! 3. What is above a quota, and what has no owner, walks the ring from its own hash to the first member below quota.
 //!
-//! A unit that an operator has pinned to a member is that member's before anything else, and counts against its quota; a
+//! A queue that an operator has pinned to a member is that member's before anything else, and counts against its quota; a
 //! member that is pinned more than its share has just that, and the others share the rest. A pin to a member that is not
 //! on the ring is as none.
 //!
-//! So equal weights differ by at most one unit, nothing moves that need not, and taking one step of the plan does not
-//! change the rest of it: units walk in the order of their hashes, which is the same before and after a step.
+//! So equal weights differ by at most one queue, nothing moves that need not, and taking one step of the plan does not
+//! change the rest of it: queues walk in the order of their hashes, which is the same before and after a step.
 
 use super::hash;
 use hashring::HashRing;
@@ -117,65 +117,65 @@ impl Ring {
         None
     }
 
-    /// Which member should have which unit, given who has what now. Total: with at least one member every unit is
-    /// placed, once; without members none is. The order of `units` does not matter; a repeated unit counts once.
+    /// Which member should have which queue, given who has what now. Total: with at least one member every queue is
+    /// placed, once; without members none is. The order of `queues` does not matter; a repeated queue counts once.
     pub fn place<'a, 'u, 'o>(
         &'a self,
-        units: impl IntoIterator<Item = &'u str>,
+        queues: impl IntoIterator<Item = &'u str>,
         owner: impl Fn(&str) -> Option<&'o str>,
     ) -> BTreeMap<&'u str, &'a str> {
-        self.place_pinned(units, owner, |_| None)
+        self.place_pinned(queues, owner, |_| None)
     }
 
-    /// The same with pins: the member that has to have a unit, where there is one.
+    /// The same with pins: the member that has to have a queue, where there is one.
     pub fn place_pinned<'a, 'u, 'o>(
         &'a self,
-        units: impl IntoIterator<Item = &'u str>,
+        queues: impl IntoIterator<Item = &'u str>,
         owner: impl Fn(&str) -> Option<&'o str>,
         pin: impl Fn(&str) -> Option<&'o str>,
     ) -> BTreeMap<&'u str, &'a str> {
         if self.members.is_empty() {
             return BTreeMap::new();
         }
-        let mut names: Vec<&str> = units.into_iter().collect();
+        let mut names: Vec<&str> = queues.into_iter().collect();
         names.sort_unstable(); // free where they come in order
         names.dedup();
         let mut by_hash: Vec<(u64, usize)> =
-            names.iter().enumerate().map(|(n, unit)| (hash::stable(unit.as_bytes()), n)).collect();
+            names.iter().enumerate().map(|(n, queue)| (hash::stable(queue.as_bytes()), n)).collect();
         by_hash.sort_unstable();
         let index: HashMap<&str, usize> =
             self.members.iter().enumerate().map(|(n, (id, _))| (id.as_str(), n)).collect();
         let of = |id: Option<&str>| id.and_then(|id| index.get(id).copied());
-        let mut placed: Vec<Option<usize>> = names.iter().map(|unit| of(pin(unit))).collect();
+        let mut placed: Vec<Option<usize>> = names.iter().map(|queue| of(pin(queue))).collect();
         let owners: Vec<Option<usize>> =
-            names.iter().zip(&placed).map(|(unit, pinned)| pinned.or_else(|| of(owner(unit)))).collect();
+            names.iter().zip(&placed).map(|(queue, pinned)| pinned.or_else(|| of(owner(queue)))).collect();
         let mut room = self.quotas(&owners, &placed);
         for member in placed.iter().flatten() {
             room[*member] -= 1;
         }
-        for (_, unit) in &by_hash {
-            if placed[*unit].is_some() {
+        for (_, queue) in &by_hash {
+            if placed[*queue].is_some() {
                 continue;
             }
-            placed[*unit] = owners[*unit].filter(|member| room[*member] > 0);
-            if let Some(member) = placed[*unit] {
+            placed[*queue] = owners[*queue].filter(|member| room[*member] > 0);
+            if let Some(member) = placed[*queue] {
                 room[member] -= 1;
             }
         }
-        for (point, unit) in by_hash {
-            if placed[unit].is_some() {
+        for (point, queue) in by_hash {
+            if placed[queue].is_some() {
                 continue;
             }
-            placed[unit] = self.first_with_room(point, &room);
-            if let Some(member) = placed[unit] {
+            placed[queue] = self.first_with_room(point, &room);
+            if let Some(member) = placed[queue] {
                 room[member] -= 1;
             }
         }
         let member = |n: usize| self.members[n].0.as_str();
-        names.into_iter().zip(placed).filter_map(|(unit, placed)| Some((unit, member(placed?)))).collect()
+        names.into_iter().zip(placed).filter_map(|(queue, placed)| Some((queue, member(placed?)))).collect()
     }
 
-    /// How many units each member should have; the sum is exactly the number of units.
+    /// How many queues each member should have; the sum is exactly the number of queues.
     fn quotas(&self, owners: &[Option<usize>], pinned: &[Option<usize>]) -> Vec<usize> {
         let count = |of: &[Option<usize>]| {
             let mut has = vec![0usize; self.members.len()];
@@ -184,28 +184,28 @@ impl Ring {
         };
         let (has, pinned) = (count(owners), count(pinned));
         let weight = |n: usize| self.members[n].1 as usize;
-        let (mut units, mut quotas) = (owners.len(), pinned.clone());
+        let (mut queues, mut quotas) = (owners.len(), pinned.clone());
         // Whoever is pinned more than its share has what it is pinned; what that takes from the others may make
         // another one such.
         let mut sharing: Vec<usize> = (0..self.members.len()).collect();
         let whole = loop {
             let whole: usize = sharing.iter().map(|n| weight(*n)).sum();
-            let within = |n: &usize| pinned[*n] <= units * weight(*n) / whole;
+            let within = |n: &usize| pinned[*n] <= queues * weight(*n) / whole;
             let (rest, beyond): (Vec<usize>, Vec<usize>) = sharing.iter().partition(|n| within(n));
             sharing = rest;
             if beyond.is_empty() || sharing.is_empty() {
                 break whole;
             }
-            units -= beyond.iter().map(|n| pinned[*n]).sum::<usize>();
+            queues -= beyond.iter().map(|n| pinned[*n]).sum::<usize>();
         };
         for n in &sharing {
-            quotas[*n] = units * weight(*n) / whole;
+            quotas[*n] = queues * weight(*n) / whole;
         }
-        let seats = units.saturating_sub(sharing.iter().map(|n| quotas[*n]).sum());
+        let seats = queues.saturating_sub(sharing.iter().map(|n| quotas[*n]).sum());
         let mut waiting: Vec<_> = sharing
             .into_iter()
             .map(|n| {
-                let remainder = units * weight(n) % whole;
+                let remainder = queues * weight(n) % whole;
                 let gives = has[n] > quotas[n];
                 // Whoever has no remainder has its exact share, and is last.
                 ((remainder == 0, !gives, std::cmp::Reverse(remainder), hash::stable(self.members[n].0.as_bytes())), n)
@@ -226,20 +226,20 @@ mod tests {
 
     type Placed = BTreeMap<String, String>;
 
-    /// A plan stays the same while it is carried out step by step: units are given up, and claimed or not.
+    /// A plan stays the same while it is carried out step by step: queues are given up, and claimed or not.
     fn stays_planned(
-        units: &[String],
+        queues: &[String],
         plan: &Placed,
         mut owners: Placed,
         steps: Vec<(prop::sample::Index, bool)>,
         again: impl Fn(&Placed) -> Placed,
     ) -> Result<(), TestCaseError> {
         for (which, claimed) in steps {
-            let unit = &units[which.index(units.len())];
-            if owners.get(unit) != plan.get(unit) {
-                owners.remove(unit);
+            let queue = &queues[which.index(queues.len())];
+            if owners.get(queue) != plan.get(queue) {
+                owners.remove(queue);
                 if claimed {
-                    owners.insert(unit.clone(), plan[unit].clone());
+                    owners.insert(queue.clone(), plan[queue].clone());
                 }
             }
             prop_assert_eq!(&again(&owners), plan);
@@ -247,20 +247,20 @@ mod tests {
         Ok(())
     }
 
-    fn place(members: &[(String, u32)], units: &[String], owners: &Placed) -> Placed {
+    fn place(members: &[(String, u32)], queues: &[String], owners: &Placed) -> Placed {
         let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
-        let placed = ring.place(units.iter().map(String::as_str), |unit| owners.get(unit).map(String::as_str));
-        placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect()
+        let placed = ring.place(queues.iter().map(String::as_str), |queue| owners.get(queue).map(String::as_str));
+        placed.into_iter().map(|(queue, member)| (queue.to_owned(), member.to_owned())).collect()
     }
 
-    fn pinned(members: &[(String, u32)], units: &[String], owners: &Placed, pins: &Placed) -> Placed {
+    fn pinned(members: &[(String, u32)], queues: &[String], owners: &Placed, pins: &Placed) -> Placed {
         let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
         let placed = ring.place_pinned(
-            units.iter().map(String::as_str),
-            |unit| owners.get(unit).map(String::as_str),
-            |unit| pins.get(unit).map(String::as_str),
+            queues.iter().map(String::as_str),
+            |queue| owners.get(queue).map(String::as_str),
+            |queue| pins.get(queue).map(String::as_str),
         );
-        placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect()
+        placed.into_iter().map(|(queue, member)| (queue.to_owned(), member.to_owned())).collect()
     }
 
     fn loads(placed: &Placed, members: &[(String, u32)]) -> Vec<usize> {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     fn moved(before: &Placed, after: &Placed) -> usize {
-        after.iter().filter(|(unit, member)| before.get(*unit).is_some_and(|b| b != *member)).count()
+        after.iter().filter(|(queue, member)| before.get(*queue).is_some_and(|b| b != *member)).count()
     }
 
     fn named(stem: &str, n: usize) -> Vec<String> {
@@ -283,31 +283,31 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
         #[test]
-        fn every_unit_has_one_member_within_its_share(
+        fn every_queue_has_one_member_within_its_share(
             weights in prop::collection::vec(1u32..=100, 1..12),
-            units in 0usize..150,
+            queues in 0usize..150,
             owners in prop::collection::vec(0usize..15, 150),
         ) {
             let members = weighted(named("m", weights.len()), &weights);
-            let units = named("nephoscope.g.cpu.", units);
-            // Some owners are not members, and some units have none.
-            let owners: Placed = units.iter().zip(&owners).filter(|(_, o)| **o < 13).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
-            let placed = place(&members, &units, &owners);
-            prop_assert_eq!(placed.len(), units.len());
+            let queues = named("nephoscope.g.cpu.", queues);
+            // Some owners are not members, and some queues have none.
+            let owners: Placed = queues.iter().zip(&owners).filter(|(_, o)| **o < 13).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let placed = place(&members, &queues, &owners);
+            prop_assert_eq!(placed.len(), queues.len());
             let whole: u32 = weights.iter().sum();
             for (load, weight) in loads(&placed, &members).into_iter().zip(&weights) {
-                let share = units.len() as f64 * f64::from(*weight) / f64::from(whole);
+                let share = queues.len() as f64 * f64::from(*weight) / f64::from(whole);
                 prop_assert!((load as f64 - share).abs() < 1.0, "{} for a share of {}", load, share);
             }
             // In any order, the same; and whoever has what it should have stays as it is.
             let backwards: Vec<_> = members.iter().rev().cloned().collect();
-            let mut shuffled = units.clone();
+            let mut shuffled = queues.clone();
             shuffled.reverse();
             prop_assert_eq!(&place(&backwards, &shuffled, &owners), &placed);
-            prop_assert_eq!(&place(&members, &units, &placed), &placed);
+            prop_assert_eq!(&place(&members, &queues, &placed), &placed);
         }
 
-        /// A plan is carried out one unit after the other, and computed anew each time: it must not change on the way.
+        /// A plan is carried out one queue after the other, and computed anew each time: it must not change on the way.
         #[test]
         fn a_plan_half_carried_out_is_still_the_plan(
             weights in prop::collection::vec(1u32..=100, 1..8),
@@ -315,10 +315,10 @@ mod tests {
             steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..60),
         ) {
             let members = weighted(named("m", weights.len()), &weights);
-            let units = named("u", owners.len());
-            let owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
-            let plan = place(&members, &units, &owners);
-            stays_planned(&units, &plan, owners, steps, |owners| place(&members, &units, owners))?;
+            let queues = named("u", owners.len());
+            let owners: Placed = queues.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let plan = place(&members, &queues, &owners);
+            stays_planned(&queues, &plan, owners, steps, |owners| place(&members, &queues, owners))?;
         }
 
         /// A ring that has followed joins and leaves is the ring made new: processes of any age agree.
@@ -330,10 +330,10 @@ mod tests {
                 let new = Ring::new(group.iter().map(|(id, weight)| (id.as_str(), *weight)));
                 prop_assert_eq!(&old.members, &new.members);
                 prop_assert_eq!(&old.points, &new.points);
-                let units = named("u", 20);
+                let queues = named("u", 20);
                 let placed = |ring: &Ring| -> Placed {
-                    let placed = ring.place(units.iter().map(String::as_str), |_| None);
-                    placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect()
+                    let placed = ring.place(queues.iter().map(String::as_str), |_| None);
+                    placed.into_iter().map(|(queue, member)| (queue.to_owned(), member.to_owned())).collect()
                 };
                 prop_assert_eq!(placed(&old), placed(&new));
             }
@@ -341,39 +341,39 @@ mod tests {
 
         /// Pins win; whoever is pinned no more than its share has its share, and the others differ by their weights alone.
         #[test]
-        fn pinned_units_are_where_they_are_pinned_and_the_rest_is_even(
+        fn pinned_queues_are_where_they_are_pinned_and_the_rest_is_even(
             count in 1usize..8,
             owners in prop::collection::vec(0usize..10, 40),
             pins in prop::collection::vec(0usize..24, 40),
             steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..40),
         ) {
             let members = weighted(named("m", count), &vec![1; count]);
-            let units = named("u", owners.len());
-            let owners: Placed = units.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
-            let pins: Placed = units.iter().zip(&pins).map(|(u, p)| (u.clone(), format!("m{p}"))).collect();
-            let valid = |unit: &String| members.iter().any(|(id, _)| *id == pins[unit]);
-            let plan = pinned(&members, &units, &owners, &pins);
-            prop_assert_eq!(plan.len(), units.len());
-            for unit in units.iter().filter(|unit| valid(unit)) {
-                prop_assert_eq!(&plan[unit], &pins[unit]);
+            let queues = named("u", owners.len());
+            let owners: Placed = queues.iter().zip(&owners).map(|(u, o)| (u.clone(), format!("m{o}"))).collect();
+            let pins: Placed = queues.iter().zip(&pins).map(|(u, p)| (u.clone(), format!("m{p}"))).collect();
+            let valid = |queue: &String| members.iter().any(|(id, _)| *id == pins[queue]);
+            let plan = pinned(&members, &queues, &owners, &pins);
+            prop_assert_eq!(plan.len(), queues.len());
+            for queue in queues.iter().filter(|queue| valid(queue)) {
+                prop_assert_eq!(&plan[queue], &pins[queue]);
             }
             // Even among those that are not pinned more than what the least has.
             let loads = loads(&plan, &members);
             let least = loads.iter().min().unwrap();
             for ((id, _), load) in members.iter().zip(&loads) {
-                let pinned = units.iter().filter(|unit| pins[*unit] == *id).count();
+                let pinned = queues.iter().filter(|queue| pins[*queue] == *id).count();
                 prop_assert!(*load <= (least + 1).max(pinned), "{} has {} of which {} are pinned, {:?}", id, load, pinned, loads);
             }
-            stays_planned(&units, &plan, owners, steps, |owners| pinned(&members, &units, owners, &pins))?;
+            stays_planned(&queues, &plan, owners, steps, |owners| pinned(&members, &queues, owners, &pins))?;
         }
 
         #[test]
-        fn a_join_or_leave_at_equal_weights_moves_the_least(count in 1usize..30, units in 1usize..200, leaver in any::<prop::sample::Index>()) {
-            let units = named("u", units);
+        fn a_join_or_leave_at_equal_weights_moves_the_least(count in 1usize..30, queues in 1usize..200, leaver in any::<prop::sample::Index>()) {
+            let queues = named("u", queues);
             let few = weighted(named("m", count), &vec![1; count]);
             let many = weighted(named("m", count + 1), &vec![1; count + 1]);
-            let before = place(&few, &units, &Placed::new());
-            let after = place(&many, &units, &before);
+            let before = place(&few, &queues, &Placed::new());
+            let after = place(&many, &queues, &before);
             let loads_after = loads(&after, &many);
             prop_assert!(loads_after.iter().max().unwrap() - loads_after.iter().min().unwrap() <= 1);
             // A join moves exactly what the newcomer gets.
@@ -383,7 +383,7 @@ mod tests {
             let mut rest = many.clone();
             let (gone, _) = rest.remove(gone);
             let orphans = after.values().filter(|member| **member == gone).count();
-            prop_assert_eq!(moved(&after, &place(&rest, &units, &after)), orphans);
+            prop_assert_eq!(moved(&after, &place(&rest, &queues, &after)), orphans);
         }
     }
 }

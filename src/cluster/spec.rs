@@ -69,19 +69,19 @@ struct Versions {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct Document {
     format: u32,
     #[serde(flatten)]
-    present: WrittenLayout,
+    present: LayoutDocument,
     hash: u32,
     protocol: u32,
-    next: Option<WrittenLayout>,
+    next: Option<LayoutDocument>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     quiet: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-struct WrittenLayout {
+struct LayoutDocument {
     generation: u64,
     queues: u16,
     slots: Vec<u16>,
@@ -127,16 +127,16 @@ impl Spec {
 
     /// As JSON, on one line.
     pub fn write(&self) -> String {
-        let written = Written {
+        let document = Document {
             format: FORMAT,
-            present: WrittenLayout::of(&self.present),
+            present: LayoutDocument::of(&self.present),
             hash: HASH,
             protocol: PROTOCOL,
-            next: self.next.as_ref().map(WrittenLayout::of),
+            next: self.next.as_ref().map(LayoutDocument::of),
             quiet: self.quiet,
         };
         // Numbers only: writing them cannot fail.
-        serde_json::to_string(&written).unwrap_or_default()
+        serde_json::to_string(&document).unwrap_or_default()
     }
 
     /// Back from JSON: refused where it is of another format, hash or protocol, or not whole.
@@ -152,22 +152,22 @@ impl Spec {
                 return Err(SpecError::Version { what, found, known });
             }
         }
-        let written: Written = serde_json::from_slice(text).map_err(shape)?;
-        let present = written.present.layout()?;
-        let next = written.next.map(WrittenLayout::layout).transpose()?;
+        let document: Document = serde_json::from_slice(text).map_err(shape)?;
+        let present = document.present.layout()?;
+        let next = document.next.map(LayoutDocument::layout).transpose()?;
         if let Some(next) = next.as_ref().filter(|next| next.generation <= present.generation) {
             let (now, then) = (present.generation, next.generation);
             return Err(SpecError::Shape(format!("generation {then} cannot follow generation {now}")));
         }
-        let quiet = written.quiet && next.is_some();
+        let quiet = document.quiet && next.is_some();
         Ok(Spec { present, next, quiet })
     }
 }
 
-impl WrittenLayout {
-    fn of(layout: &Layout) -> WrittenLayout {
+impl LayoutDocument {
+    fn of(layout: &Layout) -> LayoutDocument {
         let Layout { generation, table } = layout;
-        WrittenLayout { generation: *generation, queues: table.queues(), slots: table.slots().to_vec() }
+        LayoutDocument { generation: *generation, queues: table.queues(), slots: table.slots().to_vec() }
     }
 
     fn layout(self) -> Result<Layout, SlotTableError> {

@@ -5,16 +5,16 @@
 //! letter.
 
 use super::options;
-use super::oslo::{Entry, Written};
+use super::oslo::{Entry, FileOptions};
 use crate::model::Place;
 use std::ffi::OsString;
 
 /// Puts what these variables say over what the files say.
-pub(super) fn read(written: &mut Written, variable: impl Fn(&str) -> Option<OsString>) {
+pub(super) fn read(file_options: &mut FileOptions, variable: impl Fn(&str) -> Option<OsString>) {
     for row in options::rows() {
         let name = format!("OS_{}__{}", row.section.to_uppercase(), row.name.to_uppercase());
         let Some(text) = variable(&name).and_then(|text| text.into_string().ok()) else { continue };
         let place = Place { file: format!("environment variable {name}").into(), line: 0 };
-        written.replace(row.names(), Entry { text, place });
+        file_options.replace(row.names(), Entry { text, place });
     }
 }

@@ -11,12 +11,12 @@ use std::path::Path;
 impl Settings {
     /// Where an option is written, under any of its names; `configuration` where it is not.
     pub fn place(&self, section: &str, name: &str) -> Place {
-        Values::new(&self.sources.written).place(section, name)
+        Values::new(&self.sources.file_options).place(section, name)
     }
 
     /// Where a broker's URL is written.
     pub fn place_of(&self, broker: &TransportUrl) -> Place {
-        let mut values = Values::new(&self.sources.written);
+        let mut values = Values::new(&self.sources.file_options);
         let urls = values.many("notification", "messaging_urls").unwrap_or_default();
         let found = urls.into_iter().find(|entry| self.transport_url(&entry.text).is_ok_and(|url| url == *broker));
         let own = self.place("oslo_messaging_notifications", "transport_url");

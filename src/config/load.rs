@@ -1,7 +1,7 @@
 //! Finds and reads configuration files, as oslo.config does.
 
 use super::environment;
-use super::oslo::Written;
+use super::oslo::FileOptions;
 use super::settings::meaning;
 use super::settings::{Settings, Sources};
 use crate::model::{Complaint, Place};
@@ -66,10 +66,12 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
     // oslo.config's find_file: folders that are named, then where the files are (the last first), then the standard ones.
     let beside = beside.iter().rev().filter_map(|file| file.parent()).map(Path::to_path_buf);
     let search = dirs.iter().cloned().chain(beside).chain(standard).collect();
-    let Reading { mut written, files, mut complaints } = reading;
-    environment::read(&mut written, variable);
-    let (settings, more) =
-        meaning::of(&written, Sources { files, search, written: Arc::new(written.clone()), ..Sources::default() });
+    let Reading { mut file_options, files, mut complaints } = reading;
+    environment::read(&mut file_options, variable);
+    let (settings, more) = meaning::of(
+        &file_options,
+        Sources { files, search, file_options: Arc::new(file_options.clone()), ..Sources::default() },
+    );
     complaints.extend(more);
     complaints.sort_by(|a, b| (&a.place, &a.text).cmp(&(&b.place, &b.text)));
     complaints.dedup();
@@ -78,10 +80,10 @@ pub fn load_named(named: &[Named]) -> (Option<Settings>, Vec<Complaint>) {
 
 /// Configuration from a text that is in no file; definition files are looked for in no folder.
 pub fn load_text(name: &str, text: &str) -> (Option<Settings>, Vec<Complaint>) {
-    let mut written = Written::default();
-    let mut complaints = written.add(name, text);
-    let sources = Sources { written: Arc::new(written.clone()), ..Sources::default() };
-    let (settings, more) = meaning::of(&written, sources);
+    let mut file_options = FileOptions::default();
+    let mut complaints = file_options.add(name, text);
+    let sources = Sources { file_options: Arc::new(file_options.clone()), ..Sources::default() };
+    let (settings, more) = meaning::of(&file_options, sources);
     complaints.extend(more);
     (Some(settings), complaints)
 }
@@ -99,7 +101,7 @@ impl Named {
 /// What has been read so far.
 #[derive(Default)]
 struct Reading {
-    written: Written,
+    file_options: FileOptions,
     files: Vec<PathBuf>,
     complaints: Vec<Complaint>,
 }
@@ -108,7 +110,7 @@ impl Reading {
     fn file(&mut self, file: &Path) {
         self.files.push(file.to_path_buf());
         match read_text(file) {
-            Ok(text) => self.complaints.extend(self.written.add(&file.to_string_lossy(), &text)),
+            Ok(text) => self.complaints.extend(self.file_options.add(&file.to_string_lossy(), &text)),
             Err(complaint) => self.complaints.push(complaint),
         }
     }

@@ -40,17 +40,17 @@ struct Section {
 
 /// Everything written, file by file. There are passwords in it, so `Debug` shows no values.
 #[derive(Clone, Default)]
-pub struct Written {
+pub struct FileOptions {
     files: Vec<Sections>,
 }
 
-impl fmt::Debug for Written {
+impl fmt::Debug for FileOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|(section, option, _)| (section, option))).finish()
     }
 }
 
-impl Written {
+impl FileOptions {
     /// Adds a file, which wins over those before it. The complaints are about lines that cannot be read.
     pub fn add(&mut self, file: &str, text: &str) -> Vec<Complaint> {
         let mut reading = Reading {
@@ -67,7 +67,7 @@ impl Written {
 
     /// The same with one more section on top: the query of a URL.
     #[must_use]
-    pub fn with(&self, section: &str, options: impl IntoIterator<Item = (String, Entry)>) -> Written {
+    pub fn with(&self, section: &str, options: impl IntoIterator<Item = (String, Entry)>) -> FileOptions {
         let mut on_top: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for (name, entry) in options {
             on_top.entry(name).or_default().push(entry);
@@ -165,8 +165,8 @@ impl Written {
         let own = [section, "DEFAULT"].map(|section| (section, name));
         let other = name.split_once('.');
         own.into_iter().chain(other).find_map(|(section, name)| {
-            let written = self.last([(section, name)].into_iter()).map(|entry| entry.text.clone());
-            written.or_else(|| default(section, name)).map(|text| (section.to_owned(), text))
+            let file_options = self.last([(section, name)].into_iter()).map(|entry| entry.text.clone());
+            file_options.or_else(|| default(section, name)).map(|text| (section.to_owned(), text))
         })
     }
 }
@@ -289,12 +289,12 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    fn written(texts: &[&str]) -> Written {
-        let mut written = Written::default();
+    fn file_options(texts: &[&str]) -> FileOptions {
+        let mut file_options = FileOptions::default();
         for (n, text) in texts.iter().enumerate() {
-            assert_eq!(written.add(&format!("{n}.conf"), text), vec![]);
+            assert_eq!(file_options.add(&format!("{n}.conf"), text), vec![]);
         }
-        written
+        file_options
     }
 
     /// Compared with oslo.config 9: the value that `StrOpt` gives.
@@ -312,16 +312,20 @@ mod tests {
     #[case::repeated("o = a\no = b", "b")]
     #[case::empty("o =", "")]
     fn a_value_is_written_so(#[case] lines: &str, #[case] value: &str) {
-        let written = written(&[&format!("[s]\n{lines}\n")]);
-        assert_eq!(written.last([("s", "o")].into_iter()).map(|e| e.text.as_str()), Some(value));
+        let file_options = file_options(&[&format!("[s]\n{lines}\n")]);
+        assert_eq!(file_options.last([("s", "o")].into_iter()).map(|e| e.text.as_str()), Some(value));
     }
 
     #[test]
     fn several_files_and_old_names() {
-        let written = written(&["[s]\no = 1\no = 2\nold = 0\n", "[S]\nold = 3\n"]);
+        let file_options = file_options(&["[s]\no = 1\no = 2\nold = 0\n", "[S]\nold = 3\n"]);
         let names = [("s", "o"), ("s", "old")].into_iter();
-        assert_eq!(written.last(names.clone()).map(|e| e.text.as_str()), Some("3"), "a later file wins by any name");
-        let all: Vec<_> = written.all(names).iter().map(|e| format!("{}@{}", e.text, e.place)).collect();
+        assert_eq!(
+            file_options.last(names.clone()).map(|e| e.text.as_str()),
+            Some("3"),
+            "a later file wins by any name"
+        );
+        let all: Vec<_> = file_options.all(names).iter().map(|e| format!("{}@{}", e.text, e.place)).collect();
         assert_eq!(all, ["0@0.conf:4", "1@0.conf:2", "2@0.conf:3", "3@1.conf:2"]);
     }
 
@@ -334,22 +338,23 @@ mod tests {
     #[case("$far", "h!")]
     #[case("$own $fallback", "mine d")]
     fn a_value_names_other_options(#[case] text: &str, #[case] value: &str) {
-        let written =
-            written(&["[DEFAULT]\nhost = h\nfar = ${other.near}\n[other]\nport = 1\nnear = $host!\n[s]\nown = mine\n"]);
+        let file_options = file_options(&[
+            "[DEFAULT]\nhost = h\nfar = ${other.near}\n[other]\nport = 1\nnear = $host!\n[s]\nown = mine\n",
+        ]);
         let default = |_: &str, name: &str| (name == "fallback").then(|| "d".to_owned());
-        assert_eq!(written.substituted("s", text, &default), value);
+        assert_eq!(file_options.substituted("s", text, &default), value);
     }
 
     #[test]
     fn a_value_names_itself() {
-        let written = written(&["[s]\na = $b$b\nb = $a$a\n"]);
-        let out = written.substituted("s", "$a", &|_, _| None);
+        let file_options = file_options(&["[s]\na = $b$b\nb = $a$a\n"]);
+        let out = file_options.substituted("s", "$a", &|_, _| None);
         assert!(out.len() <= 2 * SUBSTITUTED_BYTES_MAX, "{}", out.len());
     }
 
     #[test]
     fn lines_that_cannot_be_read_are_all_named() {
-        let complaints = Written::default().add("c", "a = 1\n[x\n[]\n[s]\nfoo\n  more\n= 1\nok = 1\n\n  late\n");
+        let complaints = FileOptions::default().add("c", "a = 1\n[x\n[]\n[s]\nfoo\n  more\n= 1\nok = 1\n\n  late\n");
         let lines: Vec<_> = complaints.iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,

@@ -1,7 +1,7 @@
 //! Reads written options as values of the types of their rows, and complains about every value of another type.
 
 use super::options::{self, Effect, Kind, Opt};
-use super::oslo::{Entry, Written};
+use super::oslo::{Entry, FileOptions};
 use super::secret;
 use crate::model::{Complaint, Place, Severity};
 use std::path::PathBuf;
@@ -11,15 +11,15 @@ use std::time::Duration;
 ///
 /// Asking for an option that has no row is our own mistake: it is asserted in tests, and gives nothing otherwise.
 pub(super) struct Values<'w> {
-    written: &'w Written,
+    file_options: &'w FileOptions,
     complaints: Vec<Complaint>,
     /// Sections whose options do nothing, and why.
     idle: Vec<(&'static str, &'static str)>,
 }
 
 impl<'w> Values<'w> {
-    pub(super) fn new(written: &'w Written) -> Self {
-        Values { written, complaints: Vec::new(), idle: Vec::new() }
+    pub(super) fn new(file_options: &'w FileOptions) -> Self {
+        Values { file_options, complaints: Vec::new(), idle: Vec::new() }
     }
 
     pub(super) fn into_complaints(self) -> Vec<Complaint> {
@@ -45,24 +45,24 @@ impl<'w> Values<'w> {
         self.complaints.push(complaint);
     }
 
-    pub(super) fn written(&self) -> &'w Written {
-        self.written
+    pub(super) fn file_options(&self) -> &'w FileOptions {
+        self.file_options
     }
 
     /// Where an option is written; the file's place `configuration` where it is not.
     pub(super) fn place(&self, section: &str, name: &str) -> Place {
-        let written = row(section, name).and_then(|row| self.written.last(row.names()));
-        written.map_or_else(|| Place { file: "configuration".into(), line: 0 }, |entry| entry.place.clone())
+        let file_options = row(section, name).and_then(|row| self.file_options.last(row.names()));
+        file_options.map_or_else(|| Place { file: "configuration".into(), line: 0 }, |entry| entry.place.clone())
     }
 
     pub(super) fn is_written(&self, section: &str, name: &str) -> bool {
-        row(section, name).is_some_and(|row| self.written.last(row.names()).is_some())
+        row(section, name).is_some_and(|row| self.file_options.last(row.names()).is_some())
     }
 
     /// The text of an option, or its default; `None` where both are empty.
     pub(super) fn text(&mut self, section: &str, name: &str) -> Option<String> {
         let row = row(section, name)?;
-        let text = match self.written.last(row.names()) {
+        let text = match self.file_options.last(row.names()) {
             Some(entry) => self.resolved(row, entry),
             None => self.default(row),
         };
@@ -122,7 +122,7 @@ impl<'w> Values<'w> {
     /// for none. `None` where nothing is written.
     pub(super) fn many(&mut self, section: &str, name: &str) -> Option<Vec<Entry>> {
         let row = row(section, name)?;
-        let entries = self.written.all(row.names());
+        let entries = self.file_options.all(row.names());
         let resolve = |e: &&Entry| Entry { text: self.resolved(row, e), place: e.place.clone() };
         let values: Vec<Entry> = entries.iter().map(resolve).filter(|e| !e.text.is_empty()).collect();
         (!entries.is_empty()).then_some(values)
@@ -140,7 +140,7 @@ impl<'w> Values<'w> {
     /// anyhow.
     pub(super) fn expected(&mut self, section: &str, name: &str, what: &str) {
         let Some(row) = row(section, name) else { return };
-        if let Some(entry) = self.written.last(row.names()) {
+        if let Some(entry) = self.file_options.last(row.names()) {
             self.wrong(row, entry, what);
         } else {
             let text = format!("[{section}] {name}: expected {what}");
@@ -173,7 +173,7 @@ impl<'w> Values<'w> {
     fn flags_off(&self, row: &Opt) -> Option<String> {
         let is_off = |(section, name): &(&str, &str)| {
             let Some(flag) = options::find(section, name) else { return false };
-            let text = self.written.last(flag.names()).map(|entry| self.resolved(flag, entry));
+            let text = self.file_options.last(flag.names()).map(|entry| self.resolved(flag, entry));
             parse_flag(&text.filter(|t| !t.trim().is_empty()).unwrap_or_else(|| self.default(flag))) == Some(false)
         };
         if row.only_with.is_empty() || !row.only_with.iter().all(is_off) {
@@ -193,10 +193,10 @@ impl<'w> Values<'w> {
 
     /// Names what is unknown, misplaced or does nothing.
     pub(super) fn check_all(&mut self) {
-        let written = self.written;
+        let file_options = self.file_options;
         let credentials = self.credentials();
         let in_place = |section: &str| credentials.iter().any(|named| named == section);
-        for (section, place, options) in written.sections().filter(|(section, ..)| !in_place(section)) {
+        for (section, place, options) in file_options.sections().filter(|(section, ..)| !in_place(section)) {
             if let Some(meant) = options::meant_section(section, &options) {
                 let shown = secret::shown(section);
                 // Blanks are part of a name, and may be all that is wrong with it.
@@ -206,7 +206,7 @@ impl<'w> Values<'w> {
             }
         }
         let mut named_sections: Vec<&str> = Vec::new();
-        for (section, name, entries) in written.iter() {
+        for (section, name, entries) in file_options.iter() {
             let Some(entry) = entries.last() else { continue };
             let option = format!("[{}] {}", in_capitals(section), secret::shown(name));
             let is_credential = in_place(section) && options::find_written(section, name).is_none();
@@ -243,7 +243,7 @@ impl<'w> Values<'w> {
         let mut sections = vec!["gnocchi".to_owned(), "zaqar".to_owned()];
         let named = |section: &String| {
             let row = options::credential("auth_section")?;
-            let entry = self.written.last([(section.as_str(), row.name)].into_iter())?;
+            let entry = self.file_options.last([(section.as_str(), row.name)].into_iter())?;
             Some(self.resolved_in(section, entry).trim().to_ascii_lowercase())
         };
         let first: Vec<String> = sections.iter().filter_map(named).collect();
@@ -273,7 +273,7 @@ impl<'w> Values<'w> {
     /// counts as unwritten, as oslo.config has it for numbers.
     fn parsed<T>(&mut self, section: &str, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let row = row(section, name)?;
-        if let Some(entry) = self.written.last(row.names()) {
+        if let Some(entry) = self.file_options.last(row.names()) {
             let text = self.resolved(row, entry);
             match parse(&text) {
                 Some(value) => return Some(value),
@@ -285,24 +285,24 @@ impl<'w> Values<'w> {
     }
 
     fn resolved(&self, row: &Opt, entry: &Entry) -> String {
-        self.written.substituted(row.section, &entry.text, &|section, name| self.meant(section, name))
+        self.file_options.substituted(row.section, &entry.text, &|section, name| self.meant(section, name))
     }
 
     /// The same in a section that takes the place of the row's.
     pub(super) fn resolved_in(&self, section: &str, entry: &Entry) -> String {
-        self.written.substituted(section, &entry.text, &|section, name| self.meant(section, name))
+        self.file_options.substituted(section, &entry.text, &|section, name| self.meant(section, name))
     }
 
     fn default(&self, row: &Opt) -> String {
-        self.written.substituted(row.section, row.default, &|section, name| self.meant(section, name))
+        self.file_options.substituted(row.section, row.default, &|section, name| self.meant(section, name))
     }
 
     /// What an option is that another one refers to, where it is not written under its present name: what it is under a
     /// former one, else its default.
     fn meant(&self, section: &str, name: &str) -> Option<String> {
         let row = options::find(section, name)?;
-        let written = self.written.last(row.names()).map(|entry| entry.text.clone());
-        written.or_else(|| Some(unwritten(name).unwrap_or(row.default).to_owned()))
+        let file_options = self.file_options.last(row.names()).map(|entry| entry.text.clone());
+        file_options.or_else(|| Some(unwritten(name).unwrap_or(row.default).to_owned()))
     }
 }
 

@@ -299,19 +299,19 @@ impl Coordinator for EtcdGroup {
         self.backend.view().await
     }
 
-    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
+    async fn history(&self, queue: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
         let keys = &self.backend.keys;
         let all = keys.history("");
-        let (from, to) = match unit {
+        let (from, to) = match queue {
             // The key alone: up to the next possible one.
-            Some(unit) => (keys.history(unit), [keys.history(unit).as_bytes(), &[0]].concat()),
+            Some(queue) => (keys.history(queue), [keys.history(queue).as_bytes(), &[0]].concat()),
             None => (all.clone(), keys::prefix_end(all.as_bytes())),
         };
         let mut pairs = Vec::new();
         self.backend.read(from.into_bytes(), &to, &mut 0, &mut pairs).await?;
-        let unit_of = |pair: &KeyValue| Some(std::str::from_utf8(pair.key()).ok()?.strip_prefix(&all)?.to_owned());
-        let named = pairs.iter().filter_map(|pair| Some((unit_of(pair)?, pair)));
-        named.map(|(unit, pair)| Ok((unit, keys.read_history(pair)?))).collect()
+        let queue_of = |pair: &KeyValue| Some(std::str::from_utf8(pair.key()).ok()?.strip_prefix(&all)?.to_owned());
+        let named = pairs.iter().filter_map(|pair| Some((queue_of(pair)?, pair)));
+        named.map(|(queue, pair)| Ok((queue, keys.read_history(pair)?))).collect()
     }
 
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
@@ -325,8 +325,8 @@ impl Coordinator for EtcdGroup {
         let (key, value) = match operation {
             Operation::Pause => (keys.pause(), Some(keys::write_pause())),
             Operation::Resume => (keys.pause(), None),
-            Operation::Pin { unit, member } => (keys.pin(unit), Some(keys::write_owner(member))),
-            Operation::Unpin { unit } => (keys.pin(unit), None),
+            Operation::Pin { queue, member } => (keys.pin(queue), Some(keys::write_owner(member))),
+            Operation::Unpin { queue } => (keys.pin(queue), None),
             Operation::Drain { member, note } => (keys.drained(member), Some(keys::write_drained(note))),
             Operation::Undrain { member } => (keys.drained(member), None),
         };

@@ -14,7 +14,7 @@ pub use history::{Move, Reason};
 pub use memory::MemoryGroup;
 pub use process::Process;
 
-use crate::cluster::{Group, Owner, Spec, Standing};
+use crate::cluster::{Group, MemberState, Owner, Spec};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub trait Coordinator: Send + Sync + 'static {
     /// Reads the group without joining it.
     async fn view(&self) -> Result<View, CoordinationError>;
     /// The newest moves of one queue, or of all, newest first. A move is missing if its claimer could not write it.
-    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError>;
+    async fn history(&self, queue: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError>;
     /// Writes the specification if the present one is of this revision (`None`: if there is none); whether the group
     /// has this one now.
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
@@ -56,9 +56,9 @@ pub trait Membership: Send + Sync + 'static {
     /// Takes a queue if no other member has it: a new epoch, or `None` if one has. A queue that is mine already is
     /// taken anew: after a lost broker session it needs a new epoch, and an answer may have been lost on the way.
     /// Writes the move into the queue's history, perhaps a little later.
-    async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError>;
+    async fn claim(&self, queue: &str) -> Result<Option<Epoch>, CoordinationError>;
     /// Releases a queue if it is still mine with this epoch; whether it was.
-    async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError>;
+    async fn release(&self, queue: &str, epoch: Epoch) -> Result<bool, CoordinationError>;
     /// As [`Coordinator::put_spec`], in this member's name.
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError>;
     /// Notes something for all members of all times: `marks/<generation>/<name>`. Written over what was there.
@@ -76,7 +76,7 @@ pub trait Membership: Send + Sync + 'static {
     async fn leave(&self);
 }
 
-/// Rises with every change of owner of a unit: the `mod_revision` of the owner key.
+/// Rises with every change of owner of a queue: the `mod_revision` of the owner key.
 pub type Epoch = i64;
 
 /// What a member says of itself; JSON in etcd (format in `docs/formats.md`).
@@ -139,14 +139,14 @@ pub enum Operation {
     /// A queue belongs to this member, for as long as the member is there, ready and not drained.
     Pin {
         /// The queue.
-        unit: String,
+        queue: String,
         /// The member's id.
         member: String,
     },
     /// Any member may own the queue again.
     Unpin {
         /// The queue.
-        unit: String,
+        queue: String,
     },
     /// A member releases its queues and gets no others, but stays in the group.
     Drain {
@@ -190,12 +190,12 @@ fn check_mark(name: &str, value: &str) -> Result<(), CoordinationError> {
 impl View {
     /// The same, in the terms of the pure rooms.
     pub fn group(&self) -> Group {
-        let standing = |record: &MemberRecord| Standing { weight: record.weight, ready: record.ready };
+        let member = |record: &MemberRecord| MemberState { weight: record.weight, ready: record.ready };
         let owner = |(member, epoch): &(String, Epoch)| Owner { member: member.clone(), epoch: *epoch };
         Group {
             revision: self.revision,
-            members: self.members.iter().map(|(id, record)| (id.clone(), standing(record))).collect(),
-            owners: self.owners.iter().map(|(unit, of)| (unit.clone(), owner(of))).collect(),
+            members: self.members.iter().map(|(id, record)| (id.clone(), member(record))).collect(),
+            owners: self.owners.iter().map(|(queue, of)| (queue.clone(), owner(of))).collect(),
             paused: self.paused,
             pins: self.pins.clone(),
             drained: self.drained.keys().cloned().collect(),

@@ -512,12 +512,12 @@ async fn an_operator_moves_a_queue_and_drains_a_member_under_load() {
     let agents = BTreeMap::from(["a", "b", "c"].map(|id| (id, lab.start(id))));
     lab.until("all have their share", || agents.values().all(|(_, board)| held(board) == 5)).await;
     lab.send(100).await;
-    let has = |id: &str, unit: &str| pipeline_queues(&agents[id].1).contains_key(unit);
-    let unit = pipeline_queues(&agents["a"].1).into_keys().next().unwrap();
-    let pin = Operation::Pin { unit: unit.clone(), member: "b".to_owned() };
+    let has = |id: &str, queue: &str| pipeline_queues(&agents[id].1).contains_key(queue);
+    let queue = pipeline_queues(&agents["a"].1).into_keys().next().unwrap();
+    let pin = Operation::Pin { queue: queue.clone(), member: "b".to_owned() };
     lab.group.operate(&pin).await.unwrap();
     lab.send(100).await;
-    lab.until("the queue is where it is pinned", || has("b", &unit)).await;
+    lab.until("the queue is where it is pinned", || has("b", &queue)).await;
     let note = Drained { since: "now".to_owned(), reason: String::new() };
     lab.group.operate(&Operation::Drain { member: "c".to_owned(), note }).await.unwrap();
     lab.send(100).await;
@@ -529,7 +529,7 @@ async fn an_operator_moves_a_queue_and_drains_a_member_under_load() {
     lab.until("the others have all", || owned(&agents["a"].1) + owned(&agents["b"].1) == 8).await;
     lab.group.operate(&Operation::Undrain { member: "c".to_owned() }).await.unwrap();
     lab.until("it gets its share again", || held(&agents["c"].1) == 5).await;
-    assert!(has("b", &unit));
+    assert!(has("b", &queue));
     lab.send(100).await;
     lab.settle().await;
     assert_eq!(lab.check(), 0, "orderly moves repeat nothing");

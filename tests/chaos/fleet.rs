@@ -175,7 +175,7 @@ impl Fleet {
         self.ends.push((self.members[at].process(), journal::now()));
     }
 
-    /// The member that has a unit of this prefix now, among those that run.
+    /// The member that has a queue of this prefix now, among those that run.
     pub fn owner(&self, prefix: &str) -> Option<usize> {
         let journal = |at: &usize| {
             let log = self.folder.join(format!("{}.log", self.members[*at].process()));
@@ -203,15 +203,15 @@ impl Fleet {
         }
     }
 
-    /// Waits until somebody has every unit.
-    pub async fn until_open(&self, units: usize) {
+    /// Waits until somebody has every queue.
+    pub async fn until_open(&self, queues: usize) {
         let began = Instant::now();
         loop {
             let open = Journal::read(&self.folder).open();
-            if open.len() >= units {
+            if open.len() >= queues {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "{} of {units} units were opened: {open:?}", open.len());
+            assert!(began.elapsed() < PATIENCE, "{} of {queues} queues were opened: {open:?}", open.len());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

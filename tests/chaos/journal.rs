@@ -1,4 +1,4 @@
-//! What the agents' logs say: which process had which unit from when to when, and how long units were without one.
+//! What the agents' logs say: which process had which queue from when to when, and how long queues were without one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,13 +12,13 @@ pub fn now() -> Millis {
     chrono::Utc::now().timestamp_millis()
 }
 
-/// A line about a unit.
+/// A line about a queue.
 #[derive(Debug, Clone)]
 struct Line {
     at: Millis,
     /// The log, one of each process.
     process: String,
-    unit: String,
+    queue: String,
     what: What,
 }
 
@@ -29,7 +29,7 @@ enum What {
     Lost,
 }
 
-/// The lines about units of all processes, in the order of time.
+/// The lines about queues of all processes, in the order of time.
 #[derive(Debug, Default)]
 pub struct Journal {
     lines: Vec<Line>,
@@ -72,55 +72,55 @@ impl Journal {
             }
         };
         let at = chrono::DateTime::parse_from_rfc3339(text("time")).unwrap().timestamp_millis();
-        self.lines.push(Line { at, process: process.to_owned(), unit: text("queue").to_owned(), what });
+        self.lines.push(Line { at, process: process.to_owned(), queue: text("queue").to_owned(), what });
     }
 
-    /// Units that somebody has now.
+    /// Queues that somebody has now.
     pub fn open(&self) -> BTreeSet<String> {
         let mut open: BTreeSet<(&str, &str)> = BTreeSet::new();
         for line in &self.lines {
             // One that is cut while it is being opened is closed without having been opened.
             match line.what {
-                What::Opened => open.insert((&line.unit, &line.process)),
-                What::HandedOver | What::Lost => open.remove(&(line.unit.as_str(), line.process.as_str())),
+                What::Opened => open.insert((&line.queue, &line.process)),
+                What::HandedOver | What::Lost => open.remove(&(line.queue.as_str(), line.process.as_str())),
             };
         }
-        open.into_iter().map(|(unit, _)| unit.to_owned()).collect()
+        open.into_iter().map(|(queue, _)| queue.to_owned()).collect()
     }
 
-    /// From the end of a process until somebody has each unit that it had, ascending.
+    /// From the end of a process until somebody has each queue that it had, ascending.
     pub fn take_overs(&self, ends: &[(String, Millis)]) -> Vec<Duration> {
         let mut took = Vec::new();
         for (process, end) in ends {
             let mut had: BTreeSet<&str> = BTreeSet::new();
             for line in self.lines.iter().filter(|line| line.process == *process && line.at <= *end) {
                 match line.what {
-                    What::Opened => had.insert(&line.unit),
-                    What::HandedOver | What::Lost => had.remove(line.unit.as_str()),
+                    What::Opened => had.insert(&line.queue),
+                    What::HandedOver | What::Lost => had.remove(line.queue.as_str()),
                 };
             }
-            took.extend(had.into_iter().filter_map(|unit| self.next_opened(unit, *end)));
+            took.extend(had.into_iter().filter_map(|queue| self.next_opened(queue, *end)));
         }
         took.sort_unstable();
         took
     }
 
-    /// From the moment a unit was handed over until the next one has it, ascending.
+    /// From the moment a queue was handed over until the next one has it, ascending.
     pub fn hand_overs(&self) -> Vec<Duration> {
         let handed = self.lines.iter().filter(|line| line.what == What::HandedOver);
-        let mut took: Vec<Duration> = handed.filter_map(|line| self.next_opened(&line.unit, line.at)).collect();
+        let mut took: Vec<Duration> = handed.filter_map(|line| self.next_opened(&line.queue, line.at)).collect();
         took.sort_unstable();
         took
     }
 
-    /// How often a unit was given up because something broke.
+    /// How often a queue was given up because something broke.
     pub fn losses(&self) -> usize {
         self.lines.iter().filter(|line| line.what == What::Lost).count()
     }
 
-    fn next_opened(&self, unit: &str, since: Millis) -> Option<Duration> {
+    fn next_opened(&self, queue: &str, since: Millis) -> Option<Duration> {
         let from = self.lines.partition_point(|line| line.at < since);
-        let next = self.lines[from..].iter().find(|line| line.what == What::Opened && line.unit == unit)?;
+        let next = self.lines[from..].iter().find(|line| line.what == What::Opened && line.queue == queue)?;
         Some(Duration::from_millis(u64::try_from(next.at - since).unwrap()))
     }
 }

@@ -16,17 +16,17 @@ pub struct Row {
     pub verdict: Verdict,
     /// Notifications a second that the sender reached.
     pub rate: f64,
-    /// Units taken over after a process ended unasked, or was cut off.
+    /// Queues taken over after a process ended unasked, or was cut off.
     pub take_overs: usize,
     /// The 99th of a hundred of them.
     pub take_over_p99: Option<Duration>,
     /// What it may be: the lease's time to live, where a connection stays open also three heartbeats, and 2 s.
     pub take_over_max: Duration,
-    /// Units handed over in order.
+    /// Queues handed over in order.
     pub hand_overs: usize,
     /// The 99th of a hundred of them.
     pub hand_over_p99: Option<Duration>,
-    /// Units that were given up because something broke.
+    /// Queues that were given up because something broke.
     pub losses: usize,
     /// Messages that the broker delivered again, as far as processes lived to tell.
     pub redelivered: u64,
@@ -66,7 +66,7 @@ impl Row {
         };
         unless(repeats <= allowed, format!("{repeats} repeats, {allowed} allowed"));
         let moved = self.take_overs + self.hand_overs + self.losses;
-        unless(moved > 0 || !self.scenario.must_move, "no unit changed hands: it proves nothing".to_owned());
+        unless(moved > 0 || !self.scenario.must_move, "no queue changed hands: it proves nothing".to_owned());
         unless(self.parked.0 as usize >= self.parked.1, format!("{} of {} parked", self.parked.0, self.parked.1));
         unless(self.ended == 0, format!("{} agents ended by themselves", self.ended));
         let fresh = self.fresh.is_some_and(|fresh| fresh < Duration::from_secs(2));
@@ -75,7 +75,7 @@ impl Row {
     }
 }
 
-/// What a unit's hand-over may take.
+/// What a queue's hand-over may take.
 const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 
 impl Row {
@@ -91,7 +91,7 @@ impl Row {
 /// The head of the table.
 pub fn head() -> &'static str {
     "| fault | queues | rate/s | owed | lost | out of order | wrong rates | invented | repeats plain/rates/events | parked | \
-     longest pause s | take-overs, p99 s (bound) | hand-overs, p99 s | units lost | redelivered | drained s | one more s | RSS MiB | |\n\
+     longest pause s | take-overs, p99 s (bound) | hand-overs, p99 s | queues lost | redelivered | drained s | one more s | RSS MiB | |\n\
      |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 }
 

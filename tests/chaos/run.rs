@@ -180,7 +180,7 @@ async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: O
     for _ in 0..scenario.agents {
         fleet.join(&stage).await;
     }
-    fleet.until_open(stage.units()).await;
+    fleet.until_open(stage.queues_in_all()).await;
 
     let (fates, pause) = (Fates::default(), Pause::default());
     let stop = CancellationToken::new();

@@ -9,7 +9,7 @@ use super::stage::Kind;
 pub enum Repeats {
     /// Nothing at all.
     None,
-    /// One batch of each unit that changed its owner unasked.
+    /// One batch of each queue that changed its owner unasked.
     Batch,
 }
 
@@ -41,7 +41,7 @@ pub struct Scenario {
     pub containers: bool,
     /// What may come again.
     pub repeats: Repeats,
-    /// Whether units must have changed hands or come back, else the run proves nothing.
+    /// Whether queues must have changed hands or come back, else the run proves nothing.
     pub must_move: bool,
     /// Whether there is one agent without a group.
     pub alone: bool,

@@ -248,8 +248,8 @@ impl Stage {
         self.published.iter().map(url).collect()
     }
 
-    /// Units there are: the main queues of seven priorities, and in a group the queues of three sinks.
-    pub fn units(&self) -> usize {
+    /// Queues there are: the main queues of seven priorities, and in a group the queues of three sinks.
+    pub fn queues_in_all(&self) -> usize {
         if self.alone { 7 } else { 7 + 3 * self.queues }
     }
 }

@@ -9,7 +9,7 @@ type Placed = BTreeMap<String, String>;
 #[test]
 fn placement_is_the_same_in_every_build() {
     let mut table = String::new();
-    let units: Vec<String> = (0..24).map(|n| format!("nephoscope.ceilometer.cpu_source_cpu_sink.g1.{n}")).collect();
+    let queues: Vec<String> = (0..24).map(|n| format!("nephoscope.ceilometer.cpu_source_cpu_sink.g1.{n}")).collect();
     let mut owners = Placed::new();
     let changes: [&[(&str, u32)]; 5] = [
         &[("controller-1", 10)],
@@ -20,14 +20,14 @@ fn placement_is_the_same_in_every_build() {
     ];
     for members in changes {
         let ring = Ring::new(members.iter().copied());
-        let placed = ring.place(units.iter().map(String::as_str), |unit| owners.get(unit).map(String::as_str));
-        let next: Placed = placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect();
+        let placed = ring.place(queues.iter().map(String::as_str), |queue| owners.get(queue).map(String::as_str));
+        let next: Placed = placed.into_iter().map(|(queue, member)| (queue.to_owned(), member.to_owned())).collect();
         let loads: Vec<usize> =
             members.iter().map(|(id, _)| next.values().filter(|member| member == id).count()).collect();
-        let moved = next.iter().filter(|(unit, member)| owners.get(*unit).is_some_and(|b| b != *member)).count();
+        let moved = next.iter().filter(|(queue, member)| owners.get(*queue).is_some_and(|b| b != *member)).count();
         writeln!(table, "{members:?}: {loads:?} moved {moved}").unwrap();
-        for (unit, member) in &next {
-            writeln!(table, "  {unit} {member}").unwrap();
+        for (queue, member) in &next {
+            writeln!(table, "  {queue} {member}").unwrap();
         }
         owners = next;
     }
@@ -39,18 +39,18 @@ const LARGE_GROUP: u64 = 0xb837_2936_c3cb_c826;
 
 #[test]
 fn placement_of_a_large_group_is_the_same_in_every_build() {
-    let units: Vec<String> = (0..700).map(|n| format!("nephoscope.ceilometer.cpu_source_cpu_sink.g1.{n}")).collect();
+    let queues: Vec<String> = (0..700).map(|n| format!("nephoscope.ceilometer.cpu_source_cpu_sink.g1.{n}")).collect();
     let (mut known, mut owners) = (0, Placed::new());
     for step in 0..12u32 {
         let present = (0..60u32).filter(|n| (n * 7 + step * 13) % 12 != 0);
         let members: Vec<(String, u32)> =
             present.map(|n| (format!("controller-{n}"), 1 + (n * 37 + step * 11) % 100)).collect();
         let ring = Ring::new(members.iter().map(|(id, weight)| (id.as_str(), *weight)));
-        let placed = ring.place(units.iter().map(String::as_str), |unit| owners.get(unit).map(String::as_str));
+        let placed = ring.place(queues.iter().map(String::as_str), |queue| owners.get(queue).map(String::as_str));
         let mut text = format!("{known:016x}\n");
-        placed.iter().for_each(|(unit, member)| writeln!(text, "{unit} {member}").unwrap());
+        placed.iter().for_each(|(queue, member)| writeln!(text, "{queue} {member}").unwrap());
         known = hash::stable(text.as_bytes());
-        owners = placed.into_iter().map(|(unit, member)| (unit.to_owned(), member.to_owned())).collect();
+        owners = placed.into_iter().map(|(queue, member)| (queue.to_owned(), member.to_owned())).collect();
     }
     assert_eq!(known, LARGE_GROUP, "{known:#018x}: a running cluster would disagree with this build");
 }

@@ -1,9 +1,9 @@
 //! Several machines and a model of the group, with seeded faults: killed, cut off, broker gone, answers late and lost.
 //!
-//! Held at every step: a unit is open at most once. Held after the faults stop: every unit is open exactly where
+//! Held at every step: a queue is open at most once. Held after the faults stop: every queue is open exactly where
 //! placement wants it, and nothing more is ordered.
 
-use nephoscope::cluster::{Epoch, Group, Happening, Order, Owner, Ownership, OwnershipOptions, Standing};
+use nephoscope::cluster::{Epoch, Group, Happening, MemberState, Order, Owner, Ownership, OwnershipOptions};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -30,7 +30,7 @@ struct Process {
     id: String,
     machine: Ownership,
     broker: bool,
-    /// Ordered and not yet carried out; about one unit in order.
+    /// Ordered and not yet carried out; about one queue in order.
     todo: Vec<Order>,
     answers: VecDeque<Happening>,
     /// Read, and not yet given to the machine.
@@ -42,18 +42,18 @@ struct Process {
 }
 
 impl World {
-    fn join(&mut self, units: &BTreeSet<String>) {
+    fn join(&mut self, queues: &BTreeSet<String>) {
         let free = (0..MEMBERS_MAX).map(|n| format!("m{n}")).find(|id| !self.group.members.contains_key(id));
         let Some(id) = free else { return };
         self.group.revision += 1;
-        self.group.members.insert(id.clone(), Standing { weight: 1, ready: false });
+        self.group.members.insert(id.clone(), MemberState { weight: 1, ready: false });
         let options = OwnershipOptions { moves_at_once: 2, claims_at_once: 3, ..OwnershipOptions::default() };
         self.processes.push(Process {
             machine: Ownership::new(id.clone(), options),
             id,
             broker: false,
             todo: Vec::new(),
-            answers: VecDeque::from([Happening::Units(units.clone()), Happening::BrokerBack]),
+            answers: VecDeque::from([Happening::Queues(queues.clone()), Happening::BrokerBack]),
             view: None,
             open: BTreeSet::new(),
             left: false,
@@ -82,10 +82,10 @@ impl World {
         for order in process.machine.step(happening, self.now) {
             self.orders += 1;
             match &order {
-                // Carried out at once, and whatever was still to be done about the unit is void.
-                Order::Cut { unit } => {
-                    process.open.retain(|(u, _)| u != unit);
-                    process.todo.retain(|order| unit_of(order) != Some(unit));
+                // Carried out at once, and whatever was still to be done about the queue is void.
+                Order::Cut { queue } => {
+                    process.open.retain(|(u, _)| u != queue);
+                    process.todo.retain(|order| queue_of(order) != Some(queue));
                 }
                 Order::Done => process.left = true,
                 _ => process.todo.push(order),
@@ -93,69 +93,69 @@ impl World {
         }
     }
 
-    /// Carries out the oldest order about some unit.
+    /// Carries out the oldest order about some queue.
     fn carry_out(&mut self, at: usize, rng: &mut StdRng, faults: bool) {
         let at_work: BTreeSet<String> =
-            self.processes.iter().flat_map(|p| &p.open).map(|(unit, _)| unit.clone()).collect();
+            self.processes.iter().flat_map(|p| &p.open).map(|(queue, _)| queue.clone()).collect();
         let process = &mut self.processes[at];
         if process.todo.is_empty() {
             return;
         }
         let some = rng.random_range(0..process.todo.len());
-        let unit = unit_of(&process.todo[some]).cloned();
-        let oldest = process.todo.iter().position(|order| unit_of(order) == unit.as_ref()).unwrap();
+        let queue = queue_of(&process.todo[some]).cloned();
+        let oldest = process.todo.iter().position(|order| queue_of(order) == queue.as_ref()).unwrap();
         let order = process.todo.remove(oldest);
         let luck = if faults { rng.random_range(0..100) } else { 50 };
         let answer = match order {
             Order::Prepare => Happening::Prepared,
             Order::Ready { .. } if process.lost => return,
-            Order::Claim { unit } if process.lost => Happening::ClaimRefused { unit },
-            Order::Release { unit, epoch } if process.lost => Happening::ReleaseFailed { unit, epoch },
+            Order::Claim { queue } if process.lost => Happening::ClaimRefused { queue },
+            Order::Release { queue, epoch } if process.lost => Happening::ReleaseFailed { queue, epoch },
             // Somebody without a lease has not ended yet, or something else takes its time: it waits, and can be closed.
-            Order::Open { unit, epoch } if at_work.contains(&unit) || luck < 5 => {
-                let close = Order::Close { unit: unit.clone(), epoch };
+            Order::Open { queue, epoch } if at_work.contains(&queue) || luck < 5 => {
+                let close = Order::Close { queue: queue.clone(), epoch };
                 let Some(close) = process.todo.iter().position(|order| *order == close) else {
-                    process.todo.insert(oldest, Order::Open { unit, epoch });
+                    process.todo.insert(oldest, Order::Open { queue, epoch });
                     return;
                 };
                 process.todo.remove(close);
-                Happening::Closed { unit, epoch }
+                Happening::Closed { queue, epoch }
             }
             Order::Ready { ready } => {
                 self.group.revision += 1;
-                if let Some(standing) = self.group.members.get_mut(&process.id) {
-                    standing.ready = ready;
+                if let Some(member) = self.group.members.get_mut(&process.id) {
+                    member.ready = ready;
                 }
                 return;
             }
-            Order::Claim { unit } => {
-                let free = self.group.owners.get(&unit).is_none_or(|owner| owner.member == process.id);
+            Order::Claim { queue } => {
+                let free = self.group.owners.get(&queue).is_none_or(|owner| owner.member == process.id);
                 if luck < 5 || !free || !self.group.members.contains_key(&process.id) {
-                    Happening::ClaimRefused { unit }
+                    Happening::ClaimRefused { queue }
                 } else {
                     self.group.revision += 1;
                     let epoch = self.group.revision;
-                    self.group.owners.insert(unit.clone(), Owner { member: process.id.clone(), epoch });
+                    self.group.owners.insert(queue.clone(), Owner { member: process.id.clone(), epoch });
                     // Now and then the answer is lost.
-                    if luck < 15 { Happening::ClaimRefused { unit } } else { Happening::Claimed { unit, epoch } }
+                    if luck < 15 { Happening::ClaimRefused { queue } } else { Happening::Claimed { queue, epoch } }
                 }
             }
-            Order::Open { unit, epoch } if luck < 10 || !process.broker => Happening::OpenFailed { unit, epoch },
-            Order::Open { unit, epoch } => {
-                process.open.insert((unit.clone(), epoch));
-                Happening::Opened { unit, epoch }
+            Order::Open { queue, epoch } if luck < 10 || !process.broker => Happening::OpenFailed { queue, epoch },
+            Order::Open { queue, epoch } => {
+                process.open.insert((queue.clone(), epoch));
+                Happening::Opened { queue, epoch }
             }
-            Order::Close { unit, epoch } => {
-                process.open.remove(&(unit.clone(), epoch));
-                Happening::Closed { unit, epoch }
+            Order::Close { queue, epoch } => {
+                process.open.remove(&(queue.clone(), epoch));
+                Happening::Closed { queue, epoch }
             }
-            Order::Release { unit, epoch } => {
+            Order::Release { queue, epoch } => {
                 let mine = Owner { member: process.id.clone(), epoch };
-                if luck >= 5 && self.group.owners.get(&unit) == Some(&mine) {
-                    self.group.owners.remove(&unit);
+                if luck >= 5 && self.group.owners.get(&queue) == Some(&mine) {
+                    self.group.owners.remove(&queue);
                     self.group.revision += 1;
                 }
-                if luck < 10 { Happening::ReleaseFailed { unit, epoch } } else { Happening::Released { unit, epoch } }
+                if luck < 10 { Happening::ReleaseFailed { queue, epoch } } else { Happening::Released { queue, epoch } }
             }
             Order::Cut { .. } | Order::Done => return,
         };
@@ -198,11 +198,14 @@ impl World {
         }
     }
 
-    fn strike(&mut self, rng: &mut StdRng, units: &BTreeSet<String>) {
-        let at =
-            if self.processes.is_empty() { return self.join(units) } else { rng.random_range(0..self.processes.len()) };
+    fn strike(&mut self, rng: &mut StdRng, queues: &BTreeSet<String>) {
+        let at = if self.processes.is_empty() {
+            return self.join(queues);
+        } else {
+            rng.random_range(0..self.processes.len())
+        };
         match rng.random_range(0..11) {
-            0 | 1 => self.join(units),
+            0 | 1 => self.join(queues),
             2 => self.bury(at),
             3 => {
                 if !self.processes[at].lost {
@@ -231,7 +234,7 @@ impl World {
     fn see_off(&mut self) {
         while let Some(at) = self.processes.iter().position(|process| process.left) {
             let process = self.processes.remove(at);
-            assert!(process.open.is_empty(), "done with open units");
+            assert!(process.open.is_empty(), "done with open queues");
             if !process.lost {
                 self.revoke(&process.id);
             }
@@ -240,16 +243,16 @@ impl World {
 
     fn check(&self) {
         let mut seen = BTreeSet::new();
-        for (unit, epoch) in self.processes.iter().flat_map(|process| &process.open) {
-            assert!(seen.insert(unit), "{unit} is open twice, once with epoch {epoch}");
+        for (queue, epoch) in self.processes.iter().flat_map(|process| &process.open) {
+            assert!(seen.insert(queue), "{queue} is open twice, once with epoch {epoch}");
         }
     }
 
-    fn one_step(&mut self, rng: &mut StdRng, units: &BTreeSet<String>) {
+    fn one_step(&mut self, rng: &mut StdRng, queues: &BTreeSet<String>) {
         self.now += Duration::from_millis(rng.random_range(0..400));
         self.expire();
         if rng.random_range(0..100) < 6 {
-            self.strike(rng, units);
+            self.strike(rng, queues);
         }
         for _ in 0..4 {
             if self.processes.is_empty() {
@@ -269,8 +272,8 @@ impl World {
 
     /// Whether there is nothing to do for a process but to wait for what others have open.
     fn waits(&self, at: usize) -> bool {
-        let is_open = |unit: &String| self.processes.iter().flat_map(|p| &p.open).any(|(open, _)| open == unit);
-        let waits = |order: &Order| matches!(order, Order::Open { unit, .. } if is_open(unit));
+        let is_open = |queue: &String| self.processes.iter().flat_map(|p| &p.open).any(|(open, _)| open == queue);
+        let waits = |order: &Order| matches!(order, Order::Open { queue, .. } if is_open(queue));
         self.processes[at].answers.is_empty() && self.processes[at].todo.iter().all(waits)
     }
 
@@ -294,31 +297,31 @@ impl World {
     }
 }
 
-fn unit_of(order: &Order) -> Option<&String> {
+fn queue_of(order: &Order) -> Option<&String> {
     match order {
-        Order::Claim { unit } | Order::Cut { unit } => Some(unit),
-        Order::Open { unit, .. } | Order::Close { unit, .. } | Order::Release { unit, .. } => Some(unit),
+        Order::Claim { queue } | Order::Cut { queue } => Some(queue),
+        Order::Open { queue, .. } | Order::Close { queue, .. } | Order::Release { queue, .. } => Some(queue),
         Order::Prepare | Order::Ready { .. } | Order::Done => None,
     }
 }
 
 fn run(seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
-    let units: BTreeSet<String> = (0..rng.random_range(1..20)).map(|n| format!("u{n}")).collect();
+    let queues: BTreeSet<String> = (0..rng.random_range(1..20)).map(|n| format!("u{n}")).collect();
     let mut world = World::default();
     for _ in 0..rng.random_range(2..=3) {
-        world.join(&units);
+        world.join(&queues);
     }
     for _ in 0..600 {
-        world.one_step(&mut rng, &units);
+        world.one_step(&mut rng, &queues);
     }
     world.group.paused = false;
     world.group.revision += 1;
     if world.processes.len() < 2 {
         world.now += LEASE;
         world.expire();
-        world.join(&units);
-        world.join(&units);
+        world.join(&queues);
+        world.join(&queues);
     }
     for at in 0..world.processes.len() {
         world.set_broker(at, true);
@@ -329,23 +332,23 @@ fn run(seed: u64) {
     let rounds = (0..200).filter(|_| world.calm_round(&mut rng)).count();
     assert!((0..10).all(|_| !world.calm_round(&mut rng)), "orders without end: {rounds} rounds");
     let ordered = world.orders - before;
-    assert!(ordered <= 20 * units.len() * MEMBERS_MAX, "{ordered} orders for {} units", units.len());
+    assert!(ordered <= 20 * queues.len() * MEMBERS_MAX, "{ordered} orders for {} queues", queues.len());
     for process in &world.processes {
-        let open: Vec<(&String, &Epoch)> = process.open.iter().map(|(unit, epoch)| (unit, epoch)).collect();
+        let open: Vec<(&String, &Epoch)> = process.open.iter().map(|(queue, epoch)| (queue, epoch)).collect();
         let owned = world.group.owners.iter().filter(|(_, owner)| owner.member == process.id);
-        assert_eq!(open, owned.map(|(unit, owner)| (unit, &owner.epoch)).collect::<Vec<_>>(), "{}", process.id);
+        assert_eq!(open, owned.map(|(queue, owner)| (queue, &owner.epoch)).collect::<Vec<_>>(), "{}", process.id);
         let placed = process.machine.placed().iter().filter(|(_, member)| **member == process.id);
-        assert!(open.iter().map(|(unit, _)| *unit).eq(placed.map(|(unit, _)| unit)), "{}", process.id);
+        assert!(open.iter().map(|(queue, _)| *queue).eq(placed.map(|(queue, _)| queue)), "{}", process.id);
     }
     // Whoever drained is gone, whoever stayed has its share.
     let total: usize = world.processes.iter().map(|process| process.open.len()).sum();
-    assert_eq!(total, if world.processes.is_empty() { 0 } else { units.len() });
+    assert_eq!(total, if world.processes.is_empty() { 0 } else { queues.len() });
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
     #[test]
-    fn every_unit_is_open_once_and_in_the_end_where_it_belongs(seed in any::<u64>()) {
+    fn every_queue_is_open_once_and_in_the_end_where_it_belongs(seed in any::<u64>()) {
         run(seed);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | line | happening |
 //! |---|---|
-//! | `units u v` | these units exist |
+//! | `queues u v` | these queues exist |
 //! | `view 7: a b! c*50 d- \| u=a@3 \| paused u>b` | revision, members (`!` not ready, `-` drained, `*` weight), owners, and perhaps `paused` and pins |
 //! | `claimed u 5`, `refused u`, `opened u 5`, `open failed u 5`, `closed u 5`, `released u 5`, `release failed u 5` | |
 //! | `silent`, `heard` | |
@@ -12,7 +12,7 @@
 //!
 //! `NEPHOSCOPE_BLESS=1` writes what came out into the files, to be read before it is kept.
 
-use nephoscope::cluster::{Group, Happening, Owner, Ownership, OwnershipOptions, Standing};
+use nephoscope::cluster::{Group, Happening, MemberState, Owner, Ownership, OwnershipOptions};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -70,20 +70,20 @@ fn read_options(words: &[&str]) -> OwnershipOptions {
 }
 
 fn read(line: &str, words: &[&str]) -> Happening {
-    let unit = |unit: &&str| (*unit).to_owned();
+    let queue = |queue: &&str| (*queue).to_owned();
     let epoch = |epoch: &&str| epoch.parse().unwrap();
     match words {
-        ["units", units @ ..] => Happening::Units(units.iter().map(|u| (*u).to_owned()).collect()),
+        ["queues", queues @ ..] => Happening::Queues(queues.iter().map(|u| (*u).to_owned()).collect()),
         ["view", ..] => Happening::Viewed(read_view(line)),
-        ["claimed", u, e] => Happening::Claimed { unit: unit(u), epoch: epoch(e) },
-        ["refused", u] => Happening::ClaimRefused { unit: unit(u) },
-        ["opened", u, e] => Happening::Opened { unit: unit(u), epoch: epoch(e) },
-        ["open", "failed", u, e] => Happening::OpenFailed { unit: unit(u), epoch: epoch(e) },
+        ["claimed", u, e] => Happening::Claimed { queue: queue(u), epoch: epoch(e) },
+        ["refused", u] => Happening::ClaimRefused { queue: queue(u) },
+        ["opened", u, e] => Happening::Opened { queue: queue(u), epoch: epoch(e) },
+        ["open", "failed", u, e] => Happening::OpenFailed { queue: queue(u), epoch: epoch(e) },
         ["silent"] => Happening::Silent,
         ["heard"] => Happening::Heard,
-        ["closed", u, e] => Happening::Closed { unit: unit(u), epoch: epoch(e) },
-        ["released", u, e] => Happening::Released { unit: unit(u), epoch: epoch(e) },
-        ["release", "failed", u, e] => Happening::ReleaseFailed { unit: unit(u), epoch: epoch(e) },
+        ["closed", u, e] => Happening::Closed { queue: queue(u), epoch: epoch(e) },
+        ["released", u, e] => Happening::Released { queue: queue(u), epoch: epoch(e) },
+        ["release", "failed", u, e] => Happening::ReleaseFailed { queue: queue(u), epoch: epoch(e) },
         ["lease", "lost"] => Happening::LeaseLost,
         ["broker", "lost"] => Happening::BrokerLost,
         ["broker", "back"] => Happening::BrokerBack,
@@ -105,16 +105,16 @@ fn read_view(line: &str) -> Group {
         if drained {
             group.drained.insert(id.to_owned());
         }
-        group.members.insert(id.to_owned(), Standing { weight: weight.parse().unwrap(), ready });
+        group.members.insert(id.to_owned(), MemberState { weight: weight.parse().unwrap(), ready });
     }
     for owner in parts.next().into_iter().flatten() {
-        let (unit, (member, epoch)) = owner.split_once('=').map(|(u, by)| (u, by.split_once('@').unwrap())).unwrap();
+        let (queue, (member, epoch)) = owner.split_once('=').map(|(u, by)| (u, by.split_once('@').unwrap())).unwrap();
         let owner = Owner { member: member.to_owned(), epoch: epoch.parse().unwrap() };
-        group.owners.insert(unit.to_owned(), owner);
+        group.owners.insert(queue.to_owned(), owner);
     }
     for word in parts.next().into_iter().flatten() {
         match word.split_once('>') {
-            Some((unit, member)) => drop(group.pins.insert(unit.to_owned(), member.to_owned())),
+            Some((queue, member)) => drop(group.pins.insert(queue.to_owned(), member.to_owned())),
             None => group.paused = word == "paused",
         }
     }

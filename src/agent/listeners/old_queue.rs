@@ -7,11 +7,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ground::Ground;
+use super::agent_context::AgentContext;
 use super::unpack::read;
-use crate::agent::packets::written::Written;
-use crate::agent::resize::{Shape, sealed_mark};
-use crate::agent::runtime::posted::Reader;
+use crate::agent::packets::encoding::EncodedFragment;
+use crate::agent::resize::{GroupLayout, sealed_mark};
+use crate::agent::runtime::shared_value::Reader;
 use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::stages::forward::Forwarder;
 use crate::agent::stages::intake::{Ended, Intake, Taken};
@@ -30,7 +30,7 @@ pub(in crate::agent) struct OldQueue {
     /// The configuration.
     pub routes: watch::Receiver<Arc<Routes>>,
     /// Where the queues in use are.
-    pub layout: Reader<Option<Arc<Shape>>>,
+    pub layout: Reader<Option<Arc<GroupLayout>>>,
     /// The way there.
     pub forwarder: Forwarder,
     /// For what is no packet.
@@ -38,7 +38,7 @@ pub(in crate::agent) struct OldQueue {
     /// The session with the broker.
     pub session: Arc<dyn Session>,
     /// What listeners stand on.
-    pub ground: Arc<Ground>,
+    pub agent: Arc<AgentContext>,
 }
 
 impl OldQueue {
@@ -63,8 +63,8 @@ impl OldQueue {
         if ended != Ended::Deleted {
             return ended;
         }
-        let OldQueue { ground, session, queue, generation, .. } = self;
-        match stop.run_until_cancelled(delete(&ground, &*session, &queue, generation)).await {
+        let OldQueue { agent, session, queue, generation, .. } = self;
+        match stop.run_until_cancelled(delete(&agent, &*session, &queue, generation)).await {
             None => Ended::Stopped,
             Some(Ok(true)) => Ended::Deleted,
             Some(Ok(false) | Err(_)) => Ended::Lost,
@@ -74,7 +74,7 @@ impl OldQueue {
     /// Sends on what comes; [`Ended::Deleted`] when nothing has come for so long that nothing will.
     async fn work(&mut self, intake: &mut Intake, stop: &CancellationToken) -> Ended {
         // By then every member that reads the group has seen that there are others.
-        let patience = 2 * self.ground.options.view_period;
+        let patience = 2 * self.agent.options.view_period;
         let mut idle_since = Instant::now();
         loop {
             let Some(layout) = self.layout.read() else { return Ended::Lost };
@@ -95,7 +95,7 @@ impl OldQueue {
                 Taken::Lost => return Ended::Lost,
             };
             idle_since = Instant::now();
-            let mut packets = read(&self.context, &self.ground.nursery, batch).await.into_iter();
+            let mut packets = read(&self.context, &self.agent.tasks, batch).await.into_iter();
             while let Some((packet, receipt)) = packets.next() {
                 if packet.fragments.is_empty() {
                     // An end marker: the queue is sealed already.
@@ -106,7 +106,7 @@ impl OldQueue {
                 let sink = routes
                     .sinks
                     .iter()
-                    .position(|slot| topology::is_of_sink(&self.queue, &self.ground.group, &slot.name));
+                    .position(|slot| topology::is_of_sink(&self.queue, &self.agent.group, &slot.name));
                 let (Some(sink), Some(to)) = (sink, layout.routing()) else {
                     // A sink that is configured no more has nobody to take it: it is held until one has, and the queue stays.
                     let held: Vec<_> = std::iter::once(receipt).chain(packets.map(|(_, receipt)| receipt)).collect();
@@ -122,7 +122,7 @@ impl OldQueue {
                     return ended;
                 };
                 self.context.offer.metrics.packet_straggled(&routes.sinks[sink].name, packet.fragments.len());
-                let part = |fragment| (sink, Written::from(fragment), receipt.split());
+                let part = |fragment| (sink, EncodedFragment::from(fragment), receipt.split());
                 let yielded = packet.fragments.into_iter().map(part).collect();
                 receipt.settle(Verdict::Kept);
                 self.forwarder.forward(&routes, to, yielded);
@@ -133,7 +133,12 @@ impl OldQueue {
 
 /// Deletes the queue if it is empty and unused, then what belongs to it; whether it is gone. Its mark goes last: whoever finds
 /// the mark goes on here.
-async fn delete(ground: &Ground, session: &dyn Session, queue: &str, generation: u64) -> Result<bool, TransportError> {
+async fn delete(
+    agent: &AgentContext,
+    session: &dyn Session,
+    queue: &str,
+    generation: u64,
+) -> Result<bool, TransportError> {
     // A quorum queue learns of a consumer's end a moment later.
     match session.until_alone(queue, 0).await {
         Ok(_) | Err(TransportError::NoQueue(_)) => {}
@@ -144,5 +149,5 @@ async fn delete(ground: &Ground, session: &dyn Session, queue: &str, generation:
         return Ok(false);
     }
     session.delete(&topology::state_log_name(queue)).await?;
-    Ok(ground.layouts.forget(generation, &sealed_mark(queue), queue, &session.over()).await)
+    Ok(agent.layouts.forget(generation, &sealed_mark(queue), queue, &session.over()).await)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::ground::Ground;
+use super::agent_context::AgentContext;
 use super::main_queue::direct::{DirectSinks, DirectWay};
 use super::main_queue::{MainListener, Queues, Way};
 use super::old_queue::OldQueue;
@@ -14,9 +14,9 @@ use super::predecessor::{Patience, Predecessor};
 use super::queues::Kind;
 use super::worker::Worker;
 use crate::agent::packets::arrivals::Arrivals;
-use crate::agent::resize::{EndMarker, Shape, imported_mark, sealed_mark};
+use crate::agent::resize::{EndMarker, GroupLayout, imported_mark, sealed_mark};
 use crate::agent::runtime::until::Until;
-use crate::agent::sinks::offer::Dead;
+use crate::agent::sinks::offer::PublisherFailed;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::agent::stages::conversion::Conversion;
 use crate::agent::stages::intake::{Ended, Intake};
@@ -43,7 +43,7 @@ pub(in crate::agent) enum Listener {
     Overflow(Box<OverflowListener>),
 }
 
-/// Why a unit cannot be opened.
+/// Why a queue cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::agent) enum OpenError {
     /// The broker.
@@ -68,13 +68,13 @@ pub(in crate::agent) enum OpenError {
     Stopped,
 }
 
-/// What a unit is opened with.
+/// What a queue is opened with.
 #[derive(Clone)]
 pub(in crate::agent) struct Opening {
     /// What listeners stand on.
-    pub ground: Arc<Ground>,
-    /// The unit's name.
-    pub unit: String,
+    pub agent: Arc<AgentContext>,
+    /// The queue's name.
+    pub queue: String,
     /// What it stands for.
     pub kind: Kind,
     /// The epoch of its ownership.
@@ -88,21 +88,21 @@ pub(in crate::agent) struct Opening {
 }
 
 impl Opening {
-    /// Opens the channel of a unit and begins to consume, once nobody else does. A queue that somebody has deleted is declared
+    /// Opens the channel of a queue and begins to consume, once nobody else does. A queue that somebody has deleted is declared
     /// again.
     pub(in crate::agent) async fn open(self) -> Result<Listener, OpenError> {
         let broker = self.kind.broker();
-        let ground = Arc::clone(&self.ground);
+        let agent = Arc::clone(&self.agent);
         match self.clone().open_declared().await {
             Err(
                 OpenError::Transport(TransportError::NoQueue(queue))
                 | OpenError::State(Lost::Transport(TransportError::NoQueue(queue))),
             ) => {
                 if let Kind::Overflow { queue, .. } = &self.kind {
-                    ground.overflow.forget(queue);
+                    agent.overflow.forget(queue);
                 }
-                ground.metrics.queue_gone(&queue);
-                ground.brokers[broker].forget_declared().await;
+                agent.metrics.queue_gone(&queue);
+                agent.brokers[broker].forget_declared().await;
                 self.open_declared().await
             }
             opened => opened,
@@ -122,25 +122,25 @@ impl Opening {
 
     /// The session of the opening, with everything declared in it.
     async fn session(&self) -> Result<Arc<dyn Session>, OpenError> {
-        let (ground, routes) = (&self.ground, Arc::clone(&self.routes.borrow()));
+        let (agent, routes) = (&self.agent, Arc::clone(&self.routes.borrow()));
         Ok(match &self.kind {
             Kind::Main { broker, queue } => {
-                ground.aliases.is_no_alias(&ground.brokers, *broker, &ground.context).await?;
-                ground.prepared_for(*broker, queue, &routes).await?
+                agent.aliases.is_no_alias(&agent.brokers, *broker, &agent.context).await?;
+                agent.prepared_for(*broker, queue, &routes).await?
             }
-            Kind::Pipeline { .. } | Kind::Old { .. } | Kind::Overflow { .. } => ground.prepared(0, &routes).await?,
+            Kind::Pipeline { .. } | Kind::Old { .. } | Kind::Overflow { .. } => agent.prepared(0, &routes).await?,
         })
     }
 
     /// Waits until nobody else consumes the queue. Comes before everything else is found out: a former owner may still change it.
     async fn until_free(&self, session: &dyn Session) -> Result<(), OpenError> {
-        let ground = &self.ground;
-        let (partitioned, exclusive) = (ground.options.partitioned, ground.options.main_queue_exclusive);
+        let agent = &self.agent;
+        let (partitioned, exclusive) = (agent.options.partitioned, agent.options.main_queue_exclusive);
         let (queue, patience) = match &self.kind {
             // Others consume it all the time.
             Kind::Main { .. } if partitioned && !exclusive => return Ok(()),
             Kind::Main { broker, queue } if !partitioned => {
-                (queue, Patience::AtMost(ground.brokers[*broker].notices_within))
+                (queue, Patience::AtMost(agent.brokers[*broker].notices_within))
             }
             // Agents alone that share a broker take turns.
             Kind::Overflow { .. } if !partitioned => return Ok(()),
@@ -149,8 +149,8 @@ impl Opening {
             | Kind::Old { queue, .. }
             | Kind::Overflow { queue, .. } => (queue, Patience::Forever),
         };
-        let membership = ground.layouts.membership.borrow().clone();
-        let (memory, metrics) = (&ground.memory, &ground.metrics);
+        let membership = agent.layouts.membership.borrow().clone();
+        let (memory, metrics) = (&agent.memory, &agent.metrics);
         let predecessor = Predecessor { queue, session, patience, memory, membership, metrics };
         match self.stop.run_until_cancelled(predecessor.gone()).await {
             // An old queue may be deleted already, and what belongs to it is not.
@@ -161,22 +161,22 @@ impl Opening {
     }
 
     async fn main(self, session: Arc<dyn Session>, broker: usize, queue: &str) -> Result<Listener, OpenError> {
-        if !self.ground.options.partitioned {
+        if !self.agent.options.partitioned {
             let way = DirectWay::new(&self.direct);
             let listener = self.listen(session, broker, queue, async { Ok(way) }).await?;
             return Ok(Listener::Direct(Box::new(listener)));
         }
-        let (ground, routes, epoch) = (Arc::clone(&self.ground), Arc::clone(&self.routes.borrow()), self.epoch);
-        if ground.layouts.get().is_some_and(|shape| shape.routing().is_none()) {
+        let (agent, routes, epoch) = (Arc::clone(&self.agent), Arc::clone(&self.routes.borrow()), self.epoch);
+        if agent.layouts.get().is_some_and(|group_layout| group_layout.routing().is_none()) {
             return Err(OpenError::Closed);
         }
         // Asked for now that the queue is consumed: who changes the layout waits until it is not, and we would not know of a
         // change that began before.
         let way = async {
-            let shape = ground.layouts.fresh().await?;
-            let layout = shape.routing().cloned().ok_or(OpenError::Closed)?;
+            let group_layout = agent.layouts.fresh().await?;
+            let layout = group_layout.routing().cloned().ok_or(OpenError::Closed)?;
             // Everything declared and routable before the first message is taken.
-            let forwarder = ground.forwarder(ground.prepared(0, &routes).await?, queue, epoch);
+            let forwarder = agent.forwarder(agent.prepared(0, &routes).await?, queue, epoch);
             Ok(Queues { forwarder, layout })
         };
         Ok(Listener::Main(Box::new(self.listen(session, broker, queue, way).await?)))
@@ -190,12 +190,12 @@ impl Opening {
         queue: &str,
         way: impl Future<Output = Result<W, OpenError>> + Send,
     ) -> Result<MainListener<W>, OpenError> {
-        let Opening { ground, routes, stop, .. } = self;
-        let (options, place) = (&ground.options, &ground.brokers[broker]);
+        let Opening { agent, routes, stop, .. } = self;
+        let (options, place) = (&agent.options, &agent.brokers[broker]);
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let rescued = rescue::look(&*session, queue).await?;
         let consume = place.consume_options(options.main_prefetch, exclusive);
-        let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
+        let intake = Intake::open(&agent.context, &session, queue, consume, rescued).await?;
         let way = match way.await {
             Ok(way) => way,
             Err(error) => {
@@ -207,20 +207,20 @@ impl Opening {
         Ok(MainListener {
             intake,
             routes,
-            conversion: Conversion::new(&ground.metrics, &ground.nursery),
+            conversion: Conversion::new(&agent.metrics, &agent.tasks),
             way,
-            parking: ground.parking.clone(),
-            nursery: ground.nursery.clone(),
-            metrics: ground.metrics.clone(),
+            parking: agent.parking.clone(),
+            tasks: agent.tasks.clone(),
+            metrics: agent.metrics.clone(),
         })
     }
 
     async fn old(self, session: Arc<dyn Session>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
-        let Opening { ground, epoch, routes, stop, .. } = self;
+        let Opening { agent, epoch, routes, stop, .. } = self;
         let intake = async {
             let rescued = rescue::look(&*session, queue).await?;
-            let consume = ground.first_broker().consume_options(ground.options.pipeline_prefetch, false);
-            Intake::open(&ground.context, &session, queue, consume, rescued).await
+            let consume = agent.first_broker().consume_options(agent.options.pipeline_prefetch, false);
+            Intake::open(&agent.context, &session, queue, consume, rescued).await
         };
         let intake = match intake.await {
             Ok(intake) => Some(intake),
@@ -229,10 +229,10 @@ impl Opening {
         };
         let until =
             intake.as_ref().map_or_else(|| Until { stop: stop.clone(), over: session.over() }, |i| i.until(&stop));
-        let context = ground.sink_context(until, 0, None);
-        let forwarder = ground.forwarder(Arc::clone(&session), queue, epoch);
-        let (queue, layout) = (queue.into(), ground.layouts.known.reader());
-        let old = OldQueue { queue, generation, intake, routes, layout, forwarder, context, session, ground };
+        let context = agent.sink_context(until, 0, None);
+        let forwarder = agent.forwarder(Arc::clone(&session), queue, epoch);
+        let (queue, layout) = (queue.into(), agent.layouts.known.reader());
+        let old = OldQueue { queue, generation, intake, routes, layout, forwarder, context, session, agent };
         Ok(Listener::Old(Box::new(old)))
     }
 
@@ -244,21 +244,20 @@ impl Opening {
         generation: u64,
     ) -> Result<Listener, OpenError> {
         let opening = self.clone();
-        let Opening { ground, epoch, stop, .. } = self;
-        let options = &ground.options;
-        let mut shape = ground.layouts.get().filter(|shape| shape.spec.next.is_some());
-        if shape.as_ref().is_some_and(|shape| shape.spec.present.generation == generation) {
+        let Opening { agent, epoch, stop, .. } = self;
+        let options = &agent.options;
+        let mut group_layout = agent.layouts.get().filter(|group_layout| group_layout.spec.next.is_some());
+        if group_layout.as_ref().is_some_and(|group_layout| group_layout.spec.present.generation == generation) {
             // A former owner may have sealed it since we last looked.
-            let fresh = ground.layouts.fresh().await?;
+            let fresh = agent.layouts.fresh().await?;
             if let Some((_, generation)) = fresh.sealed().find(|(sealed, _)| *sealed == queue) {
                 return opening.old(session, queue, generation).await;
             }
-            shape = Some(fresh);
+            group_layout = Some(fresh);
         }
         let stateful = slot.is_stateful();
-        let log = async {
-            if stateful { open_log(&ground.context, &ground.memory, queue, &session).await } else { Ok(None) }
-        };
+        let log =
+            async { if stateful { open_log(&agent.context, &agent.memory, queue, &session).await } else { Ok(None) } };
         // Only a quorum queue counts what comes back, and only what it counted is ever rescued.
         let rescued = async {
             if options.queue_kind == QueueKind::Classic {
@@ -268,34 +267,34 @@ impl Opening {
         };
         let (log, rescued) = tokio::join!(log, rescued);
         let (rescued, log) = (rescued?, log?);
-        let log = if stateful && log.is_none() { Some(made_log(&ground.context, queue, &session).await?) } else { log };
+        let log = if stateful && log.is_none() { Some(made_log(&agent.context, queue, &session).await?) } else { log };
         let mut kept = None;
         if let Some(log) = log {
-            let mut keeper = restore((&ground.context, &ground.memory), &slot, queue, epoch, log).await?;
+            let mut keeper = restore((&agent.context, &agent.memory), &slot, queue, epoch, log).await?;
             if let Some(generation) = keeper.sealed() {
                 // A former owner died before it could say so.
-                if !ground.layouts.mark(generation, &sealed_mark(queue), &session.over()).await {
+                if !agent.layouts.mark(generation, &sealed_mark(queue), &session.over()).await {
                     return Err(OpenError::Unmarked);
                 }
                 return opening.old(session, queue, generation).await;
             }
-            let new = shape.as_ref().and_then(|shape| Some((shape, shape.routing()?)));
-            if let Some((shape, layout)) = new.filter(|(_, layout)| layout.generation == generation) {
-                inherit(&ground, (shape, layout), &slot, queue, &session, &mut keeper).await?;
+            let new = group_layout.as_ref().and_then(|group_layout| Some((group_layout, group_layout.routing()?)));
+            if let Some((group_layout, layout)) = new.filter(|(_, layout)| layout.generation == generation) {
+                inherit(&agent, (group_layout, layout), &slot, queue, &session, &mut keeper).await?;
             }
             kept = Some(keeper);
         }
         // Only now: nothing is delivered to an owner that does not know its state.
-        let consume = ground.first_broker().consume_options(options.pipeline_prefetch, false);
-        let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
-        let detours = ground.overflow.detours(queue, epoch, Some(Arc::clone(&session)));
-        let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours);
-        let told = (Arc::clone(&ground.context), Arc::clone(&ground.layouts));
+        let consume = agent.first_broker().consume_options(options.pipeline_prefetch, false);
+        let intake = Intake::open(&agent.context, &session, queue, consume, rescued).await?;
+        let detours = agent.overflow.detours(queue, epoch, Some(Arc::clone(&session)));
+        let context = agent.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours);
+        let told = (Arc::clone(&agent.context), Arc::clone(&agent.layouts));
         let end_marker = EndMarker::new(told, &session, (queue, generation, epoch), stop);
         let arrivals = Arrivals::default();
         let worker = kept.map_or(Worker::Stateless, |keeper| Worker::Stateful(Box::new(keeper)));
         let queue = queue.into();
-        let listener = PipelineListener { queue, intake, worker, session, slot, context, end_marker, arrivals, ground };
+        let listener = PipelineListener { queue, intake, worker, session, slot, context, end_marker, arrivals, agent };
         Ok(Listener::Pipeline(Box::new(listener)))
     }
 
@@ -306,36 +305,36 @@ impl Opening {
         key: Arc<str>,
         queue: &str,
     ) -> Result<Listener, OpenError> {
-        let Opening { ground, stop, .. } = self;
-        let options = &ground.options;
+        let Opening { agent, stop, .. } = self;
+        let options = &agent.options;
         let rescued = rescue::look(&*session, queue).await?;
-        let consume = ground.first_broker().consume_options(options.pipeline_prefetch, false);
-        let intake = Intake::open(&ground.context, &session, queue, consume, rescued).await?;
-        let context = ground.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), None);
-        let (queue, arrivals, nursery) = (queue.into(), Arrivals::default(), ground.nursery.clone());
-        let listener = OverflowListener { queue, intake, slot, key, context, arrivals, nursery, session };
+        let consume = agent.first_broker().consume_options(options.pipeline_prefetch, false);
+        let intake = Intake::open(&agent.context, &session, queue, consume, rescued).await?;
+        let context = agent.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), None);
+        let (queue, arrivals, tasks) = (queue.into(), Arrivals::default(), agent.tasks.clone());
+        let listener = OverflowListener { queue, intake, slot, key, context, arrivals, tasks, session };
         Ok(Listener::Overflow(Box::new(listener)))
     }
 }
 
 /// What a new queue that was never begun has of the old ones' state, and that it is known in the group that it has it.
 async fn inherit(
-    ground: &Ground,
-    (shape, layout): (&Shape, &Layout),
+    agent: &AgentContext,
+    (group_layout, layout): (&GroupLayout, &Layout),
     slot: &SinkSlot,
     queue: &str,
     session: &Arc<dyn Session>,
     keeper: &mut Keeper,
 ) -> Result<(), OpenError> {
     if keeper.is_untouched() {
-        let number = shape.next(slot).iter().position(|next| next == queue);
+        let number = group_layout.next(slot).iter().position(|next| next == queue);
         let mine = |slot: u16| Some(usize::from(layout.table.queue(slot))) == number;
-        let window = ground.options.state.window;
-        let inherited = Inherited::read(session, &shape.present(slot), mine, window).await?;
-        inherited.gone.iter().for_each(|old| ground.metrics.state_log_gone(queue, old));
+        let window = agent.options.state.window;
+        let inherited = Inherited::read(session, &group_layout.present(slot), mine, window).await?;
+        inherited.gone.iter().for_each(|old| agent.metrics.state_log_gone(queue, old));
         keeper.begin_with(inherited).await?;
     }
-    let marked = ground.layouts.mark(layout.generation, &imported_mark(queue), &session.over()).await;
+    let marked = agent.layouts.mark(layout.generation, &imported_mark(queue), &session.over()).await;
     if marked { Ok(()) } else { Err(OpenError::Unmarked) }
 }
 
@@ -352,7 +351,7 @@ impl Listener {
     }
 
     /// Runs until stopped or lost.
-    pub(in crate::agent) async fn run(self, stop: &CancellationToken) -> Result<Ended, Dead> {
+    pub(in crate::agent) async fn run(self, stop: &CancellationToken) -> Result<Ended, PublisherFailed> {
         match self {
             Listener::Direct(listener) => Ok(listener.run(stop).await),
             Listener::Main(listener) => Ok(listener.run(stop).await),

@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 use super::unpack::{in_turn, read, split};
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::packets::packet::Question;
-use crate::agent::runtime::nursery::Nursery;
+use crate::agent::runtime::task_group::TaskGroup;
 use crate::agent::sinks::deliver::SinkContext;
-use crate::agent::sinks::offer::Dead;
+use crate::agent::sinks::offer::PublisherFailed;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::agent::stages::intake::{Ended, Intake, Taken};
 use crate::model::{Receipt, Verdict};
@@ -32,14 +32,14 @@ pub(in crate::agent) struct OverflowListener {
     /// What comes before its turn.
     pub arrivals: Arrivals,
     /// For what cannot be parked at once.
-    pub nursery: Nursery,
+    pub tasks: TaskGroup,
     /// For answers.
     pub session: Arc<dyn Session>,
 }
 
 impl OverflowListener {
     /// Runs until stopped or lost, or until the publisher says that it is at its end.
-    pub(in crate::agent) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
+    pub(in crate::agent) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, PublisherFailed> {
         let ended = self.work(stop).await?;
         let OverflowListener { intake, arrivals, .. } = self;
         // What it holds goes back.
@@ -47,7 +47,7 @@ impl OverflowListener {
         Ok(intake.end(ended).await)
     }
 
-    async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
+    async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, PublisherFailed> {
         loop {
             let taken = tokio::select! {
                 biased;
@@ -59,7 +59,7 @@ impl OverflowListener {
                 Taken::Stopped => return Ok(Ended::Stopped),
                 Taken::Lost => return Ok(Ended::Lost),
             };
-            let came = read(&self.context, &self.nursery, batch).await;
+            let came = read(&self.context, &self.tasks, batch).await;
             let (packets, _) = in_turn(&mut self.arrivals, &self.queue, came, |_, _| None, &self.context.offer.metrics);
             let (mut parcels, mut questions) = (Vec::new(), Vec::new());
             for (packet, receipt) in packets {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use super::ground::Ground;
+use super::agent_context::AgentContext;
 use super::unpack::{in_turn, read, split};
 use super::worker::Worker;
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::resize::EndMarker;
 use crate::agent::sinks::deliver::SinkContext;
-use crate::agent::sinks::offer::Dead;
+use crate::agent::sinks::offer::PublisherFailed;
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
 use crate::agent::stages::intake::{Ended, Intake, Taken};
 use crate::agent::state::{Done, Lost};
@@ -36,12 +36,12 @@ pub(in crate::agent) struct PipelineListener {
     /// What comes before its turn.
     pub arrivals: Arrivals,
     /// What listeners stand on.
-    pub ground: Arc<Ground>,
+    pub agent: Arc<AgentContext>,
 }
 
 impl PipelineListener {
     /// Runs until stopped or lost, until its queue is sealed, or until a publisher says that it is at its end.
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, PublisherFailed> {
         let ended = self.work(stop).await?;
         let PipelineListener { intake, arrivals, .. } = self;
         // What they hold goes back.
@@ -49,7 +49,7 @@ impl PipelineListener {
         Ok(intake.end(ended).await)
     }
 
-    async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, Dead> {
+    async fn work(&mut self, stop: &CancellationToken) -> Result<Ended, PublisherFailed> {
         match self.worker.resume(&self.slot, &self.context).await {
             Done::Published => {}
             done => return self.end(done, stop).await,
@@ -72,7 +72,7 @@ impl PipelineListener {
             let (parcels, end) = self.unpack(batch).await;
             let done = self.worker.handle(parcels, &self.slot, &self.context).await;
             if let Some(keeper) = self.worker.keeper() {
-                self.ground.memory.committed(&self.queue, keeper.number());
+                self.agent.memory.committed(&self.queue, keeper.number());
             }
             match done {
                 Done::Published => {}
@@ -104,10 +104,10 @@ impl PipelineListener {
 
     /// The parcels of the packets whose turn it is, in order, and the generation that the queue ends for if that is all.
     async fn unpack(&mut self, batch: Vec<Delivery>) -> (Vec<Parcel>, Option<u64>) {
-        let came = read(&self.context, &self.ground.nursery, batch).await;
+        let came = read(&self.context, &self.agent.tasks, batch).await;
         let keeper = self.worker.keeper();
         let last = |member: &str, epoch| keeper?.sequence_of(member, epoch);
-        let (packets, end) = in_turn(&mut self.arrivals, &self.queue, came, last, &self.ground.metrics);
+        let (packets, end) = in_turn(&mut self.arrivals, &self.queue, came, last, &self.agent.metrics);
         let mut parcels = Vec::new();
         for (packet, receipt) in packets {
             self.worker.came(&Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence });
@@ -117,11 +117,11 @@ impl PipelineListener {
     }
 
     /// Ends in the order that the successor needs: the log says what is published, then the channel is closed.
-    async fn end(&mut self, done: Done, stop: &CancellationToken) -> Result<Ended, Dead> {
+    async fn end(&mut self, done: Done, stop: &CancellationToken) -> Result<Ended, PublisherFailed> {
         match done {
             Done::Published | Done::Unpublished => {}
             Done::Lost(lost) => return Ok(self.lost(&lost)),
-            Done::Dead(dead) => return Err(dead),
+            Done::Failed(failed) => return Err(failed),
         }
         if let Some(keeper) = self.worker.keeper_mut()
             && let Err(lost) = keeper.release().await
@@ -136,12 +136,12 @@ impl PipelineListener {
         let with_session =
             matches!(lost, Lost::Transport(TransportError::Away { .. })) || self.session.over().is_cancelled();
         if let Lost::Fenced(by) = lost {
-            self.ground.metrics.state_lost(&self.queue, &lost.to_string());
-            self.ground.memory.fenced(&self.queue, *by);
+            self.agent.metrics.state_lost(&self.queue, &lost.to_string());
+            self.agent.memory.fenced(&self.queue, *by);
             // Without an orderly close: a quorum queue would give the waiting successor later messages first.
             self.session.cut();
         } else if !with_session {
-            self.ground.metrics.state_lost(&self.queue, &lost.to_string());
+            self.agent.metrics.state_lost(&self.queue, &lost.to_string());
         }
         Ended::Lost
     }

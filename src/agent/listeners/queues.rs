@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::ground::Ground;
+use super::agent_context::AgentContext;
 use crate::agent::resize::sealed_mark;
 use crate::agent::sinks::overflow::OverflowQueue;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::agent::stages::route::Routes;
 
-/// What a unit's name stands for.
+/// What a queue is.
 #[derive(Clone)]
 pub(in crate::agent) enum Kind {
     /// A main queue of one of the brokers.
     Main {
-        /// Position of the broker in [`Ground::brokers`].
+        /// Position of the broker in [`AgentContext::brokers`].
         broker: usize,
         /// The queue.
         queue: String,
@@ -22,14 +22,14 @@ pub(in crate::agent) enum Kind {
     Pipeline {
         /// Its sink.
         slot: Arc<SinkSlot>,
-        /// The queue; also the unit's name.
+        /// Its name at the broker.
         queue: String,
         /// The generation of queues that it is of.
         generation: u64,
     },
     /// A pipeline queue that is sealed.
     Old {
-        /// The queue; also the unit's name.
+        /// Its name at the broker.
         queue: String,
         /// The generation that its mark is of.
         generation: u64,
@@ -40,13 +40,13 @@ pub(in crate::agent) enum Kind {
         slot: Arc<SinkSlot>,
         /// The destination's key.
         key: Arc<str>,
-        /// The queue; also the unit's name.
+        /// Its name at the broker.
         queue: String,
     },
 }
 
 impl Kind {
-    /// Position of its broker in [`Ground::brokers`].
+    /// Position of its broker in [`AgentContext::brokers`].
     pub(in crate::agent) fn broker(&self) -> usize {
         match self {
             Kind::Main { broker, .. } => *broker,
@@ -55,55 +55,55 @@ impl Kind {
     }
 }
 
-/// The units that the routes ask for, by name, in order: every main queue of every broker, the overflow queues, and with
+/// The queues that the routes ask for, by name, in order: every main queue of every broker, the overflow queues, and with
 /// partitioning every queue of every sink. While the number of queues changes there are no main queues until all of them are
-/// closed; a new queue is a unit when nothing can come from the old ones any more, an old one until it is deleted.
-pub(in crate::agent) fn all(ground: &Ground, routes: &Routes) -> Vec<(String, Kind)> {
-    let overflow = ground.overflow.queues(&routes.sinks).map(|OverflowQueue { name, slot, key }| {
+/// closed; a new queue is among them once nothing can come from the old ones any more, an old one until it is deleted.
+pub(in crate::agent) fn all(agent: &AgentContext, routes: &Routes) -> Vec<(String, Kind)> {
+    let overflow = agent.overflow.queues(&routes.sinks).map(|OverflowQueue { name, slot, key }| {
         let kind = Kind::Overflow { slot: Arc::clone(slot), key, queue: name.clone() };
         (name, kind)
     });
-    let mut units: Vec<_> = overflow.collect();
-    let shape = ground.layouts.get().filter(|_| ground.options.partitioned);
-    let Some(shape) = shape else {
-        units.extend(main(ground));
-        return units;
+    let mut queues: Vec<_> = overflow.collect();
+    let group_layout = agent.layouts.get().filter(|_| agent.options.partitioned);
+    let Some(group_layout) = group_layout else {
+        queues.extend(main(agent));
+        return queues;
     };
-    if shape.routing().is_some() {
-        units.extend(main(ground));
+    if group_layout.routing().is_some() {
+        queues.extend(main(agent));
     }
     for slot in &routes.sinks {
-        let sealed = shape.is_sealed(slot);
-        for (queue, generation) in shape.queues(slot) {
-            if sealed || generation == shape.spec.present.generation {
-                units.push((queue.clone(), Kind::Pipeline { slot: Arc::clone(slot), queue, generation }));
+        let sealed = group_layout.is_sealed(slot);
+        for (queue, generation) in group_layout.queues(slot) {
+            if sealed || generation == group_layout.spec.present.generation {
+                queues.push((queue.clone(), Kind::Pipeline { slot: Arc::clone(slot), queue, generation }));
             }
         }
     }
-    units.retain(|(unit, _)| !shape.has(&sealed_mark(unit)));
-    units.extend(shape.sealed().map(|(queue, generation)| {
+    queues.retain(|(queue, _)| !group_layout.has(&sealed_mark(queue)));
+    queues.extend(group_layout.sealed().map(|(queue, generation)| {
         let queue = queue.to_owned();
         (queue.clone(), Kind::Old { queue, generation })
     }));
-    units
+    queues
 }
 
-/// The main queues of every broker, by unit.
-fn main(ground: &Ground) -> Vec<(String, Kind)> {
-    let mut units = Vec::new();
-    for (broker, place) in ground.brokers.iter().enumerate() {
+/// The main queues of every broker, by the names that the group has for them.
+fn main(agent: &AgentContext) -> Vec<(String, Kind)> {
+    let mut queues = Vec::new();
+    for (broker, place) in agent.brokers.iter().enumerate() {
         for queue in &place.main_queues {
             // The first broker's main queues go by their own names; of further ones by name and position.
             let name = if broker == 0 { format!("main:{queue}") } else { format!("main:{queue}@{broker}") };
-            units.push((name, Kind::Main { broker, queue: queue.clone() }));
+            queues.push((name, Kind::Main { broker, queue: queue.clone() }));
         }
     }
-    units
+    queues
 }
 
-impl Ground {
-    /// The units of the main queues.
-    pub(in crate::agent) fn main_units(&self) -> Vec<String> {
-        main(self).into_iter().map(|(unit, _)| unit).collect()
+impl AgentContext {
+    /// The names that the group has for the main queues.
+    pub(in crate::agent) fn main_queue_names(&self) -> Vec<String> {
+        main(self).into_iter().map(|(queue, _)| queue).collect()
     }
 }

@@ -3,7 +3,7 @@
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::packets::packet::{self, Fragment, Packet};
 use crate::agent::parked::parking::{Reason, Unfit};
-use crate::agent::runtime::nursery::Nursery;
+use crate::agent::runtime::task_group::TaskGroup;
 use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::sinks::sink::Parcel;
 use crate::model::{Receipt, Verdict};
@@ -28,7 +28,7 @@ pub(super) fn in_turn(
 }
 
 /// The packets, as they came; what is no packet is parked.
-pub(super) async fn read(context: &SinkContext, nursery: &Nursery, batch: Vec<Delivery>) -> Vec<(Packet, Receipt)> {
+pub(super) async fn read(context: &SinkContext, tasks: &TaskGroup, batch: Vec<Delivery>) -> Vec<(Packet, Receipt)> {
     let mut packets = Vec::with_capacity(batch.len());
     for delivery in batch {
         match packet::read(&delivery.body) {
@@ -38,7 +38,7 @@ pub(super) async fn read(context: &SinkContext, nursery: &Nursery, batch: Vec<De
             }
             Err(error) => {
                 let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
-                context.parking.set_aside(Unfit::of(delivery, reason), &context.offer.until, nursery).await;
+                context.parking.set_aside(Unfit::of(delivery, reason), &context.offer.until, tasks).await;
             }
         }
     }

@@ -47,7 +47,7 @@ impl Worker {
                 match slot.deliver(parcels, context).await {
                     Ok(true) => Done::Published,
                     Ok(false) => Done::Unpublished,
-                    Err(dead) => Done::Dead(dead),
+                    Err(failed) => Done::Failed(failed),
                 }
             }
         }

@@ -29,7 +29,7 @@ fn must_wait_for_a_person(error: &CoordinationError) -> bool {
 impl Supervisor {
     /// Joins the group, trying until it is let in; `None` when told to drain meanwhile.
     pub(super) async fn join(&mut self) -> Result<Option<Arc<dyn Membership>>, Fatal> {
-        let metrics = self.ground.metrics.clone();
+        let metrics = self.agent.metrics.clone();
         // When it was last asked, and for how long it has said so without having been silent meanwhile: while it is away no lease
         // runs out. Of the time in which we did not ask, being frozen, we know nothing.
         let mut taken_for: Option<(Instant, Duration)> = None;

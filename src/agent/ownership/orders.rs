@@ -22,45 +22,45 @@ impl Supervisor {
                 self.record.ready = ready;
                 term.record.send_replace(self.record.clone());
             }
-            Order::Claim { unit } => {
+            Order::Claim { queue } => {
                 let (membership, answers) = (Arc::clone(&term.membership), term.answers.clone());
-                let metrics = self.ground.metrics.clone();
-                self.ground.nursery.spawn("the group", async move {
-                    let happening = match membership.claim(&unit).await {
-                        Ok(Some(epoch)) => Happening::Claimed { unit, epoch },
-                        Ok(None) => Happening::ClaimRefused { unit },
+                let metrics = self.agent.metrics.clone();
+                self.agent.tasks.spawn("the group", async move {
+                    let happening = match membership.claim(&queue).await {
+                        Ok(Some(epoch)) => Happening::Claimed { queue, epoch },
+                        Ok(None) => Happening::ClaimRefused { queue },
                         Err(error) => {
                             metrics.group_silent(&error.to_string());
-                            Happening::ClaimRefused { unit }
+                            Happening::ClaimRefused { queue }
                         }
                     };
                     let _over = answers.send(happening).await;
                 });
             }
-            Order::Open { unit, epoch } => self.open(term, unit, epoch),
-            Order::Close { unit, .. } => {
-                if let Some(running) = term.running.get(&unit) {
+            Order::Open { queue, epoch } => self.open(term, queue, epoch),
+            Order::Close { queue, .. } => {
+                if let Some(running) = term.running.get(&queue) {
                     running.stop.cancel();
                 }
             }
-            Order::Cut { unit } => {
-                if let Some(running) = term.running.remove(&unit) {
+            Order::Cut { queue } => {
+                if let Some(running) = term.running.remove(&queue) {
                     running.cut.cancel();
                     if !running.end_said.swap(true, Ordering::Relaxed) {
-                        self.ground.metrics.queue_closed(
-                            &unit,
+                        self.agent.metrics.queue_closed(
+                            &queue,
                             Closed::Lost,
                             self.broker_why.get().map(String::as_str),
                         );
                     }
                 }
             }
-            Order::Release { unit, epoch } => {
+            Order::Release { queue, epoch } => {
                 let (membership, answers) = (Arc::clone(&term.membership), term.answers.clone());
-                self.ground.nursery.spawn("the group", async move {
-                    let happening = match membership.release(&unit, epoch).await {
-                        Ok(_) => Happening::Released { unit, epoch },
-                        Err(_) => Happening::ReleaseFailed { unit, epoch },
+                self.agent.tasks.spawn("the group", async move {
+                    let happening = match membership.release(&queue, epoch).await {
+                        Ok(_) => Happening::Released { queue, epoch },
+                        Err(_) => Happening::ReleaseFailed { queue, epoch },
                     };
                     let _over = answers.send(happening).await;
                 });
@@ -72,13 +72,13 @@ impl Supervisor {
 
     /// Sees to it that this member can take work; answered as [`Happening::Prepared`].
     pub(super) fn prepare(&self, term: &Term) {
-        let (ground, routes) = (Arc::clone(&self.ground), Arc::clone(&self.routes.borrow()));
+        let (agent, routes) = (Arc::clone(&self.agent), Arc::clone(&self.routes.borrow()));
         let (lost, answers, ask) = (term.membership.lost(), term.answers.clone(), !self.publishers_asked);
-        self.ground.nursery.spawn("readiness", async move {
+        self.agent.tasks.spawn("readiness", async move {
             let preparing = async {
-                readiness::queues_declared(&ground, &routes).await;
+                readiness::queues_declared(&agent, &routes).await;
                 if ask {
-                    readiness::publishers_reached(&routes, &ground.metrics).await;
+                    readiness::publishers_reached(&routes, &agent.metrics).await;
                 }
             };
             if lost.run_until_cancelled(preparing).await.is_some() {
@@ -87,13 +87,13 @@ impl Supervisor {
         });
     }
 
-    /// Starts the task of a unit.
-    fn open(&mut self, term: &mut Term, unit: String, epoch: i64) {
-        let Some(kind) = self.units.get(&unit).cloned() else {
-            // Ordered before a reload took the unit away: answered as if it had not opened.
+    /// Starts the task of a queue.
+    fn open(&mut self, term: &mut Term, queue: String, epoch: i64) {
+        let Some(kind) = self.queues.get(&queue).cloned() else {
+            // Ordered before a reload took the queue away: answered as if it had not opened.
             let answers = term.answers.clone();
-            self.ground.nursery.spawn("the group", async move {
-                let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
+            self.agent.tasks.spawn("the group", async move {
+                let _over = answers.send(Happening::OpenFailed { queue, epoch }).await;
             });
             return;
         };
@@ -104,7 +104,7 @@ impl Supervisor {
             end_said: Arc::new(AtomicBool::new(true)),
         };
         let (stop, cut, end_said) = (running.stop.clone(), running.cut.clone(), Arc::clone(&running.end_said));
-        term.running.insert(unit.clone(), running);
+        term.running.insert(queue.clone(), running);
         let name = match &kind {
             Kind::Main { queue, .. } => format!("main queue {queue}"),
             Kind::Pipeline { queue, .. } | Kind::Old { queue, .. } => format!("pipeline queue {queue}"),
@@ -112,8 +112,8 @@ impl Supervisor {
         };
         let work = Work {
             opening: Opening {
-                ground: Arc::clone(&self.ground),
-                unit,
+                agent: Arc::clone(&self.agent),
+                queue,
                 kind,
                 epoch,
                 routes: self.routes.subscribe(),
@@ -123,14 +123,14 @@ impl Supervisor {
             answers: term.answers.clone(),
             end_said,
         };
-        self.ground.nursery.spawn(&name, async move {
+        self.agent.tasks.spawn(&name, async move {
             cut.run_until_cancelled_owned(work.run()).await;
         });
     }
 
-    /// Takes over other routes: units that are gone are closed by the machine, new ones are claimed, all others go on.
+    /// Takes over other routes: queues that are gone are closed by the machine, new ones are claimed, all others go on.
     pub(super) fn reload(&mut self, routes: Arc<Routes>, done: oneshot::Sender<()>) {
-        self.units = queues::all(&self.ground, &routes).into_iter().collect();
+        self.queues = queues::all(&self.agent, &routes).into_iter().collect();
         self.routes.send_replace(routes);
         self.show_pipelines();
         self.record.config_digest = self.digest();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::agent::listeners::ground::Ground;
+use crate::agent::listeners::agent_context::AgentContext;
 use crate::agent::stages::route::Routes;
 use crate::observe::Metrics;
 use crate::publish::Publisher;
@@ -21,11 +21,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Declares what the first queue that moves to this member would have to wait for, with its old owner gone. What cannot be
 /// declared is declared, or complained of, when a queue is opened.
-pub(in crate::agent) async fn queues_declared(ground: &Ground, routes: &Routes) {
+pub(in crate::agent) async fn queues_declared(agent: &AgentContext, routes: &Routes) {
     // The first member of all has none yet.
-    let _layout = ground.layouts.fresh().await;
-    for broker in 0..ground.brokers.len() {
-        let _prepared = ground.prepared(broker, routes).await;
+    let _layout = agent.layouts.fresh().await;
+    for broker in 0..agent.brokers.len() {
+        let _prepared = agent.prepared(broker, routes).await;
     }
 }
 

@@ -51,7 +51,7 @@ impl Supervisor {
     pub(super) fn show(&self, term: &Term) {
         let (machine, mut waiting) = (&term.machine, Vec::new());
         if !machine.session_up() {
-            let link = &self.ground.first_broker().link;
+            let link = &self.agent.first_broker().link;
             waiting.push(match link.absence() {
                 TransportError::Refused(cause) => format!("the broker to be usable: {cause}"),
                 TransportError::Away { cause, .. } => format!("the broker at {}: {cause}", link.name()),
@@ -68,11 +68,12 @@ impl Supervisor {
         let queues = self.queues(term);
         // Never asked for inside the board: whoever notes a trouble writes on the board.
         let errors: BTreeMap<String, String> =
-            queues.keys().filter_map(|unit| Some((unit.clone(), self.ground.troubles.of_queue(unit)?))).collect();
+            queues.keys().filter_map(|queue| Some((queue.clone(), self.agent.troubles.of_queue(queue)?))).collect();
         if machine.session_up() {
             let closed = queues.iter().filter(|(_, (state, _))| *state != "running" && *state != "closing");
-            waiting
-                .extend(unconsumed(closed.map(|(unit, (state, _))| (&**unit, errors.get(unit).map_or(*state, |e| e)))));
+            waiting.extend(unconsumed(
+                closed.map(|(queue, (state, _))| (&**queue, errors.get(queue).map_or(*state, |e| e))),
+            ));
         }
         self.board.change(|status| {
             status.phase = match (machine.is_draining(), machine.is_silent()) {
@@ -81,22 +82,22 @@ impl Supervisor {
                 (false, false) => "running",
             };
             status.waiting_for = waiting;
-            let now = self.ground.options.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true);
+            let now = self.agent.options.clock.now().to_rfc3339_opts(SecondsFormat::Millis, true);
             let former = std::mem::take(&mut status.queues);
-            for unit in former.keys().filter(|unit| !queues.contains_key(*unit)) {
-                self.ground.metrics.queue_up(unit, None);
+            for queue in former.keys().filter(|queue| !queues.contains_key(*queue)) {
+                self.agent.metrics.queue_up(queue, None);
             }
-            for (unit, (state, epoch)) in queues {
-                let since = former.get(&unit).filter(|queue| queue.state == state).map(|queue| queue.since.clone());
-                let error = errors.get(&unit).cloned();
-                self.ground.metrics.queue_up(&unit, Some(state == "running"));
-                let kind = match self.units.get(&unit) {
+            for (queue, (state, epoch)) in queues {
+                let since = former.get(&queue).filter(|queue| queue.state == state).map(|queue| queue.since.clone());
+                let error = errors.get(&queue).cloned();
+                self.agent.metrics.queue_up(&queue, Some(state == "running"));
+                let kind = match self.queues.get(&queue) {
                     Some(Kind::Main { .. }) => "main",
                     Some(Kind::Overflow { .. }) => "overflow",
                     _ => "pipeline",
                 };
                 let since = since.unwrap_or_else(|| now.clone());
-                status.queues.insert(unit, status::Queue { kind, state, since, epoch, error });
+                status.queues.insert(queue, status::Queue { kind, state, since, epoch, error });
             }
         });
     }
@@ -106,16 +107,16 @@ impl Supervisor {
         let mut queues = BTreeMap::new();
         if !term.machine.is_draining() {
             let mine = term.machine.placed().iter().filter(|(_, member)| **member == self.record.id);
-            queues.extend(mine.map(|(unit, _)| (unit.clone(), ("waiting", None))));
+            queues.extend(mine.map(|(queue, _)| (queue.clone(), ("waiting", None))));
         }
-        for (unit, stage) in term.machine.stages() {
-            let standing = match stage {
+        for (queue, stage) in term.machine.stages() {
+            let state = match stage {
                 Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => continue,
                 Stage::Opening(epoch) => ("opening", Some(epoch)),
                 Stage::Open(epoch) => ("running", Some(epoch)),
                 Stage::Closing(epoch) => ("closing", Some(epoch)),
             };
-            queues.insert(unit.to_owned(), standing);
+            queues.insert(queue.to_owned(), state);
         }
         queues
     }
@@ -127,9 +128,9 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_sentence_however_many_queues_it_keeps_closed() {
-        let units: Vec<String> = (0..9).map(|n| format!("q{n}")).collect();
+        let queues: Vec<String> = (0..9).map(|n| format!("q{n}")).collect();
         let denied = "the user has no right to do that";
-        let queues = units.iter().map(|unit| (&**unit, if unit == "q3" { "opening" } else { denied }));
+        let queues = queues.iter().map(|queue| (&**queue, if queue == "q3" { "opening" } else { denied }));
         assert_eq!(
             unconsumed(queues),
             [

@@ -14,11 +14,11 @@ impl Supervisor {
         let silent = Instant::now() >= term.membership.deadline();
         match (term.machine.is_silent(), silent) {
             (false, true) => {
-                self.ground.metrics.silence_began(&self.record.id);
+                self.agent.metrics.silence_began(&self.record.id);
                 self.step(term, Happening::Silent)
             }
             (true, false) => {
-                self.ground.metrics.silence_ended(&self.record.id);
+                self.agent.metrics.silence_ended(&self.record.id);
                 self.step(term, Happening::Heard)
             }
             _ => false,
@@ -28,22 +28,22 @@ impl Supervisor {
     /// While the group is silent, a second consumer of a main queue is its new owner (or a Ceilometer that runs beside):
     /// the queue is left to it. The broker keeps two apart on a classic queue, but not on a quorum queue.
     pub(super) fn look_around(&self, term: &Term) {
-        if !term.machine.is_silent() || !self.ground.options.partitioned {
+        if !term.machine.is_silent() || !self.agent.options.partitioned {
             return;
         }
         // The former look may still wait for its broker.
         let Ok(looking) = Arc::clone(&term.looking).try_acquire_owned() else { return };
         let open = term.machine.stages().filter(|(_, stage)| matches!(stage, Stage::Open(_)));
-        let main = open.filter_map(|(unit, _)| match (self.units.get(unit)?, term.running.get(unit)?) {
+        let main = open.filter_map(|(queue, _)| match (self.queues.get(queue)?, term.running.get(queue)?) {
             (Kind::Main { broker, queue }, running) => Some((*broker, queue.clone(), running.stop.clone())),
             (Kind::Pipeline { .. } | Kind::Old { .. } | Kind::Overflow { .. }, _) => None,
         });
-        let (main, ground) = (main.collect::<Vec<_>>(), Arc::clone(&self.ground));
-        self.ground.nursery.spawn("the main queues", async move {
+        let (main, agent) = (main.collect::<Vec<_>>(), Arc::clone(&self.agent));
+        self.agent.tasks.spawn("the main queues", async move {
             for (broker, queue, stop) in main {
-                let Some(session) = ground.brokers[broker].link.current() else { continue };
+                let Some(session) = agent.brokers[broker].link.current() else { continue };
                 if session.inspect(&queue).await.is_ok_and(|state| state.consumers > 1) && !stop.is_cancelled() {
-                    ground.metrics.main_queue_yielded(&queue);
+                    agent.metrics.main_queue_yielded(&queue);
                     stop.cancel();
                 }
             }

@@ -1,6 +1,6 @@
 //! The supervisor: what happens goes into the ownership machine, what it orders is carried out.
 //!
-//! One task. It never waits for a unit: orders are handed to tasks of their own, whose answers come back as happenings.
+//! One task. It never waits for a queue: orders are handed to tasks of their own, whose answers come back as happenings.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fatal::Fatal;
 use super::work::{TICK, describe};
-use crate::agent::listeners::ground::Ground;
+use crate::agent::listeners::agent_context::AgentContext;
 use crate::agent::listeners::main_queue::direct::DirectSinks;
 use crate::agent::listeners::queues::{self, Kind};
 use crate::agent::resize::Quiet;
@@ -40,14 +40,14 @@ pub(in crate::agent) enum Control {
 
 /// The supervisor of one agent.
 pub(in crate::agent) struct Supervisor {
-    pub(super) ground: Arc<Ground>,
+    pub(super) agent: Arc<AgentContext>,
     pub(super) coordinator: Arc<dyn Coordinator>,
     pub(super) record: MemberRecord,
     pub(super) routes: watch::Sender<Arc<Routes>>,
     pub(super) direct: Arc<DirectSinks>,
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) board: Board,
-    pub(super) units: BTreeMap<String, Kind>,
+    pub(super) queues: BTreeMap<String, Kind>,
     pub(super) began: Instant,
     /// Why the session with the first broker is over, once it is.
     pub(super) broker_why: Why,
@@ -73,7 +73,7 @@ pub(super) struct Term {
     pub(super) looking: Arc<Semaphore>,
 }
 
-/// The handles of a unit that is opening, open or closing.
+/// The handles of a queue that is opening, open or closing.
 pub(super) struct Running {
     pub(super) epoch: i64,
     pub(super) stop: CancellationToken,
@@ -85,7 +85,7 @@ pub(super) struct Running {
 impl Supervisor {
     /// A supervisor that has not joined yet.
     pub(in crate::agent) fn new(
-        ground: Arc<Ground>,
+        agent: Arc<AgentContext>,
         coordinator: Arc<dyn Coordinator>,
         record: MemberRecord,
         routes: Arc<Routes>,
@@ -93,16 +93,16 @@ impl Supervisor {
         control: mpsc::Receiver<Control>,
         board: Board,
     ) -> Self {
-        let units = queues::all(&ground, &routes).into_iter().collect();
+        let queues = queues::all(&agent, &routes).into_iter().collect();
         let mut supervisor = Supervisor {
-            ground,
+            agent,
             coordinator,
             record,
             routes: watch::Sender::new(routes),
             direct,
             control,
             board,
-            units,
+            queues,
             began: Instant::now(),
             broker_why: Why::default(),
             quiet: Quiet::default(),
@@ -111,15 +111,15 @@ impl Supervisor {
         };
         supervisor.show_pipelines();
         // Alone, nobody waits for this member to count.
-        supervisor.publishers_asked = !supervisor.ground.options.partitioned;
+        supervisor.publishers_asked = !supervisor.agent.options.partitioned;
         supervisor.record.config_digest = supervisor.digest();
         supervisor
     }
 
     /// Joins, works, joins again when the membership is lost; ends when drained.
     pub(in crate::agent) async fn run(mut self) -> Result<(), Fatal> {
-        let looking = Arc::clone(&self.ground.overflow).look(self.routes.subscribe());
-        self.ground.nursery.spawn("overflow queues that somebody made", looking);
+        let looking = Arc::clone(&self.agent.overflow).look(self.routes.subscribe());
+        self.agent.tasks.spawn("overflow queues that somebody made", looking);
         while let Some(membership) = self.join().await? {
             if self.serve(membership).await {
                 break;
@@ -132,11 +132,11 @@ impl Supervisor {
     async fn serve(&mut self, membership: Arc<dyn Membership>) -> bool {
         let (answers, mut happenings) = mpsc::channel(HAPPENINGS_MAX);
         let options =
-            OwnershipOptions { moves_at_once: self.ground.options.moves_at_once, ..OwnershipOptions::default() };
+            OwnershipOptions { moves_at_once: self.agent.options.moves_at_once, ..OwnershipOptions::default() };
         let machine = Ownership::new(self.record.id.clone(), options);
         let (record, told) = watch::channel(self.record.clone());
-        let describing = describe(Arc::clone(&membership), told, self.ground.metrics.clone());
-        self.ground.nursery.spawn("the group", describing);
+        let describing = describe(Arc::clone(&membership), told, self.agent.metrics.clone());
+        self.agent.tasks.spawn("the group", describing);
         let mut term = Term {
             membership: Arc::clone(&membership),
             machine,
@@ -146,20 +146,20 @@ impl Supervisor {
             members: String::new(),
             looking: Arc::new(Semaphore::new(1)),
         };
-        self.ground.layouts.membership.send_replace(Some(Arc::clone(&membership)));
+        self.agent.layouts.membership.send_replace(Some(Arc::clone(&membership)));
         let lost = membership.lost();
-        let link = self.ground.first_broker().link.clone();
+        let link = self.agent.first_broker().link.clone();
         let mut over = CancellationToken::new();
         let mut tick = tokio::time::interval(TICK);
         let mut next_view = Instant::now();
-        let mut done = self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()));
+        let mut done = self.step(&mut term, Happening::Queues(self.queues.keys().cloned().collect()));
         while !done {
             let (connected, silent) = (term.machine.session_up(), term.machine.is_silent());
             let wake = term.machine.wake_at().map(|at| (self.began + at).max(Instant::now() + WAKE_MIN));
             done = tokio::select! {
                 biased;
                 () = lost.cancelled() => {
-                    self.ground.metrics.membership_lost(&self.record.id, "the lease is gone");
+                    self.agent.metrics.membership_lost(&self.record.id, "the lease is gone");
                     self.end(&mut term, &mut happenings).await;
                     true
                 }
@@ -171,11 +171,11 @@ impl Supervisor {
                             // What is new is declared before it moves to anybody.
                             self.prepare(&term);
                         }
-                        self.step(&mut term, Happening::Units(self.units.keys().cloned().collect()))
+                        self.step(&mut term, Happening::Queues(self.queues.keys().cloned().collect()))
                     }
                     Some(Control::Drain) | None => self.step(&mut term, Happening::Drain),
                 },
-                // Before what units say of it: they are all cut, and none is to blame.
+                // Before what queues say of it: they are all cut, and none is to blame.
                 () = over.cancelled(), if connected => self.step(&mut term, Happening::BrokerLost),
                 Some(happening) = happenings.recv() => self.step(&mut term, happening),
                 Ok(session) = link.session(), if !connected => {
@@ -188,7 +188,7 @@ impl Supervisor {
                 // Timers before the group: a group that never rests must not keep them from being looked at.
                 () = tokio::time::sleep_until(membership.deadline()), if !silent => self.listen(&mut term),
                 _ = tick.tick() => {
-                    self.ground.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
+                    self.agent.metrics.lease_margin(membership.deadline().saturating_duration_since(Instant::now()));
                     let was_silent = term.machine.is_silent();
                     self.listen(&mut term);
                     if was_silent && !term.machine.is_silent() {
@@ -202,12 +202,12 @@ impl Supervisor {
                 () = membership.changed(), if !silent => self.look(&mut term, &mut next_view).await,
             };
         }
-        self.ground.layouts.membership.send_replace(None);
+        self.agent.layouts.membership.send_replace(None);
         membership.leave().await;
         term.machine.is_draining()
     }
 
-    /// Ends in order what is open without a lease: whoever has the units now waits at the broker until nobody consumes them.
+    /// Ends in order what is open without a lease: whoever has the queues now waits at the broker until nobody consumes them.
     async fn end(&mut self, term: &mut Term, happenings: &mut mpsc::Receiver<Happening>) {
         let until = Instant::now() + END_MAX;
         let mut done = self.step(term, Happening::LeaseLost);
@@ -218,7 +218,7 @@ impl Supervisor {
                 () = tokio::time::sleep_until(until) => {
                     self.step(term, Happening::LeaseLost);
                     // What cannot end is given back with its connection, in its old order.
-                    self.ground.brokers.iter().filter_map(|b| b.link.current()).for_each(|session| session.cut());
+                    self.agent.brokers.iter().filter_map(|b| b.link.current()).for_each(|session| session.cut());
                     true
                 }
             };
@@ -227,13 +227,13 @@ impl Supervisor {
 
     /// One step of the machine; whether it is done.
     pub(super) fn step(&mut self, term: &mut Term, happening: Happening) -> bool {
-        if let Happening::Opened { unit, epoch } = &happening {
-            self.ground.metrics.queue_opened(unit, *epoch);
+        if let Happening::Opened { queue, epoch } = &happening {
+            self.agent.metrics.queue_opened(queue, *epoch);
         }
-        if let Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch } = &happening
-            && term.running.get(unit).is_some_and(|running| running.epoch == *epoch)
+        if let Happening::Closed { queue, epoch } | Happening::OpenFailed { queue, epoch } = &happening
+            && term.running.get(queue).is_some_and(|running| running.epoch == *epoch)
         {
-            term.running.remove(unit);
+            term.running.remove(queue);
         }
         self.publishers_asked |= happening == Happening::Prepared;
         let now = self.began.elapsed();
@@ -241,7 +241,7 @@ impl Supervisor {
         for order in term.machine.step(happening, now) {
             done |= self.carry_out(term, order);
         }
-        self.ground.metrics.queues_owned(term.running.len());
+        self.agent.metrics.queues_owned(term.running.len());
         self.show(term);
         done
     }

@@ -1,4 +1,4 @@
-//! The tasks that a supervisor starts: one for each unit, and one that tells the group what this member is.
+//! The tasks that a supervisor starts: one for each queue, and one that tells the group what this member is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ pub(super) async fn describe(
     }
 }
 
-/// The task of one unit: it answers whether it opened, and when it is closed.
+/// The task of one queue: it answers whether it opened, and when it is closed.
 pub(super) struct Work {
     pub(super) opening: Opening,
     pub(super) answers: mpsc::Sender<Happening>,
@@ -47,44 +47,44 @@ pub(super) struct Work {
 impl Work {
     pub(super) async fn run(self) {
         let Work { opening, answers, end_said } = self;
-        let (ground, unit, epoch) = (Arc::clone(&opening.ground), opening.unit.clone(), opening.epoch);
-        let (metrics, stop) = (ground.metrics.clone(), opening.stop.clone());
+        let (agent, queue, epoch) = (Arc::clone(&opening.agent), opening.queue.clone(), opening.epoch);
+        let (metrics, stop) = (agent.metrics.clone(), opening.stop.clone());
         let broker = opening.kind.broker();
-        let connected = || ground.brokers[broker].link.current().is_some();
+        let connected = || agent.brokers[broker].link.current().is_some();
         let listener = match opening.open().await {
             Ok(listener) => listener,
             Err(OpenError::Stopped) => {
-                let _over = answers.send(Happening::Closed { unit, epoch }).await;
+                let _over = answers.send(Happening::Closed { queue, epoch }).await;
                 return;
             }
             Err(error) => {
                 let why = error.to_string();
-                let said = ground.troubles.note(&Trouble::Queue(unit.clone()), &why, 0);
+                let said = agent.troubles.note(&Trouble::Queue(queue.clone()), &why, 0);
                 // Where there is no connection, its link says so once for all.
                 let said = said.filter(|_| connected());
-                metrics.queue_not_opened(&unit, &why, said);
-                let _over = answers.send(Happening::OpenFailed { unit, epoch }).await;
+                metrics.queue_not_opened(&queue, &why, said);
+                let _over = answers.send(Happening::OpenFailed { queue, epoch }).await;
                 return;
             }
         };
-        ground.troubles.over(&Trouble::Queue(unit.clone()));
+        agent.troubles.over(&Trouble::Queue(queue.clone()));
         end_said.store(false, Ordering::Relaxed);
-        let _over = answers.send(Happening::Opened { unit: unit.clone(), epoch }).await;
+        let _over = answers.send(Happening::Opened { queue: queue.clone(), epoch }).await;
         let why = listener.why();
-        let session = ground.brokers[broker].link.current().map(|session| session.why()).unwrap_or_default();
+        let session = agent.brokers[broker].link.current().map(|session| session.why()).unwrap_or_default();
         let ended = listener.run(&stop).await;
         let said = end_said.swap(true, Ordering::Relaxed);
         match ended {
-            Err(dead) => ground.died(dead),
+            Err(failed) => agent.publisher_failed(failed),
             Ok(_) if said => {}
-            Ok(Ended::Stopped) => metrics.queue_closed(&unit, Closed::HandedOver, None),
+            Ok(Ended::Stopped) => metrics.queue_closed(&queue, Closed::HandedOver, None),
             Ok(Ended::Lost) => match why.get() {
-                Some(why) => metrics.queue_lost(&unit, why),
-                None => metrics.queue_closed(&unit, Closed::Lost, session.get().map(String::as_str)),
+                Some(why) => metrics.queue_lost(&queue, why),
+                None => metrics.queue_closed(&queue, Closed::Lost, session.get().map(String::as_str)),
             },
-            Ok(Ended::Deleted) => metrics.queue_closed(&unit, Closed::Deleted, None),
-            Ok(Ended::Sealed) => metrics.queue_closed(&unit, Closed::Sealed, None),
+            Ok(Ended::Deleted) => metrics.queue_closed(&queue, Closed::Deleted, None),
+            Ok(Ended::Sealed) => metrics.queue_closed(&queue, Closed::Sealed, None),
         }
-        let _over = answers.send(Happening::Closed { unit, epoch }).await;
+        let _over = answers.send(Happening::Closed { queue, epoch }).await;
     }
 }

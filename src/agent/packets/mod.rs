@@ -1,4 +1,4 @@
-//! What travels between agents: packets (`packet`), how a fragment stands in one (`written`), the lanes that send them
+//! What travels between agents: packets (`packet`), how a fragment is encoded in one (`encoding`), the lanes that send them
 //! (`lanes`), and the order in which they arrive (`arrivals`).
 //!
 //! Never here: which queue a record goes to (`stages`).
@@ -6,4 +6,4 @@
 pub(super) mod arrivals;
 pub(super) mod lanes;
 pub mod packet;
-pub(super) mod written;
+pub(super) mod encoding;

@@ -4,7 +4,7 @@
 //! a [`Requeue`]. Nothing is acknowledged before what becomes of it is certain: who is killed in the middle has dropped less than was
 //! asked, or leaves something twice, and loses nothing. Agents park meanwhile as ever.
 //!
-//! Never here: parking (`agent::parking`), what a command prints.
+//! Never here: parking itself (`parking`), what a command prints.
 
 mod filter;
 pub(super) mod label;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::agent::parked::label::{self, Content, Label, Whose};
 use crate::agent::runtime::clock::Clock;
-use crate::agent::runtime::nursery::Nursery;
+use crate::agent::runtime::task_group::TaskGroup;
 use crate::agent::runtime::troubles::{self, Trouble, Troubles};
 use crate::agent::runtime::until::Until;
 use crate::backoff::Backoff;
@@ -152,13 +152,13 @@ impl Parking {
     }
 
     /// Parks a message. Where that cannot be done now, a task of its own holds it and tries again, and its neighbours go on.
-    pub(in crate::agent) async fn set_aside(&self, unfit: Unfit, until: &Until, nursery: &Nursery) {
+    pub(in crate::agent) async fn set_aside(&self, unfit: Unfit, until: &Until, tasks: &TaskGroup) {
         let Unfit { body, compression, case, receipt } = unfit;
         match self.try_park((&body, compression.as_deref()), &case).await {
             Ok(()) => receipt.settle(Verdict::Parked),
             Err(error) => {
                 let (parking, until) = (self.clone(), until.clone());
-                nursery.spawn(&format!("a message of {} that cannot be parked", case.origin), async move {
+                tasks.spawn(&format!("a message of {} that cannot be parked", case.origin), async move {
                     if parking.try_again((&body, compression.as_deref()), &case, &until, error).await {
                         receipt.settle(Verdict::Parked);
                     }

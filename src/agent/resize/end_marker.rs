@@ -44,7 +44,7 @@ impl EndMarker {
             epoch,
         );
         let dropped = putting.clone();
-        context.nursery.spawn(&format!("end marker of {queue}"), async move {
+        context.tasks.spawn(&format!("end marker of {queue}"), async move {
             dropped.run_until_cancelled(put).await;
         });
         let (queue, over) = (queue.into(), session.over());

@@ -18,7 +18,7 @@ use crate::transport::topology;
 
 /// The layout as one member knows it.
 #[derive(Debug, Clone)]
-pub(in crate::agent) struct Shape {
+pub(in crate::agent) struct GroupLayout {
     /// The group's name.
     pub group: Arc<str>,
     /// Which queues there are.
@@ -47,25 +47,25 @@ fn queues<'a>(group: &'a str, sink: &'a str, layout: &'a Layout) -> impl Iterato
     (0..layout.table.queues()).map(name)
 }
 
-impl Shape {
+impl GroupLayout {
     /// The layout that a view of the group shows; `None` before the group has a specification.
-    pub(in crate::agent) fn of(group: &Arc<str>, view: &View) -> Option<Shape> {
+    pub(in crate::agent) fn of(group: &Arc<str>, view: &View) -> Option<GroupLayout> {
         let (spec, revision) = view.spec.clone()?;
         let mark = |mark: &String| {
             let (generation, name) = mark.split_once('/')?;
             Some((name.to_owned(), generation.parse().ok()?))
         };
         let marks = view.marks.keys().filter_map(mark).collect();
-        Some(Shape { group: Arc::clone(group), spec, revision, seen: view.revision, marks })
+        Some(GroupLayout { group: Arc::clone(group), spec, revision, seen: view.revision, marks })
     }
 
     /// Whether the other is of a later view.
-    pub(in crate::agent) fn is_older_than(&self, other: &Shape) -> bool {
+    pub(in crate::agent) fn is_older_than(&self, other: &GroupLayout) -> bool {
         self.seen < other.seen
     }
 
     /// Whether the other says the same.
-    pub(in crate::agent) fn is_like(&self, other: &Shape) -> bool {
+    pub(in crate::agent) fn is_like(&self, other: &GroupLayout) -> bool {
         self.revision == other.revision && self.marks == other.marks
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::layout::Shape;
+use super::layout::GroupLayout;
 use crate::agent::packets::lanes::CreateAgain;
 use crate::agent::runtime::Context;
-use crate::agent::runtime::posted::Posted;
+use crate::agent::runtime::shared_value::SharedValue;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::coordination::{CoordinationError, Membership, View};
 use crate::transport::{Queue, Session, Topology, TransportError, topology};
@@ -21,7 +21,7 @@ const MARK_AGAIN: Duration = Duration::from_millis(500);
 pub(in crate::agent) struct Layouts {
     context: Arc<Context>,
     /// The layout of the group's pipeline queues, once it is known.
-    pub known: Arc<Posted<Option<Arc<Shape>>>>,
+    pub known: Arc<SharedValue<Option<Arc<GroupLayout>>>>,
     /// The present membership.
     pub membership: watch::Sender<Option<Arc<dyn Membership>>>,
 }
@@ -29,17 +29,17 @@ pub(in crate::agent) struct Layouts {
 impl Layouts {
     /// Of a member that has not joined yet.
     pub(in crate::agent) fn new(context: &Arc<Context>) -> Arc<Self> {
-        let (known, membership) = (Posted::new(None), watch::Sender::new(None));
+        let (known, membership) = (SharedValue::new(None), watch::Sender::new(None));
         Arc::new(Layouts { context: Arc::clone(context), known, membership })
     }
 
     /// The layout as it was last looked at.
-    pub(in crate::agent) fn get(&self) -> Option<Arc<Shape>> {
+    pub(in crate::agent) fn get(&self) -> Option<Arc<GroupLayout>> {
         self.known.get()
     }
 
     /// The layout as the group has it now.
-    pub(in crate::agent) async fn fresh(&self) -> Result<Arc<Shape>, CoordinationError> {
+    pub(in crate::agent) async fn fresh(&self) -> Result<Arc<GroupLayout>, CoordinationError> {
         let not_joined = || CoordinationError::Lost(self.context.member.to_string());
         let membership = self.membership.borrow().clone().ok_or_else(not_joined)?;
         let view = membership.view().await?;
@@ -49,12 +49,12 @@ impl Layouts {
 
     /// Takes over the layout of a view; whether it is another.
     pub(in crate::agent) fn take(&self, view: &View) -> bool {
-        let Some(shape) = Shape::of(&self.context.group, view) else { return false };
+        let Some(group_layout) = GroupLayout::of(&self.context.group, view) else { return false };
         self.known.change(|known| match known {
-            Some(known) if !known.is_older_than(&shape) => false,
+            Some(known) if !known.is_older_than(&group_layout) => false,
             known => {
-                let other = known.as_ref().is_none_or(|known| !known.is_like(&shape));
-                *known = Some(Arc::new(shape));
+                let other = known.as_ref().is_none_or(|known| !known.is_like(&group_layout));
+                *known = Some(Arc::new(group_layout));
                 other
             }
         })
@@ -62,8 +62,8 @@ impl Layouts {
 
     /// The pipeline queues of these sinks that are in use, as they are declared.
     pub(in crate::agent) fn queues(&self, sinks: &[Arc<SinkSlot>]) -> Vec<Queue> {
-        let Some(shape) = self.known.get() else { return Vec::new() };
-        let queues = sinks.iter().flat_map(|slot| shape.queues(slot));
+        let Some(group_layout) = self.known.get() else { return Vec::new() };
+        let queues = sinks.iter().flat_map(|slot| group_layout.queues(slot));
         queues.map(|(queue, _)| topology::pipeline_queue(queue, self.context.options.queue_kind)).collect()
     }
 
@@ -108,7 +108,7 @@ impl Layouts {
 impl CreateAgain for Layouts {
     /// Not a queue that is in use no more: whoever sends there has not heard yet that its main queue is another's.
     async fn create_again(&self, session: &dyn Session, queue: &str) -> Result<(), TransportError> {
-        if !self.fresh().await.is_ok_and(|shape| shape.is_in_use(queue)) {
+        if !self.fresh().await.is_ok_and(|group_layout| group_layout.is_in_use(queue)) {
             return Err(TransportError::NoQueue(queue.to_owned()));
         }
         self.context.metrics.queue_gone(queue);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::layout::Shape;
+use super::layout::GroupLayout;
 use crate::agent::runtime::{BrokerPlace, Context};
 use crate::coordination::{Membership, View};
 use crate::transport::TransportError;
@@ -40,7 +40,7 @@ impl Quiet {
         &mut self,
         (context, brokers): (&Arc<Context>, &[Arc<BrokerPlace>]),
         membership: &Arc<dyn Membership>,
-        (layout, view): (&Arc<Shape>, &View),
+        (layout, view): (&Arc<GroupLayout>, &View),
         is_first: bool,
     ) {
         if layout.routing().is_some() {
@@ -54,8 +54,8 @@ impl Quiet {
             return;
         }
         let until = since + QUIET_WITHIN.max(3 * context.options.view_period);
-        let owned = view.owners.iter().find(|(unit, _)| unit.starts_with(MAIN));
-        let owned = owned.map(|(unit, (member, _))| format!("{member} owns {unit}"));
+        let owned = view.owners.iter().find(|(queue, _)| queue.starts_with(MAIN));
+        let owned = owned.map(|(queue, (member, _))| format!("{member} owns {queue}"));
         if owned.is_some() && now < until {
             // Its release is the next change that the group tells of.
             return;
@@ -66,7 +66,7 @@ impl Quiet {
         let brokers = brokers.to_vec();
         let search = Search { context: Arc::clone(context), brokers, layout: Arc::clone(layout), until };
         let membership = Arc::clone(membership);
-        context.nursery.spawn("the main queues to be quiet", async move {
+        context.tasks.spawn("the main queues to be quiet", async move {
             let _guard = guard;
             membership.lost().run_until_cancelled(search.run(owned, &*membership)).await;
         });
@@ -76,7 +76,7 @@ impl Quiet {
 struct Search {
     context: Arc<Context>,
     brokers: Vec<Arc<BrokerPlace>>,
-    layout: Arc<Shape>,
+    layout: Arc<GroupLayout>,
     until: Instant,
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::nursery::Nursery;
 use super::options::AgentOptions;
+use super::task_group::TaskGroup;
 use super::troubles::Troubles;
 use crate::observe::Metrics;
 
@@ -20,5 +20,5 @@ pub(in crate::agent) struct Context {
     /// Counters.
     pub metrics: Metrics,
     /// The agent's tasks.
-    pub nursery: Nursery,
+    pub tasks: TaskGroup,
 }

@@ -1,4 +1,4 @@
-//! What the agent runs on: its options, clock and tasks, the connections to its brokers, and what stands still.
+//! What the agent runs on: its options, clock and tasks, the connections to its brokers, and what it waits for.
 //!
 //! Never here: notifications, samples, events, and what becomes of them.
 
@@ -6,10 +6,10 @@ pub(super) mod alias;
 pub(super) mod broker;
 pub(super) mod clock;
 pub(super) mod context;
-pub(super) mod nursery;
+pub(super) mod task_group;
 pub(super) mod options;
-pub(super) mod posted;
-pub(super) mod standing;
+pub(super) mod shared_value;
+pub(super) mod link_status;
 pub(super) mod troubles;
 pub(super) mod until;
 

@@ -130,8 +130,8 @@ impl Troubles {
     }
 
     /// Why a queue is not open: what was said last.
-    pub(in crate::agent) fn of_queue(&self, unit: &str) -> Option<String> {
-        self.known().get(&Trouble::Queue(unit.to_owned())).map(|known| known.why.clone())
+    pub(in crate::agent) fn of_queue(&self, queue: &str) -> Option<String> {
+        self.known().get(&Trouble::Queue(queue.to_owned())).map(|known| known.why.clone())
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<Trouble, Known>> {

@@ -168,10 +168,10 @@ impl Drawing<'_> {
         let built = |url: &str| self.publishers.get(&(publish_kind(kind), url.to_owned()));
         let urls: Vec<&str> = sink.publishers.iter().map(|p| p.url.as_str()).collect();
         let made: Vec<_> = urls.iter().map(|url| (url, built(url).map(|built| built.stamp))).collect();
-        let written = format!("{}\n{made:?}", sink.transformers.digest());
+        let definition = format!("{}\n{made:?}", sink.transformers.digest());
         let former = self.previous.and_then(|p| p.routes.sinks.iter().find(|slot| *slot.name == *name));
         if let Some(former) = former
-            && former.current().written == written
+            && former.current().definition == definition
         {
             return Arc::clone(former);
         }
@@ -181,7 +181,7 @@ impl Drawing<'_> {
         };
         let keys = overflow::keys(urls.iter().copied());
         let destinations = urls.iter().zip(keys).filter_map(destination).collect();
-        let built = Sink { destinations, transformers: Arc::clone(&sink.transformers), written };
+        let built = Sink { destinations, transformers: Arc::clone(&sink.transformers), definition };
         match former {
             Some(former) => {
                 self.replacements.push((Arc::clone(former), built));

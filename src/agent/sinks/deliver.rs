@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::load::{Load, Origin};
-use super::offer::{self, Dead, Halt, OfferContext, Outcome};
+use super::offer::{self, Halt, OfferContext, Outcome, PublisherFailed};
 use super::overflow::Detours;
 use super::sink::{Destination, Parcel, SinkSlot};
 use crate::agent::packets::packet::Fragment;
@@ -35,7 +35,11 @@ impl SinkSlot {
     /// refused it for good, returned when the wait was ended. Whether nothing is returned.
     ///
     /// What a publisher has not taken when a reload takes it out of the sink goes to those that the reload put in.
-    pub(in crate::agent) async fn deliver(&self, parcels: Vec<Parcel>, context: &SinkContext) -> Result<bool, Dead> {
+    pub(in crate::agent) async fn deliver(
+        &self,
+        parcels: Vec<Parcel>,
+        context: &SinkContext,
+    ) -> Result<bool, PublisherFailed> {
         self.deliver_all(None, parcels, context).await
     }
 
@@ -45,11 +49,16 @@ impl SinkSlot {
         key: &str,
         parcels: Vec<Parcel>,
         context: &SinkContext,
-    ) -> Result<bool, Dead> {
+    ) -> Result<bool, PublisherFailed> {
         self.deliver_all(Some(key), parcels, context).await
     }
 
-    async fn deliver_all(&self, only: Option<&str>, parcels: Vec<Parcel>, context: &SinkContext) -> Result<bool, Dead> {
+    async fn deliver_all(
+        &self,
+        only: Option<&str>,
+        parcels: Vec<Parcel>,
+        context: &SinkContext,
+    ) -> Result<bool, PublisherFailed> {
         if context.offer.until.over.is_cancelled() {
             // The deliveries are back in their queue, and another may have published them.
             return Ok(false);
@@ -79,7 +88,7 @@ impl SinkSlot {
         load: &Load,
         receipts: Vec<Receipt>,
         context: &SinkContext,
-    ) -> Result<bool, Dead> {
+    ) -> Result<bool, PublisherFailed> {
         let mut refused = vec![false; receipts.len()];
         // Each destination is offered a batch once, whatever is configured meanwhile.
         let mut offered = BTreeSet::new();
@@ -110,7 +119,7 @@ impl SinkSlot {
                         continue;
                     }
                     Outcome::Halted(Halt::Gone | Halt::Ended | Halt::OutOfPatience) => return Ok(false),
-                    Outcome::Halted(Halt::Dead(dead)) => return Err(dead),
+                    Outcome::Halted(Halt::Failed(failed)) => return Err(failed),
                 };
                 for unwanted in which {
                     let record = unwanted.refused.record;

@@ -39,7 +39,7 @@ pub(in crate::agent) struct OfferContext {
 /// A publisher says that nothing can be published any more: the agent must stop.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot publish to {publisher} any more: {cause}")]
-pub(in crate::agent) struct Dead {
+pub(in crate::agent) struct PublisherFailed {
     publisher: Arc<str>,
     cause: String,
 }
@@ -71,7 +71,7 @@ pub(in crate::agent) enum Halt {
     /// A reload took the destination out of its sink.
     Gone,
     /// The publisher is at its end.
-    Dead(Dead),
+    Failed(PublisherFailed),
 }
 
 /// A batch on its way to one destination: what is still to be taken of it, and what was refused.
@@ -164,9 +164,9 @@ pub(in crate::agent) async fn offer_rest(
     context: &OfferContext,
 ) -> Result<(), Halt> {
     let (sink, publisher) = (slot.name.to_string(), destination.url.to_string());
-    let standing = Standing { trouble: Trouble::Publisher { sink, publisher, listener: context.listener }, context };
-    offer_on(slot, destination, offering, context, &standing.trouble).await?;
-    resumed(&slot.name, &destination.url, context, &standing.trouble);
+    let open = OpenTrouble { trouble: Trouble::Publisher { sink, publisher, listener: context.listener }, context };
+    offer_on(slot, destination, offering, context, &open.trouble).await?;
+    resumed(&slot.name, &destination.url, context, &open.trouble);
     Ok(())
 }
 
@@ -177,12 +177,12 @@ fn resumed(sink: &str, url: &str, context: &OfferContext, trouble: &Trouble) {
 }
 
 /// What stands still here, until nobody waits any more.
-struct Standing<'c> {
+struct OpenTrouble<'c> {
     trouble: Trouble,
     context: &'c OfferContext,
 }
 
-impl Drop for Standing<'_> {
+impl Drop for OpenTrouble<'_> {
     fn drop(&mut self) {
         self.context.troubles.over(&self.trouble);
     }
@@ -226,7 +226,7 @@ async fn offer_on(
                 (Vec::new(), Some(Left { records: (0..sent).collect(), cause, after }))
             }
             Err(PublishError::Stop { cause }) => {
-                return Err(Halt::Dead(Dead { publisher: Arc::clone(url), cause }));
+                return Err(Halt::Failed(PublisherFailed { publisher: Arc::clone(url), cause }));
             }
         };
         if let Some(first) = refused.first() {

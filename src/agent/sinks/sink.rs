@@ -15,7 +15,7 @@ pub(in crate::agent) struct Sink {
     /// What its samples go through first.
     pub transformers: Arc<Transformers>,
     /// What was written about it: a reload that changes nothing here keeps this very sink.
-    pub written: String,
+    pub definition: String,
 }
 
 /// One publisher of a sink.

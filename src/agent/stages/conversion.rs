@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::route::Routes;
+use crate::agent::packets::encoding::Part;
 use crate::agent::packets::packet::FRAGMENT_BYTES_MAX;
-use crate::agent::packets::written::Part;
 use crate::agent::parked::parking::{Reason, Unfit};
-use crate::agent::runtime::nursery::Nursery;
+use crate::agent::runtime::task_group::TaskGroup;
 use crate::model::Receipt;
 use crate::model::envelope::{self, Unreadable};
 use crate::observe::{Metrics, ParkReason};
@@ -28,7 +28,7 @@ const BATCHES_MAX: usize = 2;
 pub(in crate::agent) struct Conversion<T> {
     batches: VecDeque<InWork<T>>,
     metrics: Metrics,
-    nursery: Nursery,
+    tasks: TaskGroup,
 }
 
 /// A batch of which some shares may be done.
@@ -56,8 +56,8 @@ pub(in crate::agent) enum Read<T> {
 
 impl<T: Part> Conversion<T> {
     /// Nothing in conversion.
-    pub(in crate::agent) fn new(metrics: &Metrics, nursery: &Nursery) -> Self {
-        Conversion { batches: VecDeque::new(), metrics: metrics.clone(), nursery: nursery.clone() }
+    pub(in crate::agent) fn new(metrics: &Metrics, tasks: &TaskGroup) -> Self {
+        Conversion { batches: VecDeque::new(), metrics: metrics.clone(), tasks: tasks.clone() }
     }
 
     /// Whether nothing is in conversion.
@@ -80,7 +80,7 @@ impl<T: Part> Conversion<T> {
             let (routes, metrics) = (Arc::clone(routes), self.metrics.clone());
             let (finished, waiting) = oneshot::channel();
             shares.push_back(waiting);
-            self.nursery.spawn("converting", async move {
+            self.tasks.spawn("converting", async move {
                 let read = share.into_iter().map(|delivery| read(&routes, delivery, &metrics)).collect();
                 // A listener that is gone needs nothing: the receipts go back by being dropped.
                 let _unheard = finished.send(read);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::route::Routes;
+use crate::agent::packets::encoding::EncodedFragment;
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
-use crate::agent::packets::written::Written;
 use crate::agent::runtime::Context;
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
@@ -29,18 +29,23 @@ impl Forwarder {
         let group = Arc::clone(&context.group);
         let lanes = Lanes::new(&context.member, epoch, context.options.packet);
         let carry = lanes::carry(lanes.clone(), session, Arc::clone(context), queues);
-        context.nursery.spawn(&format!("packets of {queue}"), carry);
+        context.tasks.spawn(&format!("packets of {queue}"), carry);
         Forwarder { group, lanes }
     }
 
     /// Puts what a batch of notifications yielded into the lanes. Every receipt that is not confirmed when the session is over
     /// goes back by itself.
-    pub(in crate::agent) fn forward(&self, routes: &Routes, layout: &Layout, yielded: Vec<(usize, Written, Receipt)>) {
-        for (sink, written, receipt) in yielded {
-            for (queue, records) in written.by_queue(&layout.table) {
+    pub(in crate::agent) fn forward(
+        &self,
+        routes: &Routes,
+        layout: &Layout,
+        yielded: Vec<(usize, EncodedFragment, Receipt)>,
+    ) {
+        for (sink, fragment, receipt) in yielded {
+            for (queue, records) in fragment.by_queue(&layout.table) {
                 let sink = &routes.sinks[sink].name;
                 let name = topology::pipeline_queue_name(&self.group, sink, layout.generation, queue.into());
-                self.lanes.push(name, written.head(), &records, receipt.split());
+                self.lanes.push(name, fragment.head(), &records, receipt.split());
             }
             // The parts in the packets now carry the delivery.
             receipt.settle(Verdict::Kept);

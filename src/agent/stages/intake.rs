@@ -93,7 +93,7 @@ impl Intake {
     }
 
     /// Closes the channel, however the listener came to its end, and says how that is. What was not settled is back in
-    /// its queue when this returns. The unit may be given up only then: its next owner would be given later messages first.
+    /// its queue when this returns. The queue may be given up only then: its next owner would be given later messages first.
     pub(in crate::agent) async fn end(self, ended: Ended) -> Ended {
         let Intake { deliveries, in_flight, over, .. } = self;
         if ended != Ended::Lost {

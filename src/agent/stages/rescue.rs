@@ -97,7 +97,7 @@ impl Rescue {
             sorter,
             closing: closing.clone(),
         };
-        context.nursery.spawn(&format!("deliveries of {queue}"), async move {
+        context.tasks.spawn(&format!("deliveries of {queue}"), async move {
             let consumer = sorting.run(consumer).await;
             // An intake that is gone needs it no more: dropping it closes its channel.
             let _unheard = back.send(consumer);
@@ -182,7 +182,7 @@ impl Rescue {
 
     fn consume(&mut self, rescued: Box<dyn Consumer>) {
         let (ended, over) = (rescued.over(), self.over.clone());
-        self.context.nursery.spawn(&format!("the rescue queue of {}", self.queue), async move {
+        self.context.tasks.spawn(&format!("the rescue queue of {}", self.queue), async move {
             ended.cancelled().await;
             over.cancel();
         });

@@ -26,8 +26,8 @@ pub(in crate::agent) async fn open_log(
     if memory.is_new(queue) {
         // Nobody waits for what is only complained of.
         let (context, queue, session) = (Arc::clone(context), queue.to_owned(), Arc::clone(session));
-        let nursery = context.nursery.clone();
-        nursery.spawn(&format!("state log of {queue}"), async move {
+        let tasks = context.tasks.clone();
+        tasks.spawn(&format!("state log of {queue}"), async move {
             let _known_later = make_log(&context, &queue, &*session).await;
         });
     }

@@ -12,7 +12,7 @@ use super::lost::Lost;
 use crate::agent::packets::packet::Fragment;
 use crate::agent::runtime::until::Until;
 use crate::agent::sinks::deliver::SinkContext;
-use crate::agent::sinks::offer::{Dead, OfferContext};
+use crate::agent::sinks::offer::{OfferContext, PublisherFailed};
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
 use crate::agent::sinks::transform;
 use crate::model::{Receipt, Sample, Verdict};
@@ -29,7 +29,7 @@ pub(in crate::agent) enum Done {
     /// The keeper is at its end; nothing of the batch is settled.
     Lost(Lost),
     /// A publisher is at its end.
-    Dead(Dead),
+    Failed(PublisherFailed),
 }
 
 impl Keeper {
@@ -107,7 +107,7 @@ impl Keeper {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => return Done::Unpublished,
             Ok(Err(lost)) => return Done::Lost(lost),
-            Err(dead) => return Done::Dead(dead),
+            Err(failed) => return Done::Failed(failed),
         }
         match self.published().await {
             Ok(()) => Done::Published,
@@ -122,7 +122,7 @@ impl Keeper {
         parcels: Vec<Parcel>,
         slot: &SinkSlot,
         context: &SinkContext,
-    ) -> Result<Result<bool, Lost>, Dead> {
+    ) -> Result<Result<bool, Lost>, PublisherFailed> {
         let over = context.offer.until.over.child_token();
         let until = Until { over: over.clone(), ..context.offer.until.clone() };
         let context = SinkContext { offer: OfferContext { until, ..context.offer.clone() }, ..context.clone() };

@@ -180,7 +180,7 @@ impl Desk {
                     "cannot unpin {queue}: it is not pinned; see nephoscope cluster queues"
                 )));
             };
-            self.operate(&doing, Operation::Unpin { unit: queue.to_owned() }).await?;
+            self.operate(&doing, Operation::Unpin { queue: queue.to_owned() }).await?;
             return print_line(&format!("{queue} is not pinned to {pinned} any more"));
         };
         self.expect_member(&view, &format!("{doing} to {member}"), member)?;
@@ -190,7 +190,7 @@ impl Desk {
                 "cannot {doing}: no member owns or has owned such a queue; see nephoscope cluster queues"
             )));
         }
-        self.operate(&doing, Operation::Pin { unit: queue.to_owned(), member: member.to_owned() }).await?;
+        self.operate(&doing, Operation::Pin { queue: queue.to_owned(), member: member.to_owned() }).await?;
         print_line(&format!("{queue} is pinned to {member}"))?;
         let able = view.members.get(member).is_some_and(|record| record.ready) && !view.drained.contains_key(member);
         if !able {

@@ -13,8 +13,8 @@ impl Ownership {
         self.ready = false;
         self.queues.values_mut().for_each(|queue| queue.want(Want::Keep));
         orders.push(Order::Ready { ready: false });
-        for (unit, stage) in self.in_hand() {
-            self.reconcile(unit, stage, orders);
+        for (queue, stage) in self.in_hand() {
+            self.reconcile(queue, stage, orders);
         }
     }
 
@@ -23,18 +23,18 @@ impl Ownership {
     pub(super) fn lease_lost(&mut self, orders: &mut Vec<Order>) {
         let again = self.life == Life::Ending;
         self.life = Life::Ending;
-        for (unit, stage) in self.in_hand() {
+        for (queue, stage) in self.in_hand() {
             match stage {
                 Stage::Opening(epoch) | Stage::Open(epoch) if !again => {
-                    self.queue(unit.clone()).set(Some(Stage::Closing(epoch)));
-                    orders.push(Order::Close { unit, epoch });
+                    self.queue(queue.clone()).set(Some(Stage::Closing(epoch)));
+                    orders.push(Order::Close { queue, epoch });
                 }
                 Stage::Closing(_) if !again => {}
                 Stage::Opening(_) | Stage::Open(_) | Stage::Closing(_) => {
-                    self.queue(unit.clone()).set(None);
-                    orders.push(Order::Cut { unit });
+                    self.queue(queue.clone()).set(None);
+                    orders.push(Order::Cut { queue });
                 }
-                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => self.queue(unit).set(None),
+                Stage::Claiming(_) | Stage::Idle(_) | Stage::Releasing(_) => self.queue(queue).set(None),
             }
         }
         self.end_if_all_ended(orders);
@@ -51,10 +51,10 @@ impl Ownership {
     pub(super) fn end(&mut self, happening: Happening, orders: &mut Vec<Order>) {
         match happening {
             Happening::LeaseLost => self.lease_lost(orders),
-            Happening::Closed { unit, epoch } | Happening::OpenFailed { unit, epoch }
-                if self.stage(&unit) == Some(Stage::Closing(epoch)) =>
+            Happening::Closed { queue, epoch } | Happening::OpenFailed { queue, epoch }
+                if self.stage(&queue) == Some(Stage::Closing(epoch)) =>
             {
-                self.queue(unit).set(None);
+                self.queue(queue).set(None);
                 self.end_if_all_ended(orders);
             }
             _ => {}

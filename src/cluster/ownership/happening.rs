@@ -5,57 +5,57 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-/// Something happened. Answers name unit and epoch; one that does not fit what is under way is ignored.
+/// Something happened. Answers name queue and epoch; one that does not fit what is under way is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happening {
     /// The group was read. Views are given in the order in which they were read.
     Viewed(Group),
-    /// These units exist now: all of the group's, not only mine.
-    Units(BTreeSet<String>),
-    /// Answer to [`Order::Claim`]: the unit is mine with this epoch.
+    /// These queues exist now: all of the group's, not only mine.
+    Queues(BTreeSet<String>),
+    /// Answer to [`Order::Claim`]: the queue is mine with this epoch.
     Claimed {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
     /// Answer to [`Order::Claim`]: somebody else has it, or nobody could be asked. The next view decides.
     ClaimRefused {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
     },
     /// Answer to [`Order::Open`]: work has begun.
     Opened {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
     /// Answer to [`Order::Open`]: it did not open (nothing of it is left open). Released, and tried again later.
     OpenFailed {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
     /// Answer to [`Order::Close`], or it ended by itself: its channel is closed, everything taken is settled.
     Closed {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
     /// Answer to [`Order::Release`]: the owner key with this epoch is gone (it may have been before).
     Released {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
     /// Answer to [`Order::Release`]: nobody could be asked.
     ReleaseFailed {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
@@ -78,7 +78,7 @@ pub enum Happening {
     Tick,
 }
 
-/// Something to do. Each is carried out once; the one about a unit before the next about the same unit.
+/// Something to do. Each is carried out once; the one about a queue before the next about the same queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Make this member able to take work: declare its queues, ask its publishers.
@@ -88,34 +88,34 @@ pub enum Order {
         /// Which.
         ready: bool,
     },
-    /// Make the unit mine by compare-and-set, with a new epoch even where it is mine already.
+    /// Make the queue mine by compare-and-set, with a new epoch even where it is mine already.
     Claim {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
     },
     /// Begin to work on it, when no former owner has it at the broker any more.
     Open {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
     /// Stop taking, or waiting to be opened; finish what is in flight, settle it, close the channel.
     Close {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
     /// Abandon at once, without a close: it may be another's by now. Not answered.
     Cut {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
     },
     /// Delete the owner key if it still has this epoch.
     Release {
-        /// The unit.
-        unit: String,
+        /// The queue.
+        queue: String,
         /// Its epoch.
         epoch: Epoch,
     },
@@ -129,11 +129,11 @@ impl fmt::Display for Order {
             Order::Prepare => f.write_str("prepare"),
             Order::Ready { ready: true } => f.write_str("ready"),
             Order::Ready { ready: false } => f.write_str("not ready"),
-            Order::Claim { unit } => write!(f, "claim {unit}"),
-            Order::Open { unit, epoch } => write!(f, "open {unit} @{epoch}"),
-            Order::Close { unit, epoch } => write!(f, "close {unit} @{epoch}"),
-            Order::Cut { unit } => write!(f, "cut {unit}"),
-            Order::Release { unit, epoch } => write!(f, "release {unit} @{epoch}"),
+            Order::Claim { queue } => write!(f, "claim {queue}"),
+            Order::Open { queue, epoch } => write!(f, "open {queue} @{epoch}"),
+            Order::Close { queue, epoch } => write!(f, "close {queue} @{epoch}"),
+            Order::Cut { queue } => write!(f, "cut {queue}"),
+            Order::Release { queue, epoch } => write!(f, "release {queue} @{epoch}"),
             Order::Done => f.write_str("done"),
         }
     }
@@ -146,15 +146,15 @@ pub struct OwnershipOptions {
     pub moves_at_once: usize,
     /// Claims that may be under way at once.
     pub claims_at_once: usize,
-    /// How long units are kept without a broker session before others may have them.
+    /// How long queues are kept without a broker session before others may have them.
     pub broker_grace: Duration,
     /// Wait before a release that could not be done is tried again.
     pub release_again: Duration,
-    /// Wait before a unit that did not open is claimed again: the first time; doubled each further time.
+    /// Wait before a queue that did not open is claimed again: the first time; doubled each further time.
     pub setback_min: Duration,
     /// The longest such wait.
     pub setback_max: Duration,
-    /// A unit that did not open, or ended, so shortly before the loss of the session was told, did so because of it.
+    /// A queue that did not open, or ended, so shortly before the loss of the session was told, did so because of it.
     pub loss_shows_within: Duration,
 }
 

@@ -4,7 +4,7 @@ use super::happening::OwnershipOptions;
 use crate::cluster::group::Epoch;
 use std::time::Duration;
 
-/// Where a unit is on its way, as far as this member has a hand in it.
+/// Where a queue is on its way, as far as this member has a hand in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// A claim is under way; with an epoch where the owner key is already mine.

@@ -37,7 +37,7 @@ pub(in crate::config) fn transport(v: &mut Values<'_>, plain: &Rabbit) -> Transp
         );
         v.complain(Complaint::error(&v.place(DEFAULT, "rpc_backend"), text));
     }
-    match TransportUrl::parse(&text, v.written(), plain) {
+    match TransportUrl::parse(&text, v.file_options(), plain) {
         Ok(url) => {
             if url.has_hosts_without_user() {
                 let text =
@@ -58,7 +58,7 @@ pub(in crate::config) fn brokers(v: &mut Values<'_>, plain: &Rabbit) -> Vec<Tran
     let Some(row) = options::find(NOTIFICATION, "messaging_urls") else { return Vec::new() };
     let mut brokers: Vec<(TransportUrl, Entry)> = Vec::new();
     for entry in v.many(NOTIFICATION, "messaging_urls").unwrap_or_default() {
-        let url = match TransportUrl::parse(&entry.text, v.written(), plain) {
+        let url = match TransportUrl::parse(&entry.text, v.file_options(), plain) {
             Ok(url) => url,
             Err(why) => {
                 v.wrong(row, &entry, &why);

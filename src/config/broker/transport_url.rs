@@ -4,7 +4,7 @@ use super::host::{Host, decoded, host};
 use super::older;
 use super::rabbit::{self, Rabbit};
 use crate::config::options;
-use crate::config::oslo::{Entry, Written};
+use crate::config::oslo::{Entry, FileOptions};
 use crate::config::url::{self, Unclear};
 use crate::config::values::Values;
 use crate::model::{Place, Severity};
@@ -45,7 +45,11 @@ impl TransportUrl {
     /// Reads a URL. `written` is the whole configuration and `plain` its `[oslo_messaging_rabbit]`, over which the
     /// query of the URL is laid. A URL without a host means the broker that the options of before `transport_url` name,
     /// or the one of this machine. The error completes the sentence "expected …", and shows nothing of the URL.
-    pub(in crate::config) fn parse(text: &str, written: &Written, plain: &Rabbit) -> Result<TransportUrl, String> {
+    pub(in crate::config) fn parse(
+        text: &str,
+        file_options: &FileOptions,
+        plain: &Rabbit,
+    ) -> Result<TransportUrl, String> {
         let parts = url::apart(text).map_err(|unclear| match unclear {
             Unclear::NoUrl => FORM.to_owned(),
             Unclear::Several => SEVERAL.to_owned(),
@@ -67,14 +71,14 @@ impl TransportUrl {
         }
         let path = decoded(parts.path.strip_prefix('/').unwrap_or(parts.path));
         let (hosts, named_vhost) = match parts.authority {
-            "" => older::broker(&mut Values::new(written))
+            "" => older::broker(&mut Values::new(file_options))
                 .filter(|(hosts, _)| !hosts.is_empty())
                 .unwrap_or_else(|| (vec![Host::local()], String::new())),
             hosts => (hosts.split(',').map(host).collect::<Result<_, _>>()?, String::new()),
         };
         one_login(&hosts)?;
         let vhost = [path, named_vhost].into_iter().find(|vhost| !vhost.is_empty()).unwrap_or_else(|| "/".to_owned());
-        let rabbit = if parts.query.is_empty() { plain.clone() } else { overridden(parts.query, written)? };
+        let rabbit = if parts.query.is_empty() { plain.clone() } else { overridden(parts.query, file_options)? };
         Ok(TransportUrl { hosts, vhost, rabbit })
     }
 
@@ -109,7 +113,7 @@ fn one_login(hosts: &[Host]) -> Result<(), String> {
 }
 
 /// `[oslo_messaging_rabbit]` with the options of a query on top; repeated ones are joined by commas.
-fn overridden(query: &str, written: &Written) -> Result<Rabbit, String> {
+fn overridden(query: &str, file_options: &FileOptions) -> Result<Rabbit, String> {
     let mut options: BTreeMap<String, String> = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -130,8 +134,9 @@ fn overridden(query: &str, written: &Written) -> Result<Rabbit, String> {
         joined.push_str(&value);
     }
     let place = Place { file: "query".into(), line: 0 };
-    let written = written.with(SECTION, options.into_iter().map(|(n, text)| (n, Entry { text, place: place.clone() })));
-    let mut values = Values::new(&written);
+    let file_options =
+        file_options.with(SECTION, options.into_iter().map(|(n, text)| (n, Entry { text, place: place.clone() })));
+    let mut values = Values::new(&file_options);
     let rabbit = rabbit::read(&mut values);
     // Complaints about the section itself have already been made where the section is written.
     match values.into_complaints().into_iter().find(|c| c.place == place && c.severity == Severity::Error) {
@@ -152,9 +157,9 @@ mod tests {
     use rstest::rstest;
 
     fn parsed(text: &str) -> Result<TransportUrl, String> {
-        let written = Written::default();
-        let plain = rabbit::read(&mut Values::new(&written));
-        TransportUrl::parse(text, &written, &plain)
+        let file_options = FileOptions::default();
+        let plain = rabbit::read(&mut Values::new(&file_options));
+        TransportUrl::parse(text, &file_options, &plain)
     }
 
     /// Answers of oslo.messaging, with its defaults filled in: user, password, host, port; virtual host.
@@ -230,11 +235,11 @@ mod tests {
 
     #[test]
     fn the_query_lies_over_the_section() {
-        let mut written = Written::default();
+        let mut file_options = FileOptions::default();
         let section = "[oslo_messaging_rabbit]\nrabbit_qos_prefetch_count = 7\nrabbit_quorum_queue = true\n";
-        assert_eq!(written.add("c", section), []);
-        let plain = rabbit::read(&mut Values::new(&written));
-        let url = TransportUrl::parse("rabbit://h/?rabbit_quorum_queue=false&ssl=true", &written, &plain).unwrap();
+        assert_eq!(file_options.add("c", section), []);
+        let plain = rabbit::read(&mut Values::new(&file_options));
+        let url = TransportUrl::parse("rabbit://h/?rabbit_quorum_queue=false&ssl=true", &file_options, &plain).unwrap();
         assert_eq!((url.rabbit.prefetch_messages, url.rabbit.quorum, url.rabbit.tls.is_some()), (7, false, true));
     }
 }

@@ -155,9 +155,9 @@ impl Reading<'_, '_> {
     }
 
     fn auth_url(&mut self) -> Option<String> {
-        let written = self.needed("auth_url")?;
-        self.url(&self.login.clone(), "auth_url", &written);
-        let url = written.trim_end_matches('/');
+        let file_options = self.needed("auth_url")?;
+        self.url(&self.login.clone(), "auth_url", &file_options);
+        let url = file_options.trim_end_matches('/');
         if url.ends_with("/v2.0") {
             let instead = format!("{}/v3, as Keystone speaks v3 only", shown(url.trim_end_matches("/v2.0")));
             self.wrong(&self.login.clone(), "auth_url", &instead);
@@ -278,7 +278,7 @@ impl Reading<'_, '_> {
     }
 
     fn entry(&self, section: &str, name: &str) -> Option<Entry> {
-        self.v.written().last(row(name)?.names_in(section)).cloned()
+        self.v.file_options().last(row(name)?.names_in(section)).cloned()
     }
 
     /// Warns of options of other kinds of login.
@@ -298,14 +298,14 @@ impl Reading<'_, '_> {
 
     /// Where a section begins.
     fn start(&self, section: &str) -> Option<Place> {
-        let mut places = self.v.written().sections();
+        let mut places = self.v.file_options().sections();
         places.find(|(name, ..)| name.eq_ignore_ascii_case(section)).map(|(_, place, _)| place.clone())
     }
 
     /// Whether nobody has written anything there.
     fn is_empty(&self) -> bool {
         let login = self.login.to_ascii_lowercase();
-        !self.v.written().iter().any(|(section, name, _)| section == login && row(name).is_some())
+        !self.v.file_options().iter().any(|(section, name, _)| section == login && row(name).is_some())
     }
 
     fn nothing(&mut self, whose: &str) {

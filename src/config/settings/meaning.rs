@@ -8,7 +8,7 @@ use crate::config::broker::TransportUrl;
 use crate::config::broker::rabbit::{self, Rabbit};
 use crate::config::broker::selection;
 use crate::config::coordination_url::CoordinationUrl;
-use crate::config::oslo::Written;
+use crate::config::oslo::FileOptions;
 use crate::config::secret::Secret;
 use crate::config::values::Values;
 use crate::config::{identity, names, options};
@@ -28,8 +28,8 @@ const LEASE_TTL_MIN: Duration = Duration::from_secs(3);
 
 /// What was written means these settings. Where a complaint is an error they are nobody's wish: what is wrong has its
 /// default in them, so that whatever they lead to can be complained about too.
-pub(in crate::config) fn of(written: &Written, mut sources: Sources) -> (Settings, Vec<Complaint>) {
-    let mut values = Values::new(written);
+pub(in crate::config) fn of(file_options: &FileOptions, mut sources: Sources) -> (Settings, Vec<Complaint>) {
+    let mut values = Values::new(file_options);
     let v = &mut values;
     v.check_all();
     let host = v.text(DEFAULT, "host").unwrap_or_else(host_name);
@@ -170,8 +170,8 @@ fn transformers(v: &mut Values<'_>) -> ChainOptions {
 fn pipelines(v: &mut Values<'_>) -> Pipelines {
     let kinds = v.texts(NOTIFICATION, "pipelines");
     if let Some(row) = options::find(NOTIFICATION, "pipelines") {
-        let written = v.many(NOTIFICATION, "pipelines").unwrap_or_default();
-        for entry in written.iter().filter(|entry| !matches!(entry.text.as_str(), "meter" | "event")) {
+        let file_options = v.many(NOTIFICATION, "pipelines").unwrap_or_default();
+        for entry in file_options.iter().filter(|entry| !matches!(entry.text.as_str(), "meter" | "event")) {
             let text =
                 "meter or event, one a line (pipelines = meter, then pipelines = event); there are no other kinds";
             v.wrong(row, entry, text);

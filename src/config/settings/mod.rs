@@ -6,7 +6,7 @@ use super::broker::TransportUrl;
 use super::broker::rabbit;
 use super::coordination_url::CoordinationUrl;
 use super::identity::Login;
-use super::oslo::Written;
+use super::oslo::FileOptions;
 use super::secret::Secret;
 use super::values::Values;
 use crate::convert::Repairs;
@@ -235,7 +235,7 @@ pub struct Sources {
     /// What is wrong with what the `notifier` publisher alone uses: an error if a sink has one.
     pub only_notifier: OnlyNotifier,
     /// What was written, for URLs that are met later.
-    pub(super) written: Arc<Written>,
+    pub(super) file_options: Arc<FileOptions>,
 }
 
 /// Errors that are none where no sink publishes to `notifier://`.
@@ -251,7 +251,7 @@ impl Settings {
     /// A further broker, named by a publisher's URL: `[oslo_messaging_rabbit]` holds for it too. The error completes
     /// the sentence "expected …".
     pub fn transport_url(&self, text: &str) -> Result<TransportUrl, String> {
-        let written = &self.sources.written;
-        TransportUrl::parse(text, written, &rabbit::read(&mut Values::new(written)))
+        let file_options = &self.sources.file_options;
+        TransportUrl::parse(text, file_options, &rabbit::read(&mut Values::new(file_options)))
     }
 }

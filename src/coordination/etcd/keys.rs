@@ -75,8 +75,8 @@ impl Keys {
     }
 
     /// The key of a queue's owner.
-    pub fn owner(&self, unit: &str) -> String {
-        format!("{}owners/{unit}", self.root)
+    pub fn owner(&self, queue: &str) -> String {
+        format!("{}owners/{queue}", self.root)
     }
 
     /// The key whose presence pauses moving.
@@ -95,8 +95,8 @@ impl Keys {
     }
 
     /// The key of a queue's history; without a queue, the prefix of all such keys. Members read past them.
-    pub fn history(&self, unit: &str) -> String {
-        format!("{}history/{unit}", self.root)
+    pub fn history(&self, queue: &str) -> String {
+        format!("{}history/{queue}", self.root)
     }
 
     /// The ranges that a view is read from: everything but the histories.
@@ -114,8 +114,8 @@ impl Keys {
     }
 
     /// The key of the member that a queue is pinned to.
-    pub fn pin(&self, unit: &str) -> String {
-        format!("{}pins/{unit}", self.root)
+    pub fn pin(&self, queue: &str) -> String {
+        format!("{}pins/{queue}", self.root)
     }
 
     /// The key whose presence drains a member.
@@ -137,15 +137,15 @@ impl Keys {
                     return Err(self.foreign(key, format!("it is the record of member {}", record.id)));
                 }
                 view.members.insert(id.to_owned(), record);
-            } else if let Some(unit) = key.strip_prefix("owners/") {
+            } else if let Some(queue) = key.strip_prefix("owners/") {
                 let record: OwnerRecord = self.read(key, pair.value())?;
-                view.owners.insert(unit.to_owned(), (record.member, pair.mod_revision()));
+                view.owners.insert(queue.to_owned(), (record.member, pair.mod_revision()));
             } else if let Some(name) = key.strip_prefix("marks/") {
                 let record: MarkRecord = self.read(key, pair.value())?;
                 view.marks.insert(name.to_owned(), record.value);
-            } else if let Some(unit) = key.strip_prefix("pins/") {
+            } else if let Some(queue) = key.strip_prefix("pins/") {
                 let record: OwnerRecord = self.read(key, pair.value())?;
-                view.pins.insert(unit.to_owned(), record.member);
+                view.pins.insert(queue.to_owned(), record.member);
             } else if let Some(member) = key.strip_prefix("drained/") {
                 let record: DrainedRecord = self.read(key, pair.value())?;
                 view.drained.insert(member.to_owned(), record.drained);

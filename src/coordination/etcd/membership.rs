@@ -61,7 +61,7 @@ impl EtcdMembership {
     }
 
     /// Writes a move, once, and only while the queue still has this epoch; nothing waits for it.
-    fn note(&self, unit: &str, epoch: Epoch, answer: &TxnResponse) {
+    fn note(&self, queue: &str, epoch: Epoch, answer: &TxnResponse) {
         let history =
             Self::history_in(answer.op_responses()).and_then(|pair| self.backend.keys.read_history(&pair).ok());
         let claimer = Claimer { member: &self.id, joined: self.joined, epoch, now: Utc::now() };
@@ -69,7 +69,7 @@ impl EtcdMembership {
         let moves = history::add(history.unwrap_or_default(), &claimer, |id| seen.contains(id));
         drop(seen);
         let (backend, lease) = (self.backend.clone(), self.lease);
-        let (owner, key) = (self.backend.keys.owner(unit), self.backend.keys.history(unit));
+        let (owner, key) = (self.backend.keys.owner(queue), self.backend.keys.history(queue));
         let value = keys::write_history(moves);
         tokio::spawn(async move {
             let put = async |mut client: Client| {
@@ -147,9 +147,9 @@ impl Membership for EtcdMembership {
         Ok(())
     }
 
-    async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError> {
-        let (key, value) = (self.backend.keys.owner(unit), keys::write_owner(&self.id));
-        let history = self.backend.keys.history(unit);
+    async fn claim(&self, queue: &str) -> Result<Option<Epoch>, CoordinationError> {
+        let (key, value) = (self.backend.keys.owner(queue), keys::write_owner(&self.id));
+        let history = self.backend.keys.history(queue);
         let put = || {
             let owner = TxnOp::put(key.clone(), value.clone(), Some(PutOptions::new().with_lease(self.lease)));
             [owner, TxnOp::get(history.clone(), None)]
@@ -170,13 +170,13 @@ impl Membership for EtcdMembership {
         let taken = answer.succeeded() || answer.op_responses().iter().any(again);
         let epoch = answer.header().filter(|_| taken).map(ResponseHeader::revision);
         if let Some(epoch) = epoch {
-            self.note(unit, epoch, &answer);
+            self.note(queue, epoch, &answer);
         }
         Ok(epoch)
     }
 
-    async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError> {
-        let key = self.backend.keys.owner(unit);
+    async fn release(&self, queue: &str, epoch: Epoch) -> Result<bool, CoordinationError> {
+        let key = self.backend.keys.owner(queue);
         let give = async |mut client: Client| {
             let txn = Txn::new()
                 .when([

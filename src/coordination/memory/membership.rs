@@ -123,28 +123,28 @@ impl Membership for MemoryMembership {
         .await
     }
 
-    async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError> {
+    async fn claim(&self, queue: &str) -> Result<Option<Epoch>, CoordinationError> {
         self.write(|state| {
-            if state.owners.get(unit).is_some_and(|(_, _, lease)| *lease != self.lease) {
+            if state.owners.get(queue).is_some_and(|(_, _, lease)| *lease != self.lease) {
                 return None;
             }
             state.revision += 1;
             let epoch = state.revision;
-            state.owners.insert(unit.to_owned(), (self.id.clone(), epoch, self.lease));
+            state.owners.insert(queue.to_owned(), (self.id.clone(), epoch, self.lease));
             let claimer = Claimer { member: &self.id, joined: self.joined, epoch, now: self.shared.time() };
-            let moves = state.history.remove(unit).unwrap_or_default();
+            let moves = state.history.remove(queue).unwrap_or_default();
             let moves = history::add(moves, &claimer, |id| state.members.contains_key(id));
-            state.history.insert(unit.to_owned(), moves);
+            state.history.insert(queue.to_owned(), moves);
             Some(epoch)
         })
         .await
     }
 
-    async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError> {
+    async fn release(&self, queue: &str, epoch: Epoch) -> Result<bool, CoordinationError> {
         self.write(|state| {
-            let mine = state.owners.get(unit).is_some_and(|(_, e, lease)| *e == epoch && *lease == self.lease);
+            let mine = state.owners.get(queue).is_some_and(|(_, e, lease)| *e == epoch && *lease == self.lease);
             if mine {
-                state.owners.remove(unit);
+                state.owners.remove(queue);
                 state.revision += 1;
             }
             mine

@@ -83,7 +83,7 @@ impl State {
         View {
             revision: self.revision,
             members: self.members.iter().map(|(id, (record, _))| (id.clone(), record.clone())).collect(),
-            owners: self.owners.iter().map(|(unit, (id, epoch, _))| (unit.clone(), (id.clone(), *epoch))).collect(),
+            owners: self.owners.iter().map(|(queue, (id, epoch, _))| (queue.clone(), (id.clone(), *epoch))).collect(),
             paused: self.paused,
             spec: self.spec.clone(),
             marks: self.marks.clone(),
@@ -96,8 +96,8 @@ impl State {
         match operation {
             Operation::Pause => self.paused = true,
             Operation::Resume => self.paused = false,
-            Operation::Pin { unit, member } => drop(self.pins.insert(unit.clone(), member.clone())),
-            Operation::Unpin { unit } => drop(self.pins.remove(unit)),
+            Operation::Pin { queue, member } => drop(self.pins.insert(queue.clone(), member.clone())),
+            Operation::Unpin { queue } => drop(self.pins.remove(queue)),
             Operation::Drain { member, note } => drop(self.drained.insert(member.clone(), note.clone())),
             Operation::Undrain { member } => drop(self.drained.remove(member)),
         }
@@ -267,8 +267,8 @@ impl Coordinator for MemoryGroup {
         self.shared.call(None, |state| state.view()).await
     }
 
-    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
-        let wanted = |name: &String| unit.is_none_or(|unit| unit == name);
+    async fn history(&self, queue: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
+        let wanted = |name: &String| queue.is_none_or(|queue| queue == name);
         let found = |(name, moves): (&String, &Vec<Move>)| wanted(name).then(|| (name.clone(), moves.clone()));
         self.shared.call(None, |state| state.history.iter().filter_map(found).collect()).await
     }

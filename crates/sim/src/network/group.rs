@@ -121,8 +121,8 @@ impl Coordinator for ReachedGroup {
         self.0.call(self.0.group.view()).await
     }
 
-    async fn history(&self, unit: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
-        self.0.call(self.0.group.history(unit)).await
+    async fn history(&self, queue: Option<&str>) -> Result<BTreeMap<String, Vec<Move>>, CoordinationError> {
+        self.0.call(self.0.group.history(queue)).await
     }
 
     async fn put_spec(&self, spec: &Spec, expected: Option<i64>) -> Result<bool, CoordinationError> {
@@ -174,24 +174,24 @@ impl Membership for Place {
         self.line.call(self.inner.describe(record)).await
     }
 
-    async fn claim(&self, unit: &str) -> Result<Option<Epoch>, CoordinationError> {
+    async fn claim(&self, queue: &str) -> Result<Option<Epoch>, CoordinationError> {
         let claim = async {
-            let claimed = self.inner.claim(unit).await;
+            let claimed = self.inner.claim(queue).await;
             if let Ok(Some(epoch)) = &claimed {
-                self.line.trace.say(&self.line.agent, format_args!("owns {unit} (epoch {epoch})"));
-                self.line.witness.claimed(&self.line.agent, unit, *epoch);
+                self.line.trace.say(&self.line.agent, format_args!("owns {queue} (epoch {epoch})"));
+                self.line.witness.claimed(&self.line.agent, queue, *epoch);
             }
             claimed
         };
         self.line.call(claim).await
     }
 
-    async fn release(&self, unit: &str, epoch: Epoch) -> Result<bool, CoordinationError> {
+    async fn release(&self, queue: &str, epoch: Epoch) -> Result<bool, CoordinationError> {
         let release = async {
-            let released = self.inner.release(unit, epoch).await;
+            let released = self.inner.release(queue, epoch).await;
             if let Ok(true) = &released {
-                self.line.trace.say(&self.line.agent, format_args!("gives up {unit}"));
-                self.line.witness.released(&self.line.agent, unit);
+                self.line.trace.say(&self.line.agent, format_args!("gives up {queue}"));
+                self.line.witness.released(&self.line.agent, queue);
             }
             released
         };

@@ -277,22 +277,22 @@ impl Witness {
         self.notes().consumers.remove(&(agent.to_owned(), queue.to_owned()));
     }
 
-    /// The group gave a unit to an agent.
-    pub(crate) fn claimed(&self, agent: &str, unit: &str, epoch: i64) {
+    /// The group gave a queue to an agent.
+    pub(crate) fn claimed(&self, agent: &str, queue: &str, epoch: i64) {
         let mut notes = self.notes();
-        let before = notes.epochs.insert(unit.to_owned(), epoch);
+        let before = notes.epochs.insert(queue.to_owned(), epoch);
         if let Some(before) = before.filter(|before| *before >= epoch) {
-            notes.broken(Invariant::Handover, format!("{agent} owns {unit} by epoch {epoch} after {before}"));
+            notes.broken(Invariant::Handover, format!("{agent} owns {queue} by epoch {epoch} after {before}"));
         }
     }
 
-    /// The group gave a unit back from an agent.
-    pub(crate) fn released(&self, agent: &str, unit: &str) {
-        let queue = unit.strip_prefix("main:").unwrap_or(unit);
+    /// The group gave a queue back from an agent.
+    pub(crate) fn released(&self, agent: &str, queue: &str) {
+        let queue = queue.strip_prefix("main:").unwrap_or(queue);
         let mut notes = self.notes();
         let open = notes.consumers.get(&(agent.to_owned(), queue.to_owned())).is_some_and(|over| !over.is_cancelled());
         if open {
-            notes.broken(Invariant::Handover, format!("{agent} gave up {unit} while it consumed it"));
+            notes.broken(Invariant::Handover, format!("{agent} gave up {queue} while it consumed it"));
         }
     }
 

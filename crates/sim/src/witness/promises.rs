@@ -11,7 +11,7 @@ pub enum Invariant {
     NothingInvented,
     /// Repeats only after something was killed or cut, and no more of them than were on their way.
     Repeats,
-    /// A unit is given up after its channel is closed, never before; its epoch rises with every owner.
+    /// A queue is given up after its channel is closed, never before; its epoch rises with every owner.
     Handover,
     /// What is acknowledged or published of a stateful sink is in a record of a state log that counts.
     Committed,

@@ -72,7 +72,7 @@ impl World {
             Ok(view) => view,
             Err(error) => return Some(error.to_string()),
         };
-        let (generation, queues) = match &view.spec {
+        let (generation, pipeline_queues) = match &view.spec {
             Some((spec, _)) if spec.next.is_some() || !view.marks.is_empty() => {
                 return Some(format!("the number of queues changes: {:?}", view.marks.keys()));
             }
@@ -81,7 +81,7 @@ impl World {
             None => (0, 0),
         };
         let generation = format!(".g{generation}.");
-        let (mut units, mut logs) = (0, 0);
+        let (mut owned, mut logs) = (0, 0);
         for queue in self.broker.queues() {
             let ours = queue.name.starts_with("nephoscope.") && queue.name != PARKED;
             if queue.name == PARKED
@@ -97,7 +97,7 @@ impl World {
                 return Some(format!("{} is left", queue.name));
             }
             if rescued_from.is_some() {
-                // It stays, and is no unit: whoever has its queue takes from it.
+                // It stays, and has no owner of its own: the owner of its main queue takes from it.
                 if (queue.ready, queue.unacked) != (0, 0) {
                     return Some(format!("{queue:?}"));
                 }
@@ -107,22 +107,22 @@ impl World {
                 logs += 1;
                 continue;
             }
-            units += 1;
+            owned += 1;
             if (queue.ready, queue.unacked) != (0, 0) || queue.consumers != 1 {
                 return Some(format!("{queue:?}"));
             }
-            let unit = if ours { queue.name.clone() } else { format!("main:{}", queue.name) };
-            if !view.owners.contains_key(&unit) {
-                return Some(format!("{unit} has no owner"));
+            let name = if ours { queue.name.clone() } else { format!("main:{}", queue.name) };
+            if !view.owners.contains_key(&name) {
+                return Some(format!("{name} has no owner"));
             }
         }
         let sinks = 1 + usize::from(self.plan.events);
         let overflow = if self.plan.destinations > 1 { sinks * self.plan.destinations } else { 0 };
         let expected = (
-            self.main_queues.len() + overflow + sinks * queues,
-            queues * usize::from(self.plan.transformers.is_some()),
+            self.main_queues.len() + overflow + sinks * pipeline_queues,
+            pipeline_queues * usize::from(self.plan.transformers.is_some()),
         );
-        ((units, logs) != expected).then(|| format!("{units} queues and {logs} logs, expected {expected:?}"))
+        ((owned, logs) != expected).then(|| format!("{owned} queues and {logs} logs, expected {expected:?}"))
     }
 
     /// Looks into the parking queue.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::way::{Way, Yielded};
-use crate::agent::listeners::ground::Ground;
+use crate::agent::listeners::agent_context::AgentContext;
 use crate::agent::listeners::worker::Worker;
 use crate::agent::packets::packet::Fragment;
 use crate::agent::runtime::until::Until;
@@ -80,14 +80,14 @@ struct Handed {
 /// The workers of the sinks, by name; made when something first comes for them.
 pub(in crate::agent) struct DirectSinks {
     workers: Mutex<BTreeMap<Arc<str>, mpsc::Sender<Handed>>>,
-    ground: Arc<Ground>,
+    agent: Arc<AgentContext>,
     give_up: CancellationToken,
 }
 
 impl DirectSinks {
     /// No workers yet; `give_up` ends the waiting for publishers that are away.
-    pub(in crate::agent) fn new(ground: Arc<Ground>, give_up: CancellationToken) -> Self {
-        DirectSinks { workers: Mutex::default(), give_up, ground }
+    pub(in crate::agent) fn new(agent: Arc<AgentContext>, give_up: CancellationToken) -> Self {
+        DirectSinks { workers: Mutex::default(), give_up, agent }
     }
 
     fn worker(&self, slot: &Arc<SinkSlot>) -> mpsc::Sender<Handed> {
@@ -97,8 +97,8 @@ impl DirectSinks {
             .or_insert_with(|| {
                 let (sender, receiver) = mpsc::channel(WAITING_BATCHES_MAX);
                 let name = format!("sink {}", slot.name);
-                let work = work(Arc::clone(&self.ground), Arc::clone(slot), receiver, self.give_up.clone());
-                self.ground.nursery.spawn(&name, work);
+                let work = work(Arc::clone(&self.agent), Arc::clone(slot), receiver, self.give_up.clone());
+                self.agent.tasks.spawn(&name, work);
                 sender
             })
             .clone()
@@ -106,14 +106,14 @@ impl DirectSinks {
 }
 
 async fn work(
-    ground: Arc<Ground>,
+    agent: Arc<AgentContext>,
     slot: Arc<SinkSlot>,
     mut receiver: mpsc::Receiver<Handed>,
     give_up: CancellationToken,
 ) {
     let mut kept: Option<Worker> = None;
     let mut next = None;
-    let detours = ground.overflow.detours(&slot.name, 0, None);
+    let detours = agent.overflow.detours(&slot.name, 0, None);
     loop {
         let handed = match next.take() {
             Some(handed) => Some(handed),
@@ -134,13 +134,13 @@ async fn work(
             continue;
         }
         let until = Until { stop: give_up.clone(), over: CancellationToken::clone(&broken) };
-        let context = ground.sink_context(until, 0, detours.clone());
+        let context = agent.sink_context(until, 0, detours.clone());
         let mut worker = match kept.take() {
             Some(worker) if Worker::fits(&worker, &slot) => worker,
-            _ => match worker_of(&ground, &slot).await {
+            _ => match worker_of(&agent, &slot).await {
                 Ok(worker) => worker,
                 // A log in this process has nothing that could fail; the parcels go back all the same.
-                Err(lost) => return ground.metrics.state_lost(&slot.name, &lost.to_string()),
+                Err(lost) => return agent.metrics.state_lost(&slot.name, &lost.to_string()),
             },
         };
         let done = worker.handle(parcels, &slot, &context).await;
@@ -148,14 +148,14 @@ async fn work(
         match done {
             Done::Published => {}
             Done::Unpublished => broken.cancel(),
-            Done::Lost(lost) => return ground.metrics.state_lost(&slot.name, &lost.to_string()),
-            Done::Dead(dead) => return ground.died(dead),
+            Done::Lost(lost) => return agent.metrics.state_lost(&slot.name, &lost.to_string()),
+            Done::Failed(failed) => return agent.publisher_failed(failed),
         }
     }
 }
 
 /// The worker of a sink in an agent alone: its state lives as long as the process.
-async fn worker_of(ground: &Ground, slot: &SinkSlot) -> Result<Worker, Lost> {
+async fn worker_of(agent: &AgentContext, slot: &SinkSlot) -> Result<Worker, Lost> {
     let transformers = Arc::clone(&slot.current().transformers);
     if !transformers.is_stateful() {
         return Ok(Worker::Stateless);
@@ -164,11 +164,11 @@ async fn worker_of(ground: &Ground, slot: &SinkSlot) -> Result<Worker, Lost> {
         queue: Arc::clone(&slot.name),
         sink: Arc::clone(&slot.name),
         epoch: 1,
-        member: Arc::clone(&ground.member),
+        member: Arc::clone(&agent.member),
         nonce: 0,
     };
-    let told = (ground.metrics.clone(), Arc::clone(&ground.troubles));
+    let told = (agent.metrics.clone(), Arc::clone(&agent.troubles));
     let log = Box::new(MemoryLog::default());
-    let keeper = Keeper::open(log, owner, transformers, ground.options.state.clone(), told).await?;
+    let keeper = Keeper::open(log, owner, transformers, agent.options.state.clone(), told).await?;
     Ok(Worker::Stateful(Box::new(keeper)))
 }

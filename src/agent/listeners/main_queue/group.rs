@@ -1,7 +1,7 @@
 //! The way of a group: over the pipeline queues, where the listener of the queue's owner takes it up.
 
 use super::way::{Way, Yielded};
-use crate::agent::packets::written::Written;
+use crate::agent::packets::encoding::EncodedFragment;
 use crate::agent::stages::forward::Forwarder;
 use crate::agent::stages::route::Routes;
 use crate::cluster::Layout;
@@ -15,13 +15,13 @@ pub(in crate::agent) struct Queues {
 }
 
 impl Way for Queues {
-    type Part = Written;
+    type Part = EncodedFragment;
 
     fn abandon(&self) {
         self.forwarder.abandon();
     }
 
-    async fn take(&mut self, routes: &Routes, yielded: Yielded<Written>) -> bool {
+    async fn take(&mut self, routes: &Routes, yielded: Yielded<EncodedFragment>) -> bool {
         self.forwarder.forward(routes, &self.layout, yielded);
         true
     }

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::way::Way;
 use crate::agent::parked::parking::Parking;
-use crate::agent::runtime::nursery::Nursery;
+use crate::agent::runtime::task_group::TaskGroup;
 use crate::agent::runtime::until::Until;
 use crate::agent::stages::conversion::{Conversion, Converted, Read};
 use crate::agent::stages::intake::{Ended, Intake, Taken};
@@ -28,7 +28,7 @@ pub(in crate::agent) struct MainListener<W: Way> {
     /// For what cannot be read.
     pub parking: Parking,
     /// For what cannot be parked at once.
-    pub nursery: Nursery,
+    pub tasks: TaskGroup,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -93,7 +93,7 @@ impl<W: Way> MainListener<W> {
                     // The parts now carry the delivery; where there are none, it is done with.
                     receipt.settle(Verdict::Kept);
                 }
-                Read::Unfit(unfit) => self.parking.set_aside(unfit, until, &self.nursery).await,
+                Read::Unfit(unfit) => self.parking.set_aside(unfit, until, &self.tasks).await,
             }
         }
         self.way.take(&routes, yielded).await

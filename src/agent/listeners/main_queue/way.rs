@@ -1,6 +1,6 @@
 //! Where a main queue's listener sends what it converts: to the sinks of this process, or to the pipeline queues of the group.
 
-use crate::agent::packets::written::Part;
+use crate::agent::packets::encoding::Part;
 use crate::agent::stages::route::Routes;
 use crate::model::Receipt;
 

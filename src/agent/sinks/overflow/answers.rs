@@ -56,7 +56,7 @@ impl Answers {
     pub(super) async fn expect(self: &Arc<Self>, patience: Duration) -> Option<Expected> {
         if !std::mem::replace(&mut self.state().begun, true) {
             let listening = Arc::clone(self);
-            self.context.nursery.spawn("answers", async move { listening.listen().await });
+            self.context.tasks.spawn("answers", async move { listening.listen().await });
         }
         let ready = async {
             loop {

@@ -76,7 +76,7 @@ struct Asked {
 }
 
 /// A fragment as it stands in a packet: its head, and each of its records.
-type Written = (Vec<u8>, Vec<Vec<u8>>);
+type EncodedFragment = (Vec<u8>, Vec<Vec<u8>>);
 
 /// The wait was ended.
 struct Ended;
@@ -150,7 +150,7 @@ impl Detours {
                 }
                 // Other destinations have taken it, perhaps: they would get it again if it went back.
                 Ok(Err(Halt::Ended)) if !context.until.over.is_cancelled() => *detour = Detour::default(),
-                Ok(Err(halt @ (Halt::Ended | Halt::Gone | Halt::Dead(_)))) => return Outcome::Halted(halt),
+                Ok(Err(halt @ (Halt::Ended | Halt::Gone | Halt::Failed(_)))) => return Outcome::Halted(halt),
                 Ok(Err(Halt::OutOfPatience)) | Err(_) => {
                     self.context.metrics.overflow_begun(sink, &destination.url, &queue);
                     *detour = Detour { slow: true, used: true, ..Detour::default() };
@@ -162,11 +162,11 @@ impl Detours {
             return Outcome::Halted(Halt::Gone);
         }
         let rest = offering.rest().len();
-        let Some(written) = self.written(&load.fragments(offering.rest())) else {
+        let Some(encoded) = self.encode(&load.fragments(offering.rest())) else {
             // No queue takes it: the sink waits until the destination does.
             return self.wait(&mut detour, (slot, destination, &queue), offering, context).await;
         };
-        if self.put(&queue, &written, context).await.is_err() {
+        if self.put(&queue, &encoded, context).await.is_err() {
             // What was asked may have been dropped with it.
             detour.question = None;
             return Outcome::Halted(Halt::Ended);
@@ -219,11 +219,11 @@ impl Detours {
 
     /// Fragments as they stand in packets; nothing if one is larger than what travels between agents. One that fills several
     /// packets is as many fragments.
-    fn written(&self, fragments: &[Fragment]) -> Option<Vec<Written>> {
+    fn encode(&self, fragments: &[Fragment]) -> Option<Vec<EncodedFragment>> {
         let bytes_max = self.context.options.packet.bytes_max;
         let mut all = Vec::with_capacity(fragments.len());
         for fragment in fragments {
-            let (head, records) = written(fragment);
+            let (head, records) = encode(fragment);
             let mut some: Vec<Vec<u8>> = Vec::new();
             let mut bytes = 0;
             for record in records {
@@ -288,7 +288,7 @@ impl Detours {
     }
 
     /// Puts fragments into a queue and waits until it has them; where it takes nothing, that is the wait of the sink.
-    async fn put(&self, queue: &str, fragments: &[Written], context: &OfferContext) -> Result<(), Ended> {
+    async fn put(&self, queue: &str, fragments: &[EncodedFragment], context: &OfferContext) -> Result<(), Ended> {
         loop {
             let lanes = self.lanes(context).await?;
             let mut confirmations = Vec::with_capacity(fragments.len());
@@ -341,7 +341,7 @@ impl Detours {
                 let lanes = Lanes::new(&sender, self.epoch, self.context.options.packet);
                 let queues = Arc::new(OverflowQueues(Arc::clone(&self.context)));
                 let carry = lanes::carry(lanes.clone(), Arc::clone(&session), Arc::clone(&self.context), queues);
-                self.context.nursery.spawn(&format!("overflow of {}", self.sender), carry);
+                self.context.tasks.spawn(&format!("overflow of {}", self.sender), carry);
                 *road = Some(Road { session, lanes: lanes.clone() });
                 return Ok(lanes);
             }
@@ -380,7 +380,7 @@ impl Drop for Detours {
     }
 }
 
-fn written(fragment: &Fragment) -> Written {
+fn encode(fragment: &Fragment) -> EncodedFragment {
     let mut head = Vec::with_capacity(128);
     packet::write_head(fragment, &mut head);
     let record = |write: &dyn Fn(&mut Vec<u8>)| {

@@ -13,7 +13,7 @@
 //! puts back (`parked`), must reach it and not the sink's transformers, so `found` looks whether somebody made one. Where it has
 //! one, a listener offers nothing to it before what was there when the listener first looked is published.
 //!
-//! Never here: repeating an offer (`offer`), parking what is refused (`sink`).
+//! Never here: repeating an offer (`offer`), parking what is refused (`deliver`).
 
 mod answers;
 mod detour;

@@ -4,22 +4,22 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// Where the value is posted.
-pub(in crate::agent) struct Posted<T> {
+/// The value.
+pub(in crate::agent) struct SharedValue<T> {
     now: Mutex<(u64, T)>,
     changed: Notify,
 }
 
 /// One reader.
 pub(in crate::agent) struct Reader<T> {
-    posted: Arc<Posted<T>>,
+    shared: Arc<SharedValue<T>>,
     seen: u64,
 }
 
-impl<T: Clone> Posted<T> {
+impl<T: Clone> SharedValue<T> {
     /// With a first value.
     pub(in crate::agent) fn new(first: T) -> Arc<Self> {
-        Arc::new(Posted { now: Mutex::new((0, first)), changed: Notify::new() })
+        Arc::new(SharedValue { now: Mutex::new((0, first)), changed: Notify::new() })
     }
 
     /// The value.
@@ -41,7 +41,7 @@ impl<T: Clone> Posted<T> {
 
     /// A reader that has seen nothing yet.
     pub(in crate::agent) fn reader(self: &Arc<Self>) -> Reader<T> {
-        Reader { posted: Arc::clone(self), seen: 0 }
+        Reader { shared: Arc::clone(self), seen: 0 }
     }
 
     fn now(&self) -> MutexGuard<'_, (u64, T)> {
@@ -52,7 +52,7 @@ impl<T: Clone> Posted<T> {
 impl<T: Clone> Reader<T> {
     /// The value, which counts as seen.
     pub(in crate::agent) fn read(&mut self) -> T {
-        let now = self.posted.now();
+        let now = self.shared.now();
         self.seen = now.0;
         now.1.clone()
     }
@@ -60,8 +60,8 @@ impl<T: Clone> Reader<T> {
     /// Waits until there is a value that was not seen.
     pub(in crate::agent) async fn changed(&mut self) {
         loop {
-            let changed = self.posted.changed.notified();
-            if self.posted.now().0 != self.seen {
+            let changed = self.shared.changed.notified();
+            if self.shared.now().0 != self.seen {
                 return;
             }
             changed.await;
@@ -75,13 +75,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_misses_no_change_and_waits_for_none_that_is_none() {
-        let posted = Posted::new(1);
-        let mut reader = posted.reader();
+        let shared = SharedValue::new(1);
+        let mut reader = shared.reader();
         assert_eq!(reader.read(), 1);
-        assert!(posted.change(|value| std::mem::replace(value, 2) != 2));
+        assert!(shared.change(|value| std::mem::replace(value, 2) != 2));
         reader.changed().await;
         assert_eq!(reader.read(), 2);
-        assert!(!posted.change(|_| false));
+        assert!(!shared.change(|_| false));
         let waited = tokio::time::timeout(std::time::Duration::from_secs(1), reader.changed()).await;
         assert!(waited.is_err());
     }

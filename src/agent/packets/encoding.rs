@@ -1,5 +1,5 @@
-//! A fragment as it stands in packets: written where it was converted, on any core, and only copied once it is known
-//! which queues its records go to.
+//! The encoding of a fragment in packets. A conversion task encodes it, on any core; the forwarder only copies records once it
+//! knows their queues.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ impl Part for Fragment {
 }
 
 /// The JSON of a fragment, in parts.
-pub(in crate::agent) struct Written {
+pub(in crate::agent) struct EncodedFragment {
     /// Up to the first record.
     head: Vec<u8>,
     /// The records, one behind the other.
@@ -30,7 +30,7 @@ pub(in crate::agent) struct Written {
     ends: Vec<(u16, usize)>,
 }
 
-impl From<Fragment> for Written {
+impl From<Fragment> for EncodedFragment {
     fn from(fragment: Fragment) -> Self {
         let mut head = Vec::with_capacity(128);
         packet::write_head(&fragment, &mut head);
@@ -49,17 +49,17 @@ impl From<Fragment> for Written {
                 }
             }
         }
-        Written { head, records, ends }
+        EncodedFragment { head, records, ends }
     }
 }
 
-impl Part for Written {
+impl Part for EncodedFragment {
     fn bytes_in_packet(&self) -> usize {
         self.head.len() + self.records.len() + self.ends.len()
     }
 }
 
-impl Written {
+impl EncodedFragment {
     /// Up to the first record.
     pub(in crate::agent) fn head(&self) -> &[u8] {
         &self.head

@@ -8,24 +8,24 @@ use crate::tasks;
 
 /// Spawns tasks that end at once when the agent is killed. Cheap to clone.
 #[derive(Clone)]
-pub(in crate::agent) struct Nursery {
+pub(in crate::agent) struct TaskGroup {
     kill: CancellationToken,
     names: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
-impl Nursery {
-    /// An empty nursery.
+impl TaskGroup {
+    /// Without tasks.
     pub(in crate::agent) fn new() -> Self {
-        Nursery { kill: CancellationToken::new(), names: Arc::default() }
+        TaskGroup { kill: CancellationToken::new(), names: Arc::default() }
     }
 
     /// Spawns a task under a name that an operator understands: `main queue notifications.info`.
     pub(in crate::agent) fn spawn(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
         *self.names().entry(name.to_owned()).or_default() += 1;
-        let (nursery, name, kill) = (self.clone(), name.to_owned(), self.kill.clone());
+        let (tasks, name, kill) = (self.clone(), name.to_owned(), self.kill.clone());
         tasks::spawn(async move {
             kill.run_until_cancelled_owned(task).await;
-            let mut names = nursery.names();
+            let mut names = tasks.names();
             if let Some(count) = names.get_mut(&name) {
                 *count -= 1;
                 if *count == 0 {
@@ -50,8 +50,8 @@ impl Nursery {
     }
 }
 
-impl Default for Nursery {
+impl Default for TaskGroup {
     fn default() -> Self {
-        Nursery::new()
+        TaskGroup::new()
     }
 }

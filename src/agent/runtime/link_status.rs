@@ -1,4 +1,4 @@
-//! Where the links to the brokers stand, written down for `/status`. Nothing is decided by it.
+//! The state of the links to the brokers, for `/status` and the metrics. Nothing is decided by it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ pub(in crate::agent) async fn follow(link: Link, board: Board, metrics: Metrics)
             LinkState::Connecting { cause, .. } => cause.clone().unwrap_or_default(),
             LinkState::Up(_) | LinkState::Stopped => String::new(),
         };
-        let standing = status::Link { state: now.name(), detail, blocked };
-        board.change(|status| drop(status.links.insert(link.name().to_owned(), standing)));
+        let link_status = status::Link { state: now.name(), detail, blocked };
+        board.change(|status| drop(status.links.insert(link.name().to_owned(), link_status)));
         if matches!(now, LinkState::Stopped) {
             return;
         }

@@ -1,4 +1,4 @@
-//! What every listener of an agent stands on: the brokers, the parking queue, the group, and what is remembered.
+//! What all listeners of an agent use: the brokers, the parking queue, the group, and what is remembered of queues.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -11,15 +11,15 @@ use crate::agent::runtime::alias::Aliases;
 use crate::agent::runtime::until::Until;
 use crate::agent::runtime::{BrokerPlace, Context};
 use crate::agent::sinks::deliver::SinkContext;
-use crate::agent::sinks::offer::{Dead, OfferContext};
+use crate::agent::sinks::offer::{OfferContext, PublisherFailed};
 use crate::agent::sinks::overflow::{Detours, Overflow};
 use crate::agent::stages::forward::Forwarder;
 use crate::agent::stages::route::Routes;
 use crate::agent::state::QueueMemory;
 use crate::transport::{Queue, Session, TransportError, topology};
 
-/// The ground.
-pub(in crate::agent) struct Ground {
+/// What all listeners of an agent use.
+pub(in crate::agent) struct AgentContext {
     /// Names, options, counters, tasks.
     pub context: Arc<Context>,
     /// The brokers; pipeline queues and the parking queue are on the first.
@@ -35,10 +35,10 @@ pub(in crate::agent) struct Ground {
     /// The layout of the group's pipeline queues.
     pub layouts: Arc<Layouts>,
     /// Takes the first publisher that is at its end: the agent must stop.
-    pub deaths: mpsc::Sender<Dead>,
+    pub publisher_failures: mpsc::Sender<PublisherFailed>,
 }
 
-impl Deref for Ground {
+impl Deref for AgentContext {
     type Target = Arc<Context>;
 
     fn deref(&self) -> &Arc<Context> {
@@ -46,11 +46,11 @@ impl Deref for Ground {
     }
 }
 
-impl Ground {
+impl AgentContext {
     /// A publisher is at its end.
-    pub(in crate::agent) fn died(&self, dead: Dead) {
+    pub(in crate::agent) fn publisher_failed(&self, failed: PublisherFailed) {
         // One is enough to stop the agent; a second finds no room and needs none.
-        let _full_or_gone = self.deaths.try_send(dead);
+        let _full_or_gone = self.publisher_failures.try_send(failed);
     }
 
     /// The broker with the pipeline queues.
