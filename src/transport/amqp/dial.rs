@@ -1,5 +1,6 @@
 //! One attempt at a connection: socket, TLS, AMQP handshake.
 
+use async_rs::Runtime;
 use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
@@ -11,10 +12,12 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::lookup_host;
+use tokio_util::compat::TokioAsyncReadCompatExt;
 use tokio_util::sync::CancellationToken;
 
 use super::super::TransportError;
 use super::options::{AmqpHost, AmqpOptions, Login};
+use super::socket::{Kit, Socket};
 use super::{reply, tls};
 use crate::tls::RABBITMQ;
 
@@ -53,7 +56,6 @@ impl Wire {
 
     fn hold(&self, socket: &impl AsFd) -> io::Result<()> {
         let socket = TcpStream::from(socket.as_fd().try_clone_to_owned()?);
-        socket.set_nodelay(true)?;
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
         Ok(())
     }
@@ -73,22 +75,15 @@ pub(super) async fn dial(options: &AmqpOptions, host: &AmqpHost) -> Result<(Conn
     let (held, name, ours) = (wire.clone(), host.host.clone(), tls.clone());
     let addresses = addresses(host).await.map_err(|error| reply::system(&broker, &error))?;
     descriptors_are_free().map_err(|error| reply::system(&broker, &error))?;
-    let runtime = lapin::runtime::default_runtime().map_err(|error| reply::plain(&broker, &error))?;
-    let sockets = runtime.clone();
     let open = async move |_: AMQPUri, _| {
         // A limit of its own: the one below cannot reach a thread of lapin's that waits for a socket.
-        let connect = AsyncTcpStream::connect(&sockets, &addresses[..]);
+        let connect = Socket::connect(&addresses);
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect).await.map_err(io::Error::from)??;
-        if let AsyncTcpStream::Plain(socket) = &stream {
-            held.hold(socket.get_ref())?;
-        }
-        Ok(match &ours {
-            Some(tls) => stream.into_rustls(&tls.clone().into(), &name).await?,
-            None => stream,
-        })
+        held.hold(&stream)?;
+        Ok(AsyncTcpStream::Plain(Socket::open(stream, &name, ours.clone()).await?.compat()))
     };
     let properties = ConnectionProperties::default().with_connection_name(options.connection_name.clone().into());
-    let connecting = Connection::connector(uri(options, host), runtime, open, properties);
+    let connecting = Connection::connector(uri(options, host), Runtime::new(Kit::current()), open, properties);
     match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
         Ok(Ok(connection)) => Ok((connection, wire)),
         Ok(Err(error)) => Err(refused_or_away(options, host, tls, &error).await),

@@ -15,6 +15,7 @@ mod producer;
 mod reply;
 mod request;
 mod session;
+mod socket;
 mod tls;
 mod version;
 

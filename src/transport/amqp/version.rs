@@ -3,13 +3,13 @@
 
 use amq_protocol::frame::{AMQPFrame, parse_frame};
 use amq_protocol::protocol::{AMQPClass, connection};
-use futures_util::io::{AsyncReadExt, AsyncWriteExt};
-use lapin::tcp::AsyncTcpStream;
 use lapin::types::AMQPValue;
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::dial::{CONNECT_TIMEOUT, addresses};
 use super::options::{AmqpHost, AmqpOptions};
+use super::socket::Socket;
 use super::tls;
 
 /// The first words of AMQP 0-9-1.
@@ -25,13 +25,10 @@ pub(super) async fn ask(options: &AmqpOptions, host: &AmqpHost) -> Option<String
 }
 
 async fn ask_now(options: &AmqpOptions, host: &AmqpHost) -> Option<String> {
-    let runtime = lapin::runtime::default_runtime().ok()?;
     let addresses = addresses(host).await.ok()?;
-    let mut stream = AsyncTcpStream::connect(&runtime, &addresses[..]).await.ok()?;
-    if let Some(tls) = &options.tls {
-        let config = Arc::new(tls::client_config(tls).ok()?);
-        stream = stream.into_rustls(&config.into(), &host.host).await.ok()?;
-    }
+    let connection = Socket::connect(&addresses).await.ok()?;
+    let config = options.tls.as_ref().map(|tls| tls::client_config(tls).map(Arc::new));
+    let mut stream = Socket::open(connection, &host.host, config.transpose().ok()?).await.ok()?;
     stream.write_all(HEADER).await.ok()?;
     stream.flush().await.ok()?;
     let mut frame = vec![0; FRAME_HEAD];
