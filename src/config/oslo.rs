@@ -165,8 +165,8 @@ impl FileOptions {
         let own = [section, "DEFAULT"].map(|section| (section, name));
         let other = name.split_once('.');
         own.into_iter().chain(other).find_map(|(section, name)| {
-            let file_options = self.last([(section, name)].into_iter()).map(|entry| entry.text.clone());
-            file_options.or_else(|| default(section, name)).map(|text| (section.to_owned(), text))
+            let value = self.last([(section, name)].into_iter()).map(|entry| entry.text.clone());
+            value.or_else(|| default(section, name)).map(|text| (section.to_owned(), text))
         })
     }
 }

@@ -51,8 +51,8 @@ impl<'w> Values<'w> {
 
     /// Where an option is written; the file's place `configuration` where it is not.
     pub(super) fn place(&self, section: &str, name: &str) -> Place {
-        let file_options = row(section, name).and_then(|row| self.file_options.last(row.names()));
-        file_options.map_or_else(|| Place { file: "configuration".into(), line: 0 }, |entry| entry.place.clone())
+        let entry = row(section, name).and_then(|row| self.file_options.last(row.names()));
+        entry.map_or_else(|| Place { file: "configuration".into(), line: 0 }, |entry| entry.place.clone())
     }
 
     pub(super) fn is_written(&self, section: &str, name: &str) -> bool {
@@ -301,8 +301,8 @@ impl<'w> Values<'w> {
     /// former one, else its default.
     fn meant(&self, section: &str, name: &str) -> Option<String> {
         let row = options::find(section, name)?;
-        let file_options = self.file_options.last(row.names()).map(|entry| entry.text.clone());
-        file_options.or_else(|| Some(unwritten(name).unwrap_or(row.default).to_owned()))
+        let value = self.file_options.last(row.names()).map(|entry| entry.text.clone());
+        value.or_else(|| Some(unwritten(name).unwrap_or(row.default).to_owned()))
     }
 }
 

@@ -15,7 +15,7 @@ pub(in crate::config) const NAMES: [&str; 6] =
 /// Hosts and virtual host, if any of the options has a value. Those that have none mean what they meant then:
 /// `guest:guest@localhost:5672`. No hosts where any of it is wrong.
 pub(in crate::config) fn broker(v: &mut Values<'_>) -> Option<(Vec<Host>, String)> {
-    if file_options(v).is_empty() {
+    if names_in_use(v).is_empty() {
         return None;
     }
     let port = match v.text(SECTION, "rabbit_port") {
@@ -54,13 +54,13 @@ pub(in crate::config) fn broker(v: &mut Values<'_>) -> Option<(Vec<Host>, String
 }
 
 /// Which of the options have a value.
-fn file_options(v: &mut Values<'_>) -> Vec<&'static str> {
+fn names_in_use(v: &mut Values<'_>) -> Vec<&'static str> {
     NAMES.into_iter().filter(|name| v.is_written(SECTION, name) && v.text(SECTION, name).is_some()).collect()
 }
 
 /// Says of each that it does nothing beside a URL that names a broker.
 pub(in crate::config) fn complain_of_all(v: &mut Values<'_>) {
-    for name in file_options(v) {
+    for name in names_in_use(v) {
         let text = format!("[{SECTION}] {name} has no effect: transport_url names the broker; remove {name}");
         v.complain(Complaint::warning(&v.place(SECTION, name), text));
     }
@@ -68,13 +68,13 @@ pub(in crate::config) fn complain_of_all(v: &mut Values<'_>) {
 
 /// `host`, `host:port`, `[address]:port` or a bare IPv6 address.
 fn place(text: &str, port: u16) -> Result<(String, u16), String> {
-    let (name, file_options) = match text.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+    let (name, port_text) = match text.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
         Some((name, rest)) => (name, rest.strip_prefix(':').unwrap_or(rest)),
         None if text.matches(':').count() == 1 => text.split_once(':').unwrap_or((text, "")),
         None => (text, ""),
     };
     let wrong = |_| "a port from 1 to 65535 after the host".to_owned();
-    let port = if file_options.is_empty() { port } else { file_options.parse().map_err(wrong)? };
+    let port = if port_text.is_empty() { port } else { port_text.parse().map_err(wrong)? };
     Ok((host_name(name)?, port))
 }
 
@@ -89,7 +89,7 @@ pub(in crate::config) fn complain_as_url(v: &mut Values<'_>, hosts: &[Host], vho
     };
     let hosts: Vec<String> = hosts.iter().map(of).collect();
     let vhost = if vhost == "/" { "".into() } else { name_shown(vhost) };
-    let first = file_options(v).first().copied().unwrap_or(NAMES[0]);
+    let first = names_in_use(v).first().copied().unwrap_or(NAMES[0]);
     let text = format!(
         "[{SECTION}] {first} and its like name the broker, as before transport_url; they are taken as [DEFAULT] \
          transport_url = rabbit://{}/{vhost}",

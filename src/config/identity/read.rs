@@ -155,9 +155,9 @@ impl Reading<'_, '_> {
     }
 
     fn auth_url(&mut self) -> Option<String> {
-        let file_options = self.needed("auth_url")?;
-        self.url(&self.login.clone(), "auth_url", &file_options);
-        let url = file_options.trim_end_matches('/');
+        let auth_url = self.needed("auth_url")?;
+        self.url(&self.login.clone(), "auth_url", &auth_url);
+        let url = auth_url.trim_end_matches('/');
         if url.ends_with("/v2.0") {
             let instead = format!("{}/v3, as Keystone speaks v3 only", shown(url.trim_end_matches("/v2.0")));
             self.wrong(&self.login.clone(), "auth_url", &instead);

@@ -40,7 +40,7 @@ pub fn page() -> String {
          The program prints this page from `src/config/options`; do not edit it.\n\
          nephoscope reads `ceilometer.conf` as it is.\n\
          The options that it honours come first, by section.\n\
-         The options without effect come last, each with the reason; nephoscope warns of them at start if they are file_options.\n",
+         The options without effect come last, each with the reason; nephoscope warns of them at start if they are written.\n",
     );
     for (section, rows) in sections() {
         let honoured: Vec<_> = rows.iter().filter(|row| row.effect == Effect::Honoured).collect();

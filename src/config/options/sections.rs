@@ -81,18 +81,18 @@ pub fn meant_section(section: &str, options: &[&str]) -> Option<&'static str> {
     if knows_section(section) || belongs_to_others(section) {
         return None;
     }
-    let file_options = section.trim().to_ascii_lowercase();
+    let name = section.trim().to_ascii_lowercase();
     let of_rows = rows().flat_map(Opt::names).map(|(section, _)| section);
     let of_rows: BTreeSet<&str> = of_rows.chain(foreign().map(|f| f.section)).collect();
-    let near = |known: &str| distance(&known.to_ascii_lowercase(), &file_options);
+    let near = |known: &str| distance(&known.to_ascii_lowercase(), &name);
     let nearest = of_rows.iter().chain(OTHERS).copied().map(|known| (near(known), known)).min();
-    if let Some((distance, known)) = nearest.filter(|(d, _)| *d <= (1 + file_options.len() / 8).min(EDITS_MAX)) {
+    if let Some((distance, known)) = nearest.filter(|(d, _)| *d <= (1 + name.len() / 8).min(EDITS_MAX)) {
         // What is nearer to another program's section is that program's.
         return (distance == 0 || !belongs_to_others(known)).then_some(known);
     }
     let names = |known| known_names(known).filter(|name| options.contains(name)).count();
     // `[oslo_messaging]`: the beginning of one that knows these options.
-    let begun = of_rows.iter().copied().filter(|known| known.starts_with(&format!("{file_options}_")));
+    let begun = of_rows.iter().copied().filter(|known| known.starts_with(&format!("{name}_")));
     if let Some((1.., known)) = begun.map(|known| (names(known), known)).max() {
         return Some(known);
     }

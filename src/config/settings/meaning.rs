@@ -170,8 +170,8 @@ fn transformers(v: &mut Values<'_>) -> ChainOptions {
 fn pipelines(v: &mut Values<'_>) -> Pipelines {
     let kinds = v.texts(NOTIFICATION, "pipelines");
     if let Some(row) = options::find(NOTIFICATION, "pipelines") {
-        let file_options = v.many(NOTIFICATION, "pipelines").unwrap_or_default();
-        for entry in file_options.iter().filter(|entry| !matches!(entry.text.as_str(), "meter" | "event")) {
+        let entries = v.many(NOTIFICATION, "pipelines").unwrap_or_default();
+        for entry in entries.iter().filter(|entry| !matches!(entry.text.as_str(), "meter" | "event")) {
             let text =
                 "meter or event, one a line (pipelines = meter, then pipelines = event); there are no other kinds";
             v.wrong(row, entry, text);
