@@ -1,5 +1,7 @@
 //! One attempt at a connection: socket, TLS, AMQP handshake.
 
+mod socket;
+
 use async_rs::Runtime;
 use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
@@ -17,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::TransportError;
 use super::options::{AmqpHost, AmqpOptions, Login};
-use super::socket::{Kit, Socket};
 use super::{reply, tls};
 use crate::tls::RABBITMQ;
+use socket::Kit;
+pub(super) use socket::Socket;
 
 /// The longest attempt at one host, handshakes included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,7 +15,6 @@ mod producer;
 mod reply;
 mod request;
 mod session;
-mod socket;
 mod tls;
 mod version;
 

@@ -7,9 +7,8 @@ use lapin::types::AMQPValue;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::dial::{CONNECT_TIMEOUT, addresses};
+use super::dial::{CONNECT_TIMEOUT, Socket, addresses};
 use super::options::{AmqpHost, AmqpOptions};
-use super::socket::Socket;
 use super::tls;
 
 /// The first words of AMQP 0-9-1.

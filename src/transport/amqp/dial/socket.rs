@@ -23,7 +23,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 /// A connected socket.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(in crate::transport::amqp) enum Socket {
     /// TCP alone.
     Plain(TcpStream),
     /// TLS on TCP.
@@ -32,14 +32,18 @@ pub(super) enum Socket {
 
 impl Socket {
     /// Connects to the first of `addresses` that answers.
-    pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    pub(in crate::transport::amqp) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
         let stream = TcpStream::connect(addresses).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
 
     /// A socket on a connection to the host `name`, with TLS if there is a configuration for it.
-    pub(super) async fn open(stream: TcpStream, name: &str, tls: Option<Arc<ClientConfig>>) -> io::Result<Socket> {
+    pub(in crate::transport::amqp) async fn open(
+        stream: TcpStream,
+        name: &str,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Socket> {
         let Some(config) = tls else { return Ok(Socket::Plain(stream)) };
         let name =
             ServerName::try_from(name.to_owned()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
@@ -99,11 +103,11 @@ impl AsyncWrite for Socket {
 
 /// What lapin runs on: the present tokio runtime, with a [`Socket`] for its sockets.
 #[derive(Debug, Clone)]
-pub(super) struct Kit(Tokio);
+pub(in crate::transport::amqp) struct Kit(Tokio);
 
 impl Kit {
     /// On the runtime that this is called in.
-    pub(super) fn current() -> Kit {
+    pub(in crate::transport::amqp) fn current() -> Kit {
         Kit(Tokio::current())
     }
 }
