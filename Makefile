@@ -55,7 +55,7 @@ build:
 demo:
 	@.ci/deps build
 	@echo "building (about ten minutes the first time, on two cores)"
-	@cargo build --locked $(QUIET)
+	@CARGO_INCREMENTAL=0 cargo build --locked $(QUIET)
 	@target/debug/nephoscope demo
 
 check:
