@@ -54,7 +54,7 @@ build:
 
 demo:
 	@.ci/deps build
-	@echo "building (about ten minutes the first time, on two cores)"
+	@echo "building (about five minutes the first time, on two cores)"
 	@CARGO_INCREMENTAL=0 cargo build --locked $(QUIET)
 	@target/debug/nephoscope demo
 

@@ -1,4 +1,5 @@
-//! The assembled machine. Read the rooms in this order, and you have followed one notification from queue to publisher:
+//! The assembled machine. Each room uses only those above it in this list; `docs/architecture.md` walks through them with one
+//! notification, from queue to publisher.
 //!
 //! 1. `runtime` is what all of it runs on: options, clock, tasks, the connections to the brokers, what it waits for.
 //! 2. `packets` travel from the agent that converts to the agent that publishes; `parked` is where a person finds what could not
@@ -11,7 +12,7 @@
 //! 8. `ownership` decides with the group which queues these are.
 //! 9. `setup` makes the parts of an agent from its configuration, and `lifecycle` starts, reloads, drains and kills it.
 //!
-//! Never here: what a definition means, what a broker or a group does. Those are rooms below.
+//! Never here: what a definition means, what a broker or a group does. Those are rooms above `agent` in `src/lib.rs`.
 
 mod lifecycle;
 mod listeners;

@@ -1,6 +1,6 @@
 //! The ownership machine of one member, for one membership: what happens goes in, what is to be done comes out.
 //!
-//! A queue (a pipeline queue or a main queue) walks one way only:
+//! A queue (main, pipeline or overflow) walks one way only:
 //!
 //! ```text
 //!            Claim          Open           Close          Release
@@ -60,6 +60,7 @@ enum Session {
 pub struct Ownership {
     me: String,
     options: OwnershipOptions,
+    /// All queues of the group, by name; none before the first [`Happening::Queues`].
     names: Option<BTreeSet<String>>,
     group: Option<Group>,
     ring: Ring,
@@ -248,8 +249,8 @@ impl Ownership {
             return;
         }
         self.session = Session::Lost { since: now };
-        // Queues see the end of their session before it is told. Its link waits longer where sessions are short; were each queue
-        // to do so as well, one whose openings are cut off again and again would not be tried in a session that lasts.
+        // Listeners see the end of the session before this machine is told. The link waits longer where sessions are short. If
+        // each queue did so as well, one whose openings are cut off again and again would not be tried in a session that lasts.
         let by_loss = self.queues.values_mut().filter(|queue| queue.was_set_back_by_loss(now, &self.options));
         by_loss.for_each(Queue::forget_setback);
         for (queue, stage) in self.in_hand() {

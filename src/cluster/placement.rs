@@ -119,21 +119,21 @@ impl Ring {
 
     /// Which member should have which queue, given who has what now. Total: with at least one member every queue is
     /// placed, once; without members none is. The order of `queues` does not matter; a repeated queue counts once.
-    pub fn place<'a, 'u, 'o>(
+    pub fn place<'a, 'q, 'o>(
         &'a self,
-        queues: impl IntoIterator<Item = &'u str>,
+        queues: impl IntoIterator<Item = &'q str>,
         owner: impl Fn(&str) -> Option<&'o str>,
-    ) -> BTreeMap<&'u str, &'a str> {
+    ) -> BTreeMap<&'q str, &'a str> {
         self.place_pinned(queues, owner, |_| None)
     }
 
     /// The same with pins: the member that has to have a queue, where there is one.
-    pub fn place_pinned<'a, 'u, 'o>(
+    pub fn place_pinned<'a, 'q, 'o>(
         &'a self,
-        queues: impl IntoIterator<Item = &'u str>,
+        queues: impl IntoIterator<Item = &'q str>,
         owner: impl Fn(&str) -> Option<&'o str>,
         pin: impl Fn(&str) -> Option<&'o str>,
-    ) -> BTreeMap<&'u str, &'a str> {
+    ) -> BTreeMap<&'q str, &'a str> {
         if self.members.is_empty() {
             return BTreeMap::new();
         }

@@ -38,7 +38,7 @@ struct Section {
     options: BTreeMap<String, Vec<Entry>>,
 }
 
-/// Everything written, file by file. There are passwords in it, so `Debug` shows no values.
+/// Every option that is given, file by file; the environment and the query of a URL are put over them. There are passwords in it, so `Debug` shows no values.
 #[derive(Clone, Default)]
 pub struct FileOptions {
     files: Vec<Sections>,

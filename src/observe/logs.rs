@@ -267,13 +267,13 @@ mod tests {
     }
 
     fn a_happening() {
-        tracing::info!(event = "agent.queue.opened", queue = "q 1", unit = "u1", epoch = 5, "queue\nopened");
+        tracing::info!(event = "agent.queue.opened", queue = "q 1", owner = "u1", epoch = 5, "queue\nopened");
     }
 
     #[test]
     fn a_text_line_is_one_line_with_its_name_first() {
         let line = logged(Format::Text, a_happening);
-        assert_eq!(&line[25..], "INFO  agent.queue.opened queue\\nopened queue=\"q 1\" unit=u1 epoch=5\n");
+        assert_eq!(&line[25..], "INFO  agent.queue.opened queue\\nopened queue=\"q 1\" owner=u1 epoch=5\n");
     }
 
     #[test]

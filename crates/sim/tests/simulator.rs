@@ -71,7 +71,7 @@ fn every_promise_is_kept_in_every_run() {
 #[case::an_old_queue_worked_on_what_came_behind_its_last_fence(&[713_964])]
 #[case::a_sink_went_on_behind_what_it_gave_back(&[702_832])]
 #[case::a_consumer_ended_before_its_state_was_released(&[14_747])]
-#[case::a_rescue_queue_was_taken_for_a_queue_and_what_was_moved_there_for_uncommitted(&[10_638])]
+#[case::a_rescue_queue_was_taken_for_a_queue_with_an_owner_and_what_was_moved_there_for_uncommitted(&[10_638])]
 #[case::one_frozen_while_its_id_was_taken_gave_up_when_it_woke(&[1_015_154])]
 fn what_was_wrong_once_is_right(#[case] seeds: &[u64]) {
     for seed in seeds {

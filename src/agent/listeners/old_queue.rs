@@ -37,7 +37,7 @@ pub(in crate::agent) struct OldQueue {
     pub context: SinkContext,
     /// The session with the broker.
     pub session: Arc<dyn Session>,
-    /// What listeners stand on.
+    /// What all listeners of the agent use.
     pub agent: Arc<AgentContext>,
 }
 

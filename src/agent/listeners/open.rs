@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agent_context::AgentContext;
 use super::main_queue::direct::{DirectSinks, DirectWay};
-use super::main_queue::{MainListener, Queues, Way};
+use super::main_queue::{GroupWay, MainListener, Way};
 use super::old_queue::OldQueue;
 use super::overflow::OverflowListener;
 use super::pipeline_listener::PipelineListener;
@@ -34,7 +34,7 @@ pub(in crate::agent) enum Listener {
     /// On a main queue, for the sinks of this process.
     Direct(Box<MainListener<DirectWay>>),
     /// On a main queue, for the pipeline queues.
-    Main(Box<MainListener<Queues>>),
+    Main(Box<MainListener<GroupWay>>),
     /// On a pipeline queue.
     Pipeline(Box<PipelineListener>),
     /// On a pipeline queue that is sealed.
@@ -71,7 +71,7 @@ pub(in crate::agent) enum OpenError {
 /// What a queue is opened with.
 #[derive(Clone)]
 pub(in crate::agent) struct Opening {
-    /// What listeners stand on.
+    /// What all listeners of the agent use.
     pub agent: Arc<AgentContext>,
     /// The queue's name.
     pub queue: String,
@@ -177,7 +177,7 @@ impl Opening {
             let layout = group_layout.routing().cloned().ok_or(OpenError::Closed)?;
             // Everything declared and routable before the first message is taken.
             let forwarder = agent.forwarder(agent.prepared(0, &routes).await?, queue, epoch);
-            Ok(Queues { forwarder, layout })
+            Ok(GroupWay { forwarder, layout })
         };
         Ok(Listener::Main(Box::new(self.listen(session, broker, queue, way).await?)))
     }

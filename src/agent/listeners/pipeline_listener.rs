@@ -35,7 +35,7 @@ pub(in crate::agent) struct PipelineListener {
     pub end_marker: EndMarker,
     /// What comes before its turn.
     pub arrivals: Arrivals,
-    /// What listeners stand on.
+    /// What all listeners of the agent use.
     pub agent: Arc<AgentContext>,
 }
 

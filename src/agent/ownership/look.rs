@@ -39,7 +39,7 @@ impl Supervisor {
                     self.agent.layouts.take(&view);
                 }
                 self.regroup(term);
-                self.reshape(term, &view).await;
+                self.advance_layout(term, &view).await;
                 let ids = view.members.keys().cloned().collect::<Vec<_>>().join(" ");
                 if ids != term.members {
                     self.agent.metrics.members_changed(view.members.len(), &ids);
@@ -101,7 +101,7 @@ impl Supervisor {
     }
 
     /// Takes a change of the number of pipeline queues further where that is due.
-    async fn reshape(&mut self, term: &mut Term, view: &View) {
+    async fn advance_layout(&mut self, term: &mut Term, view: &View) {
         if !self.agent.options.partitioned {
             return;
         }

@@ -101,7 +101,7 @@ impl Lanes {
             lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: None });
         }
         if let Some(Waybill { content: Content::Filling(packet), receipts, .. }) = lane.waiting.back_mut() {
-            packet.push_written(head, records);
+            packet.push_encoded(head, records);
             receipts.push(receipt);
         }
         waiting.set_ready(queue);

@@ -1,6 +1,6 @@
 //! What travels on a pipeline queue: one packet, holding what one batch of notifications yields for that queue.
 //!
-//! JSON, format 1; the shape is written down in `docs/formats.md`. The broker's cost is per message, so packing is
+//! JSON, format 1; `docs/formats.md` describes it. The broker's cost is per message, so packing is
 //! what lets the second hop keep up with the first.
 
 use crate::agent::runtime::options::PacketBounds;
@@ -66,8 +66,8 @@ impl PacketBuilder {
         out.extend_from_slice(FRAGMENT_END);
     }
 
-    /// Adds a fragment that is written already: its head, and each of its records.
-    pub(in crate::agent) fn push_written(&mut self, head: &[u8], records: &[&[u8]]) {
+    /// Adds a fragment that is encoded already: its head, and each of its records.
+    pub(in crate::agent) fn push_encoded(&mut self, head: &[u8], records: &[&[u8]]) {
         let out = self.next();
         out.extend_from_slice(head);
         write_each(records, |record, out| out.extend_from_slice(record), out);

@@ -296,7 +296,7 @@ fn packet_of<'p>(sender: &str, sequence: u64, records: impl Iterator<Item = &'p 
         let pipeline = whose.pipeline.as_deref().unwrap_or(&whose.sink);
         let mut head = Vec::with_capacity(128);
         packet::write_head_of(&message_id, pipeline, label.content == Content::Sample, &mut head);
-        packet.push_written(&head, &[body]);
+        packet.push_encoded(&head, &[body]);
     }
     packet.finish().into()
 }

@@ -7,7 +7,7 @@ use super::task_group::TaskGroup;
 use super::troubles::Troubles;
 use crate::observe::Metrics;
 
-/// The context of one agent.
+/// What every room of an agent has at hand.
 pub(in crate::agent) struct Context {
     /// The group's name.
     pub group: Arc<str>,
@@ -15,7 +15,7 @@ pub(in crate::agent) struct Context {
     pub member: Arc<str>,
     /// How to work.
     pub options: AgentOptions,
-    /// What stands still, and why.
+    /// What the agent waits for, and why.
     pub troubles: Arc<Troubles>,
     /// Counters.
     pub metrics: Metrics,

@@ -1,4 +1,4 @@
-//! The state of the links to the brokers, for `/status` and the metrics. Nothing is decided by it.
+//! The state of the links to the brokers, for `/status` and the metrics, and the warning of a broker's delivery limit. Nothing is decided by it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

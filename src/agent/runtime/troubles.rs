@@ -1,4 +1,4 @@
-//! What stands still, since when and why: said once and again after minutes, not at every attempt nor each time that it comes
+//! What the agent waits for, since when and why: said once and again after minutes, not at every attempt nor each time that it comes
 //! back, and shown in `/status` and `/readyz` for as long as it lasts.
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,10 +15,10 @@ use crate::transport::{NACKED, TransportError};
 /// A pipeline queue that refused so many times in a row does not merely have a full moment.
 const REFUSALS_PASSING: u64 = 6;
 
-/// What may stand still.
+/// What the agent may have to wait for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::agent) enum Trouble {
-    /// A main or pipeline queue cannot be opened.
+    /// A queue of this member cannot be opened.
     Queue(String),
     /// What is consumed from this broker cannot be declared once more: it was replaced by something else.
     Declared(String),

@@ -2,7 +2,7 @@
 //! is offered to one destination (`offer`) or takes the way over its overflow queue (`overflow`), and when a delivery is settled
 //! (`deliver`).
 //!
-//! Never here: how a publisher speaks, what a transformer computes. Those are rooms below.
+//! Never here: how a publisher speaks, what a transformer computes. Those are rooms above `agent` in `src/lib.rs`.
 
 pub(super) mod deliver;
 pub(super) mod load;

@@ -28,7 +28,7 @@ pub(in crate::agent) struct OfferContext {
     pub metrics: Metrics,
     /// Waits between offers.
     pub backoff: Backoff,
-    /// What stands still.
+    /// What the agent waits for.
     pub troubles: Arc<Troubles>,
     /// Tells the listeners of one sink apart.
     pub listener: u64,
@@ -176,7 +176,7 @@ fn resumed(sink: &str, url: &str, context: &OfferContext, trouble: &Trouble) {
     }
 }
 
-/// What stands still here, until nobody waits any more.
+/// What the agent waits for here, until it waits no more.
 struct OpenTrouble<'c> {
     trouble: Trouble,
     context: &'c OfferContext,

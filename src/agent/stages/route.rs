@@ -36,7 +36,7 @@ pub(in crate::agent) struct Pipeline {
     pub sink: usize,
 }
 
-/// What one notification yields for one sink.
+/// What one notification yields for one pipeline, with the position of its sink.
 pub(in crate::agent) type Routed = (usize, Fragment);
 
 impl AsRef<[Arc<SinkSlot>]> for Routes {

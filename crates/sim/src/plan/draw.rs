@@ -247,7 +247,7 @@ impl Plan {
         self.transformers.is_some() && !self.partitioned
     }
 
-    /// How many records may come out again after one fault: what could be on its way in every unit.
+    /// How many records may come out again after one fault: what could be on its way in every queue.
     pub(crate) fn repeats_per_fault(&self) -> usize {
         let sinks = 1 + usize::from(self.events);
         let main = usize::from(self.main_prefetch) * (1 + usize::from(self.polled)) * 3;

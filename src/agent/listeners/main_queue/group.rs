@@ -7,14 +7,14 @@ use crate::agent::stages::route::Routes;
 use crate::cluster::Layout;
 
 /// The way over the pipeline queues, where the listener of the queue's owner takes it up.
-pub(in crate::agent) struct Queues {
+pub(in crate::agent) struct GroupWay {
     /// Publishes packets.
     pub forwarder: Forwarder,
     /// Which queues there are: another layout is used by another listener.
     pub layout: Layout,
 }
 
-impl Way for Queues {
+impl Way for GroupWay {
     type Part = EncodedFragment;
 
     fn abandon(&self) {

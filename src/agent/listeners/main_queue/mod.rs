@@ -8,6 +8,6 @@ mod group;
 mod listener;
 mod way;
 
-pub(super) use group::Queues;
+pub(super) use group::GroupWay;
 pub(in crate::agent) use listener::MainListener;
 pub(super) use way::Way;

@@ -75,8 +75,8 @@ struct Asked {
     more: bool,
 }
 
-/// A fragment as it stands in a packet: its head, and each of its records.
-type EncodedFragment = (Vec<u8>, Vec<Vec<u8>>);
+/// A fragment as a packet has it: its head, and each of its records.
+type HeadAndRecords = (Vec<u8>, Vec<Vec<u8>>);
 
 /// The wait was ended.
 struct Ended;
@@ -219,7 +219,7 @@ impl Detours {
 
     /// Fragments as they stand in packets; nothing if one is larger than what travels between agents. One that fills several
     /// packets is as many fragments.
-    fn encode(&self, fragments: &[Fragment]) -> Option<Vec<EncodedFragment>> {
+    fn encode(&self, fragments: &[Fragment]) -> Option<Vec<HeadAndRecords>> {
         let bytes_max = self.context.options.packet.bytes_max;
         let mut all = Vec::with_capacity(fragments.len());
         for fragment in fragments {
@@ -288,7 +288,7 @@ impl Detours {
     }
 
     /// Puts fragments into a queue and waits until it has them; where it takes nothing, that is the wait of the sink.
-    async fn put(&self, queue: &str, fragments: &[EncodedFragment], context: &OfferContext) -> Result<(), Ended> {
+    async fn put(&self, queue: &str, fragments: &[HeadAndRecords], context: &OfferContext) -> Result<(), Ended> {
         loop {
             let lanes = self.lanes(context).await?;
             let mut confirmations = Vec::with_capacity(fragments.len());
@@ -380,7 +380,7 @@ impl Drop for Detours {
     }
 }
 
-fn encode(fragment: &Fragment) -> EncodedFragment {
+fn encode(fragment: &Fragment) -> HeadAndRecords {
     let mut head = Vec::with_capacity(128);
     packet::write_head(fragment, &mut head);
     let record = |write: &dyn Fn(&mut Vec<u8>)| {
