@@ -12,6 +12,8 @@ use std::time::Instant;
 
 /// Seeds played unless told otherwise.
 const SEEDS: u64 = 2_000;
+/// After how many seeds it is said how far the test is.
+const SAID_EVERY: u64 = 1_000;
 /// Failing seeds that are shown.
 const SHOWN_MAX: usize = 5;
 /// A mistake must be found within so many seeds.
@@ -40,7 +42,12 @@ fn every_promise_is_kept_in_every_run() {
                     records.fetch_add(run.tally.records as u64, Ordering::Relaxed);
                     repeats.fetch_add(run.tally.repeats as u64, Ordering::Relaxed);
                     faults.fetch_add(run.tally.faults as u64, Ordering::Relaxed);
+                    // Hours of seeds say how far they are, and at once what they found.
+                    if (seed - from + 1).is_multiple_of(SAID_EVERY) {
+                        println!("{} seeds, {:?}", seed - from + 1, began.elapsed());
+                    }
                     if !run.violations.is_empty() {
+                        println!("seed {seed} breaks a promise");
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                         failed.push((seed, run.violations));
                     }
