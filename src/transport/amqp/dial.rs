@@ -1,6 +1,6 @@
 //! One attempt at a connection: socket, TLS, AMQP handshake.
 
-mod socket;
+pub(super) mod socket;
 
 use async_rs::Runtime;
 use lapin::tcp::AsyncTcpStream;
@@ -22,7 +22,6 @@ use super::options::{AmqpHost, AmqpOptions, Login};
 use super::{reply, tls};
 use crate::tls::RABBITMQ;
 use socket::Kit;
-pub(super) use socket::Socket;
 
 /// The longest attempt at one host, handshakes included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,10 +79,10 @@ pub(super) async fn dial(options: &AmqpOptions, host: &AmqpHost) -> Result<(Conn
     descriptors_are_free().map_err(|error| reply::system(&broker, &error))?;
     let open = async move |_: AMQPUri, _| {
         // A limit of its own: the one below cannot reach a thread of lapin's that waits for a socket.
-        let connect = Socket::connect(&addresses);
+        let connect = socket::connect(&addresses);
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect).await.map_err(io::Error::from)??;
         held.hold(&stream)?;
-        Ok(AsyncTcpStream::Plain(Socket::open(stream, &name, ours.clone()).await?.compat()))
+        Ok(AsyncTcpStream::Plain(socket::open(stream, &name, ours.clone()).await?.compat()))
     };
     let properties = ConnectionProperties::default().with_connection_name(options.connection_name.clone().into());
     let connecting = Connection::connector(uri(options, host), Runtime::new(Kit::current()), open, properties);

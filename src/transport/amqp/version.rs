@@ -7,7 +7,7 @@ use lapin::types::AMQPValue;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::dial::{CONNECT_TIMEOUT, Socket, addresses};
+use super::dial::{CONNECT_TIMEOUT, addresses, socket};
 use super::options::{AmqpHost, AmqpOptions};
 use super::tls;
 
@@ -25,9 +25,9 @@ pub(super) async fn ask(options: &AmqpOptions, host: &AmqpHost) -> Option<String
 
 async fn ask_now(options: &AmqpOptions, host: &AmqpHost) -> Option<String> {
     let addresses = addresses(host).await.ok()?;
-    let connection = Socket::connect(&addresses).await.ok()?;
+    let connection = socket::connect(&addresses).await.ok()?;
     let config = options.tls.as_ref().map(|tls| tls::client_config(tls).map(Arc::new));
-    let mut stream = Socket::open(connection, &host.host, config.transpose().ok()?).await.ok()?;
+    let mut stream = socket::open(connection, &host.host, config.transpose().ok()?).await.ok()?;
     stream.write_all(HEADER).await.ok()?;
     stream.flush().await.ok()?;
     let mut frame = vec![0; FRAME_HEAD];

@@ -1,104 +1,44 @@
 //! The socket under lapin: TCP, with TLS where the options ask for it.
 //!
-//! Never here: lapin's own TLS. It reads certificates in formats that no option names, and brings fifty crates to do so.
+//! Never here: lapin's own TLS. It brings 33 crates that read a format of certificates which no option names.
 
 use async_rs::Tokio;
 use async_rs::traits::{Executor, Reactor, RuntimeKit};
 use async_rs::util::Task;
-use futures_util::{AsyncRead as FuturesRead, AsyncWrite as FuturesWrite, Stream};
+use futures_util::{AsyncRead, AsyncWrite, Stream};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+use tokio_util::either::Either;
 
-/// A connected socket.
-#[derive(Debug)]
-pub(in crate::transport::amqp) enum Socket {
-    /// TCP alone.
-    Plain(TcpStream),
-    /// TLS on TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+/// A connected socket: TCP alone, or TLS on TCP.
+pub(in crate::transport::amqp) type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
+/// Connects to the first of `addresses` that answers.
+pub(in crate::transport::amqp) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(addresses).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
-impl Socket {
-    /// Connects to the first of `addresses` that answers.
-    pub(in crate::transport::amqp) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(addresses).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-
-    /// A socket on a connection to the host `name`, with TLS if there is a configuration for it.
-    pub(in crate::transport::amqp) async fn open(
-        stream: TcpStream,
-        name: &str,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> io::Result<Socket> {
-        let Some(config) = tls else { return Ok(Socket::Plain(stream)) };
-        let name =
-            ServerName::try_from(name.to_owned()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        Ok(Socket::Tls(Box::new(TlsConnector::from(config).connect(name, stream).await?)))
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Socket::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Socket::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
-            Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Socket::Plain(stream) => stream.is_write_vectored(),
-            Socket::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
+/// A socket on a connection to the host `name`, with TLS if there is a configuration for it.
+pub(in crate::transport::amqp) async fn open(
+    stream: TcpStream,
+    name: &str,
+    tls: Option<Arc<ClientConfig>>,
+) -> io::Result<Socket> {
+    let Some(config) = tls else { return Ok(Either::Left(stream)) };
+    let name =
+        ServerName::try_from(name.to_owned()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(Either::Right(Box::new(TlsConnector::from(config).connect(name, stream).await?)))
 }
 
 /// What lapin runs on: the present tokio runtime, with a [`Socket`] for its sockets.
@@ -137,7 +77,7 @@ impl Reactor for Kit {
     fn register<H: Read + Write + AsFd + AsRawFd + Send + 'static>(
         &self,
         socket: H,
-    ) -> io::Result<impl FuturesRead + FuturesWrite + Send + Unpin + 'static> {
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
         self.0.register(socket)
     }
 
@@ -154,6 +94,6 @@ impl Reactor for Kit {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async move { Ok(Socket::Plain(connecting.await?.into_inner()).compat()) }
+        async move { Ok(Either::Left(connecting.await?.into_inner()).compat()) }
     }
 }
