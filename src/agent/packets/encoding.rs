@@ -32,8 +32,21 @@ pub(in crate::agent) struct EncodedFragment {
 
 impl From<Fragment> for EncodedFragment {
     fn from(fragment: Fragment) -> Self {
+        EncodedFragment::of(&fragment)
+    }
+}
+
+impl Part for EncodedFragment {
+    fn bytes_in_packet(&self) -> usize {
+        self.head.len() + self.records.len() + self.ends.len()
+    }
+}
+
+impl EncodedFragment {
+    /// Encodes a fragment.
+    pub(in crate::agent) fn of(fragment: &Fragment) -> Self {
         let mut head = Vec::with_capacity(128);
-        packet::write_head(&fragment, &mut head);
+        packet::write_head(fragment, &mut head);
         let (mut records, mut ends) = (Vec::new(), Vec::with_capacity(fragment.batch.len()));
         match &fragment.batch {
             Batch::Samples(samples) => {
@@ -51,28 +64,28 @@ impl From<Fragment> for EncodedFragment {
         }
         EncodedFragment { head, records, ends }
     }
-}
 
-impl Part for EncodedFragment {
-    fn bytes_in_packet(&self) -> usize {
-        self.head.len() + self.records.len() + self.ends.len()
-    }
-}
-
-impl EncodedFragment {
     /// Up to the first record.
     pub(in crate::agent) fn head(&self) -> &[u8] {
         &self.head
     }
 
+    /// The records, in order.
+    pub(in crate::agent) fn records(&self) -> impl Iterator<Item = &[u8]> {
+        self.slots_and_records().map(|(_, record)| record)
+    }
+
     /// The records by the number of the pipeline queue that they belong to, in order.
     pub(in crate::agent) fn by_queue(&self, slots: &SlotTable) -> BTreeMap<u16, Vec<&[u8]>> {
         let mut groups: BTreeMap<u16, Vec<&[u8]>> = BTreeMap::new();
-        let mut begin = 0;
-        for (slot, end) in &self.ends {
-            groups.entry(slots.queue(*slot)).or_default().push(&self.records[begin..*end]);
-            begin = *end;
+        for (slot, record) in self.slots_and_records() {
+            groups.entry(slots.queue(slot)).or_default().push(record);
         }
         groups
+    }
+
+    fn slots_and_records(&self) -> impl Iterator<Item = (u16, &[u8])> {
+        let begins = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        self.ends.iter().zip(begins).map(|((slot, end), begin)| (*slot, &self.records[begin..*end]))
     }
 }

@@ -4,6 +4,6 @@
 //! Never here: which queue a record goes to (`stages`).
 
 pub(super) mod arrivals;
+pub(super) mod encoding;
 pub(super) mod lanes;
 pub mod packet;
-pub(super) mod encoding;

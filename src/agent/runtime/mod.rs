@@ -6,10 +6,10 @@ pub(super) mod alias;
 pub(super) mod broker;
 pub(super) mod clock;
 pub(super) mod context;
-pub(super) mod task_group;
+pub(super) mod link_status;
 pub(super) mod options;
 pub(super) mod shared_value;
-pub(super) mod link_status;
+pub(super) mod task_group;
 pub(super) mod troubles;
 pub(super) mod until;
 

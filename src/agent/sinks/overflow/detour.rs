@@ -10,15 +10,15 @@ use tokio::time::timeout;
 
 use super::answers::{Answers, Expected};
 use super::found::Found;
+use crate::agent::packets::encoding::EncodedFragment;
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
-use crate::agent::packets::packet::{self, FRAGMENT_BYTES_MAX, Fragment, PacketBuilder, Question};
+use crate::agent::packets::packet::{FRAGMENT_BYTES_MAX, Fragment, PacketBuilder, Question};
 use crate::agent::runtime::{BrokerPlace, Context};
 use crate::agent::sinks::load::Load;
 use crate::agent::sinks::offer::{self, Halt, OfferContext, Offering, Outcome};
 use crate::agent::sinks::sink::{Destination, SinkSlot};
 use crate::cluster::hash;
 use crate::model::{Receipt, Verdict};
-use crate::publish::Batch;
 use crate::transport::{Session, Topology, TransportError, topology};
 
 /// How long a listener waits for an answer that it expects at once: nothing was put into the overflow queue meanwhile, and the
@@ -223,21 +223,22 @@ impl Detours {
         let bytes_max = self.context.options.packet.bytes_max;
         let mut all = Vec::with_capacity(fragments.len());
         for fragment in fragments {
-            let (head, records) = encode(fragment);
+            let encoded = EncodedFragment::of(fragment);
+            let head = encoded.head();
             let mut some: Vec<Vec<u8>> = Vec::new();
             let mut bytes = 0;
-            for record in records {
+            for record in encoded.records() {
                 if head.len() + record.len() > FRAGMENT_BYTES_MAX {
                     return None;
                 }
                 if bytes + record.len() > bytes_max && !some.is_empty() {
-                    all.push((head.clone(), std::mem::take(&mut some)));
+                    all.push((head.to_vec(), std::mem::take(&mut some)));
                     bytes = 0;
                 }
                 bytes += record.len();
-                some.push(record);
+                some.push(record.to_vec());
             }
-            all.push((head, some));
+            all.push((head.to_vec(), some));
         }
         Some(all)
     }
@@ -378,19 +379,4 @@ impl Drop for Detours {
             road.lanes.abandon();
         }
     }
-}
-
-fn encode(fragment: &Fragment) -> HeadAndRecords {
-    let mut head = Vec::with_capacity(128);
-    packet::write_head(fragment, &mut head);
-    let record = |write: &dyn Fn(&mut Vec<u8>)| {
-        let mut record = Vec::with_capacity(512);
-        write(&mut record);
-        record
-    };
-    let records = match &fragment.batch {
-        Batch::Samples(samples) => samples.iter().map(|s| record(&|out| s.write_json(out))).collect(),
-        Batch::Events(events) => events.iter().map(|e| record(&|out| e.write_json(out))).collect(),
-    };
-    (head, records)
 }
