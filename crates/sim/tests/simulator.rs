@@ -12,8 +12,8 @@ use std::time::Instant;
 
 /// Seeds played unless told otherwise.
 const SEEDS: u64 = 2_000;
-/// After how many seeds it is said how far the test is.
-const SAID_EVERY: u64 = 1_000;
+/// The test prints its progress each time it has begun so many more seeds.
+const PROGRESS_EVERY: u64 = 1_000;
 /// Failing seeds that are shown.
 const SHOWN_MAX: usize = 5;
 /// A mistake must be found within so many seeds.
@@ -42,8 +42,8 @@ fn every_promise_is_kept_in_every_run() {
                     records.fetch_add(run.tally.records as u64, Ordering::Relaxed);
                     repeats.fetch_add(run.tally.repeats as u64, Ordering::Relaxed);
                     faults.fetch_add(run.tally.faults as u64, Ordering::Relaxed);
-                    // Hours of seeds say how far they are, and at once what they found.
-                    if (seed - from + 1).is_multiple_of(SAID_EVERY) {
+                    // A long run shows its progress, and a seed that fails at once.
+                    if (seed - from + 1).is_multiple_of(PROGRESS_EVERY) {
                         println!("{} seeds, {:?}", seed - from + 1, began.elapsed());
                     }
                     if !run.violations.is_empty() {

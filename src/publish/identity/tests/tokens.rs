@@ -2,6 +2,8 @@
 
 use super::*;
 use futures_util::future::join_all;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// A user with a password, and a scope.
 fn user(user: &Value, scope: Option<&Value>) -> Value {
@@ -159,20 +161,20 @@ async fn many_who_ask_at_once_take_one_refusal_and_the_next_asks_again() {
 
 #[tokio::test]
 async fn somebody_who_gives_up_waiting_holds_up_nobody() {
-    let slow = ResponseTemplate::new(503).set_delay(Duration::from_secs(30));
+    let is_asked = Arc::new(Notify::new());
+    let asked = Arc::clone(&is_asked);
+    let slow = move |_: &Request| {
+        asked.notify_one();
+        ResponseTemplate::new(503).set_delay(Duration::from_secs(30))
+    };
     let server = MockServer::start().await;
     Mock::given(path(TOKENS)).respond_with(slow).up_to_n_times(1).mount(&server).await;
     Mock::given(path(TOKENS)).respond_with(tokens()).with_priority(9).mount(&server).await;
     on(&server, "GET", "/service", ResponseTemplate::new(200)).await;
     let identity = identity(&server, PASSWORD);
-    let asked = async {
-        while logged_in(&server).await.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
     tokio::select! {
         answer = ask(&server, &identity) => panic!("answered: {answer:?}"),
-        () = asked => {}
+        () = is_asked.notified() => {}
     }
     assert_eq!(ask(&server, &identity).await.unwrap().status, 200);
 }
