@@ -275,7 +275,8 @@ fn batch(n: usize) -> Batch {
         let seconds = n * 10 + meter;
         Sample {
             name: ["volume.size", "snapshot.size", "backup.size", "volume.backup.size", "volume.snapshot.size"][meter]
-                .to_owned(),
+                .to_owned()
+                .into(),
             kind: SampleType::Gauge,
             unit: "GB".into(),
             volume: Value::Int(i64::try_from(n * 7 + at).unwrap()),
@@ -284,7 +285,8 @@ fn batch(n: usize) -> Batch {
             project_id: "24422850abc31525d567e2fd4bd0adcb".into(),
             project_name: Value::Null,
             resource_id: format!("8af60360-afd9-4dbb-a83a-{resource:012x}").into(),
-            timestamp: format!("2026-03-01T{:02}:{:02}:{:02}", 10 + seconds / 3600, seconds / 60 % 60, seconds % 60),
+            timestamp: format!("2026-03-01T{:02}:{:02}:{:02}", 10 + seconds / 3600, seconds / 60 % 60, seconds % 60)
+                .into(),
             resource_metadata: Dict::from_iter([
                 ("display_name", Value::from(format!("volume-{resource}"))),
                 ("volume_type", "lvm".into()),
@@ -292,8 +294,8 @@ fn batch(n: usize) -> Batch {
                 ("status", "available".into()),
                 ("size", Value::Int(20)),
             ]),
-            source: "openstack".to_owned(),
-            id: format!("b3a1c9f0-0000-4000-8000-{:012x}", n * BATCH + at),
+            source: "openstack".into(),
+            id: format!("b3a1c9f0-0000-4000-8000-{:012x}", n * BATCH + at).into(),
             monotonic_time: Value::Null,
         }
     };

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 use nephoscope::config::yaml;
-use nephoscope::model::{Complaint, Dict, Sample, SampleType, Value, grouping_text, json};
+use nephoscope::model::{Complaint, Dict, Sample, SampleType, Text, Value, grouping_text, json};
 use nephoscope::pipeline::{
     Cell, CellChange, CellKey, Chain, ChainOptions, Kind, Plan, TransformerRepairs, Transformers,
 };
@@ -39,7 +39,7 @@ fn iso(seconds: i64) -> String {
 
 fn sample(name: &str, resource: &str, volume: impl Into<Value>, seconds: i64) -> Sample {
     Sample {
-        name: name.to_owned(),
+        name: name.into(),
         kind: SampleType::Gauge,
         unit: Value::from("B"),
         volume: volume.into(),
@@ -48,10 +48,10 @@ fn sample(name: &str, resource: &str, volume: impl Into<Value>, seconds: i64) ->
         project_id: Value::from("p"),
         project_name: Value::Null,
         resource_id: Value::from(resource),
-        timestamp: iso(seconds),
+        timestamp: iso(seconds).into(),
         resource_metadata: Dict::from_iter([("n", Value::Int(2))]),
-        source: "elsewhere".to_owned(),
-        id: "as it came".to_owned(),
+        source: "elsewhere".into(),
+        id: "as it came".into(),
         monotonic_time: Value::Null,
     }
 }
@@ -166,7 +166,7 @@ fn arithmetic_has_the_timestamp_of_whatever_came_last_unless_repaired() {
     let written = r#"[{name: arithmetic, parameters: {target: {expr: "$(a) + $(b-c)", name: sum}}}]"#;
     let samples = || vec![sample("b-c", "r", 1, 5), sample("a", "r", 2, 3), sample("other", "s", 0, 900)];
     let (out, _) = take(&mut chain(written, ChainOptions::default()), 0, samples());
-    assert_eq!((volumes(&out), &out[0].timestamp), (vec!["3.0".to_owned()], &iso(900)));
+    assert_eq!((volumes(&out), &out[0].timestamp), (vec!["3.0".to_owned()], &Text::from(iso(900))));
     let repairs = TransformerRepairs { arithmetic_timestamps: true, ..TransformerRepairs::default() };
     let (out, _) = take(&mut chain(written, ChainOptions { repairs, ..ChainOptions::default() }), 0, samples());
     assert_eq!(out[0].timestamp, iso(5));
@@ -336,7 +336,7 @@ fn any_sample(wild: bool) -> BoxedStrategy<Sample> {
     (parts, odd(Value::Int(5)), odd(Value::Null))
         .prop_map(|((name, resource, volume, timestamp, kind, n, odd_resource), user, project)| Sample {
             kind: [SampleType::Gauge, SampleType::Delta, SampleType::Cumulative][kind],
-            timestamp,
+            timestamp: timestamp.into(),
             resource_metadata: Dict::from_iter([("n", Value::Int(n))]),
             resource_id: odd_resource.unwrap_or(Value::from(resource.as_str())),
             user_id: user.unwrap_or(Value::from("u")),

@@ -14,6 +14,7 @@ mod differential;
 mod fuzz;
 mod kit;
 mod readme;
+mod retention;
 mod shipped_definitions;
 mod situations;
 mod situations_pipelines;

@@ -83,7 +83,8 @@ fn describe(converted: &Converted, table: &mut String) {
 #[test]
 fn every_shipped_meter_is_fed_by_some_bundled_notification() {
     let converter = shipped(ConvertOptions::default());
-    let names: Vec<String> = bundled().flat_map(|n| converter.convert(&n).samples).map(|sample| sample.name).collect();
+    let names: Vec<String> =
+        bundled().flat_map(|n| converter.convert(&n).samples).map(|sample| sample.name.into_string()).collect();
     let literal = converter.meter_names().filter_map(Value::as_str).filter(|name| !name.starts_with('$'));
     let unfed: Vec<_> = literal.filter(|literal| !names.iter().any(|name| name == literal)).collect();
     assert!(unfed.is_empty(), "{unfed:?}");

@@ -214,7 +214,7 @@ fn expected(settings: &Settings, messages: &[Vec<u8>]) -> Result<BTreeMap<String
         let notification =
             envelope::open(message).map_err(|e| Failure::Other(format!("a bundled notification: {e}")))?;
         let converted = converter.convert(&notification);
-        expected.extend(converted.samples.into_iter().map(|s| (s.id, s.name)));
+        expected.extend(converted.samples.into_iter().map(|s| (s.id.into_string(), s.name.into_string())));
         expected.extend(converted.events.iter().map(|e| (json::to_string(&e.message_id), "(events)".to_owned())));
     }
     Ok(expected)

@@ -108,7 +108,7 @@ mod tests {
     #[case("yesterday", None)]
     fn moments(#[case] timestamp: &str, #[case] expected: Option<u64>) {
         let mut sample = sample("cpu", "1");
-        timestamp.clone_into(&mut sample.timestamp);
+        sample.timestamp = timestamp.into();
         assert_eq!(point(0, &sample).ok().map(|point| point.nanoseconds), expected);
     }
 }

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_sample_has_the_signature_of_the_reference() {
         let sample = Sample {
-            name: "cpu".to_owned(),
+            name: "cpu".into(),
             kind: SampleType::Cumulative,
             unit: "ns".into(),
             volume: Value::Float(1.5),
@@ -73,10 +73,10 @@ mod tests {
             project_id: "p".into(),
             project_name: Value::Null,
             resource_id: "r".into(),
-            timestamp: "2020-01-01T00:00:00+00:00".to_owned(),
+            timestamp: "2020-01-01T00:00:00+00:00".into(),
             resource_metadata: json::read(br#"{"a":{"b":1},"l":[1,"x"]}"#).unwrap().as_dict().unwrap().clone(),
-            source: "openstack".to_owned(),
-            id: "11111111-1111-1111-1111-111111111111".to_owned(),
+            source: "openstack".into(),
+            id: "11111111-1111-1111-1111-111111111111".into(),
             monotonic_time: Value::Null,
         };
         let message = of_sample(&sample, SECRET, NonFinite::Null);
@@ -96,13 +96,13 @@ mod tests {
     #[test]
     fn an_event_has_the_signature_of_the_reference() {
         let at = |text| time::parse(text).unwrap().naive_utc();
-        let of = |name: &str, value| Trait { name: name.to_owned(), value };
+        let of = |name: &str, value| Trait { name: name.into(), value };
         let mut event = Event {
             message_id: "mid".into(),
-            event_type: "et".to_owned(),
+            event_type: "et".into(),
             generated: at("2020-01-01T00:00:00.000005"),
             traits: vec![
-                of("t", TraitValue::Text("v".to_owned())),
+                of("t", TraitValue::Text("v".into())),
                 of("d", TraitValue::Datetime(at("2020-01-01T00:00:00"))),
             ],
             raw: Dict::new(),

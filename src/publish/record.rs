@@ -147,7 +147,7 @@ pub(super) mod tests {
     /// A sample of `name` with this id.
     pub(crate) fn sample(name: &str, id: &str) -> Sample {
         Sample {
-            name: name.to_owned(),
+            name: name.into(),
             kind: SampleType::Cumulative,
             unit: "ns".into(),
             volume: Value::Float(1.5),
@@ -156,25 +156,25 @@ pub(super) mod tests {
             project_id: "p".into(),
             project_name: Value::Null,
             resource_id: "r".into(),
-            timestamp: "2020-01-01T00:00:00+00:00".to_owned(),
+            timestamp: "2020-01-01T00:00:00+00:00".into(),
             resource_metadata: Dict::from_iter([("l", Value::List(vec![Value::Int(1), "it's\n".into()]))]),
-            source: "openstack".to_owned(),
-            id: id.to_owned(),
+            source: "openstack".into(),
+            id: id.into(),
             monotonic_time: Value::Null,
         }
     }
 
     /// An event with a trait of each type.
     pub(crate) fn event(message_id: &str) -> Event {
-        let of = |name: &str, value| Trait { name: name.to_owned(), value };
+        let of = |name: &str, value| Trait { name: name.into(), value };
         let moment = time::parse("2020-01-01T00:00:00.000005").unwrap().naive_utc();
         Event {
             message_id: message_id.into(),
-            event_type: "compute.instance.update".to_owned(),
+            event_type: "compute.instance.update".into(),
             generated: moment,
             traits: vec![
-                of("n", TraitValue::None("x".to_owned())),
-                of("t", TraitValue::Text("é".to_owned())),
+                of("n", TraitValue::None("x".into())),
+                of("t", TraitValue::Text("é".into())),
                 of("i", TraitValue::Int(Value::Int(7))),
                 of("f", TraitValue::Float(1e16)),
                 of("d", TraitValue::Datetime(moment)),

@@ -35,6 +35,15 @@ impl Dispatcher {
         Dispatcher { rules }
     }
 
+    /// The members of the request context that the rules look at.
+    pub fn context_members(&self) -> impl Iterator<Item = &str> {
+        let conditions = self.rules.iter().flat_map(|rule| &rule.conditions);
+        conditions.filter_map(|(field, _)| match field {
+            Field::Key("ctxt", key) => Some(key.as_str()),
+            Field::Key(..) | Field::PublisherId | Field::EventType => None,
+        })
+    }
+
     /// Where this notification goes.
     pub fn route(&self, notification: &Notification) -> Route {
         let (samples, events) = (notification.priority().gives_samples(), notification.priority().gives_events());

@@ -144,7 +144,9 @@ impl Lab {
         });
         samples
             .map(|sample| match sample.volume {
-                Value::Int(volume) => (sample.resource_id.as_str().unwrap().to_owned(), volume, sample.id),
+                Value::Int(volume) => {
+                    (sample.resource_id.as_str().unwrap().to_owned(), volume, sample.id.into_string())
+                }
                 other => panic!("a volume that was not sent: {other:?}"),
             })
             .collect()

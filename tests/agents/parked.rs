@@ -270,7 +270,7 @@ impl Lab {
             Batch::Samples(samples) => samples,
             Batch::Events(_) => Vec::new(),
         });
-        samples.map(|sample| sample.id).collect()
+        samples.map(|sample| sample.id.into_string()).collect()
     }
 }
 

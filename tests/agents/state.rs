@@ -4,7 +4,7 @@ use super::{Lab, PATIENCE, RESOURCES, TTL, message, owned};
 use nephoscope::agent::Agent;
 use nephoscope::cluster::Spec;
 use nephoscope::coordination::Coordinator;
-use nephoscope::model::Value;
+use nephoscope::model::{Text, Value};
 use nephoscope::observe::Board;
 use nephoscope::publish::{Batch, PublishError};
 use nephoscope::state::Record;
@@ -59,7 +59,7 @@ fn check(lab: &Lab) -> usize {
         Batch::Samples(samples) => samples,
         Batch::Events(_) => panic!("events in the samples' publisher"),
     });
-    let (mut seen, mut repeats): (BTreeMap<String, BTreeMap<String, String>>, usize) = (BTreeMap::new(), 0);
+    let (mut seen, mut repeats): (BTreeMap<String, BTreeMap<Text, Text>>, usize) = (BTreeMap::new(), 0);
     for sample in batches {
         assert_eq!((&*sample.name, &sample.volume), ("volume.growth", &Value::Float(0.5)), "{sample:?}");
         let steps = seen.entry(sample.resource_id.as_str().unwrap().to_owned()).or_default();

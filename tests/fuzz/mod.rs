@@ -10,6 +10,7 @@ mod mutation;
 use nephoscope::config::{self, yaml};
 use nephoscope::convert::field::Field;
 use nephoscope::convert::{ConvertOptions, Converter, Sources};
+use nephoscope::model::envelope::Unreadable;
 use nephoscope::model::{Node, Notification, Place, Priority, Value, envelope, json};
 use nephoscope::pipeline::{Kind, Plan};
 use rand::rngs::StdRng;
@@ -31,6 +32,12 @@ const EVENTS: &str = include_str!("../../config/event_definitions.yaml");
 #[test]
 fn a_message_body() {
     let converter = converter(METERS, EVENTS).unwrap();
+    let context = converter.context_members();
+    let shown = |opened: &Result<Notification, Unreadable>| match opened {
+        // As text, in which NaN is equal to itself.
+        Ok(notification) => Ok((json::to_string(notification.root()), notification.priority())),
+        Err(unreadable) => Err(unreadable.clone()),
+    };
     let mut corpus: Vec<Vec<u8>> = NOTIFICATIONS.lines().map(|line| line.as_bytes().to_vec()).collect();
     // Without the envelope mutations reach the inside unescaped.
     let bare = corpus.iter().filter_map(|body| {
@@ -40,8 +47,12 @@ fn a_message_body() {
     let bare: Vec<Vec<u8>> = bare.collect();
     corpus.extend(bare);
     fuzz("a_message_body", &corpus, |body| {
-        let Ok(notification) = envelope::open(body) else { return };
+        let (opened, plainly) = (envelope::open(body), envelope::open_plainly(body));
+        assert_eq!(shown(&opened), shown(&plainly), "both ways to read a message agree");
+        let Ok(notification) = opened else { return };
         let converted = converter.convert(&notification);
+        let of_context = converter.convert(&envelope::open_for(body, &context).unwrap());
+        assert_eq!(format!("{converted:?}"), format!("{of_context:?}"), "what is read over is not looked at");
         let mut out = Vec::new();
         for sample in &converted.samples {
             out.clear();

@@ -80,7 +80,7 @@ fn sample(value: &Value) -> Option<Sample> {
     let dict = value.as_dict()?;
     let any = |key: &str| dict.get(key).cloned().unwrap_or_default();
     Some(Sample {
-        name: dict.get("name")?.as_str()?.to_owned(),
+        name: dict.get("name")?.as_str()?.into(),
         kind: SampleType::from_name(dict.get("type")?.as_str()?)?,
         unit: any("unit"),
         volume: any("volume"),
@@ -89,10 +89,10 @@ fn sample(value: &Value) -> Option<Sample> {
         project_id: any("project_id"),
         project_name: Value::Null,
         resource_id: any("resource_id"),
-        timestamp: dict.get("timestamp")?.as_str()?.to_owned(),
+        timestamp: dict.get("timestamp")?.as_str()?.into(),
         resource_metadata: dict.get("resource_metadata")?.as_dict()?.clone(),
-        source: "openstack".to_owned(),
-        id: "id".to_owned(),
+        source: "openstack".into(),
+        id: "id".into(),
         monotonic_time: any("monotonic_time"),
     })
 }

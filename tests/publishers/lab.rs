@@ -117,7 +117,7 @@ impl Lab {
                         let resource = event.traits.iter().find(|of| of.name == "resource_id").unwrap();
                         let TraitValue::Text(resource) = &resource.value else { panic!("{resource:?}") };
                         let id = event.message_id.as_str().unwrap().strip_prefix("m-").unwrap().parse::<i64>();
-                        (resource.clone(), (id.unwrap() / RESOURCES).to_string())
+                        (resource.to_string(), (id.unwrap() / RESOURCES).to_string())
                     })
                     .collect(),
             }

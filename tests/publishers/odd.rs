@@ -24,7 +24,7 @@ const SHORT: &[&str] = &["udp"];
 fn odd_sample(text: &str, volume: Value, is_metric: bool) -> Sample {
     let name = if is_metric { "volume.size".to_owned() } else { text.to_owned() };
     Sample {
-        name,
+        name: name.into(),
         unit: text.into(),
         volume,
         user_id: text.into(),
@@ -165,10 +165,10 @@ async fn an_event_of_odd_ids_types_and_traits_stays_one_event(#[case] url: &str,
     let of = |text: &String| {
         let mut odd: Event = event(text, text);
         if !is_gnocchi {
-            odd.event_type.clone_from(text);
+            odd.event_type = text.into();
         }
-        odd.traits.push(Trait { name: text.clone(), value: TraitValue::Text(text.clone()) });
-        odd.traits.push(Trait { name: "load".to_owned(), value: TraitValue::Float(f64::NAN) });
+        odd.traits.push(Trait { name: text.clone().into(), value: TraitValue::Text(text.clone().into()) });
+        odd.traits.push(Trait { name: "load".into(), value: TraitValue::Float(f64::NAN) });
         odd.raw = Dict::from_iter([(text.as_str(), Value::Float(f64::INFINITY))]);
         odd
     };

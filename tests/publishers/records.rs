@@ -9,7 +9,7 @@ pub(crate) const RESOURCES: i64 = 8;
 /// A sample of a volume's size: a metric of Gnocchi's too.
 pub(crate) fn sample(resource: &str, id: &str) -> Sample {
     Sample {
-        name: "volume.size".to_owned(),
+        name: "volume.size".into(),
         kind: SampleType::Gauge,
         unit: "GB".into(),
         volume: Value::Int(1),
@@ -18,20 +18,20 @@ pub(crate) fn sample(resource: &str, id: &str) -> Sample {
         project_id: "p".into(),
         project_name: Value::Null,
         resource_id: resource.into(),
-        timestamp: "2026-03-01T12:00:00+00:00".to_owned(),
+        timestamp: "2026-03-01T12:00:00+00:00".into(),
         resource_metadata: Dict::from_iter([("name", Value::from("n"))]),
-        source: "openstack".to_owned(),
-        id: id.to_owned(),
+        source: "openstack".into(),
+        id: id.into(),
         monotonic_time: Value::Null,
     }
 }
 
 /// An event that changes a volume in Gnocchi too.
 pub(crate) fn event(resource: &str, id: &str) -> Event {
-    let of = |name: &str, text: &str| Trait { name: name.to_owned(), value: TraitValue::Text(text.to_owned()) };
+    let of = |name: &str, text: &str| Trait { name: name.into(), value: TraitValue::Text(text.into()) };
     Event {
         message_id: id.into(),
-        event_type: "volume.transfer.accept.end".to_owned(),
+        event_type: "volume.transfer.accept.end".into(),
         generated: time::parse("2026-03-01T12:00:00").unwrap().naive_utc(),
         traits: vec![of("resource_id", resource), of("project_id", "p"), of("service", "volume.host")],
         raw: Dict::new(),

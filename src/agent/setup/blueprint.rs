@@ -83,7 +83,9 @@ impl Blueprint {
         }
         let Drawing { sinks, replacements, .. } = drawing;
         let dispatcher = read.dispatcher;
-        let routes = Routes { dispatcher, converter, sample_pipelines, event_pipelines, sinks, queues_wanted };
+        let mut context = converter.context_members();
+        dispatcher.context_members().for_each(|member| context.add(member));
+        let routes = Routes { dispatcher, converter, context, sample_pipelines, event_pipelines, sinks, queues_wanted };
         let routes = Arc::new(routes);
         (Some(Blueprint { routes, replacements, publishers, found: Found::default() }), complaints)
     }

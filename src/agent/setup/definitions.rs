@@ -251,7 +251,7 @@ fn dispatcher(settings: &Settings, complaints: &mut Vec<Complaint>) -> Dispatche
 fn convert_options(settings: &Settings) -> ConvertOptions {
     let conversion = &settings.conversion;
     ConvertOptions {
-        sample_source: conversion.sample_source.clone(),
+        sample_source: conversion.sample_source.clone().into(),
         reserved_metadata: Reserved {
             prefixes: conversion.reserved_metadata_namespace.clone(),
             keys: conversion.reserved_metadata_keys.clone(),

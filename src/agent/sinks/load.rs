@@ -63,7 +63,7 @@ impl Load {
             reason: Reason { kind: ParkReason::Refused, text },
             content,
             attempts,
-            event_type: Some(event_type.clone()),
+            event_type: Some(event_type.to_string()),
             whose: Whose {
                 sink: sink.to_string(),
                 publisher: Some(destination.url.to_string()),

@@ -67,7 +67,7 @@ pub(in crate::agent) async fn park(
             reason: reason.clone(),
             content: Content::Sample,
             attempts: 1,
-            event_type: Some(sample.name.clone()),
+            event_type: Some(sample.name.to_string()),
             whose: Whose {
                 sink: sink.to_string(),
                 pipeline: Some(pipeline.to_owned()),

@@ -115,7 +115,7 @@ fn convert<T: Part>(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> 
     if let Some(packed) = &delivery.packed {
         return Err(Reason { kind: ParkReason::Unreadable, text: packed.to_string() });
     }
-    let notification = envelope::open(&delivery.body).map_err(|unreadable| Reason {
+    let notification = envelope::open_for(&delivery.body, &routes.context).map_err(|unreadable| Reason {
         kind: match unreadable {
             Unreadable::Priority(_) => ParkReason::UnknownPriority,
             _ => ParkReason::Unreadable,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::agent::packets::packet::Fragment;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::convert::{Converted, Converter};
-use crate::model::{Complaint, Event, Notification, Place, Sample};
+use crate::model::{Complaint, ContextMembers, Event, Notification, Place, Sample};
 use crate::pipeline::{NameFilter, volume};
 use crate::publish::Batch;
 use crate::transport::dispatch::Dispatcher;
@@ -16,6 +16,8 @@ pub(in crate::agent) struct Routes {
     pub dispatcher: Dispatcher,
     /// Makes samples and events.
     pub converter: Converter,
+    /// What the two look at in a request context.
+    pub context: ContextMembers,
     /// The pipelines of `pipeline.yaml`, in its order.
     pub sample_pipelines: Vec<Pipeline>,
     /// The pipelines of `event_pipeline.yaml`, in its order.
@@ -123,10 +125,10 @@ mod tests {
     use crate::model::{TraitValue, event_key};
 
     fn event(event_type: &str, resource: Option<&str>) -> Event {
-        let trait_of = |id: &str| Trait { name: "resource_id".to_owned(), value: TraitValue::Text(id.to_owned()) };
+        let trait_of = |id: &str| Trait { name: "resource_id".into(), value: TraitValue::Text(id.into()) };
         Event {
             message_id: Value::Null,
-            event_type: event_type.to_owned(),
+            event_type: event_type.into(),
             generated: time::parse("2026-03-01").unwrap().naive_utc(),
             traits: resource.map(trait_of).into_iter().collect(),
             raw: Dict::new(),

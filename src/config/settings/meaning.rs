@@ -160,7 +160,7 @@ fn transformers(v: &mut Values<'_>) -> ChainOptions {
         arithmetic_timestamps: repaired("arithmetic_timestamps"),
     };
     ChainOptions {
-        sample_source: v.text(DEFAULT, "sample_source").unwrap_or_default(),
+        sample_source: v.text(DEFAULT, "sample_source").unwrap_or_default().into(),
         state_ttl: v.some_seconds(OWN, "state_ttl").filter(|ttl| !ttl.is_zero()),
         state_cells_max: v.count(OWN, "state_cells_max"),
         repairs,

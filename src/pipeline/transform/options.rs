@@ -1,12 +1,13 @@
 //! What the operator can choose about chains, beside their definition.
 
+use crate::model::Text;
 use std::time::Duration;
 
 /// How chains work. The defaults are Ceilometer's, save that state has a bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainOptions {
     /// `[DEFAULT] sample_source`: the `source` of samples made here.
-    pub sample_source: String,
+    pub sample_source: Text,
     /// After how long without a new sample the memory of a resource is forgotten; `None` is never, as in Ceilometer.
     pub state_ttl: Option<Duration>,
     /// The most cells that one chain keeps after a scope; past it the oldest memory goes, and what is held is given out.
@@ -18,7 +19,7 @@ pub struct ChainOptions {
 impl Default for ChainOptions {
     fn default() -> Self {
         ChainOptions {
-            sample_source: "openstack".to_owned(),
+            sample_source: "openstack".into(),
             state_ttl: None,
             state_cells_max: 200_000,
             repairs: TransformerRepairs::default(),

@@ -9,7 +9,7 @@ use super::kinds::naming::Naming;
 use super::kinds::scaling::{Scale, Scaling};
 use super::known::{KNOWN, Known, TRANSFORMER_KEYS};
 use crate::model::python::Substitution;
-use crate::model::{Complaint, Data, Keys, Node, Place, SampleType, Value, did_you_mean, python};
+use crate::model::{Complaint, Data, Keys, Node, Place, SampleType, Text, Value, did_you_mean, python};
 
 /// The longest list of transformers.
 const TRANSFORMERS_MAX: usize = 100;
@@ -352,7 +352,7 @@ impl Reading<'_> {
                 None
             }
             Ok((expression, meters)) => {
-                let name = naming.0.as_ref().and_then(Value::as_str).map(str::to_owned);
+                let name = naming.0.as_ref().and_then(Value::as_str).map(Text::from);
                 Some(Formula { expression, meters, name, unit: naming.1, kind })
             }
             Err(error) => {

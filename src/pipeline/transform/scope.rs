@@ -1,7 +1,7 @@
 //! One scope: what one notification yields for one pipeline of a sink, while it goes through the chain.
 
 use super::options::ChainOptions;
-use crate::model::{Complaint, Place, Sample, SampleType, Value, grouping_text, json};
+use crate::model::{Complaint, Place, Sample, SampleType, Text, Value, grouping_text, json};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ pub(super) struct Scope<'a> {
 
 /// A sample that is to be made of another one.
 pub(super) struct Draft {
-    pub(super) name: String,
+    pub(super) name: Text,
     pub(super) kind: SampleType,
     pub(super) unit: Value,
     pub(super) volume: Value,
@@ -66,7 +66,7 @@ impl<'a> Scope<'a> {
             timestamp: of.timestamp.clone(),
             resource_metadata: of.resource_metadata.clone(),
             source: self.options.sample_source.clone(),
-            id: self.next_id(&of.resource_id),
+            id: self.next_id(&of.resource_id).into(),
             monotonic_time: Value::Null,
         }
     }

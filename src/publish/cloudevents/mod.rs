@@ -105,7 +105,7 @@ impl CloudEvents {
         let mut attributes = vec![
             ("id", id),
             ("source", source),
-            ("type", event.event_type.clone()),
+            ("type", event.event_type.to_string()),
             ("time", format!("{}Z", time::isoformat_naive(&event.generated))),
         ];
         attributes.extend(trait_text(event, &self.read.subject).map(|subject| ("subject", subject)));
@@ -166,7 +166,7 @@ fn binary(post: RequestBuilder, item: &Item) -> RequestBuilder {
 /// A trait of this name that is a text and not empty.
 fn trait_text(event: &Event, name: &str) -> Option<String> {
     event.traits.iter().filter(|one| one.name == name).find_map(|one| match &one.value {
-        TraitValue::None(text) | TraitValue::Text(text) if !text.is_empty() => Some(text.clone()),
+        TraitValue::None(text) | TraitValue::Text(text) if !text.is_empty() => Some(text.to_string()),
         _ => None,
     })
 }

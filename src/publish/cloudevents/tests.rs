@@ -12,10 +12,10 @@ const ID: &str = "a/../%2f\"\n#ü";
 
 /// An event with whatever a sender may put into its id.
 fn odd() -> Event {
-    let of = |name: &str, text: &str| Trait { name: name.to_owned(), value: TraitValue::Text(text.to_owned()) };
+    let of = |name: &str, text: &str| Trait { name: name.into(), value: TraitValue::Text(text.into()) };
     let mut odd = event(ID);
     odd.traits.extend([of("service", "compute.höst 1"), of("resource_id", "r 1")]);
-    odd.traits.push(Trait { name: "load".to_owned(), value: TraitValue::Float(f64::NAN) });
+    odd.traits.push(Trait { name: "load".into(), value: TraitValue::Float(f64::NAN) });
     odd
 }
 

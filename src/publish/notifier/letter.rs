@@ -112,7 +112,11 @@ impl Writer {
             Batch::Samples(samples) => samples
                 .iter()
                 .map(|sample| {
-                    record(&sample.name, sample.id.clone(), message::of_sample(sample, &self.secret, self.non_finite))
+                    record(
+                        &sample.name,
+                        sample.id.to_string(),
+                        message::of_sample(sample, &self.secret, self.non_finite),
+                    )
                 })
                 .collect(),
             Batch::Events(events) => events

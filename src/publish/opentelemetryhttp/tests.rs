@@ -81,7 +81,7 @@ async fn a_point_that_is_refused_is_found_and_parked(#[case] status: u16, #[case
     };
     let server = answering(refuses).await;
     let mut samples = three();
-    samples.push(Sample { timestamp: "yesterday".to_owned(), ..sample("cpu", "4") });
+    samples.push(Sample { timestamp: "yesterday".into(), ..sample("cpu", "4") });
     let Err(PublishError::Partly(Partly { refused, left: None })) =
         publisher(&server, "").publish(&Batch::Samples(samples)).await
     else {
@@ -96,8 +96,8 @@ async fn a_point_that_is_refused_is_found_and_parked(#[case] status: u16, #[case
 async fn in_the_shape_of_ceilometer_a_sample_is_a_request() {
     let server = answering(ResponseTemplate::new(200)).await;
     let mut samples = three();
-    samples[0].timestamp = "2020-01-01T12:00:00.999+02:00".to_owned();
-    samples[1].timestamp = "yesterday".to_owned();
+    samples[0].timestamp = "2020-01-01T12:00:00.999+02:00".into();
+    samples[1].timestamp = "yesterday".into();
     samples[2].volume = Value::Float(f64::NAN);
     samples[2].user_id = Value::Null;
     let outcome = publisher(&server, "format=ceilometer").publish(&Batch::Samples(samples)).await;

@@ -60,7 +60,7 @@ fn log_record(record: &Record<'_>) -> LogRecord {
     LogRecord {
         time_unix_nano: record.nanoseconds,
         observed_time_unix_nano: record.nanoseconds,
-        event_name: event.event_type.clone(),
+        event_name: event.event_type.to_string(),
         attributes,
         body: raw,
         ..LogRecord::default()
@@ -69,7 +69,7 @@ fn log_record(record: &Record<'_>) -> LogRecord {
 
 fn trait_value(value: &TraitValue) -> Option<Any> {
     match value {
-        TraitValue::None(text) | TraitValue::Text(text) => Some(Any::StringValue(text.clone())),
+        TraitValue::None(text) | TraitValue::Text(text) => Some(Any::StringValue(text.to_string())),
         TraitValue::Int(int) => any(int),
         TraitValue::Float(number) => Some(float(*number)),
         TraitValue::Datetime(moment) => Some(Any::StringValue(time::isoformat_naive(moment))),
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn an_event_is_a_log_record_with_typed_attributes() {
         let mut event = crate::publish::record::tests::event("m");
-        event.traits.push(Trait { name: "t".to_owned(), value: TraitValue::Text("again".to_owned()) });
+        event.traits.push(Trait { name: "t".into(), value: TraitValue::Text("again".into()) });
         event.raw.insert("payload", vec![Value::Int(1)]);
         let events = [event];
         let (records, refused) = records(&events);

@@ -113,11 +113,11 @@ fn empty_metric(sample: &Sample, unit: String) -> Metric {
         SampleType::Delta => sum(AggregationTemporality::Delta, false),
         SampleType::Cumulative => sum(AggregationTemporality::Cumulative, true),
     };
-    Metric { name: sample.name.clone(), unit, data: Some(data), ..Metric::default() }
+    Metric { name: sample.name.to_string(), unit, data: Some(data), ..Metric::default() }
 }
 
 fn data_point(point: &Point<'_>, mut attributes: Vec<KeyValue>, form: &Form) -> NumberDataPoint {
-    let id = || text("sample_id", point.sample.id.clone());
+    let id = || text("sample_id", point.sample.id.to_string());
     let exemplars = match form.sample_id {
         SampleId::Exemplar => vec![Exemplar {
             filtered_attributes: vec![id()],
@@ -157,7 +157,7 @@ fn attributes(sample: &Sample, form: &Form) -> (Vec<KeyValue>, u32) {
     ];
     let mut attributes: Vec<KeyValue> =
         ids.iter().filter_map(|(key, value)| Some(text(key, measure::text(value)?))).collect();
-    attributes.push(text("source", sample.source.clone()));
+    attributes.push(text("source", sample.source.to_string()));
     let mut dropped = 0;
     let room = attributes.len() + METADATA_ATTRIBUTES_MAX;
     let mut tell = |name: &str, value: &Value| {
@@ -261,7 +261,7 @@ pub(super) mod tests {
     fn a_resource_has_all_its_metrics_and_a_metric_all_its_points() {
         let mut samples: Vec<Sample> = ["1", "2", "3", "4", "5"].iter().map(|id| sample("cpu", id)).collect();
         samples[1].resource_id = "other".into();
-        samples[2].name = "memory".to_owned();
+        samples[2].name = "memory".into();
         samples[3].unit = "s".into();
         let sent = sent(&samples, &Form::default());
         let shape: Vec<(Vec<String>, Vec<usize>)> = sent

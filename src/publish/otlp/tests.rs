@@ -147,7 +147,7 @@ async fn a_batch_that_is_too_large_goes_in_several(#[case] receiver_max: usize, 
     let url = format!("otlp://{}?max_bytes={max_bytes}", receiver.address);
     let names: Vec<String> = (0..50).map(|n| format!("sample-{n}")).collect();
     let mut batch: Vec<_> = names.iter().map(|id| sample("cpu", id)).collect();
-    batch[7].id = "x".repeat(5000);
+    batch[7].id = "x".repeat(5000).into();
     let error = publisher(&url, Kind::Samples).publish(&Batch::Samples(batch)).await.unwrap_err();
     assert_eq!(refused(&error), [7], "one that is too large by itself is refused");
     let taken: Vec<String> = receiver.metrics.lock().unwrap().iter().flat_map(ids).collect();

@@ -18,7 +18,7 @@ struct Fake {
 impl Publisher for Fake {
     async fn publish(&self, batch: &Batch) -> Result<(), PublishError> {
         let Batch::Samples(samples) = batch else { panic!("samples") };
-        self.asked.lock().unwrap().push(samples.iter().map(|sample| sample.id.clone()).collect());
+        self.asked.lock().unwrap().push(samples.iter().map(|sample| sample.id.to_string()).collect());
         {
             let mut at_once = self.at_once.lock().unwrap();
             at_once.0 += 1;

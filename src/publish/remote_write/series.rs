@@ -145,9 +145,9 @@ mod tests {
     /// Two series; the first has two samples that arrive the wrong way round.
     fn two() -> Vec<Series> {
         let mut samples: Vec<_> = ["1", "2", "3"].iter().map(|id| sample("cpu.ü", id)).collect();
-        "2020-01-01T00:00:10.5".clone_into(&mut samples[0].timestamp);
+        samples[0].timestamp = "2020-01-01T00:00:10.5".into();
         samples[1].volume = Value::Int(7);
-        samples[2].name = "x".to_owned();
+        samples[2].name = "x".into();
         samples[2].kind = SampleType::Gauge;
         samples[2].user_id = Value::Null;
         samples[2].unit = "".into();

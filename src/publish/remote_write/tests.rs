@@ -13,7 +13,7 @@ use crate::publish::{Batch, Context, Kind, Partly, PublishError, Publisher, buil
 /// Samples of one series, a second from one to the next; the volume is the number of the second.
 fn seconds(seconds: &[u32]) -> Batch {
     let one = |second: &u32| Sample {
-        timestamp: format!("2020-01-01T00:00:{second:02}"),
+        timestamp: format!("2020-01-01T00:00:{second:02}").into(),
         volume: f64::from(*second).into(),
         ..sample("cpu", &second.to_string())
     };
@@ -165,7 +165,7 @@ async fn what_has_no_number_or_no_time_is_refused_and_the_others_arrive() {
     let server = answering(ResponseTemplate::new(204)).await;
     let Batch::Samples(mut samples) = seconds(&[1, 2, 3]) else { panic!() };
     samples[0].volume = "ten".into();
-    samples[2].timestamp = "never".to_owned();
+    samples[2].timestamp = "never".into();
     let outcome = publisher(&server, "version=1.0").publish(&Batch::Samples(samples)).await;
     assert_eq!(refused(outcome), [0, 2]);
     assert_eq!(sent(&server).await, [("1.0", vec![2.0])]);

@@ -13,7 +13,7 @@ use crate::publish::{Batch, Context, Kind, PublishError, Publisher, build, check
 
 /// Of this moment.
 fn of(meter: &str, resource: &str) -> Sample {
-    Sample { resource_id: resource.into(), timestamp: Utc::now().to_rfc3339(), ..sample(meter, "1") }
+    Sample { resource_id: resource.into(), timestamp: Utc::now().to_rfc3339().into(), ..sample(meter, "1") }
 }
 
 fn batch(samples: &[Sample]) -> Batch {

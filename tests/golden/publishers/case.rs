@@ -135,7 +135,7 @@ fn sample(value: &Value) -> Sample {
     let dict = value.as_dict().unwrap();
     let any = |key: &str| dict.get(key).cloned().unwrap_or_default();
     Sample {
-        name: text(dict, "name").to_owned(),
+        name: text(dict, "name").into(),
         kind: SampleType::from_name(text(dict, "type")).unwrap(),
         unit: any("unit"),
         volume: any("volume"),
@@ -144,10 +144,10 @@ fn sample(value: &Value) -> Sample {
         project_id: any("project_id"),
         project_name: any("project_name"),
         resource_id: any("resource_id"),
-        timestamp: text(dict, "timestamp").to_owned(),
+        timestamp: text(dict, "timestamp").into(),
         resource_metadata: any("resource_metadata").as_dict().unwrap().clone(),
-        source: text(dict, "source").to_owned(),
-        id: text(dict, "id").to_owned(),
+        source: text(dict, "source").into(),
+        id: text(dict, "id").into(),
         monotonic_time: any("monotonic_time"),
     }
 }
@@ -164,16 +164,16 @@ fn event(value: &Value) -> Event {
         let value = match kind {
             4 => TraitValue::Datetime(time(&said())),
             1 if is_time => TraitValue::Datetime(time(&said())),
-            1 => TraitValue::Text(said()),
+            1 => TraitValue::Text(said().into()),
             2 => TraitValue::Int(value.clone()),
             3 => TraitValue::Float(number(&value).unwrap()),
-            _ => TraitValue::None(said()),
+            _ => TraitValue::None(said().into()),
         };
-        Trait { name: name.as_str().unwrap().to_owned(), value }
+        Trait { name: name.as_str().unwrap().into(), value }
     };
     Event {
         message_id: any("message_id"),
-        event_type: text(dict, "event_type").to_owned(),
+        event_type: text(dict, "event_type").into(),
         generated: time(any("generated").as_str().unwrap()),
         traits: list(dict, "traits").iter().filter(|one| !is_impossible_trait(one)).map(one).collect(),
         raw: any("raw").as_dict().cloned().unwrap_or_default(),

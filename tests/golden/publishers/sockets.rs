@@ -35,7 +35,7 @@ async fn udp_as_recorded() {
             let outcome = publisher.publish(batch).await;
             failed |= outcome.is_err();
             said.extend(outcome.as_ref().err().map(ToString::to_string));
-            sure.extend(taken(batch, &outcome)?.into_iter().map(|sample| sample.id.clone()));
+            sure.extend(taken(batch, &outcome)?.into_iter().map(|sample| sample.id.to_string()));
             let mut buffer = vec![0; 70_000];
             while let Ok(length) = tokio::time::timeout(ARRIVAL, socket.recv(&mut buffer)).await {
                 frames.push(buffer[..length.unwrap()].to_vec());
@@ -84,7 +84,7 @@ async fn tcp_as_recorded() {
             let outcome = publisher.publish(batch).await;
             failed |= outcome.is_err();
             said.extend(outcome.as_ref().err().map(ToString::to_string));
-            sure.extend(taken(batch, &outcome)?.into_iter().map(|sample| sample.id.clone()));
+            sure.extend(taken(batch, &outcome)?.into_iter().map(|sample| sample.id.to_string()));
             receiver.has(&sure).await;
         }
         if failed && !logged(&case) && !raised_at(&case, 0) {

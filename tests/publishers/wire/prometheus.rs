@@ -16,7 +16,7 @@ use crate::rig::{own_prometheus, own_pushgateway, prometheus};
 
 fn sample(meter: &str, kind: SampleType, volume: Value, id: &str) -> Sample {
     let plain = records::sample(id, "1");
-    Sample { name: meter.to_owned(), kind, volume, user_id: id.into(), project_id: Value::Null, ..plain }
+    Sample { name: meter.into(), kind, volume, user_id: id.into(), project_id: Value::Null, ..plain }
 }
 
 /// Samples of every type with odd names and volumes for one id.
@@ -157,7 +157,7 @@ async fn a_metric_that_a_pushgateway_knows_with_another_type_is_refused_alone() 
 /// Samples of this moment.
 fn of_now(samples: impl Iterator<Item = Sample>) -> Batch {
     let timestamp = chrono::Utc::now().to_rfc3339();
-    Batch::Samples(samples.map(|sample| Sample { timestamp: timestamp.clone(), ..sample }).collect())
+    Batch::Samples(samples.map(|sample| Sample { timestamp: timestamp.clone().into(), ..sample }).collect())
 }
 
 /// A page, and its `127.0.0.1:PORT`.
@@ -231,7 +231,7 @@ async fn a_real_prometheus_takes_what_it_can_and_the_others_are_known() {
     let resource = "it's \"r\"\n";
     let now = chrono::Utc::now();
     let at = |seconds: i64, volume: f64| Sample {
-        timestamp: time::isoformat(&(now + chrono::Duration::seconds(seconds - 60)).fixed_offset()),
+        timestamp: time::isoformat(&(now + chrono::Duration::seconds(seconds - 60)).fixed_offset()).into(),
         ..sample("disk.read-bytes", SampleType::Gauge, Value::Float(volume), resource)
     };
     // The values of the one series, by time.

@@ -6,7 +6,7 @@ use super::path::{Path, PathError};
 use super::plugins::{self, Plugin};
 use crate::model::python;
 pub use crate::model::python::Raised;
-use crate::model::{Data, Node, Value, did_you_mean};
+use crate::model::{ContextMembers, Data, Node, Value, did_you_mean};
 use std::borrow::Cow;
 
 /// A field as the operator wrote it, compiled once: a constant, or paths and perhaps a trait plugin.
@@ -129,6 +129,14 @@ impl Field {
         match &self.getter {
             Getter::Constant(_) => false,
             Getter::Path(path) | Getter::Plugged { path, .. } => path.reads_priority(),
+        }
+    }
+
+    /// Adds what it may look at in the request context.
+    pub(crate) fn add_context_members(&self, members: &mut ContextMembers) {
+        match &self.getter {
+            Getter::Constant(_) => {}
+            Getter::Path(path) | Getter::Plugged { path, .. } => path.add_context_members(members),
         }
     }
 

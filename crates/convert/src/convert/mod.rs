@@ -24,7 +24,7 @@ mod sampling;
 pub use explain::{Considered, Explanation, Finding, Maker, Outcome};
 pub use options::{ConvertOptions, Repairs, Reserved, Verifier};
 
-use crate::model::{Complaint, Event, Node, Notification, Place, Sample, Value};
+use crate::model::{Complaint, ContextMembers, Event, Node, Notification, Place, Sample, Value};
 use events::EventDefinition;
 use meters::MeterDefinition;
 use route::{Route, Routes};
@@ -87,6 +87,18 @@ impl Converter {
     /// The names of the meter definitions in force, as written, in emission order.
     pub fn meter_names(&self) -> impl ExactSizeIterator<Item = &Value> {
         self.meters.iter().map(|meter| &meter.name)
+    }
+
+    /// What it looks at in a request context: enough to [open](crate::model::envelope::open_for) notifications for it.
+    pub fn context_members(&self) -> ContextMembers {
+        let mut members = ContextMembers::none();
+        if !self.options.store_raw.is_empty() || !self.options.disable_non_metric_meters {
+            return ContextMembers::All;
+        }
+        self.meters.iter().for_each(|meter| meter.add_context_members(&mut members));
+        let traits = self.events.iter().flat_map(EventDefinition::fields);
+        traits.for_each(|(_, field)| field.add_context_members(&mut members));
+        members
     }
 
     /// Converts a notification: samples if its priority is info or sample, an event if it is info or error.

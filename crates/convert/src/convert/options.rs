@@ -1,7 +1,7 @@
 //! What the operator can choose about conversion. The defaults are Ceilometer's, save where Ceilometer loses data
 //! or loops.
 
-use crate::model::{Dict, Priority};
+use crate::model::{Dict, Priority, Text};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct ConvertOptions {
     /// `[DEFAULT] sample_source`: the `source` of samples made here.
-    pub sample_source: String,
+    pub sample_source: Text,
     /// `[DEFAULT] reserved_metadata_namespace`, `_keys`, `_length`.
     pub reserved_metadata: Reserved,
     /// `[event] drop_unmatched_notifications`: without it, what no definition matches becomes an event of the default
@@ -30,7 +30,7 @@ pub struct ConvertOptions {
 impl Default for ConvertOptions {
     fn default() -> Self {
         ConvertOptions {
-            sample_source: "openstack".to_owned(),
+            sample_source: "openstack".into(),
             reserved_metadata: Reserved::default(),
             drop_unmatched_notifications: false,
             store_raw: Vec::new(),

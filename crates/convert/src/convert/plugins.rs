@@ -255,7 +255,7 @@ impl Map {
                 return Err(Raised::new("TypeError", format!("map: unhashable type: '{}'", python::type_name(value))));
             }
             Value::Str(text) if self.folds => self.texts.get(python::casefold(text).as_str()),
-            Value::Str(text) => self.texts.get(text),
+            Value::Str(text) => self.texts.get(&**text),
             other => self.others.iter().rev().find(|(key, _)| python::equal(key, other)).map(|(_, value)| value),
         };
         Ok(mapped.unwrap_or(&self.default).clone())

@@ -1,7 +1,7 @@
 //! The samples of one notification while they are being made: identity, timestamp, the copied payload.
 
 use super::field::Raised;
-use crate::model::{Complaint, Dict, Notification, Place, Sample, SampleType, Value, json, time};
+use crate::model::{Complaint, Dict, Notification, Place, Sample, SampleType, Text, Value, json, time};
 use uuid::Uuid;
 
 /// The namespace of sample ids: UUIDv5 of `nephoscope.sample` in the OID namespace.
@@ -10,7 +10,7 @@ const SAMPLE_IDS: Uuid = Uuid::from_u128(0x87f5_969c_742e_51c4_814a_09f8_8de6_60
 /// What became of one notification so far: samples in emission order, and what could not be made.
 pub(crate) struct Sampling<'a> {
     notification: &'a Notification,
-    source: &'a str,
+    source: &'a Text,
     /// `["message_id","event_type","timestamp",` once the first id was needed.
     id_prefix: Vec<u8>,
     samples: &'a mut Vec<Sample>,
@@ -19,21 +19,21 @@ pub(crate) struct Sampling<'a> {
 
 /// One sample before it has an identity.
 pub(crate) struct Draft {
-    pub(crate) name: String,
+    pub(crate) name: Text,
     pub(crate) kind: SampleType,
     pub(crate) unit: Value,
     pub(crate) volume: Value,
     pub(crate) user_id: Value,
     pub(crate) project_id: Value,
     pub(crate) resource_id: Value,
-    pub(crate) timestamp: String,
+    pub(crate) timestamp: Text,
     pub(crate) metadata: Dict,
 }
 
 impl<'a> Sampling<'a> {
     pub(crate) fn new(
         notification: &'a Notification,
-        source: &'a str,
+        source: &'a Text,
         samples: &'a mut Vec<Sample>,
         complaints: &'a mut Vec<Complaint>,
     ) -> Self {
@@ -59,7 +59,7 @@ impl<'a> Sampling<'a> {
             resource_id: draft.resource_id,
             timestamp: draft.timestamp,
             resource_metadata: draft.metadata,
-            source: self.source.to_owned(),
+            source: self.source.clone(),
             id,
             monotonic_time: Value::Null,
         });
@@ -71,7 +71,7 @@ impl<'a> Sampling<'a> {
     }
 
     /// `[DEFAULT] sample_source`.
-    pub(crate) fn source(&self) -> &'a str {
+    pub(crate) fn source(&self) -> &'a Text {
         self.source
     }
 
@@ -91,7 +91,7 @@ impl<'a> Sampling<'a> {
     }
 
     /// The id of the sample that comes next: the same at every repeat of the same notification.
-    pub(crate) fn next_id(&mut self) -> String {
+    pub(crate) fn next_id(&mut self) -> Text {
         if self.id_prefix.is_empty() {
             self.id_prefix.push(b'[');
             let event_type = self.notification.root().as_dict().and_then(|d| d.get("event_type"));
@@ -106,7 +106,7 @@ impl<'a> Sampling<'a> {
         self.id_prefix.extend_from_slice(format!("{}]", self.samples.len()).as_bytes());
         let id = Uuid::new_v5(&SAMPLE_IDS, &self.id_prefix);
         self.id_prefix.truncate(kept);
-        id.to_string()
+        Text::from(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 
     /// The metadata of a sample whose definition names none: a copy of the payload, with `event_type` and `host`
@@ -118,7 +118,7 @@ impl<'a> Sampling<'a> {
     }
 
     /// A sample's timestamp: the value if it is true in Python's sense, else the notification's own.
-    pub(crate) fn timestamp(&self, found: &Value) -> Result<String, Raised> {
+    pub(crate) fn timestamp(&self, found: &Value) -> Result<Text, Raised> {
         read_timestamp(if found.is_truthy() { found } else { self.notification.timestamp() })
     }
 }
@@ -132,9 +132,9 @@ pub(crate) fn copy_with_origin(payload: &Value, event_type: &Value, host: &Value
 }
 
 /// ISO 8601 in, ISO 8601 with its offset out (`+00:00` where none was given).
-pub(crate) fn read_timestamp(value: &Value) -> Result<String, Raised> {
+pub(crate) fn read_timestamp(value: &Value) -> Result<Text, Raised> {
     match value.as_str().and_then(time::parse) {
-        Some(time) => Ok(time::isoformat(&time)),
+        Some(time) => Ok(time::isoformat(&time).into()),
         None => Err(Raised::new("ValueError", format!("{} is no ISO 8601 timestamp", shown(value)))),
     }
 }
@@ -167,8 +167,8 @@ mod tests {
                 ..Parts::default()
             },
         );
-        let (mut samples, mut complaints) = (Vec::new(), Vec::new());
-        let mut sampling = Sampling::new(&notification, "openstack", &mut samples, &mut complaints);
+        let (source, mut samples, mut complaints) = ("openstack".into(), Vec::new(), Vec::new());
+        let mut sampling = Sampling::new(&notification, &source, &mut samples, &mut complaints);
         let name = br#"["2b0a0a3c-63a1-4a4c-8f3a-0d7e0f6f2a11","image.send","2026-03-01 10:20:30.123456",0]"#;
         assert_eq!(sampling.next_id(), Uuid::new_v5(&SAMPLE_IDS, name).to_string());
         assert_eq!(sampling.next_id(), "dc0898eb-8cb3-5e2d-8360-68d637fca0fb");

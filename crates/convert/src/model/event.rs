@@ -1,6 +1,7 @@
 //! An event: what happened, with typed traits.
 
 use super::json;
+use super::text::Text;
 use super::time;
 use super::value::{Dict, Value};
 use chrono::NaiveDateTime;
@@ -9,9 +10,9 @@ use chrono::NaiveDateTime;
 #[derive(Debug, Clone, PartialEq)]
 pub enum TraitValue {
     /// Code 0: text without a type.
-    None(String),
+    None(Text),
     /// Code 1, at most 255 characters.
-    Text(String),
+    Text(Text),
     /// Code 2: an integer of any size ([`Value::Int`] or [`Value::Big`]).
     Int(Value),
     /// Code 3.
@@ -35,7 +36,7 @@ impl TraitValue {
     /// The value as in messages: a datetime is its ISO text.
     pub fn to_value(&self) -> Value {
         match self {
-            TraitValue::None(s) | TraitValue::Text(s) => Value::from(s.as_str()),
+            TraitValue::None(s) | TraitValue::Text(s) => Value::Str(s.clone()),
             TraitValue::Int(i) => i.clone(),
             TraitValue::Float(f) => Value::Float(*f),
             TraitValue::Datetime(t) => Value::from(time::isoformat_naive(t)),
@@ -47,7 +48,7 @@ impl TraitValue {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trait {
     /// Its name.
-    pub name: String,
+    pub name: Text,
     /// Its typed value.
     pub value: TraitValue,
 }
@@ -58,7 +59,7 @@ pub struct Event {
     /// The notification's message id, whatever the sender put there.
     pub message_id: Value,
     /// The notification's event type.
-    pub event_type: String,
+    pub event_type: Text,
     /// When the notification was sent; naive, UTC.
     pub generated: NaiveDateTime,
     /// The traits, default traits first.
@@ -73,11 +74,11 @@ impl Event {
         let traits = self
             .traits
             .iter()
-            .map(|t| Value::List(vec![Value::from(t.name.as_str()), Value::Int(t.value.dtype()), t.value.to_value()]))
+            .map(|t| Value::List(vec![Value::Str(t.name.clone()), Value::Int(t.value.dtype()), t.value.to_value()]))
             .collect();
         Dict::from_iter([
             ("message_id", self.message_id.clone()),
-            ("event_type", Value::from(self.event_type.as_str())),
+            ("event_type", Value::Str(self.event_type.clone())),
             ("generated", Value::from(time::isoformat_naive(&self.generated))),
             ("traits", Value::List(traits)),
             ("raw", Value::Dict(self.raw.clone())),
@@ -119,7 +120,7 @@ impl Event {
         let Some(Value::Dict(raw)) = dict.remove("raw") else { return Err("raw") };
         Ok(Event {
             message_id: dict.remove("message_id").unwrap_or_default(),
-            event_type: event_type.into_string(),
+            event_type,
             generated: generated.naive_utc(),
             traits: traits.into_iter().map(read_trait).collect::<Option<_>>().ok_or("traits")?,
             raw,
@@ -131,14 +132,15 @@ fn read_trait(serialized: Value) -> Option<Trait> {
     let Value::List(parts) = serialized else { return None };
     let [name, dtype, value] = <[Value; 3]>::try_from(parts).ok()?;
     let value = match (dtype, value) {
-        (Value::Int(0), Value::Str(s)) => TraitValue::None(s.into_string()),
-        (Value::Int(1), Value::Str(s)) => TraitValue::Text(s.into_string()),
+        (Value::Int(0), Value::Str(s)) => TraitValue::None(s),
+        (Value::Int(1), Value::Str(s)) => TraitValue::Text(s),
         (Value::Int(2), i @ (Value::Int(_) | Value::Big(_))) => TraitValue::Int(i),
         (Value::Int(3), Value::Float(f)) => TraitValue::Float(f),
         (Value::Int(4), Value::Str(s)) => TraitValue::Datetime(time::parse(&s)?.naive_utc()),
         _ => return None,
     };
-    Some(Trait { name: name.as_str()?.to_owned(), value })
+    let Value::Str(name) = name else { return None };
+    Some(Trait { name, value })
 }
 
 #[cfg(test)]
@@ -148,14 +150,14 @@ mod tests {
     #[test]
     fn an_event_is_written_as_its_dictionary() {
         let moment = time::parse("2020-01-02T03:04:05.6").unwrap().naive_utc();
-        let of = |name: &str, value| Trait { name: name.to_owned(), value };
+        let of = |name: &str, value| Trait { name: name.into(), value };
         let event = Event {
             message_id: Value::Null,
-            event_type: "a\"b".to_owned(),
+            event_type: "a\"b".into(),
             generated: moment,
             traits: vec![
-                of("n", TraitValue::None("\n".to_owned())),
-                of("t", TraitValue::Text("é".to_owned())),
+                of("n", TraitValue::None("\n".into())),
+                of("t", TraitValue::Text("é".into())),
                 of("i", TraitValue::Int(Value::Int(-7))),
                 of("f", TraitValue::Float(f64::INFINITY)),
                 of("d", TraitValue::Datetime(moment)),

@@ -13,6 +13,7 @@ pub mod number;
 pub mod python;
 pub mod receipt;
 pub mod sample;
+pub mod text;
 pub mod time;
 pub mod value;
 
@@ -23,7 +24,8 @@ pub use document::{Complaint, Data, Node, Place, Severity};
 pub use event::{Event, Trait, TraitValue};
 pub use glob::Glob;
 pub use grouping::{event_key, grouping_bytes, grouping_text};
-pub use notification::{Notification, Parts, Priority};
+pub use notification::{ContextMembers, Notification, Parts, Priority};
 pub use receipt::{Receipt, Verdict};
 pub use sample::{Sample, SampleType};
+pub use text::Text;
 pub use value::{Dict, Value};

@@ -1,6 +1,8 @@
 //! A notification: what a service said, in the one shape all definitions look at.
 
+use super::text::Text;
 use super::value::{Dict, Value};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -131,6 +133,14 @@ impl Notification {
         self.field("event_type").as_str()
     }
 
+    /// The same, to share.
+    pub(crate) fn event_type_text(&self) -> Option<&Text> {
+        match self.field("event_type") {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// `publisher_id`.
     pub fn publisher_id(&self) -> &Value {
         self.field("publisher_id")
@@ -157,6 +167,37 @@ impl Notification {
 
     fn metadata(&self, name: &str) -> &Value {
         self.field("metadata").as_dict().and_then(|d| d.get(name)).unwrap_or(&Value::Null)
+    }
+}
+
+/// The members of a request context that somebody looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContextMembers {
+    /// Perhaps any.
+    All,
+    /// Those of these names.
+    Named(BTreeSet<Box<str>>),
+}
+
+impl ContextMembers {
+    /// Of no name yet.
+    pub fn none() -> Self {
+        ContextMembers::Named(BTreeSet::new())
+    }
+
+    /// Whether the member of that name is among them.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            ContextMembers::All => true,
+            ContextMembers::Named(names) => names.contains(name),
+        }
+    }
+
+    /// Those, and one more.
+    pub fn add(&mut self, name: &str) {
+        if let ContextMembers::Named(names) = self {
+            names.insert(name.into());
+        }
     }
 }
 

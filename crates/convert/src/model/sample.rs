@@ -1,6 +1,7 @@
 //! A sample: one measured value of one meter of one resource.
 
 use super::json;
+use super::text::Text;
 use super::value::{Dict, Value};
 
 /// How volumes of a meter relate to each other.
@@ -34,7 +35,7 @@ impl SampleType {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// The meter's name.
-    pub name: String,
+    pub name: Text,
     /// The meter's type.
     pub kind: SampleType,
     /// The unit of the volume.
@@ -52,22 +53,43 @@ pub struct Sample {
     /// What was measured.
     pub resource_id: Value,
     /// When, ISO 8601.
-    pub timestamp: String,
+    pub timestamp: Text,
     /// What else is known of the resource.
     pub resource_metadata: Dict,
     /// Where it comes from; `[DEFAULT] sample_source`.
-    pub source: String,
+    pub source: Text,
     /// The same at every repeat of the same notification.
-    pub id: String,
+    pub id: Text,
     /// The sender's monotonic clock in seconds, where it gave it.
     pub monotonic_time: Value,
 }
 
 impl Sample {
+    /// The same, of which nothing keeps a message alive: see [`Text::detached`].
+    #[must_use]
+    pub fn detached(&self) -> Sample {
+        Sample {
+            name: self.name.detached(),
+            kind: self.kind,
+            unit: self.unit.detached(),
+            volume: self.volume.detached(),
+            user_id: self.user_id.detached(),
+            user_name: self.user_name.detached(),
+            project_id: self.project_id.detached(),
+            project_name: self.project_name.detached(),
+            resource_id: self.resource_id.detached(),
+            timestamp: self.timestamp.detached(),
+            resource_metadata: self.resource_metadata.detached(),
+            source: self.source.detached(),
+            id: self.id.detached(),
+            monotonic_time: self.monotonic_time.detached(),
+        }
+    }
+
     /// Ceilometer's `as_dict()`: keys and order of Ceilometer reference §4.5.
     pub fn as_dict(&self) -> Dict {
         Dict::from_iter([
-            ("name", Value::from(self.name.as_str())),
+            ("name", Value::Str(self.name.clone())),
             ("type", Value::from(self.kind.name())),
             ("unit", self.unit.clone()),
             ("volume", self.volume.clone()),
@@ -76,10 +98,10 @@ impl Sample {
             ("project_id", self.project_id.clone()),
             ("project_name", self.project_name.clone()),
             ("resource_id", self.resource_id.clone()),
-            ("timestamp", Value::from(self.timestamp.as_str())),
+            ("timestamp", Value::Str(self.timestamp.clone())),
             ("resource_metadata", Value::Dict(self.resource_metadata.clone())),
-            ("source", Value::from(self.source.as_str())),
-            ("id", Value::from(self.id.as_str())),
+            ("source", Value::Str(self.source.clone())),
+            ("id", Value::Str(self.id.clone())),
             ("monotonic_time", self.monotonic_time.clone()),
         ])
     }
@@ -119,9 +141,9 @@ impl Sample {
 
     /// The sample of an [`as_dict`](Sample::as_dict); the key that is missing or wrong if it is none.
     pub fn from_dict(mut dict: Dict) -> Result<Sample, &'static str> {
-        fn text(dict: &mut Dict, key: &'static str) -> Result<String, &'static str> {
+        fn text(dict: &mut Dict, key: &'static str) -> Result<Text, &'static str> {
             match dict.remove(key) {
-                Some(Value::Str(s)) => Ok(s.into_string()),
+                Some(Value::Str(s)) => Ok(s),
                 _ => Err(key),
             }
         }
@@ -158,7 +180,7 @@ mod tests {
     #[test]
     fn a_sample_is_written_as_its_dictionary() {
         let sample = Sample {
-            name: "a\"b".to_owned(),
+            name: "a\"b".into(),
             kind: SampleType::Delta,
             unit: Value::from("\u{1}é"),
             volume: Value::Float(f64::NAN),
@@ -167,10 +189,10 @@ mod tests {
             project_id: Value::Int(7),
             project_name: Value::Bool(true),
             resource_id: Value::List(vec![Value::Float(1.5)]),
-            timestamp: "2020-01-01T00:00:00".to_owned(),
+            timestamp: "2020-01-01T00:00:00".into(),
             resource_metadata: Dict::from_iter([("k", Dict::from_iter([("l", Value::Null)]))]),
-            source: "s".to_owned(),
-            id: "i".to_owned(),
+            source: "s".into(),
+            id: "i".into(),
             monotonic_time: Value::Float(0.25),
         };
         let mut out = Vec::new();

@@ -1,6 +1,7 @@
 //! JSON values as Python sees them: Ceilometer's semantics hang on the difference between
 //! `int`, `float` and `bool`, on integers of any size and on the order of keys.
 
+use super::text::Text;
 use num_bigint::BigInt;
 use std::collections::HashSet;
 
@@ -19,7 +20,7 @@ pub enum Value {
     /// A float, `NaN` and the infinities included: Python's `json` reads and writes them.
     Float(f64),
     /// A string.
-    Str(Box<str>),
+    Str(Text),
     /// A list.
     List(Vec<Value>),
     /// An object, in the order of its keys.
@@ -70,6 +71,17 @@ impl Value {
         }
     }
 
+    /// The same, of which nothing keeps a message alive: see [`Text::detached`].
+    #[must_use]
+    pub fn detached(&self) -> Value {
+        match self {
+            Value::Str(text) => Value::Str(text.detached()),
+            Value::List(items) => Value::List(items.iter().map(Value::detached).collect()),
+            Value::Dict(dict) => Value::Dict(dict.detached()),
+            other => other.clone(),
+        }
+    }
+
     /// See [`Dict::without_non_finite`].
     fn without_non_finite(&mut self) {
         match self {
@@ -97,7 +109,13 @@ impl From<&str> for Value {
 
 impl From<String> for Value {
     fn from(s: String) -> Self {
-        Value::Str(s.into_boxed_str())
+        Value::Str(s.into())
+    }
+}
+
+impl From<Text> for Value {
+    fn from(s: Text) -> Self {
+        Value::Str(s)
     }
 }
 
@@ -135,10 +153,19 @@ impl From<Dict> for Value {
 ///
 /// Look-up walks the keys: notifications have tens of keys, where that beats hashing.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Dict(Vec<(Box<str>, Value)>);
+pub struct Dict(Vec<(Text, Value)>);
 
 /// From this many pairs on, repeated keys are looked for by hash: a sender must not buy quadratic time.
-const HASHED_FROM_PAIRS: usize = 48;
+pub(super) const HASHED_FROM_PAIRS: usize = 48;
+
+/// Whether any key is there twice.
+fn repeat(pairs: &[(Text, Value)]) -> bool {
+    if pairs.len() < HASHED_FROM_PAIRS {
+        return pairs.iter().enumerate().any(|(n, (key, _))| pairs[..n].iter().any(|(other, _)| other == key));
+    }
+    let mut seen = HashSet::with_capacity(pairs.len());
+    !pairs.iter().all(|(key, _)| seen.insert(&**key))
+}
 
 impl Dict {
     /// An empty object.
@@ -147,23 +174,15 @@ impl Dict {
     }
 
     /// An object from pairs in which a key may repeat: the last value wins, at the place of the first.
-    pub fn from_pairs(pairs: Vec<(Box<str>, Value)>) -> Self {
-        if pairs.len() < HASHED_FROM_PAIRS {
-            let repeats = pairs.iter().enumerate().any(|(n, (key, _))| pairs[..n].iter().any(|(k, _)| k == key));
-            if !repeats {
-                return Dict(pairs);
-            }
-        } else {
-            let mut seen = HashSet::with_capacity(pairs.len());
-            if pairs.iter().all(|(key, _)| seen.insert(&**key)) {
-                return Dict(pairs);
-            }
+    pub fn from_pairs(pairs: Vec<(Text, Value)>) -> Self {
+        if !repeat(&pairs) {
+            return Dict(pairs);
         }
         let mut place = std::collections::HashMap::with_capacity(pairs.len());
-        let mut kept: Vec<(Box<str>, Value)> = Vec::with_capacity(pairs.len());
+        let mut kept: Vec<(Text, Value)> = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
             if let Some(&at) = place.get(&key) {
-                let slot: &mut (Box<str>, Value) = &mut kept[at];
+                let slot: &mut (Text, Value) = &mut kept[at];
                 slot.1 = value;
             } else {
                 place.insert(key.clone(), kept.len());
@@ -171,6 +190,18 @@ impl Dict {
             }
         }
         Dict(kept)
+    }
+
+    /// An object from pairs in which no key repeats.
+    pub(super) fn from_distinct(pairs: Vec<(Text, Value)>) -> Self {
+        debug_assert!(!repeat(&pairs), "a key is there twice");
+        Dict(pairs)
+    }
+
+    /// The same, of which nothing keeps a message alive: see [`Text::detached`].
+    #[must_use]
+    pub fn detached(&self) -> Dict {
+        Dict(self.0.iter().map(|(key, value)| (key.detached(), value.detached())).collect())
     }
 
     /// The value of a key.
@@ -184,7 +215,7 @@ impl Dict {
     }
 
     /// Sets a key, keeping its place if it is there.
-    pub fn insert(&mut self, key: impl Into<Box<str>> + AsRef<str>, value: impl Into<Value>) {
+    pub fn insert(&mut self, key: impl Into<Text> + AsRef<str>, value: impl Into<Value>) {
         match self.get_mut(key.as_ref()) {
             Some(slot) => *slot = value.into(),
             None => self.0.push((key.into(), value.into())),
@@ -224,14 +255,14 @@ impl Dict {
 }
 
 impl IntoIterator for Dict {
-    type Item = (Box<str>, Value);
+    type Item = (Text, Value);
     type IntoIter = std::vec::IntoIter<Self::Item>;
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
     }
 }
 
-impl<K: Into<Box<str>>, V: Into<Value>> FromIterator<(K, V)> for Dict {
+impl<K: Into<Text>, V: Into<Value>> FromIterator<(K, V)> for Dict {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
         Dict::from_pairs(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
     }

@@ -112,7 +112,7 @@ fn ids(outputs: &[u8]) -> Vec<String> {
         Records::Samples(samples) => samples,
         Records::Events(_) => Vec::new(),
     });
-    samples.map(|sample| sample.id).collect()
+    samples.map(|sample| sample.id.into_string()).collect()
 }
 
 fn name(record: &Record) -> String {

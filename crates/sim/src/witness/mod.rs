@@ -85,7 +85,7 @@ impl Witness {
 
     /// A sender was promised that this sample comes out.
     pub(crate) fn expect_sample(&self, sample: &Sample, counter: i64) {
-        let (resource, id) = (id_text(&sample.resource_id), (SAMPLES, sample.id.clone()));
+        let (resource, id) = (id_text(&sample.resource_id), (SAMPLES, sample.id.to_string()));
         self.expect(id, Expected { resource, counter, sample: Some(sample.clone()) });
     }
 
@@ -133,7 +133,7 @@ impl Witness {
     /// A destination took a batch.
     pub(crate) fn published(&self, agent: &str, destination: usize, batch: &Batch) {
         let records: Vec<(Id, Option<&Sample>)> = match batch {
-            Batch::Samples(samples) => samples.iter().map(|s| ((SAMPLES, s.id.clone()), Some(s))).collect(),
+            Batch::Samples(samples) => samples.iter().map(|s| ((SAMPLES, s.id.to_string()), Some(s))).collect(),
             Batch::Events(events) => events.iter().map(|e| ((EVENTS, id_text(&e.message_id)), None)).collect(),
         };
         let mut notes = self.notes();
@@ -257,7 +257,7 @@ impl Witness {
         for fragment in &fragments {
             let Batch::Samples(samples) = &fragment.batch else { continue };
             let new = samples.iter().filter(|sample| !logs.has_committed(window::id(&fragment.pipeline, sample)));
-            early.extend(new.map(|sample| sample.id.clone()));
+            early.extend(new.map(|sample| sample.id.to_string()));
         }
         if !early.is_empty() {
             let what = format!("{agent} acknowledged {} of {queue} before they were committed", early.join(" "));

@@ -97,7 +97,7 @@ fn at(step: i64) -> DateTime<Utc> {
 
 fn fragment(resource: &str, step: i64, volume: i64) -> Fragment {
     let sample = Sample {
-        name: "size".to_owned(),
+        name: "size".into(),
         kind: SampleType::Cumulative,
         unit: Value::from("GB"),
         volume: Value::Int(volume),
@@ -106,10 +106,10 @@ fn fragment(resource: &str, step: i64, volume: i64) -> Fragment {
         project_id: Value::Null,
         project_name: Value::Null,
         resource_id: Value::from(resource),
-        timestamp: at(step).format("%Y-%m-%dT%H:%M:%S").to_string(),
+        timestamp: at(step).format("%Y-%m-%dT%H:%M:%S").to_string().into(),
         resource_metadata: Dict::new(),
-        source: "openstack".to_owned(),
-        id: format!("{resource}-{step}"),
+        source: "openstack".into(),
+        id: format!("{resource}-{step}").into(),
         monotonic_time: Value::Null,
     };
     let message_id = Value::from(format!("{resource}-{step}").as_str());

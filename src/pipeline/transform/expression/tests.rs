@@ -8,7 +8,7 @@ fn sample(name: &str, volume: Value) -> Sample {
         "deep": {"a": {"b": 5}}, "with space": 1, "items": 3}"#;
     let Value::Dict(resource_metadata) = json::read(metadata.as_bytes()).unwrap() else { panic!("a dictionary") };
     Sample {
-        name: name.to_owned(),
+        name: name.into(),
         kind: SampleType::Gauge,
         unit: Value::from("B"),
         volume,
@@ -17,10 +17,10 @@ fn sample(name: &str, volume: Value) -> Sample {
         project_id: Value::Null,
         project_name: Value::Null,
         resource_id: Value::from("r"),
-        timestamp: "2026-03-01T12:00:00".to_owned(),
+        timestamp: "2026-03-01T12:00:00".into(),
         resource_metadata,
-        source: "openstack".to_owned(),
-        id: "i".to_owned(),
+        source: "openstack".into(),
+        id: "i".into(),
         monotonic_time: Value::Null,
     }
 }

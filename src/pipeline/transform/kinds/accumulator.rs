@@ -25,7 +25,7 @@ impl Kept for Held {
 pub(in crate::pipeline::transform) fn hold(held: &mut Store<Held>, sample: Sample, scope: &Scope<'_>) {
     let at = held.later(scope.now);
     let address = address(&grouping_text(&sample.resource_id), &at.to_string());
-    held.put(&address, at, Held(sample));
+    held.put(&address, at, Held(sample.detached()));
 }
 
 /// Everything that is held, in the order in which it came.

@@ -3,7 +3,7 @@
 use super::change::instant;
 use super::scaling::Scaling;
 use crate::model::python::{self, Operator, Raised};
-use crate::model::{Dict, Sample, SampleType, Value, grouping_text};
+use crate::model::{Dict, Sample, SampleType, Text, Value, grouping_text};
 use crate::pipeline::transform::Failure;
 use crate::pipeline::transform::scope::Scope;
 use crate::pipeline::transform::store::{Address, Keep as _, Kept, Store, address};
@@ -42,7 +42,7 @@ pub(in crate::pipeline::transform) struct Aggregate {
     /// How many samples there were, those that failed included.
     count: i64,
     /// The timestamp of the first of them.
-    began: String,
+    began: Text,
     /// The converted first sample with what was added; nothing if none could be converted.
     sample: Option<Sample>,
 }
@@ -51,7 +51,7 @@ impl Kept for Aggregate {
     fn write(&self) -> Dict {
         Dict::from_iter([
             ("count", Value::Int(self.count)),
-            ("began", Value::from(self.began.as_str())),
+            ("began", Value::Str(self.began.clone())),
             ("sample", self.sample.as_ref().map_or(Value::Null, |sample| Value::Dict(sample.as_dict()))),
         ])
     }
@@ -65,7 +65,7 @@ impl Kept for Aggregate {
             Value::Dict(sample) => Some(Sample::from_dict(sample).ok()?),
             _ => return None,
         };
-        Some(Aggregate { count: count.max(0), began: began.into_string(), sample })
+        Some(Aggregate { count: count.max(0), began, sample })
     }
 }
 
@@ -101,7 +101,7 @@ impl Aggregator {
         if let Some(aggregate) = self.aggregates.get_mut(&address) {
             aggregate.count = aggregate.count.saturating_add(1);
         } else {
-            let aggregate = Aggregate { count: 1, began: sample.timestamp.clone(), sample: None };
+            let aggregate = Aggregate { count: 1, began: sample.timestamp.detached(), sample: None };
             self.aggregates.put(&address, self.aggregates.later(scope.now), aggregate);
         }
         key?;
@@ -113,7 +113,7 @@ impl Aggregator {
                 if told.resource_metadata == Policy::Drop {
                     first.resource_metadata = Dict::new();
                 }
-                *none = Some(first);
+                *none = Some(first.detached());
                 Ok(())
             }
         }
@@ -177,7 +177,7 @@ fn key(told: &Aggregating, sample: &Sample) -> Result<String, Raised> {
 /// Adds a sample to what there is.
 fn merge(told: &Aggregating, sum: &mut Sample, sample: &Sample) -> Result<(), Failure> {
     if told.last_timestamp {
-        sum.timestamp.clone_from(&sample.timestamp);
+        sum.timestamp = sample.timestamp.detached();
     }
     let scaled = told.scaling.scaled(sample)?;
     sum.volume = match sample.kind {
@@ -187,13 +187,13 @@ fn merge(told: &Aggregating, sum: &mut Sample, sample: &Sample) -> Result<(), Fa
         }
     };
     if told.project_id == Some(Policy::Last) {
-        sum.project_id = sample.project_id.clone();
+        sum.project_id = sample.project_id.detached();
     }
     if told.user_id == Some(Policy::Last) {
-        sum.user_id = sample.user_id.clone();
+        sum.user_id = sample.user_id.detached();
     }
     if told.resource_metadata == Policy::Last {
-        sum.resource_metadata = sample.resource_metadata.clone();
+        sum.resource_metadata = sample.resource_metadata.detached();
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `arithmetic`: one sample of several meters of a resource, by an expression.
 
 use crate::model::python::{self, Raised};
-use crate::model::{Dict, Sample, SampleType, Value, grouping_text, json, time};
+use crate::model::{Dict, Sample, SampleType, Text, Value, grouping_text, json, time};
 use crate::pipeline::transform::expression::{Expression, Meters, Seed};
 use crate::pipeline::transform::scope::{Draft, Scope, shown};
 use crate::pipeline::transform::store::{Address, Kept, Store, address};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub(in crate::pipeline::transform) struct Formula {
     pub(in crate::pipeline::transform) expression: Expression,
     pub(in crate::pipeline::transform) meters: Meters,
-    pub(in crate::pipeline::transform) name: Option<String>,
+    pub(in crate::pipeline::transform) name: Option<Text>,
     pub(in crate::pipeline::transform) unit: Option<Value>,
     pub(in crate::pipeline::transform) kind: Option<SampleType>,
 }
@@ -55,13 +55,13 @@ pub(in crate::pipeline::transform) struct Arithmetic {
     /// How many of them were new.
     new: i64,
     /// The timestamp of the last sample in this scope, whatever it was of.
-    timestamp: String,
+    timestamp: Text,
 }
 
 impl Arithmetic {
     /// Takes a sample in, if its meter is needed. Nothing comes out before the flush.
     pub(in crate::pipeline::transform) fn see(&mut self, formula: &Formula, sample: Sample, scope: &Scope<'_>) {
-        self.timestamp.clone_from(&sample.timestamp);
+        self.timestamp = sample.timestamp.detached();
         if !formula.meters.names().any(|name| name == sample.name) {
             return;
         }
@@ -72,7 +72,7 @@ impl Arithmetic {
             (scope.now, self.new)
         });
         let address = place(&resource, &sample.name);
-        self.latest.put(&address, scope.now, Latest { order, sample });
+        self.latest.put(&address, scope.now, Latest { order, sample: sample.detached() });
         self.seen.insert(resource, order);
     }
 

@@ -1,7 +1,7 @@
 //! How a transformer names what it makes: `target`, or `map_from` and `map_to` (Ceilometer reference §5.4, `_map`).
 
-use crate::model::Value;
 use crate::model::python::{Raised, Substitution};
+use crate::model::{Text, Value};
 
 /// The most bytes that one substitution may look at or make.
 const SUBSTITUTION_BYTES_MAX: usize = 1 << 20;
@@ -37,10 +37,10 @@ impl Naming {
     }
 
     /// The new name: text in any case, since `target.name` is.
-    pub(in crate::pipeline::transform) fn name(&self, name: &str) -> Result<String, Raised> {
-        match self.of(&Value::from(name))? {
-            Value::Str(name) => Ok(name.into_string()),
-            _ => Ok(name.to_owned()),
+    pub(in crate::pipeline::transform) fn name(&self, name: &Text) -> Result<Text, Raised> {
+        match self.of(&Value::Str(name.clone()))? {
+            Value::Str(name) => Ok(name),
+            _ => Ok(name.clone()),
         }
     }
 }

@@ -24,7 +24,7 @@ impl Said {
     pub(in crate::publish::gnocchi) fn of(reply: &Reply) -> Said {
         let Ok(body) = json::read(&reply.body) else { return Said::default() };
         match body.as_dict().and_then(|body| body.get("description")) {
-            Some(Value::Str(text)) => Said { text: Some(text.clone()), ..Said::default() },
+            Some(Value::Str(text)) => Said { text: Some(Box::from(&**text)), ..Said::default() },
             Some(Value::Dict(description)) => Said {
                 cause: description.get("cause").and_then(Value::as_str).map(Box::from),
                 detail: description.get("detail").and_then(Value::as_list).unwrap_or_default().to_vec(),

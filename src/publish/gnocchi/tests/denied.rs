@@ -127,7 +127,7 @@ async fn samples_wait_for_a_resource_type_that_is_not_there_and_the_others_are_t
     let once = Mock::given(method("POST")).and(path("/v1/resource/volume")).respond_with(no_type("volume"));
     once.up_to_n_times(1).mount(&server).await;
     let mut cpu = volume("i", 1);
-    cpu.name = "cpu".to_owned();
+    cpu.name = "cpu".into();
     let publisher = publisher(&server, "");
     let result = publisher.publish(&samples(&[volume("a", 1), cpu, volume("b", 1), volume("a", 2)])).await;
     let Err(PublishError::Partly(Partly { refused, left: Some(left) })) = result else { panic!("{result:?}") };

@@ -13,7 +13,7 @@ use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use crate::config;
-use crate::model::{Dict, Event, Sample, Trait, TraitValue, Value};
+use crate::model::{Dict, Event, Sample, Text, Trait, TraitValue, Value};
 use crate::observe::captured::Captured;
 use crate::publish::record::tests;
 use crate::publish::{Batch, Context, Kind, Partly, PublishError, Publisher, build, identity};
@@ -99,9 +99,9 @@ fn samples(of: &[Sample]) -> Batch {
 
 fn event(event_type: &str, id: &str) -> Event {
     let mut event = tests::event("m");
-    event.event_type = event_type.to_owned();
+    event.event_type = event_type.into();
     event.traits = ["resource_id", "instance_id"]
-        .map(|name| Trait { name: name.to_owned(), value: TraitValue::Text(id.to_owned()) })
+        .map(|name| Trait { name: name.into(), value: TraitValue::Text(id.into()) })
         .to_vec();
     event
 }
@@ -285,7 +285,7 @@ async fn a_policy_that_is_not_there_stops_only_what_needs_it() {
     let needs = wiremock::matchers::body_string_contains("ceilometer-low-rate");
     Mock::given(path(MEASURES)).and(needs).respond_with(missing).mount(&server).await;
     let mut cpu = volume("i", 1);
-    cpu.name = "cpu".to_owned();
+    cpu.name = "cpu".into();
     let batch = samples(&[cpu, volume("a", 1)]);
     assert_eq!(said(publisher(&server, "").publish(&batch).await), (vec![], vec![0]));
     assert_eq!(measures(&server).await.last().unwrap().as_object().unwrap().len(), 1);
@@ -304,7 +304,7 @@ async fn archive_policies_are_created_once_and_those_that_fail_again() {
         .mount(&server)
         .await;
     let mut cpu = volume("i", 1);
-    cpu.name = "cpu".to_owned();
+    cpu.name = "cpu".into();
     let (publisher, batch) = (publisher(&server, ""), samples(&[volume("a", 1), cpu]));
     assert_eq!(said(publisher.publish(&batch).await), (vec![], vec![1]), "what needs the policy waits");
     assert_eq!(said(publisher.publish(&batch).await), (vec![], vec![]));
@@ -331,9 +331,9 @@ async fn a_sample_without_id_or_time_is_refused_and_an_unknown_meter_dropped() {
     let server = gnocchi().await;
     let (mut nobody, mut other) = (volume("a", 1), volume("b", 1));
     nobody.resource_id = Value::Null;
-    other.name = "no.such.meter".to_owned();
+    other.name = "no.such.meter".into();
     let mut timeless = volume("a", 1);
-    timeless.timestamp.clear();
+    timeless.timestamp = Text::default();
     let batch = samples(&[nobody, other, timeless]);
     assert_eq!(said(publisher(&server, "").publish(&batch).await), (vec![0, 2], vec![]));
     assert_eq!(asked(&server).await, [""; 0]);

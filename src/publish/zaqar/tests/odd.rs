@@ -54,7 +54,7 @@ async fn an_event_over_which_zaqar_breaks_down_is_refused_and_a_plain_one_waits(
     let publisher = build("zaqar://?queue=q", Kind::Events, &nobody(&server)).unwrap();
     let mut odd = event("m");
     let value = TraitValue::Int(text::read(b"-18446744073709551616").unwrap());
-    odd.traits.push(Trait { name: "n".to_owned(), value });
+    odd.traits.push(Trait { name: "n".into(), value });
     assert_eq!(said(publisher.publish(&Batch::Events(vec![odd])).await), (vec![0], vec![]));
     let plain = publisher.publish(&Batch::Events(vec![event("m")])).await;
     assert!(matches!(plain, Err(PublishError::Retry { .. })), "{plain:?}");

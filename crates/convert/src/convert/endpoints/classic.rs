@@ -6,7 +6,7 @@ use crate::convert::field::Raised;
 use crate::convert::metadata::copy_reserved;
 use crate::convert::options::Reserved;
 use crate::convert::sampling::{Draft, Sampling, copy_with_origin, shown};
-use crate::model::{Dict, SampleType, Value};
+use crate::model::{Dict, SampleType, Text, Value};
 
 /// Counts one kind of network resource.
 pub(super) struct Listener {
@@ -50,7 +50,7 @@ impl Listener {
         let notification = sampling.notification();
         let event_type = notification.event_type().unwrap_or_default();
         let ctxt = notification.root().as_dict().and_then(|root| root.get("ctxt")).unwrap_or(&Value::Null);
-        let draft = |name: String, kind| -> Result<Draft, Raised> {
+        let draft = |name: Text, kind| -> Result<Draft, Raised> {
             Ok(Draft {
                 name,
                 kind,
@@ -63,10 +63,10 @@ impl Listener {
                 metadata: copy_with_origin(resource, &Value::from(event_type), notification.publisher_id()),
             })
         };
-        let gauge = draft(self.counter.to_owned(), SampleType::Gauge)?;
+        let gauge = draft(self.counter.into(), SampleType::Gauge)?;
         let mut parts = event_type.split('.');
         let delta = match (parts.nth(1), parts.next()) {
-            (Some(happened), Some(_)) => Some(draft(format!("{}.{happened}", self.counter), SampleType::Delta)?),
+            (Some(happened), Some(_)) => Some(draft(format!("{}.{happened}", self.counter).into(), SampleType::Delta)?),
             _ => None,
         };
         sampling.push(gauge);
@@ -83,7 +83,7 @@ pub(super) fn instance(sampling: &mut Sampling<'_>, reserved: &Reserved) -> Resu
     let mut described = dict(payload, "instance_id")?.clone();
     move_user_metadata(&mut described, reserved)?;
     let draft = Draft {
-        name: "instance".to_owned(),
+        name: "instance".into(),
         kind: SampleType::Gauge,
         unit: "instance".into(),
         volume: Value::Int(1),
@@ -108,7 +108,7 @@ pub(super) fn instance_scheduled(sampling: &mut Sampling<'_>, reserved: &Reserve
         move_user_metadata(properties, reserved)?;
     }
     let draft = Draft {
-        name: "instance.scheduled".to_owned(),
+        name: "instance.scheduled".into(),
         kind: SampleType::Delta,
         unit: "instance".into(),
         volume: Value::Int(1),

@@ -15,7 +15,7 @@ pub(super) fn build(sampling: &mut Sampling<'_>) -> Result<(), Raised> {
         return Err(Raised::new("AttributeError", "payload.request is no dictionary".to_owned()));
     };
     let draft = Draft {
-        name: event_type.to_owned(),
+        name: event_type.into(),
         kind: SampleType::Delta,
         unit: unit.into(),
         volume: Value::Int(1),

@@ -79,7 +79,7 @@ fn read(metric: &str, outer: &Value, sensor: &Value, sampling: &Sampling<'_>) ->
     }
     let any = |key| outer.as_dict().and_then(|d| d.get(key)).cloned().unwrap_or_default();
     Ok(Draft {
-        name: format!("hardware.ipmi.{}", metric.to_lowercase()),
+        name: format!("hardware.ipmi.{}", metric.to_lowercase()).into(),
         kind: SampleType::Gauge,
         unit: unit.into(),
         volume: Value::Float(volume),
@@ -132,7 +132,7 @@ mod tests {
         let parts = Parts { payload: json::read(payload).unwrap(), ..Parts::default() };
         let notification = Notification::new(Priority::Info, parts);
         let (mut samples, mut complaints) = (Vec::new(), Vec::new());
-        build("Current", &mut Sampling::new(&notification, "s", &mut samples, &mut complaints)).unwrap();
+        build("Current", &mut Sampling::new(&notification, &"s".into(), &mut samples, &mut complaints)).unwrap();
         assert_eq!(samples.len(), 1);
         assert_eq!(samples[0].resource_id, Value::from("n-avg_power_(0x3)"));
         assert_eq!(samples[0].resource_metadata.get("node"), Some(&Value::from("n")));

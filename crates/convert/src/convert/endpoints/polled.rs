@@ -6,7 +6,7 @@ use crate::convert::field::Raised;
 use crate::convert::options::{ConvertOptions, Verifier};
 use crate::convert::sampling::{Sampling, shown};
 use crate::model::python;
-use crate::model::{Dict, Place, Sample, SampleType, Value};
+use crate::model::{Dict, Place, Sample, SampleType, Text, Value};
 
 /// Every sample of `payload.samples` stands for itself: one that cannot be read costs only itself.
 /// Their monotonic time is kept only where that fault of Ceilometer is repaired.
@@ -56,11 +56,11 @@ fn read(polled: &Value, sampling: &mut Sampling<'_>) -> Result<Sample, Raised> {
     let id = Some(item(polled, "message_id")?).filter(|id| id.is_truthy());
     let by_name = dict(polled, "user_name")?;
     let source = match source {
-        Some(source) => python::str(source)?.into_owned(),
-        None => sampling.source().to_owned(),
+        Some(source) => text_of(source)?,
+        None => sampling.source().clone(),
     };
     let id = match id {
-        Some(id) => python::str(id)?.into_owned(),
+        Some(id) => text_of(id)?,
         None => sampling.next_id(),
     };
     Ok(Sample {
@@ -81,9 +81,17 @@ fn read(polled: &Value, sampling: &mut Sampling<'_>) -> Result<Sample, Raised> {
     })
 }
 
-fn text(polled: &Value, key: &str) -> Result<String, Raised> {
+/// Python's `str(value)`.
+fn text_of(value: &Value) -> Result<Text, Raised> {
+    match value {
+        Value::Str(text) => Ok(text.clone()),
+        other => Ok(python::str(other)?.into()),
+    }
+}
+
+fn text(polled: &Value, key: &str) -> Result<Text, Raised> {
     match item(polled, key)? {
-        Value::Str(text) => Ok(text.to_string()),
+        Value::Str(text) => Ok(text.clone()),
         other => Err(Raised::new("TypeError", format!("{key} is no text but {}", shown(other)))),
     }
 }

@@ -190,7 +190,7 @@ impl EventDefinition {
     ) -> (Option<Event>, Vec<Failed>) {
         let mut failed = Vec::new();
         let lost = |raised: Raised| (None, vec![Failed { name: None, raised }]);
-        let Some(event_type) = notification.event_type() else {
+        let Some(event_type) = notification.event_type_text().cloned() else {
             return lost(Raised::new("TypeError", "the event type is no text"));
         };
         let generated = match naive_utc(notification.timestamp()) {
@@ -211,6 +211,6 @@ impl EventDefinition {
         }
         let raw = if store_raw { notification.root().as_dict().cloned().unwrap_or_default() } else { Dict::new() };
         let message_id = notification.message_id().clone();
-        (Some(Event { message_id, event_type: event_type.to_owned(), generated, traits, raw }), failed)
+        (Some(Event { message_id, event_type, generated, traits, raw }), failed)
     }
 }

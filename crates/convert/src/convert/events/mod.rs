@@ -10,7 +10,7 @@ pub(crate) use definition::EventDefinition;
 
 use super::options::ConvertOptions;
 use crate::model::python::Raised;
-use crate::model::{Complaint, Data, Node, Value};
+use crate::model::{Complaint, Data, Node, Text, Value};
 
 /// The definitions in force, the one with the first say in front. `None` if anything is wrong with any of them.
 pub(crate) fn load(
@@ -53,7 +53,7 @@ pub(crate) fn load(
 /// What a trait or an event could not be made of.
 pub(crate) struct Failed {
     /// The trait, if it is one.
-    pub(crate) name: Option<Box<str>>,
+    pub(crate) name: Option<Text>,
     /// Ceilometer's exception.
     pub(crate) raised: Raised,
 }

@@ -3,7 +3,7 @@
 use crate::convert::field::Field;
 use crate::convert::sampling::shown;
 use crate::model::python::{self, Raised};
-use crate::model::{Complaint, Data, Node, Notification, Trait, TraitValue, Value, did_you_mean, time};
+use crate::model::{Complaint, Data, Node, Notification, Text, Trait, TraitValue, Value, did_you_mean, time};
 use chrono::{Datelike, NaiveDateTime};
 
 /// Text of traits is cut to this many characters.
@@ -12,7 +12,7 @@ const TEXT_CHARS_MAX: usize = 255;
 /// A trait as defined.
 #[derive(Debug, Clone)]
 pub(crate) struct TraitDefinition {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Text,
     kind: Kind,
     pub(crate) field: Field,
 }
@@ -56,7 +56,7 @@ impl TraitDefinition {
         if self.kind != Kind::Text && found.as_str() == Some("") {
             return Ok(None);
         }
-        Ok(Some(Trait { name: self.name.to_string(), value: self.kind.convert(&found)? }))
+        Ok(Some(Trait { name: self.name.clone(), value: self.kind.convert(&found)? }))
     }
 }
 
@@ -87,11 +87,16 @@ impl Kind {
 }
 
 /// Python's `str(value)[:255]`.
-fn text(value: &Value) -> Result<String, Raised> {
+fn text(value: &Value) -> Result<Text, Raised> {
+    if let Value::Str(text) = value
+        && text.len() <= TEXT_CHARS_MAX
+    {
+        return Ok(text.clone());
+    }
     let text = python::str(value)?;
     match text.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((cut, _)) => Ok(text[..cut].to_owned()),
-        None => Ok(text.into_owned()),
+        Some((cut, _)) => Ok(Text::from(&text[..cut])),
+        None => Ok(text.into()),
     }
 }
 

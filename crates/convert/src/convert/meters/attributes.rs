@@ -92,6 +92,11 @@ impl Attributes {
         KEYS.into_iter().zip(&self.fields).filter_map(|(key, field)| field.as_ref().map(|field| (key, field)))
     }
 
+    /// Every field that may be evaluated, those of the fallbacks with them.
+    pub(super) fn evaluated(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter().flatten().chain([&self.user_fallback, &self.project_fallback])
+    }
+
     /// What an attribute is where its path finds nothing.
     pub(super) fn default<'v>(&'v self, at: usize, root: &'v Value) -> Result<Cow<'v, Value>, Raised> {
         let fallback = match at {
@@ -126,7 +131,7 @@ impl Values<'_> {
         let values = self.0;
         let timestamp = sampling.timestamp(&values[TIMESTAMP])?;
         let name = match &*values[NAME] {
-            Value::Str(name) => name.to_string(),
+            Value::Str(name) => name.clone(),
             other => return Err(Raised::new("TypeError", format!("the name is no text but {}", shown(other)))),
         };
         let kind = values[TYPE].as_str().and_then(SampleType::from_name).ok_or_else(|| {

@@ -7,7 +7,7 @@ use crate::convert::field::Field;
 use crate::convert::options::ConvertOptions;
 use crate::convert::sampling::Sampling;
 use crate::model::python::{Pattern, Raised};
-use crate::model::{Complaint, Data, Node, Notification, Place, SampleType, Value};
+use crate::model::{Complaint, ContextMembers, Data, Node, Notification, Place, SampleType, Text, Value};
 
 /// The keys that must be true in Python's sense, in the order in which their absence is reported.
 const REQUIRED: [&str; 6] = ["name", "type", "event_type", "unit", "volume", "resource_id"];
@@ -23,7 +23,7 @@ pub(crate) struct MeterDefinition {
     /// Where each value is found.
     attributes: Attributes,
     /// Named metadata, in order.
-    metadata: Vec<(Box<str>, Field)>,
+    metadata: Vec<(Text, Field)>,
     /// The user's own metadata.
     user_metadata: Option<UserMetadata>,
     /// One sample, or as many as names are found.
@@ -119,6 +119,12 @@ impl MeterDefinition {
         let metadata = self.metadata.iter().map(|(name, field)| (&**name, field));
         let user = self.user_metadata.iter().map(|user| ("user_metadata", &user.field));
         self.attributes.fields().chain(metadata).chain(user)
+    }
+
+    /// Adds what it may look at in the request context.
+    pub(crate) fn add_context_members(&self, members: &mut ContextMembers) {
+        let fields = self.attributes.evaluated().chain(self.fields().map(|(_, field)| field));
+        fields.for_each(|field| field.add_context_members(members));
     }
 
     fn sample_one(&self, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
@@ -233,7 +239,7 @@ fn check_type(entry: &Node, lookup: Option<&Node>) -> Result<(), LoadFault> {
     Err(LoadFault::Skipped(kind.place.clone(), format!("type: {written} is not gauge, delta or cumulative")))
 }
 
-fn metadata(entry: &Node) -> Result<Vec<(Box<str>, Field)>, LoadFault> {
+fn metadata(entry: &Node) -> Result<Vec<(Text, Field)>, LoadFault> {
     let Some(node) = entry.get("metadata") else { return Ok(Vec::new()) };
     match &node.data {
         Data::Map(pairs) => pairs
@@ -241,7 +247,7 @@ fn metadata(entry: &Node) -> Result<Vec<(Box<str>, Field)>, LoadFault> {
             .map(|(key, value)| {
                 let name = key.key_text();
                 let field = compile(&format!("metadata {name}"), value)?;
-                Ok((name.into_boxed_str(), field))
+                Ok((name.into(), field))
             })
             .collect(),
         Data::List(items) if items.is_empty() => Ok(Vec::new()),

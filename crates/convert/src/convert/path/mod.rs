@@ -14,12 +14,12 @@ mod parser;
 mod sorting;
 mod tree;
 
-use crate::model::Value;
 use crate::model::python::Raised;
+use crate::model::{ContextMembers, Value};
 use eval::Evaluation;
 use matched::{Match, no_attribute};
 use std::borrow::Cow;
-use tree::{Name, Tree};
+use tree::{Name, Tree, Walk};
 
 /// Why a text is not a path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,8 @@ enum Kind {
     Tree {
         tree: Tree,
         climbs: bool,
+        /// The same for who asks for the first value alone, where plain walks are all there is.
+        walks: Option<Box<[Walk]>>,
     },
 }
 
@@ -66,7 +68,7 @@ impl Path {
         let reads_priority = tree.see_flat_members();
         let kind = match tree.bare_names() {
             Some(names) => Kind::Bare(names.into()),
-            None => Kind::Tree { climbs: tree.climbs(), tree },
+            None => Kind::Tree { climbs: tree.climbs(), walks: tree.walks().map(Vec::into_boxed_slice), tree },
         };
         Ok(Path { kind, reads_priority })
     }
@@ -101,7 +103,7 @@ impl Path {
                     .into_iter()
                     .collect())
             }
-            Kind::Tree { tree, climbs } => {
+            Kind::Tree { tree, climbs, .. } => {
                 let evaluation = Evaluation::new(*climbs || placed);
                 let found = evaluation.whole(tree, root)?;
                 let told = |m: Match<'a>| {
@@ -115,8 +117,12 @@ impl Path {
 
     /// The first value that is not null.
     pub fn first<'a>(&'a self, root: &'a Value) -> Result<Option<Cow<'a, Value>>, Raised> {
-        if let Kind::Bare(names) = &self.kind {
-            return Ok(walk(names, root).filter(|value| !value.is_null()).map(Cow::Borrowed));
+        match &self.kind {
+            Kind::Bare(names) => return Ok(walk(names, root).filter(|value| !value.is_null()).map(Cow::Borrowed)),
+            Kind::Tree { walks: Some(walks), .. } => {
+                return Ok(walks.iter().find_map(|steps| first_of(steps, root)).map(Cow::Borrowed));
+            }
+            Kind::Tree { walks: None, .. } => {}
         }
         let found = self.present(root, false)?;
         Ok(found.into_iter().next().map(|m| m.value))
@@ -141,6 +147,42 @@ impl Path {
         self.matches(root, true)?.into_iter().map(|m| m.ok_or_else(no_attribute)).collect()
     }
 
+    /// Adds what it may look at in the request context.
+    pub fn add_context_members(&self, members: &mut ContextMembers) {
+        // What it looks at is known where it ends at a member of the context by name.
+        let of_walk = |steps: &mut dyn Iterator<Item = &[Name]>, members: &mut ContextMembers| {
+            let (first, second) = (steps.next().unwrap_or_default(), steps.next());
+            for name in first {
+                match (&*name.text, &name.today) {
+                    (CONTEXT, _) => match second {
+                        Some(names) => names.iter().for_each(|name| members.add(&name.text)),
+                        None => *members = ContextMembers::All,
+                    },
+                    (_, Some((CONTEXT, today))) => members.add(today),
+                    _ => {}
+                }
+            }
+        };
+        match &self.kind {
+            Kind::Bare(names) => of_walk(&mut names.iter().map(std::slice::from_ref), members),
+            Kind::Tree { walks: Some(walks), .. } => {
+                walks.iter().for_each(|walk| of_walk(&mut walk.iter().map(|names| &**names), members));
+            }
+            Kind::Tree { walks: None, tree, climbs } => {
+                let mut names = Vec::new();
+                let known = !climbs && tree.begins_with(&mut names).is_some();
+                if !known || names.iter().any(|name| &*name.text == CONTEXT) {
+                    *members = ContextMembers::All;
+                }
+                for (holder, today) in names.iter().filter_map(|name| name.today.as_ref()) {
+                    if *holder == CONTEXT {
+                        members.add(today);
+                    }
+                }
+            }
+        }
+    }
+
     /// The root member that a bare `a.b.c` looks at, if that is the only one: those of the older releases are today
     /// elsewhere.
     pub fn only_root(&self) -> Option<&str> {
@@ -151,6 +193,16 @@ impl Path {
             Kind::Tree { .. } => None,
         }
     }
+}
+
+/// The root member that is the request context.
+const CONTEXT: &str = "ctxt";
+
+/// The first value that is not null at the end of a walk.
+fn first_of<'a>(steps: &[Box<[Name]>], value: &'a Value) -> Option<&'a Value> {
+    let Some((names, rest)) = steps.split_first() else { return Some(value).filter(|value| !value.is_null()) };
+    let dict = value.as_dict()?;
+    names.iter().find_map(|name| first_of(rest, eval::member(dict, name)?))
 }
 
 /// The value at the end of the names.
@@ -247,6 +299,36 @@ mod tests {
             r#"{"ctxt": {"user_id": "u"}, "payload": {}, "metadata": {"message_id": "m"}, "timestamp": "its own"}"#,
         );
         assert_eq!(all(path, &root).as_deref(), Ok(expected));
+    }
+
+    #[rstest]
+    #[case("payload.size", "{}")]
+    #[case("ctxt.user_id", r#"{"user_id"}"#)]
+    #[case("$.ctxt.user.name", r#"{"user"}"#)]
+    #[case("(payload.tenant_id)|(ctxt.project_id)", r#"{"project_id"}"#)]
+    #[case::a_bar_binds_tighter_than_a_point("ctxt.user_id|ctxt.user", r#"{"ctxt", "user_id"}"#)]
+    #[case("ctxt.(a|b.c)", r#"{"a", "b"}"#)]
+    #[case("ctxt.user_id,tenant", r#"{"tenant", "user_id"}"#)]
+    #[case("_context_user_id", r#"{"user_id"}"#)]
+    #[case("_context_a.`len`", r#"{"a"}"#)]
+    #[case("$.payload.x - $._context_a", r#"{"a"}"#)]
+    #[case("payload.metadata[?(@.ctxt='a')].b", "{}")]
+    #[case("ctxt", "All")]
+    #[case("ctxt.*", "All")]
+    #[case("ctxt.a + ctxt.b", "All")]
+    #[case("*", "All")]
+    #[case("$", "All")]
+    #[case("$..user_id", "All")]
+    #[case("payload.`parent`.ctxt", "All")]
+    #[case("payload.($.ctxt.a)", "All")]
+    fn it_is_known_what_a_path_looks_at_in_the_context(#[case] path: &str, #[case] expected: &str) {
+        let mut members = ContextMembers::none();
+        Path::parse(path).unwrap().add_context_members(&mut members);
+        let shown = match members {
+            ContextMembers::All => "All".to_owned(),
+            ContextMembers::Named(names) => format!("{names:?}"),
+        };
+        assert_eq!(shown, expected);
     }
 
     #[test]

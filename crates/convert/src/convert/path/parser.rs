@@ -8,8 +8,8 @@ use super::PathError;
 use super::lexer::{Placed, Token};
 use super::named::named_operator;
 use super::tree::{Condition, Name, Operand, Relation, Test, Tree};
-use crate::model::Value;
 use crate::model::python::{Comparison, Operator, Pattern, Raised};
+use crate::model::{Text, Value};
 
 /// The deepest tree; evaluation recurses as deep.
 const DEPTH_MAX: usize = 200;
@@ -304,7 +304,7 @@ impl Parser<'_> {
         let sign = *sign;
         self.next += 1;
         let (coerced, literal) = match self.peek() {
-            Some(Token::Id(text)) => (false, Value::Str(text.clone())),
+            Some(Token::Id(text)) => (false, Value::Str(Text::from(&**text))),
             Some(Token::Float(float)) => (false, Value::Float(*float)),
             Some(Token::Number(number)) => (true, number.clone()),
             Some(Token::Bool(value)) => (true, Value::Bool(*value)),

@@ -53,6 +53,9 @@ pub(super) struct Name {
     pub(super) today: Option<(&'static str, Box<str>)>,
 }
 
+/// The names that may come at each step of a walk.
+pub(super) type Walk = Box<[Box<[Name]>]>;
+
 /// One side of an arithmetic operation.
 #[derive(Debug, Clone)]
 pub(super) enum Operand {
@@ -131,6 +134,81 @@ impl Tree {
                 Some(names)
             }
             _ => None,
+        }
+    }
+
+    /// Where the path is a union of plain walks (`(a.b)|(c.d)`, `a.b|c.d`): the walks in order, each the names that may come
+    /// at each step. `None` for every other, and for one that would try more than `WALKS_MAX` ways.
+    pub(super) fn walks(&self) -> Option<Vec<Walk>> {
+        const WALKS_MAX: usize = 64;
+        let mut walks = Vec::new();
+        self.collect_walks(&mut walks)?;
+        let ways = |walk: &Walk| walk.iter().fold(1, |ways: usize, names| ways.saturating_mul(names.len()));
+        let all = walks.iter().map(ways).fold(0, usize::saturating_add);
+        (all <= WALKS_MAX).then_some(walks)
+    }
+
+    fn collect_walks(&self, walks: &mut Vec<Walk>) -> Option<()> {
+        if let Some(steps) = self.steps(true) {
+            walks.push(steps.into_iter().map(Vec::into_boxed_slice).collect());
+            return Some(());
+        }
+        let Tree::Union(left, right) = self else { return None };
+        left.collect_walks(walks)?;
+        right.collect_walks(walks)
+    }
+
+    /// The names of each step of a plain walk. A `$` that is not where the path begins goes back to the root.
+    fn steps(&self, beginning: bool) -> Option<Vec<Vec<Name>>> {
+        match self {
+            Tree::Members(names) => Some(vec![names.to_vec()]),
+            // Only of single steps: the second step of `a.b|c` belongs to the first name alone.
+            Tree::Union(left, right) => {
+                let [mut names] = <[Vec<Name>; 1]>::try_from(left.steps(beginning)?).ok()?;
+                let [others] = <[Vec<Name>; 1]>::try_from(right.steps(beginning)?).ok()?;
+                names.extend(others);
+                Some(vec![names])
+            }
+            Tree::Child(left, right) => {
+                let at_root = beginning && matches!(**left, Tree::Root);
+                let mut steps = if at_root { Vec::new() } else { left.steps(beginning)? };
+                steps.extend(right.steps(false)?);
+                Some(steps)
+            }
+            _ => None,
+        }
+    }
+
+    /// Adds the names of the root members that the path begins with. `None` where it may begin with any.
+    pub(super) fn begins_with<'t>(&'t self, names: &mut Vec<&'t Name>) -> Option<()> {
+        match self {
+            Tree::Members(members) => {
+                names.extend(members);
+                Some(())
+            }
+            Tree::Child(left, right) if matches!(**left, Tree::Root | Tree::This) => right.begins_with(names),
+            Tree::Child(left, _) | Tree::Where(left, _) => left.begins_with(names),
+            Tree::Union(left, right) => {
+                left.begins_with(names)?;
+                right.begins_with(names)
+            }
+            Tree::Arithmetic(left, _, right) => [left, right].into_iter().try_for_each(|operand| match operand {
+                Operand::Path(path) => path.begins_with(names),
+                Operand::Literal(_) => Some(()),
+            }),
+            Tree::Root
+            | Tree::This
+            | Tree::Parent
+            | Tree::Every
+            | Tree::Index(_)
+            | Tree::Slice(..)
+            | Tree::Descendants(..)
+            | Tree::Intersect
+            | Tree::Filter(_)
+            | Tree::Sorted(_)
+            | Tree::Len
+            | Tree::Split { .. }
+            | Tree::Sub(_) => None,
         }
     }
 

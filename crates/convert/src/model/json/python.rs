@@ -52,7 +52,7 @@ impl Reader<'_> {
         match self.peek() {
             Some(b'{') => self.dict(depth),
             Some(b'[') => self.list(depth),
-            Some(b'"') => self.string().map(|s| Value::Str(s.into_boxed_str())),
+            Some(b'"') => self.string().map(|s| Value::Str(s.into())),
             Some(b'-' | b'0'..=b'9') => self.number(),
             _ if self.take("null") => Ok(Value::Null),
             _ if self.take("true") => Ok(Value::Bool(true)),
@@ -81,7 +81,7 @@ impl Reader<'_> {
                 return self.fail("expected ':'");
             }
             self.skip_space();
-            pairs.push((key.into_boxed_str(), self.value(depth + 1)?));
+            pairs.push((key.into(), self.value(depth + 1)?));
             self.skip_space();
             if self.take("}") {
                 return Ok(Value::Dict(Dict::from_pairs(pairs)));
