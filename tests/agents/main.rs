@@ -6,6 +6,7 @@
 mod held;
 mod overflow;
 mod pace;
+mod packets;
 mod parked;
 mod reload;
 mod resize;
