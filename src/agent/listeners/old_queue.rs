@@ -125,7 +125,7 @@ impl OldQueue {
                 let part = |fragment| (sink, EncodedFragment::from(fragment), receipt.split());
                 let yielded = packet.fragments.into_iter().map(part).collect();
                 receipt.settle(Verdict::Kept);
-                self.forwarder.forward(&routes, to, yielded);
+                self.forwarder.forward(&routes, to, yielded, false);
             }
         }
     }

@@ -5,20 +5,21 @@
 //! The deliveries that hang on a packet stay unacknowledged until the queue has it. They are never given back to wait: a
 //! quorum queue drops what comes back too often.
 //!
-//! Never here: which queue a record goes to (`forward`).
+//! Never here: which queue a record goes to (`forward`), and when a packet is full (`lane`).
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::packet::{CONTENT_TYPE, PacketBuilder};
+use super::lane::{Content, Sender, Waiting, Waybill};
+use super::packet::CONTENT_TYPE;
 use crate::agent::runtime::Context;
 use crate::agent::runtime::options::PacketBounds;
 use crate::agent::runtime::troubles::Trouble;
@@ -37,74 +38,20 @@ struct Shared {
     lanes: Mutex<Waiting>,
     /// Something was put into a lane, or nothing more will be.
     changed: Notify,
-    member: Arc<str>,
-    epoch: i64,
-    bounds: PacketBounds,
-}
-
-#[derive(Default)]
-struct Waiting {
-    lanes: BTreeMap<String, Lane>,
-    /// Queues whose lane has something to send and nothing on its way.
-    ready: VecDeque<String>,
-    /// Nothing more is put in.
-    closed: bool,
-    /// Nothing more is sent either.
-    abandoned: bool,
-}
-
-/// What goes to one queue, in order.
-#[derive(Default)]
-struct Lane {
-    /// The number of the last packet that was begun.
-    sequence: u64,
-    waiting: VecDeque<Waybill>,
-    /// A packet is on its way, or waits until it is offered again.
-    busy: bool,
-}
-
-/// A packet with what hangs on it.
-struct Waybill {
-    content: Content,
-    receipts: Vec<Receipt>,
-    /// Hears when the queue has it.
-    told: Option<oneshot::Sender<()>>,
-}
-
-enum Content {
-    Filling(PacketBuilder),
-    Whole(Bytes),
+    sender: Sender,
 }
 
 impl Lanes {
     /// Empty lanes of a listener of a member in an epoch.
     pub(in crate::agent) fn new(member: &Arc<str>, epoch: i64, bounds: PacketBounds) -> Self {
-        let member = Arc::clone(member);
-        Lanes(Arc::new(Shared { lanes: Mutex::default(), changed: Notify::new(), member, epoch, bounds }))
+        let sender = Sender { member: Arc::clone(member), epoch, bounds };
+        Lanes(Arc::new(Shared { lanes: Mutex::default(), changed: Notify::new(), sender }))
     }
 
     /// Puts what a notification yields for a queue behind everything that goes there.
-    pub(in crate::agent) fn push(&self, queue: String, head: &[u8], records: &[&[u8]], receipt: Receipt) {
-        let shared = &self.0;
-        let mut waiting = shared.waiting();
-        if waiting.abandoned {
-            return;
-        }
-        let lane = waiting.lane(&queue);
-        let bytes = head.len() + records.iter().map(|record| record.len() + 1).sum::<usize>();
-        let new = match lane.waiting.back() {
-            Some(Waybill { content: Content::Filling(packet), .. }) => !packet.has_room(bytes, shared.bounds),
-            _ => true,
-        };
-        if new {
-            let content = Content::Filling(PacketBuilder::new(&shared.member, shared.epoch, lane.next_sequence()));
-            lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: None });
-        }
-        if let Some(Waybill { content: Content::Filling(packet), receipts, .. }) = lane.waiting.back_mut() {
-            packet.push_encoded(head, records);
-            receipts.push(receipt);
-        }
-        waiting.set_ready(queue);
+    pub(in crate::agent) fn push(&self, queue: &str, head: &[u8], records: &[&[u8]], receipt: Receipt) {
+        let left = self.0.waiting().push(&self.0.sender, queue, (head, records), receipt);
+        drop(left);
     }
 
     /// Puts a packet of its own behind everything that goes to each of the queues, and waits until all of them have it.
@@ -116,14 +63,11 @@ impl Lanes {
         let mut heard = Vec::with_capacity(queues.len());
         for queue in queues {
             let (told, hears) = oneshot::channel();
-            let mut waiting = self.0.waiting();
-            if waiting.abandoned {
+            let Sender { member, epoch, .. } = &self.0.sender;
+            let whole = |sequence| packet(member, *epoch, sequence).into();
+            if !self.0.waiting().push_whole(&queue, whole, told) {
                 return Err(TransportError::over());
             }
-            let lane = waiting.lane(&queue);
-            let content = Content::Whole(packet(&self.0.member, self.0.epoch, lane.next_sequence()).into());
-            lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: Some(told) });
-            waiting.set_ready(queue);
             heard.push(hears);
         }
         self.send();
@@ -133,8 +77,14 @@ impl Lanes {
         Ok(())
     }
 
-    /// Lets go what was [pushed](Lanes::push).
+    /// Sends what was [pushed](Lanes::push), full or not.
     pub(in crate::agent) fn send(&self) {
+        self.0.waiting().end_open(None);
+        self.0.changed.notify_one();
+    }
+
+    /// Sends the packets that are full; more comes soon for the others.
+    pub(in crate::agent) fn send_full(&self) {
         self.0.changed.notify_one();
     }
 
@@ -146,10 +96,7 @@ impl Lanes {
 
     /// The listener is over, and what is in here is back in its queue: nothing more of it is sent.
     pub(in crate::agent) fn abandon(&self) {
-        let mut waiting = self.0.waiting();
-        waiting.abandoned = true;
-        let left = std::mem::take(&mut waiting.lanes);
-        drop(waiting);
+        let left = self.0.waiting().abandon();
         drop(left);
         self.send();
     }
@@ -168,38 +115,6 @@ impl Waybill {
 impl Shared {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lane {
-    fn next_sequence(&mut self) -> u64 {
-        self.sequence += 1;
-        self.sequence
-    }
-}
-
-impl Waiting {
-    fn lane(&mut self, queue: &str) -> &mut Lane {
-        self.lanes.entry(queue.to_owned()).or_default()
-    }
-
-    fn set_ready(&mut self, queue: String) {
-        let lane = self.lane(&queue);
-        if !std::mem::replace(&mut lane.busy, true) {
-            self.ready.push_back(queue);
-        }
-    }
-
-    /// The next packet that may be sent.
-    fn next(&mut self) -> Option<(String, Waybill)> {
-        while let Some(queue) = self.ready.pop_front() {
-            let lane = self.lane(&queue);
-            if let Some(next) = lane.waiting.pop_front() {
-                return Some((queue, next));
-            }
-            lane.busy = false;
-        }
-        None
     }
 }
 
@@ -275,10 +190,15 @@ impl Carrier {
                 return;
             }
             let again = self.refusals.values().filter_map(|refusal| refusal.waiting.as_ref()).map(|(at, _)| *at).min();
+            let open_until = self.lanes.0.waiting().open_until();
             let sent = tokio::select! {
                 biased;
                 () = over.cancelled() => return,
                 Some(answer) = self.on_the_way.next() => self.answered(answer).await,
+                () = until(open_until) => {
+                    self.lanes.0.waiting().end_open(Some(Instant::now()));
+                    true
+                }
                 () = self.lanes.0.changed.notified() => true,
                 () = until(again) => self.offer_again().await,
             };
@@ -290,7 +210,7 @@ impl Carrier {
 
     fn is_done(&self) -> bool {
         let waiting = self.lanes.0.waiting();
-        waiting.abandoned || waiting.closed && self.on_the_way.is_empty()
+        waiting.is_abandoned() || waiting.closed && self.on_the_way.is_empty()
     }
 
     /// Sends a packet; `false` when the session is over.
@@ -335,7 +255,7 @@ impl Carrier {
                     // Who asked may have gone.
                     let _heard = told.send(());
                 }
-                self.lanes.0.waiting().ready.push_back(queue);
+                self.lanes.0.waiting().is_free(queue);
                 return true;
             }
             Err(TransportError::NotTaken { why, .. }) => (why.to_owned(), why == UNROUTABLE),

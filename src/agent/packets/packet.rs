@@ -1,4 +1,4 @@
-//! What travels on a pipeline queue: one packet, holding what one batch of notifications yields for that queue.
+//! What travels on a pipeline queue: one packet, holding what notifications one after the other yield for that queue.
 //!
 //! JSON, format 1; `docs/formats.md` describes it. The broker's cost is per message, so packing is
 //! what lets the second hop keep up with the first.
@@ -105,6 +105,11 @@ impl PacketBuilder {
     pub fn has_room(&self, bytes: usize, bounds: PacketBounds) -> bool {
         self.notifications == 0
             || self.notifications < bounds.notifications_max && self.body.len() + bytes <= bounds.bytes_max
+    }
+
+    /// Whether no further fragment belongs into this packet.
+    pub fn is_full(&self, bounds: PacketBounds) -> bool {
+        self.notifications >= bounds.notifications_max || self.body.len() >= bounds.bytes_max
     }
 
     /// The message body.

@@ -134,6 +134,7 @@ impl Walk {
                     }
                     let options = ConsumeOptions {
                         prefetch_messages: self.page_messages,
+                        prefetch_bytes: None,
                         exclusive: false,
                         arguments: BTreeMap::new(),
                     };

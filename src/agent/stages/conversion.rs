@@ -1,5 +1,6 @@
-//! Batches in conversion. The messages of a batch are shared out over tasks, so that all cores convert; what they yield
+//! Batches in conversion. The messages of a large batch are shared out over tasks, so that all cores convert; what they yield
 //! comes out in the order in which the messages were taken, and the next batch is converted while the former goes on.
+//! A small batch is converted at once: handing it to a task costs more than it gains.
 //!
 //! Never here: where it goes, or settling a receipt.
 
@@ -19,8 +20,9 @@ use crate::observe::{Metrics, ParkReason};
 use crate::transport::Delivery;
 use crate::transport::dispatch::Route;
 
-/// Messages that one task converts. Not by the number of cores: a simulation is the same on every machine.
-const SHARE_MESSAGES: usize = 16;
+/// Messages that one task converts; a batch of so many is converted without one. Not by the number of cores: a simulation is
+/// the same on every machine.
+const SHARE_MESSAGES: usize = 64;
 /// Batches in conversion at most: one to go on, one behind it.
 const BATCHES_MAX: usize = 2;
 
@@ -74,17 +76,24 @@ impl<T: Part> Conversion<T> {
     pub(in crate::agent) fn begin(&mut self, routes: &Arc<Routes>, batch: Vec<Delivery>) {
         let mut shares = VecDeque::with_capacity(batch.len().div_ceil(SHARE_MESSAGES));
         let done = Vec::with_capacity(batch.len());
+        let is_small = batch.len() <= SHARE_MESSAGES;
         let mut batch = batch.into_iter().peekable();
         while batch.peek().is_some() {
             let share: Vec<Delivery> = batch.by_ref().take(SHARE_MESSAGES).collect();
             let (routes, metrics) = (Arc::clone(routes), self.metrics.clone());
             let (finished, waiting) = oneshot::channel();
             shares.push_back(waiting);
-            self.tasks.spawn("converting", async move {
+            let convert = move || {
                 let read = share.into_iter().map(|delivery| read(&routes, delivery, &metrics)).collect();
                 // A listener that is gone needs nothing: the receipts go back by being dropped.
                 let _unheard = finished.send(read);
-            });
+            };
+            if is_small {
+                // As in a task: a mistake of ours ends the batch, and the listener hears of it.
+                let _ended = catch_unwind(AssertUnwindSafe(convert));
+            } else {
+                self.tasks.spawn("converting", async move { convert() });
+            }
         }
         self.batches.push_back(InWork { routes: Arc::clone(routes), shares, done });
     }

@@ -33,24 +33,30 @@ impl Forwarder {
         Forwarder { group, lanes }
     }
 
-    /// Puts what a batch of notifications yielded into the lanes. Every receipt that is not confirmed when the session is over
+    /// Puts what a batch of notifications yielded into the lanes; where `more` comes soon, packets that are not full wait for it.
+    /// Every receipt that is not confirmed when the session is over
     /// goes back by itself.
     pub(in crate::agent) fn forward(
         &self,
         routes: &Routes,
         layout: &Layout,
         yielded: Vec<(usize, EncodedFragment, Receipt)>,
+        more: bool,
     ) {
         for (sink, fragment, receipt) in yielded {
             for (queue, records) in fragment.by_queue(&layout.table) {
                 let sink = &routes.sinks[sink].name;
                 let name = topology::pipeline_queue_name(&self.group, sink, layout.generation, queue.into());
-                self.lanes.push(name, fragment.head(), &records, receipt.split());
+                self.lanes.push(&name, fragment.head(), &records, receipt.split());
             }
             // The parts in the packets now carry the delivery.
             receipt.settle(Verdict::Kept);
         }
-        self.lanes.send();
+        if more {
+            self.lanes.send_full();
+        } else {
+            self.lanes.send();
+        }
     }
 
     /// Nothing more is put in: what is there is sent.

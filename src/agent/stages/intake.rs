@@ -92,6 +92,11 @@ impl Intake {
         Taken::Batch(batch)
     }
 
+    /// Whether there is something to take already.
+    pub(in crate::agent) fn has_ready(&self) -> bool {
+        self.deliveries.has_ready()
+    }
+
     /// Closes the channel, however the listener came to its end, and says how that is. What was not settled is back in
     /// its queue when this returns. The queue may be given up only then: its next owner would be given later messages first.
     pub(in crate::agent) async fn end(self, ended: Ended) -> Ended {

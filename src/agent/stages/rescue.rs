@@ -22,7 +22,7 @@ const RETURNS_MAX: u32 = 3;
 /// If nothing comes of what should be in the rescue queue for so long, the broker is asked what is there.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// Deliveries and marks between the task that sorts and the listener; the prefetch bounds the deliveries.
-const SORTED_MAX: usize = 128;
+const SORTED_MAX: usize = 1_024;
 /// What a moved message says it is, where it did not say.
 const CONTENT_TYPE: &str = "application/json";
 
@@ -154,6 +154,11 @@ impl Rescue {
             return Some(self.taken(delivery));
         }
         self.younger.pop_front()
+    }
+
+    /// Whether a further delivery is surely here; what stands behind the rescue queue is not looked at.
+    pub(in crate::agent) fn has_ready(&self) -> bool {
+        self.left == 0 && !(self.younger.is_empty() && self.sorted.is_empty())
     }
 
     /// Ends: what is being moved is waited for, what was not taken goes back when the consumer is closed, which is given back.

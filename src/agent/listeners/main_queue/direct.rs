@@ -57,7 +57,7 @@ impl Way for DirectWay {
     }
 
     /// Groups by sink, in order, and waits for room at each.
-    async fn take(&mut self, routes: &Routes, yielded: Yielded<Fragment>) -> bool {
+    async fn take(&mut self, routes: &Routes, yielded: Yielded<Fragment>, _more: bool) -> bool {
         let mut by_sink: Vec<Vec<Parcel>> = routes.sinks.iter().map(|_| Vec::new()).collect();
         for (sink, fragment, receipt) in yielded {
             by_sink[sink].push(Parcel { fragment, receipt });

@@ -21,8 +21,8 @@ impl Way for GroupWay {
         self.forwarder.abandon();
     }
 
-    async fn take(&mut self, routes: &Routes, yielded: Yielded<EncodedFragment>) -> bool {
-        self.forwarder.forward(routes, &self.layout, yielded);
+    async fn take(&mut self, routes: &Routes, yielded: Yielded<EncodedFragment>, more: bool) -> bool {
+        self.forwarder.forward(routes, &self.layout, yielded, more);
         true
     }
 }

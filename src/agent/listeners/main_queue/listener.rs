@@ -96,6 +96,7 @@ impl<W: Way> MainListener<W> {
                 Read::Unfit(unfit) => self.parking.set_aside(unfit, until, &self.tasks).await,
             }
         }
-        self.way.take(&routes, yielded).await
+        let more = !self.conversion.is_idle() || self.intake.has_ready();
+        self.way.take(&routes, yielded, more).await
     }
 }

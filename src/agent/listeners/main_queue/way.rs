@@ -11,8 +11,9 @@ pub(in crate::agent) trait Way: Send {
 
     /// The listener is over, and what it took is back in its queue: nothing of it is sent or published from here.
     fn abandon(&self);
-    /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more.
-    fn take(&mut self, routes: &Routes, yielded: Yielded<Self::Part>) -> impl Future<Output = bool> + Send;
+    /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more. `more` comes soon: what is sent in
+    /// packets may wait for it.
+    fn take(&mut self, routes: &Routes, yielded: Yielded<Self::Part>, more: bool) -> impl Future<Output = bool> + Send;
 }
 
 /// What a batch yielded, in order: the sink, the part, and its share of the receipt.

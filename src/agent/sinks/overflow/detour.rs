@@ -302,7 +302,7 @@ impl Detours {
                     }
                 });
                 let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-                lanes.push(queue.to_owned(), head, &records, receipt);
+                lanes.push(queue, head, &records, receipt);
                 confirmations.push(confirmation);
             }
             lanes.send();
