@@ -45,9 +45,16 @@ impl Glob {
 
     /// Whether the whole name matches.
     pub fn matches(&self, name: &str) -> bool {
-        // Nearly every glob is plain text, or plain text and one star at its end.
-        if self.0.iter().all(|t| matches!(t, Token::Char(_))) {
-            return self.0.len() <= name.len() && name.chars().eq(self.0.iter().filter_map(Token::as_char));
+        // Nearly every glob is plain text, or plain text and one star at its end; and nearly every name begins otherwise.
+        let mut chars = name.chars();
+        let plain = self.0.iter().map_while(Token::as_char);
+        if !plain.clone().all(|c| chars.next() == Some(c)) {
+            return false;
+        }
+        match &self.0[plain.count()..] {
+            [] => return chars.next().is_none(),
+            [Token::Star] => return true,
+            _ => {}
         }
         let name: Vec<char> = name.chars().collect();
         walk(&self.0, &name, |token, c| token.takes(*c))

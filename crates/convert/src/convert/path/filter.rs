@@ -1,8 +1,9 @@
 //! `[?…]`: the items of a list for which conditions hold.
 
-use super::eval::{Evaluation, Matches, Shape, item_step, nothing_to_iterate};
+use super::eval::{Evaluation, Matches, Shape, item_step, member, nothing_to_iterate};
 use super::matched::{Found, Match, Maybe, WORK_BYTES, no_attribute};
-use super::tree::{Condition, Relation, Test};
+use super::tree::{Condition, Relation, Test, Tree};
+use crate::model::Value;
 use crate::model::python::{self, Raised};
 use std::borrow::Cow;
 
@@ -31,6 +32,17 @@ impl Evaluation {
     }
 
     fn holds<'a>(&self, condition: &'a Condition, item: &Maybe<'a>) -> Result<bool, Raised> {
+        // Nearly every condition is of one member of the item.
+        if let Some(Match { value: Found::There(value), .. }) = item
+            && let Some(found) = named_in(&condition.target, value)
+        {
+            self.spend(1)?;
+            return match (found, &condition.test) {
+                (None, _) => Ok(false),
+                (Some(_), None) => Ok(true),
+                (Some(value), Some(test)) => Ok(!value.is_null() && self.passes(test, &Found::There(value))?),
+            };
+        }
         let mut found = Vec::new();
         let shape = self.find(&condition.target, item, &mut found)?;
         let Some(test) = &condition.test else { return Ok(shape == Shape::Single || !found.is_empty()) };
@@ -66,5 +78,22 @@ impl Evaluation {
                 pattern.matches(subject)
             }
         }
+    }
+}
+
+/// What a path of single names (`a`, `@.a`) finds in a value; nothing (the outer one) where it is no such path.
+fn named_in<'a>(path: &Tree, value: &'a Value) -> Option<Option<&'a Value>> {
+    match path {
+        Tree::This => Some(Some(value)),
+        Tree::Members(names) => {
+            let [name] = &**names else { return None };
+            Some(value.as_dict().and_then(|dict| member(dict, name)))
+        }
+        Tree::Child(left, right) => match named_in(left, value)? {
+            Some(value) => named_in(right, value),
+            // Whatever the right side is, it has nothing to be found in.
+            None => Some(None),
+        },
+        _ => None,
     }
 }

@@ -8,6 +8,7 @@
 use super::special;
 use crate::model::text::Text;
 use crate::model::value::{Dict, HASHED_FROM_PAIRS, Value};
+use std::ops::Range;
 
 /// The deepest nesting read here: recursion is bounded by it.
 const DEPTH_MAX: usize = 100;
@@ -164,34 +165,54 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
     /// A member's name, and the colon behind it.
     fn key(&mut self) -> Option<Text> {
         let key = self.string()?;
+        self.colon()?;
+        Some(key)
+    }
+
+    fn colon(&mut self) -> Option<()> {
         self.skip_space();
         self.take(b':')?;
         self.skip_space();
-        Some(key)
+        Some(())
     }
 
     /// What a string begins and ends with.
     const QUOTE: &'static [u8] = if INNER { b"\\\"" } else { b"\"" };
 
     fn string(&mut self) -> Option<Text> {
+        match self.quoted()? {
+            (text, true) => self.text.share(text),
+            (text, false) => self.unescaped(text).map(Text::from),
+        }
+    }
+
+    fn skip_string(&mut self) -> Option<()> {
+        match self.quoted()? {
+            (_, true) => Some(()),
+            (text, false) => self.unescaped(text).map(drop),
+        }
+    }
+
+    /// Where the text of a string is, up to its first escape, and whether that is all of it. If it is, it is read over.
+    fn quoted(&mut self) -> Option<(Range<usize>, bool)> {
         let start = self.at + Self::QUOTE.len();
         if self.bytes.get(self.at..start)? != Self::QUOTE {
             return None;
         }
         let stop = special(self.bytes, start);
         let next = stop + Self::QUOTE.len();
-        if self.bytes.get(stop..next)? == Self::QUOTE {
+        let whole = self.bytes.get(stop..next)? == Self::QUOTE;
+        if whole {
             self.at = next;
-            return self.text.share(start..stop);
         }
-        self.unescaped(start, stop).map(Text::from)
+        Some((start..stop, whole))
     }
 
     /// The rest of a string that has escapes.
     #[cold]
-    fn unescaped(&mut self, start: usize, stop: usize) -> Option<String> {
-        let (mut begin, mut stop) = (start, stop);
-        let mut out = String::with_capacity(2 * (stop - start) + 16);
+    fn unescaped(&mut self, begun: Range<usize>) -> Option<String> {
+        let mut out = String::with_capacity(2 * begun.len() + 16);
+        let (mut begin, mut stop) = (begun.start, begun.end);
         loop {
             out.push_str(self.text.get(begin..stop)?);
             let (escape, next) = match self.escape(stop)? {
@@ -241,7 +262,8 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
     fn dict(&mut self, depth: usize) -> Option<Dict> {
         let mut pairs: Vec<(Text, Value)> = Vec::with_capacity(MEMBERS_GUESSED[usize::from(depth > 1)]);
         let mut seen = Seen::default();
-        self.each_member(depth, |reader, key| {
+        self.each_member(depth, |reader| {
+            let key = reader.key()?;
             let few = pairs.len() < HASHED_FROM_PAIRS;
             if few && seen.perhaps(&key) && pairs.iter().any(|(other, _)| *other == key) {
                 return None;
@@ -257,7 +279,8 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
     /// The outermost object, of which only the wanted members are built.
     fn members(&mut self, wanted: Wanted<'_>) -> Option<Dict> {
         let mut pairs: Vec<(Text, Value)> = Vec::with_capacity(MEMBERS_GUESSED[0]);
-        self.each_member(0, |reader, key| {
+        self.each_member(0, |reader| {
+            let key = reader.key()?;
             if !wanted(&key) {
                 return reader.skip(1);
             }
@@ -268,27 +291,8 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
         Some(Dict::from_pairs(pairs))
     }
 
-    /// Reads an object; what does with a member, behind its colon, takes its value.
-    fn each_member(&mut self, depth: usize, mut take: impl FnMut(&mut Self, Text) -> Option<()>) -> Option<()> {
-        if depth > DEPTH_MAX {
-            return None;
-        }
-        self.take(b'{')?;
-        self.skip_space();
-        if self.peek()? == b'}' {
-            return self.take(b'}');
-        }
-        loop {
-            self.skip_space();
-            let key = self.key()?;
-            take(self, key)?;
-            self.skip_space();
-            match self.next()? {
-                b',' => {}
-                b'}' => return Some(()),
-                _ => return None,
-            }
-        }
+    fn each_member(&mut self, depth: usize, member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.each(depth, [b'{', b'}'], member)
     }
 
     fn list(&mut self, depth: usize) -> Option<Vec<Value>> {
@@ -300,23 +304,32 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
         Some(items)
     }
 
-    fn each_item(&mut self, depth: usize, mut take: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    fn each_item(&mut self, depth: usize, item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.each(depth, [b'[', b']'], item)
+    }
+
+    /// What stands between two brackets, with commas between.
+    fn each(
+        &mut self,
+        depth: usize,
+        [first, last]: [u8; 2],
+        mut one: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
         if depth > DEPTH_MAX {
             return None;
         }
-        self.take(b'[')?;
+        self.take(first)?;
         self.skip_space();
-        if self.peek()? == b']' {
-            return self.take(b']');
+        if self.peek()? == last {
+            return self.take(last);
         }
         loop {
             self.skip_space();
-            take(self)?;
+            one(self)?;
             self.skip_space();
             match self.next()? {
                 b',' => {}
-                b']' => return Some(()),
-                _ => return None,
+                end => return (end == last).then_some(()),
             }
         }
     }
@@ -324,8 +337,13 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
     /// Reads over a value, and looks whether it is one. Keys that repeat in it are as good as any.
     fn skip(&mut self, depth: usize) -> Option<()> {
         match self.peek()? {
-            b'{' => self.each_member(depth, |reader, _| reader.skip(depth + 1)),
+            b'{' => self.each_member(depth, |reader| {
+                reader.skip_string()?;
+                reader.colon()?;
+                reader.skip(depth + 1)
+            }),
             b'[' => self.each_item(depth, |reader| reader.skip(depth + 1)),
+            b'"' | b'\\' => self.skip_string(),
             _ => self.value(depth).map(drop),
         }
     }

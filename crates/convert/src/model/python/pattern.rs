@@ -9,20 +9,54 @@ const BACKTRACKS_MAX: usize = 100_000;
 
 /// A regular expression of Python's `re`, to be matched from the start.
 #[derive(Debug, Clone)]
-pub struct Pattern(Regex);
+pub struct Pattern {
+    regex: Regex,
+    /// What everything that matches begins with. Most texts begin otherwise, and need no engine.
+    prefix: Box<str>,
+}
 
 impl Pattern {
     /// `re.compile(text)`; an `error` where Python has one, or where the expression is too large.
     pub fn new(text: &str) -> Result<Pattern, Raised> {
         let translated = translate(text)?;
-        build(&format!(r"\A(?:{})", translated.text)).map(Pattern)
+        let regex = build(&format!(r"\A(?:{})", translated.text))?;
+        Ok(Pattern { regex, prefix: literal_prefix(text).into() })
     }
 
     /// `re.match(pattern, text) is not None`: anchored at the start, not at the end. Backtracking is bounded: past the
     /// bound it is a `RecursionError`.
     pub fn matches(&self, text: &str) -> Result<bool, Raised> {
-        self.0.is_match(text).map_err(too_long)
+        if !text.starts_with(&*self.prefix) {
+            return Ok(false);
+        }
+        self.regex.is_match(text).map_err(too_long)
     }
+}
+
+/// The literal text that an expression begins with: letters, digits and what never has a meaning, up to a quantifier. None
+/// where there are alternatives.
+fn literal_prefix(expression: &str) -> String {
+    let mut prefix = String::new();
+    if expression.contains('|') {
+        return prefix;
+    }
+    let mut rest = expression.chars().peekable();
+    while let Some(c) = rest.next() {
+        let literal = match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | ':' | '/' => c,
+            '\\' if rest.peek() == Some(&'.') => {
+                rest.next();
+                '.'
+            }
+            _ => break,
+        };
+        // A quantifier may take the character back.
+        if matches!(rest.peek(), Some('*' | '?' | '+' | '{')) {
+            break;
+        }
+        prefix.push(literal);
+    }
+    prefix
 }
 
 /// A translated expression, compiled.
@@ -94,6 +128,20 @@ mod tests {
         assert_eq!(Pattern::new(pattern).unwrap_err().class, "error");
     }
 
+    #[rstest]
+    #[case("compute.instance.*", "compute")]
+    #[case(r"volume\.create\..*", "volume.create.")]
+    #[case("ab*", "a")]
+    #[case("ab{,2}", "a")]
+    #[case("abc", "abc")]
+    #[case("ab|cd", "")]
+    #[case("(?i)ab", "")]
+    #[case(r"a\d", "a")]
+    #[case("^ab", "")]
+    fn what_an_expression_surely_begins_with(#[case] pattern: &str, #[case] prefix: &str) {
+        assert_eq!(&*Pattern::new(pattern).unwrap().prefix, prefix);
+    }
+
     #[test]
     fn a_match_that_backtracks_without_end_is_given_up() {
         let pattern = Pattern::new(r"(?:(a+)+\1)+$").unwrap();
@@ -104,7 +152,8 @@ mod tests {
         #[test]
         fn no_expression_panics(pattern in r"[\\a-c0-9(){}\[\]*+?|^$.,:=!<>P#x-]{0,24}", text in "[a-c0-9]{0,12}") {
             if let Ok(pattern) = Pattern::new(&pattern) {
-                let _ = pattern.matches(&text);
+                let whole = pattern.regex.is_match(&text).map_err(too_long);
+                prop_assert_eq!(pattern.matches(&text), whole);
             }
         }
     }
