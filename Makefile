@@ -33,7 +33,7 @@ help:
 	@echo "make check   the quick checks alone: format, lints, scripts, messages of commits, spelling, licences"
 	@echo "make tools   install typos and cargo-deny below target/tools, which Debian does not have; takes minutes"
 	@echo "make release the archive of a release below target/release-archive: docs/releasing.md"
-	@echo "make bench   throughput, latency, memory beside a bare consume-and-ack loop"
+	@echo "make bench   throughput, CPU, latency, memory beside bare loops and Ceilometer; GROWTH=1: how cost grows"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
 	@echo "make sim     whole agents simulated from seeds, with faults: SEEDS=20000 of them, FROM=0 on"
 	@echo "make chaos   faults on real RabbitMQ and etcd under load, more than two hours: SCENARIO=kill,roll,gnocchi RATE=2000 SECONDS=120 QUEUES=classic,quorum,cluster,compose GENERATION=3,4"
@@ -71,9 +71,13 @@ test: deps check
 	cargo test --locked --workspace --doc $(QUIET)
 	@.ci/tests
 
+# At most ten minutes of running: the parts of the conversion and the placing get a second each, the agent with a publisher
+# that is away ten. GROWTH=1 prints how cost grows instead.
+BENCHES := $(if $(GROWTH),conversion throughput,conversion placement throughput allocations publishers)
 bench:
 	@.ci/deps
-	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; cargo bench --locked $(QUIET)
+	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; DIVAN_MAX_TIME=1 NEPHOSCOPE_BENCH_AWAY_SECONDS=10 \
+	cargo bench --locked --workspace $(QUIET) $(BENCHES:%=--bench %) $(if $(GROWTH),-- growth)
 
 # Seconds for each target; what fails prints how to have it again.
 fuzz: SECONDS = 600
