@@ -104,7 +104,7 @@ impl Fleet {
              [coordination]\nbackend_url = etcd3://{etcd}\nheartbeat = {}\n\
              [oslo_messaging_rabbit]\namqp_durable_queues = true\nrabbit_quorum_queue = {}\n\
              heartbeat_timeout_threshold = {}\nrabbit_interval_max = 2\n\
-             rabbit_qos_prefetch_count = {}\n\
+             {}\
              [nephoscope]\ngroup = {}\nmember_id = {id}\nlisten = {listen}\nlog_format = json\nqueue_type = {}\n{}",
             stage.transport(&brokers),
             !stage.alone,
@@ -112,7 +112,7 @@ impl Fleet {
             stage.ttl.as_secs(),
             stage.kind.main_is_quorum(),
             stage.heartbeat.as_secs(),
-            stage.prefetch,
+            stage.prefetch.map_or_else(String::new, |count| format!("rabbit_qos_prefetch_count = {count}\n")),
             stage.group,
             stage.kind.queue_type(),
             self.more,

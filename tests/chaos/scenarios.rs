@@ -45,8 +45,8 @@ pub struct Scenario {
     pub must_move: bool,
     /// Whether there is one agent without a group.
     pub alone: bool,
-    /// `rabbit_qos_prefetch_count`.
-    pub prefetch: u16,
+    /// `rabbit_qos_prefetch_count`, where it is written.
+    pub prefetch: Option<u16>,
     /// Whether nobody takes what agents publish from the beginning on: then nothing is acknowledged before the fault.
     pub begins_away: bool,
     /// Lines of `rabbitmq.conf`, on a broker of its own; only where there is one node.
@@ -78,7 +78,7 @@ const ROW: Scenario = Scenario {
     repeats: Repeats::Batch,
     must_move: true,
     alone: false,
-    prefetch: 100,
+    prefetch: None,
     begins_away: false,
     broker: "",
     must_say: &[],
@@ -215,7 +215,7 @@ pub const SCENARIOS: [Scenario; 26] = [
         must_move: false,
         must_say: &["agent.packet.held"],
         // Else the listeners take everything out of the queue, however slow they are.
-        prefetch: 10,
+        prefetch: Some(10),
         ..ROW
     },
     Scenario {

@@ -172,7 +172,7 @@ impl Servers {
             queues,
             proxies,
             alone: false,
-            prefetch: 100,
+            prefetch: None,
         }
     }
 }
@@ -203,8 +203,8 @@ pub struct Stage {
     pub proxies: bool,
     /// Whether there is one agent without a group.
     pub alone: bool,
-    /// `rabbit_qos_prefetch_count`.
-    pub prefetch: u16,
+    /// `rabbit_qos_prefetch_count`, where it is written.
+    pub prefetch: Option<u16>,
     /// All nodes as the sender reaches them, `host:port`.
     published: Vec<String>,
     /// `user:password`.

@@ -1,13 +1,16 @@
 //! Packets in the order in which their senders made them. Each packet has a number in its sender's epoch; one that comes
 //! before an earlier one is held until that has come, within a bound, so that "missing" is said only of what is missing.
 //!
+//! What comes behind a held packet is held too, whoever sent it: a later epoch goes on with the same resources, and asks
+//! whether all that is in front of its question is published.
+//!
 //! A sender that gives a packet up says so by ending: its successor sends everything again, in a later epoch.
 //!
 //! An end marker ends the queue. What was held is due then, because nothing that it waits for comes any more; what stands
 //! behind the marker is held, with the marker, until the listener has ended: a receipt that is dropped ends the consumer, and
 //! a successor would begin while the state is still being released.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -16,8 +19,8 @@ use crate::model::{Receipt, Verdict};
 
 /// A late packet is waited for so long …
 const LATE_MAX: Duration = Duration::from_secs(10);
-/// … or until so many later ones of its sender are here: half of what the broker gives to one listener.
-const EARLY_PACKETS_MAX: usize = 10;
+/// … or until so many are held: half of what the broker gives to one listener.
+const HELD_PACKETS_MAX: usize = 10;
 /// Senders that are remembered. One that was not heard of for longest is forgotten first.
 const SENDERS_MAX: usize = 1_000;
 /// Numbers that were given up and are remembered, for each sender.
@@ -26,11 +29,23 @@ const MISSING_MAX: usize = 1_000;
 /// What one listener of a pipeline queue knows of those who send to it.
 #[derive(Default)]
 pub(in crate::agent) struct Arrivals {
-    senders: BTreeMap<(String, i64), Sender>,
+    senders: BTreeMap<SenderKey, Sender>,
+    /// In the order of coming: a packet that came before its turn, and what came behind it.
+    held: VecDeque<Held>,
     /// Counts packets, to know which sender was heard of last.
     heard: u64,
     /// The end marker and what stands behind it, since it came.
     behind: Vec<Receipt>,
+}
+
+/// The member and the epoch.
+type SenderKey = (String, i64);
+
+/// A packet that is not due.
+struct Held {
+    since: Instant,
+    packet: Packet,
+    receipt: Receipt,
 }
 
 /// One epoch of one main-queue listener.
@@ -41,9 +56,6 @@ struct Sender {
     last: u64,
     /// Numbers from `first` to `last` that never came.
     missing: BTreeSet<u64>,
-    /// Packets that came before their turn.
-    early: BTreeMap<u64, (Packet, Receipt)>,
-    waiting_since: Option<Instant>,
     heard: u64,
 }
 
@@ -85,22 +97,15 @@ impl Arrivals {
                 continue;
             }
             self.heard += 1;
-            let key = (packet.member.clone(), packet.epoch);
-            let sequence = packet.sequence;
+            let (key, sequence) = (packet.sender(), packet.sequence);
+            let is_held = self.held.iter().any(|held| held.packet.sequence == sequence && held.packet.sender() == key);
             let sender = self.senders.entry(key).or_insert_with(|| {
                 // Of a sender that is new to the queue the first to come is taken for the first.
                 let last = last(&packet.member, packet.epoch).unwrap_or(sequence.saturating_sub(1));
-                Sender {
-                    first: last.saturating_add(1),
-                    last,
-                    missing: BTreeSet::new(),
-                    early: BTreeMap::new(),
-                    waiting_since: None,
-                    heard: 0,
-                }
+                Sender { first: last.saturating_add(1), last, missing: BTreeSet::new(), heard: 0 }
             });
             sender.heard = self.heard;
-            if sender.has_seen(sequence) {
+            if is_held || sender.has_passed_on(sequence) {
                 turn.repeated += 1;
                 receipt.settle(Verdict::Kept);
             } else if sequence <= sender.last {
@@ -108,19 +113,15 @@ impl Arrivals {
                 sender.missing.remove(&sequence);
                 turn.packets.push((packet, receipt));
             } else {
-                sender.early.insert(sequence, (packet, receipt));
-                sender.pass_on(&mut turn);
-                if sender.early.len() >= EARLY_PACKETS_MAX {
-                    sender.give_up(&mut turn);
+                self.held.push_back(Held { since: Instant::now(), packet, receipt });
+                self.pass_on(&mut turn);
+                while self.held.len() >= HELD_PACKETS_MAX {
+                    self.give_up(&mut turn);
                 }
             }
         }
-        if turn.end.is_some() {
-            for sender in self.senders.values_mut() {
-                while !sender.early.is_empty() {
-                    sender.give_up(&mut turn);
-                }
-            }
+        while turn.end.is_some() && !self.held.is_empty() {
+            self.give_up(&mut turn);
         }
         self.forget();
         turn
@@ -130,53 +131,73 @@ impl Arrivals {
     pub(in crate::agent) fn give_up_late(&mut self) -> Turn {
         let mut turn = Turn::default();
         let now = Instant::now();
-        for sender in self.senders.values_mut() {
-            if sender.waiting_since.is_some_and(|since| now - since >= LATE_MAX) {
-                sender.give_up(&mut turn);
-            }
+        while self.held.front().is_some_and(|held| now - held.since >= LATE_MAX) {
+            self.give_up(&mut turn);
         }
         turn
     }
 
     /// Waits until something is late for too long; for ever while nothing is waited for.
     pub(in crate::agent) async fn late(&self) {
-        match self.senders.values().filter_map(|sender| sender.waiting_since).min() {
-            Some(since) => tokio::time::sleep_until(since + LATE_MAX).await,
+        match self.held.front() {
+            Some(held) => tokio::time::sleep_until(held.since + LATE_MAX).await,
             None => std::future::pending().await,
         }
     }
 
+    /// Passes on what is in order: for as long as the sender of the first held packet has its next one here.
+    fn pass_on(&mut self, turn: &mut Turn) {
+        while let Some(first) = self.held.front() {
+            let key = first.packet.sender();
+            let Some(sender) = self.senders.get_mut(&key) else { return };
+            let is_next = |held: &Held| held.packet.sequence == sender.last + 1 && held.packet.sender() == key;
+            let Some(Held { packet, receipt, .. }) =
+                self.held.iter().position(is_next).and_then(|at| self.held.remove(at))
+            else {
+                return;
+            };
+            sender.last += 1;
+            turn.packets.push((packet, receipt));
+        }
+    }
+
+    /// What the first held packet waits for never came.
+    fn give_up(&mut self, turn: &mut Turn) {
+        let Some(key) = self.held.front().map(|held| held.packet.sender()) else { return };
+        let of_sender = self.held.iter().filter(|held| held.packet.sender() == key);
+        let next = of_sender.map(|held| held.packet.sequence).min();
+        if let (Some(sender), Some(next)) = (self.senders.get_mut(&key), next) {
+            let packets = sender.give_up_before(next);
+            turn.missing.push(Missing { member: key.0, packets });
+        }
+        self.pass_on(turn);
+    }
+
     fn forget(&mut self) {
         while self.senders.len() > SENDERS_MAX {
-            let idle = self.senders.iter().filter(|(_, sender)| sender.early.is_empty());
+            let idle =
+                self.senders.iter().filter(|(key, _)| !self.held.iter().any(|held| held.packet.sender() == **key));
             let Some(key) = idle.min_by_key(|(_, sender)| sender.heard).map(|(key, _)| key.clone()) else { return };
             self.senders.remove(&key);
         }
     }
 }
 
+impl Packet {
+    fn sender(&self) -> SenderKey {
+        (self.member.clone(), self.epoch)
+    }
+}
+
 impl Sender {
-    /// Whether this listener has had this packet before.
-    fn has_seen(&self, sequence: u64) -> bool {
-        let passed_on = (self.first..=self.last).contains(&sequence) && !self.missing.contains(&sequence);
-        passed_on || self.early.contains_key(&sequence)
+    /// Whether this listener has passed this packet on before.
+    fn has_passed_on(&self, sequence: u64) -> bool {
+        (self.first..=self.last).contains(&sequence) && !self.missing.contains(&sequence)
     }
 
-    /// Passes on what is in order.
-    fn pass_on(&mut self, turn: &mut Turn) {
-        while let Some(next) = self.early.remove(&(self.last + 1)) {
-            self.last += 1;
-            turn.packets.push(next);
-        }
-        self.waiting_since =
-            if self.early.is_empty() { None } else { self.waiting_since.or_else(|| Some(Instant::now())) };
-    }
-
-    /// What is before the first early packet never came.
-    fn give_up(&mut self, turn: &mut Turn) {
-        let Some((&next, (packet, _))) = self.early.first_key_value() else { return };
+    /// What comes before this number, and did not come, never does; how many packets.
+    fn give_up_before(&mut self, next: u64) -> u64 {
         let packets = next - self.last - 1;
-        turn.missing.push(Missing { member: packet.member.clone(), packets });
         if usize::try_from(packets).is_ok_and(|packets| packets + self.missing.len() <= MISSING_MAX) {
             self.missing.extend(self.last + 1..next);
         } else {
@@ -185,8 +206,7 @@ impl Sender {
             self.first = next;
         }
         self.last = next - 1;
-        self.waiting_since = None;
-        self.pass_on(turn);
+        packets
     }
 }
 
@@ -217,12 +237,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_late_packet_is_waited_for_and_others_are_not() {
+    async fn a_late_packet_is_waited_for_by_all_behind_it() {
         let mut arrivals = Arrivals::default();
         assert_eq!(numbers(&came(&mut arrivals, &[1, 3, 4])), [1]);
         let other = arrivals.take(vec![packet("b", 9)], |_, _| None);
-        assert_eq!(numbers(&other), [9], "another sender waits for nobody");
-        assert_eq!(numbers(&came(&mut arrivals, &[2])), [2, 3, 4]);
+        assert_eq!(numbers(&other), Vec::<u64>::new(), "it may be the same main queue in a later epoch");
+        assert_eq!(numbers(&came(&mut arrivals, &[2])), [2, 3, 4, 9]);
         assert!(tokio::time::timeout(LATE_MAX * 2, arrivals.late()).await.is_err(), "nothing is waited for");
     }
 
@@ -240,10 +260,27 @@ mod tests {
         assert_eq!((numbers(&again), again.repeated), (vec![], 3));
     }
 
+    /// Simulator, seeds 203533 and 219476 of 62c7562: a killed owner of an overflow queue had acknowledged packet 3 and not the
+    /// question 2. Its successor was asked, behind 4, whether all was published, and said yes while it held 4.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_of_a_later_epoch_is_not_answered_before_what_is_held_in_front_of_it() {
+        let mut arrivals = Arrivals::default();
+        let in_epoch = |epoch, sequence| {
+            let (packet, receipt) = packet("a", sequence);
+            (Packet { epoch, ..packet }, receipt)
+        };
+        let turn = arrivals.take(vec![in_epoch(10, 2), in_epoch(10, 4), in_epoch(23, 1)], |_, _| None);
+        assert_eq!(numbers(&turn), [2]);
+        let began = Instant::now();
+        arrivals.late().await;
+        assert_eq!(began.elapsed(), LATE_MAX);
+        assert_eq!(numbers(&arrivals.give_up_late()), [4, 1]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn many_later_packets_say_that_one_is_missing() {
         let mut arrivals = Arrivals::default();
-        let sequences: Vec<u64> = [1].into_iter().chain(3..).take(EARLY_PACKETS_MAX + 1).collect();
+        let sequences: Vec<u64> = [1].into_iter().chain(3..).take(HELD_PACKETS_MAX + 1).collect();
         let turn = came(&mut arrivals, &sequences);
         assert_eq!((numbers(&turn), turn.missing.len()), (sequences, 1));
     }
