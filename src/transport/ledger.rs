@@ -14,8 +14,6 @@ pub(super) struct Ledger {
     run: Option<Run>,
     /// How many of the open ones are settled, behind one that is not.
     scattered: usize,
-    /// Deliveries that are not acknowledged.
-    unacknowledged: usize,
 }
 
 /// A settled run that is not acknowledged yet.
@@ -32,7 +30,6 @@ impl Ledger {
     pub(super) fn delivered(&mut self, tag: u64) {
         debug_assert!(self.open.back().is_none_or(|(last, _)| *last < tag), "the broker counts tags up");
         self.open.push_back((tag, false));
-        self.unacknowledged += 1;
     }
 
     /// Notes a settled delivery; the run that may be acknowledged now. A tag that is not open changes nothing.
@@ -53,19 +50,7 @@ impl Ledger {
 
     /// Takes what may be acknowledged; the caller sends it.
     pub(super) fn take_run(&mut self) -> Option<Run> {
-        let run = self.run.take();
-        self.unacknowledged -= run.map_or(0, |run| run.messages);
-        run
-    }
-
-    /// How many deliveries are not acknowledged, settled or not.
-    pub(super) fn unacknowledged(&self) -> usize {
-        self.unacknowledged
-    }
-
-    /// Whether every delivery is settled.
-    pub(super) fn is_settled(&self) -> bool {
-        self.open.is_empty()
+        self.run.take()
     }
 
     /// How many deliveries are settled behind one that is open.
@@ -78,7 +63,6 @@ impl Ledger {
         if self.scattered == 0 {
             return Vec::new();
         }
-        self.unacknowledged -= self.scattered;
         self.scattered = 0;
         let scattered = self.open.iter().filter(|(_, settled)| *settled).map(|(tag, _)| *tag).collect();
         self.open.retain(|(_, settled)| !settled);
@@ -96,11 +80,9 @@ mod tests {
         let mut ledger = Ledger::default();
         (1..=4).for_each(|tag| ledger.delivered(tag));
         assert_eq!(ledger.settled(3), None);
-        assert!(!ledger.is_settled() && ledger.unacknowledged() == 4);
         assert_eq!(ledger.settled(1), Some(Run { last_tag: 1, messages: 1 }));
         assert_eq!(ledger.settled(2), Some(Run { last_tag: 3, messages: 3 }));
         assert_eq!(ledger.take_run(), Some(Run { last_tag: 3, messages: 3 }));
-        assert_eq!(ledger.unacknowledged(), 1);
         assert_eq!(ledger.settled(3), None, "a tag that is acknowledged already changes nothing");
         assert_eq!(ledger.settled(99), None);
     }
@@ -138,7 +120,6 @@ mod tests {
             }
             take(&mut ledger, &settled, true)?;
             prop_assert_eq!(acknowledged.len(), 40);
-            prop_assert!(ledger.is_settled() && ledger.unacknowledged() == 0);
         }
     }
 }

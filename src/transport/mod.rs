@@ -17,7 +17,6 @@ pub mod link;
 pub mod memory;
 pub mod shell;
 pub mod topology;
-mod window;
 
 pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
 pub use compression::{COMPRESSION_HEADER, Packed, UNPACKED_BYTES_MAX};
@@ -196,11 +195,6 @@ pub struct Delivery {
 pub struct ConsumeOptions {
     /// Unacknowledged messages at most, per consumer; 0, RabbitMQ's "no limit", means [`PREFETCH_MESSAGES_MAX`].
     pub prefetch_messages: u16,
-    /// If there is a bound: about so many bytes of unacknowledged bodies at most. The consumer then begins with few messages
-    /// and takes more while their bodies are small; nothing comes back for that.
-    ///
-    /// Not on a queue that the broker deletes with its last consumer: the consumer begins anew with each new number.
-    pub prefetch_bytes: Option<u32>,
     /// Be the only consumer of the queue: [`TransportError::Occupied`] where there is another. A classic queue then lets no
     /// other in; a quorum queue cannot, and does if the other does not ask.
     pub exclusive: bool,
@@ -217,8 +211,8 @@ const ALONE_AGAIN: Duration = Duration::from_millis(50);
 pub const PREFETCH_MESSAGES_MAX: u16 = 1_000;
 
 /// What a prefetch setting means, in messages.
-fn prefetch_bound(messages: u16) -> u16 {
-    if messages == 0 { PREFETCH_MESSAGES_MAX } else { messages }
+fn prefetch_bound(messages: u16) -> usize {
+    usize::from(if messages == 0 { PREFETCH_MESSAGES_MAX } else { messages })
 }
 
 /// One message to a broker. Persistent, with a confirm, mandatory.

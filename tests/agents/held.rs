@@ -355,12 +355,7 @@ async fn what_was_rescued_is_taken_before_anything_younger() {
     // Somebody takes them and gives them back, often.
     for _ in 0..5 {
         let session = lab.broker.connect().await.unwrap();
-        let options = ConsumeOptions {
-            prefetch_messages: 100,
-            prefetch_bytes: None,
-            exclusive: false,
-            arguments: BTreeMap::new(),
-        };
+        let options = ConsumeOptions { prefetch_messages: 100, exclusive: false, arguments: BTreeMap::new() };
         let consumer = session.consume(MAIN, options).await.unwrap();
         consumer.close().await.unwrap();
     }

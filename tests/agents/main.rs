@@ -690,5 +690,5 @@ async fn a_drain_past_its_deadline_names_who_is_busy_and_gives_everything_back()
 }
 
 fn consume() -> ConsumeOptions {
-    ConsumeOptions { prefetch_messages: 1_000, prefetch_bytes: None, exclusive: false, arguments: BTreeMap::new() }
+    ConsumeOptions { prefetch_messages: 1_000, exclusive: false, arguments: BTreeMap::new() }
 }

@@ -14,7 +14,9 @@ impl Lab {
 
 #[tokio::test(start_paused = true)]
 async fn a_backlog_travels_in_full_packets() {
-    let mut lab = Lab::new(true).await;
+    // What waits in open packets counts against it.
+    let more = "[oslo_messaging_rabbit]\nrabbit_qos_prefetch_count = 1000\n";
+    let mut lab = Lab { more, ..Lab::new(true).await };
     lab.send(3_000).await;
     let _agent = lab.start("a");
     lab.settle().await;

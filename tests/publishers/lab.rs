@@ -170,8 +170,7 @@ pub(crate) type Letter = (String, BTreeMap<String, String>);
 /// Takes what is in a queue now.
 pub(crate) async fn take_all(broker: &MemoryBroker, queue: &str) -> Vec<Letter> {
     let Ok(session) = broker.connect().await else { return Vec::new() };
-    let options =
-        ConsumeOptions { prefetch_messages: 0, prefetch_bytes: None, exclusive: false, arguments: BTreeMap::new() };
+    let options = ConsumeOptions { prefetch_messages: 0, exclusive: false, arguments: BTreeMap::new() };
     let Ok(mut consumer) = session.consume(queue, options).await else { return Vec::new() };
     let mut all = Vec::new();
     while let Some(Delivery { body, headers, receipt, .. }) = consumer.ready() {

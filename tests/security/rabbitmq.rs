@@ -222,7 +222,6 @@ async fn security_rabbitmq_refuses_what_a_user_asks_for(
     let session = limited("no-read", &[".*", ".*", ""]).await;
     let options = nephoscope::transport::ConsumeOptions {
         prefetch_messages: 1,
-        prefetch_bytes: None,
         exclusive: false,
         arguments: std::collections::BTreeMap::new(),
     };

@@ -4,7 +4,6 @@
 mod endings;
 mod rate;
 mod streams;
-mod window;
 
 use crate::rig;
 
@@ -159,7 +158,7 @@ async fn try_consume(
     prefetch_messages: u16,
     exclusive: bool,
 ) -> Result<Box<dyn Consumer>, TransportError> {
-    let options = ConsumeOptions { prefetch_messages, prefetch_bytes: None, exclusive, arguments: BTreeMap::new() };
+    let options = ConsumeOptions { prefetch_messages, exclusive, arguments: BTreeMap::new() };
     timeout(SOON, session.consume(queue, options)).await.unwrap()
 }
 

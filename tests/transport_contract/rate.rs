@@ -69,8 +69,7 @@ async fn publish(session: &dyn nephoscope::transport::Session, queue: &str) -> D
 
 async fn consume(session: &dyn nephoscope::transport::Session, queue: &str) -> Duration {
     let begun = Instant::now();
-    let options =
-        ConsumeOptions { prefetch_messages: 1_000, prefetch_bytes: None, exclusive: false, arguments: BTreeMap::new() };
+    let options = ConsumeOptions { prefetch_messages: 1_000, exclusive: false, arguments: BTreeMap::new() };
     let mut consumer = session.consume(queue, options).await.unwrap();
     for _ in 0..MESSAGES {
         consumer.next().await.unwrap().receipt.settle(Verdict::Kept);

@@ -194,7 +194,7 @@ impl Opening {
         let (options, place) = (&agent.options, &agent.brokers[broker]);
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let rescued = rescue::look(&*session, queue).await?;
-        let consume = place.main_options(options, exclusive);
+        let consume = place.consume_options(options.main_prefetch, exclusive);
         let intake = Intake::open(&agent.context, &session, queue, consume, rescued).await?;
         let way = match way.await {
             Ok(way) => way,

@@ -99,8 +99,7 @@ mod tests {
     }
 
     async fn consume(session: &Arc<dyn Session>) -> Box<dyn Consumer> {
-        let options =
-            ConsumeOptions { prefetch_messages: 1, prefetch_bytes: None, exclusive: false, arguments: BTreeMap::new() };
+        let options = ConsumeOptions { prefetch_messages: 1, exclusive: false, arguments: BTreeMap::new() };
         session.consume("q", options).await.unwrap()
     }
 

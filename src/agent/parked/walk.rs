@@ -134,7 +134,6 @@ impl Walk {
                     }
                     let options = ConsumeOptions {
                         prefetch_messages: self.page_messages,
-                        prefetch_bytes: None,
                         exclusive: false,
                         arguments: BTreeMap::new(),
                     };

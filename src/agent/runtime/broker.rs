@@ -8,7 +8,6 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::context::Context;
-use super::options::AgentOptions;
 use super::troubles::Trouble;
 use super::until::Until;
 use crate::transport::link::Link;
@@ -17,8 +16,6 @@ use crate::transport::{Argument, ConsumeOptions, Queue, Session, Topology, Trans
 /// Main queues that are not declared within this time are declared one by one, and those that then take as long are away for
 /// now: nobody waits for a queue that RabbitMQ 4 looks for on a killed node for a minute.
 const DECLARED_WITHIN: Duration = Duration::from_secs(5);
-/// Unacknowledged messages of a main queue that the broker deletes with its last consumer: Ceilometer's number.
-const AUTO_DELETE_PREFETCH_MESSAGES: u16 = 100;
 /// How often it is looked whether exchanges, bindings and queues are still there.
 const GUARD_PERIOD: Duration = Duration::from_secs(3);
 
@@ -166,17 +163,7 @@ impl BrokerPlace {
 
     /// How a queue on it is consumed.
     pub(in crate::agent) fn consume_options(&self, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {
-        ConsumeOptions { prefetch_messages, prefetch_bytes: None, exclusive, arguments: self.consume_arguments.clone() }
-    }
-
-    /// How its main queues are consumed: with so many unacknowledged messages, and about so many bytes of them, at most.
-    pub(in crate::agent) fn main_options(&self, options: &AgentOptions, exclusive: bool) -> ConsumeOptions {
-        let (messages, bytes) = (options.main_prefetch, options.main_prefetch_bytes);
-        // The broker deletes such a queue with its last consumer, and one with another number of messages is another.
-        if bytes.is_some() && self.topology.queues.iter().any(|queue| queue.auto_delete) {
-            return self.consume_options(messages.min(AUTO_DELETE_PREFETCH_MESSAGES), exclusive);
-        }
-        ConsumeOptions { prefetch_bytes: bytes, ..self.consume_options(messages, exclusive) }
+        ConsumeOptions { prefetch_messages, exclusive, arguments: self.consume_arguments.clone() }
     }
 
     /// Looks every few seconds whether what is consumed from a broker is still declared and bound: an exchange or a binding

@@ -15,10 +15,8 @@ pub struct AgentOptions {
     pub partitioned: bool,
     /// Whether the owner of a main queue asks the broker to be its only consumer.
     pub main_queue_exclusive: bool,
-    /// Unacknowledged messages per main queue at most.
+    /// Unacknowledged messages per main queue.
     pub main_prefetch: u16,
-    /// Bytes of their bodies at most, about; nothing where only their number is bounded.
-    pub main_prefetch_bytes: Option<u32>,
     /// Unacknowledged packets per pipeline queue.
     pub pipeline_prefetch: u16,
     /// What is taken from a queue at once.

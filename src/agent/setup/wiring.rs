@@ -30,7 +30,7 @@ use crate::transport::topology::{self, OsloQueues, QueueKind, QuorumLimits};
 use crate::transport::{Argument, Broker, Session};
 
 /// Notifications or packets taken from a queue at once, at most.
-const TAKEN_AT_ONCE_MAX: usize = 1_000;
+const TAKEN_AT_ONCE_MAX: usize = 100;
 /// Bytes after which no further one is taken.
 const TAKEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Unacknowledged packets per pipeline queue: enough to keep its listener busy, few enough to move quickly.
@@ -227,8 +227,7 @@ fn options(settings: &Settings) -> AgentOptions {
     AgentOptions {
         partitioned: cluster.workload_partitioning,
         main_queue_exclusive: settings.intake.main_queue_exclusive,
-        main_prefetch: settings.transport.rabbit.prefetch.messages,
-        main_prefetch_bytes: settings.transport.rabbit.prefetch.bytes,
+        main_prefetch: settings.transport.rabbit.prefetch_messages,
         pipeline_prefetch: PIPELINE_PREFETCH,
         intake: IntakeBounds { messages_max: TAKEN_AT_ONCE_MAX, bytes_max: TAKEN_BYTES_MAX },
         packet: PacketBounds {
@@ -260,7 +259,7 @@ pub fn state_options(settings: &Settings) -> StateOptions {
             // What can come again at once: what pipeline listeners hold four times over, and what main listeners do
             // twice.
             ids_kept: 4 * usize::from(PIPELINE_PREFETCH) * cluster.packet_notifications_max
-                + 2 * usize::from(settings.transport.rabbit.prefetch.messages),
+                + 2 * usize::from(settings.transport.rabbit.prefetch_messages),
             age_ms: WindowBounds::AGE_MS,
             ids_max: WindowBounds::IDS_MAX,
         },

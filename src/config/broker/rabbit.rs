@@ -23,8 +23,8 @@ pub struct Rabbit {
     pub quorum_max_memory_bytes: Option<i64>,
     /// Whether main queues carry `x-ha-policy: all`.
     pub ha_queues: bool,
-    /// Unacknowledged messages per consumer.
-    pub prefetch: Prefetch,
+    /// Unacknowledged messages per consumer; 0 is unlimited in AMQP, and read as 65,535 here.
+    pub prefetch_messages: u16,
     /// AMQP heartbeat; `None`: off.
     pub heartbeat: Option<Duration>,
     /// Whether hosts are tried in random order.
@@ -40,19 +40,6 @@ pub struct Rabbit {
     /// Whether consumers carry `x-cancel-on-ha-failover`.
     pub cancel_on_failover: bool,
 }
-
-/// Unacknowledged messages per consumer of a main queue, at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prefetch {
-    /// How many; 0 is unlimited in AMQP, and read as 65,535 here.
-    pub messages: u16,
-    /// About how many bytes of bodies; nothing where the number of messages is written.
-    pub bytes: Option<u32>,
-}
-
-/// Where `rabbit_qos_prefetch_count` is not written. Ceilometer's 100 are too few: packets for a group's pipeline queues are
-/// then small, and the broker's cost is by packet.
-const PREFETCH: Prefetch = Prefetch { messages: 1_000, bytes: Some(32 << 20) };
 
 /// SASL mechanisms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +81,7 @@ pub(in crate::config) fn read(values: &mut Values<'_>) -> Rabbit {
         Some("EXTERNAL") => Login::External,
         _ => Login::AmqPlain,
     };
+    let prefetch = u16::try_from(values.whole(SECTION, "rabbit_qos_prefetch_count")).ok().filter(|n| *n > 0);
     Rabbit {
         durable: quorum || values.flag(SECTION, "amqp_durable_queues"),
         auto_delete: values.flag(SECTION, "amqp_auto_delete"),
@@ -102,7 +90,7 @@ pub(in crate::config) fn read(values: &mut Values<'_>) -> Rabbit {
         quorum_max_memory_length: values.some_whole(SECTION, "rabbit_quorum_max_memory_length"),
         quorum_max_memory_bytes: values.some_whole(SECTION, "rabbit_quorum_max_memory_bytes"),
         ha_queues,
-        prefetch: prefetch(values),
+        prefetch_messages: prefetch.unwrap_or(u16::MAX),
         heartbeat: values.some_seconds(SECTION, "heartbeat_timeout_threshold").filter(|s| !s.is_zero()),
         shuffle: values.one_of(SECTION, "kombu_failover_strategy") == Some("shuffle"),
         retry_interval: values.seconds(SECTION, "rabbit_retry_interval"),
@@ -111,12 +99,6 @@ pub(in crate::config) fn read(values: &mut Values<'_>) -> Rabbit {
         tls: tls(values),
         cancel_on_failover: values.flag(SECTION, "enable_cancel_on_failover"),
     }
-}
-
-fn prefetch(values: &mut Values<'_>) -> Prefetch {
-    const NAME: &str = "rabbit_qos_prefetch_count";
-    let messages = u16::try_from(values.whole(SECTION, NAME)).ok().filter(|n| *n > 0).unwrap_or(u16::MAX);
-    if values.is_written(SECTION, NAME) { Prefetch { messages, bytes: None } } else { PREFETCH }
 }
 
 fn tls(values: &mut Values<'_>) -> Option<Tls> {

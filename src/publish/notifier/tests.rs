@@ -22,7 +22,7 @@ fn publisher(url: &str, context: &Context) -> Arc<dyn Publisher> {
 /// The ids of all samples in a queue, in order; takes them out.
 async fn ids(broker: &MemoryBroker, queue: &str) -> Vec<String> {
     let session = broker.connect().await.unwrap();
-    let options = ConsumeOptions { prefetch_messages: 0, prefetch_bytes: None, exclusive: false, arguments: [].into() };
+    let options = ConsumeOptions { prefetch_messages: 0, exclusive: false, arguments: [].into() };
     let mut consumer = session.consume(queue, options).await.unwrap();
     let mut ids = Vec::new();
     while let Some(delivery) = consumer.ready() {

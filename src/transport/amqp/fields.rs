@@ -6,7 +6,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer as Consumed};
 use std::collections::BTreeMap;
 
-use super::super::{Argument, ConsumeOptions, TransportError};
+use super::super::{Argument, TransportError};
 use super::reply::Line;
 
 /// A name on the wire: 255 bytes at most.
@@ -36,15 +36,15 @@ pub(super) async fn subscribe(
     line: &Line,
     channel: &Channel,
     queue: &str,
-    messages_max: u16,
-    options: &ConsumeOptions,
+    prefetch: u16,
+    options: BasicConsumeOptions,
+    arguments: &BTreeMap<String, Argument>,
 ) -> Result<Consumed, TransportError> {
-    let consume = BasicConsumeOptions { exclusive: options.exclusive, ..BasicConsumeOptions::default() };
     // Both at once, in this order: one way there and back less. global: false, for this consumer alone: RabbitMQ 4 has no
     // other.
     let begin = try_join(
-        channel.basic_qos(messages_max, BasicQosOptions { global: false }),
-        channel.basic_consume(short(queue)?, "".into(), consume, table(&options.arguments)),
+        channel.basic_qos(prefetch, BasicQosOptions { global: false }),
+        channel.basic_consume(short(queue)?, "".into(), options, table(arguments)),
     );
     let begun = line.within(begin).await.map_err(|refusal| refusal.about_queue(queue));
     begun.map(|((), consumed)| consumed)

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
-use lapin::options::BasicAckOptions;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::AMQPValue;
 use lapin::{Channel, Consumer as AmqpStream};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::super::{Argument, ConsumeOptions, Follower, StreamRecord, StreamStart, TransportError};
+use super::super::{Argument, Follower, StreamRecord, StreamStart, TransportError};
 use super::fields::subscribe;
 use super::reply::{ANSWER_TIMEOUT, Line};
 use super::request::RequestChannel;
@@ -51,9 +51,8 @@ impl AmqpFollower {
             StreamStart::Offset(offset) => (Argument::Integer(i64::try_from(offset).unwrap_or(i64::MAX)), offset),
         };
         let arguments = BTreeMap::from([(OFFSET.to_owned(), place)]);
-        let options =
-            ConsumeOptions { prefetch_messages: PREFETCH_RECORDS, prefetch_bytes: None, exclusive: false, arguments };
-        let stream = subscribe(&line, &channel, name, PREFETCH_RECORDS, &options).await?;
+        let options = BasicConsumeOptions::default();
+        let stream = subscribe(&line, &channel, name, PREFETCH_RECORDS, options, &arguments).await?;
         let (taken, told) = watch::channel(0);
         let (over, closed) = (session_over.child_token(), CancellationToken::new());
         tasks.spawn(acknowledge(line, (channel.answered(), stream.clone()), told, over.clone(), closed.clone()));

@@ -16,8 +16,6 @@ const TRANSFORMERS: [&str; 4] = [
     "{name: delta, parameters: {target: {name: growth}, growth_only: true}}, \
      {name: rate_of_change, parameters: {target: {name: acceleration, unit: B/s, type: gauge}}}",
 ];
-/// What a seed's window of unacknowledged messages is drawn by.
-const WINDOW: u64 = 0x7769_6e64;
 /// What a seed's main queues are drawn by.
 const MAIN_QUEUES: u64 = 0x6d61_696e;
 /// What a seed's partitions of the broker are drawn by.
@@ -64,7 +62,6 @@ impl Plan {
             lease_ttl: seconds(&mut rng, 2..11),
             view_period: seconds(&mut rng, 1..11),
             main_prefetch: rng.random_range(2..40),
-            main_prefetch_bytes: None,
             pipeline_prefetch: rng.random_range(1..12),
             packet_notifications: rng.random_range(1..12),
             taken_at_once: rng.random_range(1..30),
@@ -76,7 +73,6 @@ impl Plan {
             happenings: Vec::new(),
         };
         plan.plan_destinations(&mut StdRng::seed_from_u64(seed ^ DESTINATIONS));
-        plan.plan_window(&mut StdRng::seed_from_u64(seed ^ WINDOW));
         if plan.main == MainQueues::Shared {
             // State is exact by order, and nothing is promised of that.
             plan.transformers = None;
@@ -92,14 +88,6 @@ impl Plan {
         plan.plan_overlooked(&mut StdRng::seed_from_u64(seed ^ OVERLOOKED));
         plan.happenings.sort_by_key(|(at, _)| *at);
         plan
-    }
-
-    /// In some worlds the number of unacknowledged messages follows their sizes, up and down.
-    fn plan_window(&mut self, rng: &mut StdRng) {
-        if rng.random_bool(0.4) {
-            self.main_prefetch = rng.random_range(20..300);
-            self.main_prefetch_bytes = Some(rng.random_range(10_000..200_000));
-        }
     }
 
     fn plan_destinations(&mut self, rng: &mut StdRng) {

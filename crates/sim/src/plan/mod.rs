@@ -40,8 +40,6 @@ pub(crate) struct Plan {
     pub(crate) view_period: Duration,
     /// Unacknowledged notifications per main queue.
     pub(crate) main_prefetch: u16,
-    /// Bytes of them; nothing where only their number is bounded.
-    pub(crate) main_prefetch_bytes: Option<u32>,
     /// Unacknowledged packets per pipeline queue.
     pub(crate) pipeline_prefetch: u16,
     /// Notifications in a packet.

@@ -63,7 +63,6 @@ impl World {
                 wiring::in_process(&self.settings, &id, blueprint, broker, coordinator, metrics, Board::new());
             parts.brokers.iter_mut().for_each(|place| place.main_queues.clone_from(&self.main_queues));
             parts.options.main_prefetch = self.plan.main_prefetch;
-            parts.options.main_prefetch_bytes = self.plan.main_prefetch_bytes;
             parts.options.pipeline_prefetch = self.plan.pipeline_prefetch;
             parts.options.intake.messages_max = self.plan.taken_at_once;
             parts.options.packet.notifications_max = self.plan.packet_notifications;

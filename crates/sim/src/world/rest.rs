@@ -128,8 +128,7 @@ impl World {
     /// Looks into the parking queue.
     pub(super) async fn take_parked(&self) {
         let Ok(session) = self.broker.connect().await else { return };
-        let options =
-            ConsumeOptions { prefetch_messages: 0, prefetch_bytes: None, exclusive: false, arguments: BTreeMap::new() };
+        let options = ConsumeOptions { prefetch_messages: 0, exclusive: false, arguments: BTreeMap::new() };
         let Ok(mut consumer) = session.consume(PARKED, options).await else { return };
         while let Some(delivery) = consumer.ready() {
             let kind = delivery.headers.get("x-nephoscope-kind").map_or("", String::as_str);

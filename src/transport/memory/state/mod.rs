@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::queue::QueueEntry;
 use super::super::ledger::Ledger;
-use super::super::window::Window;
 use super::super::{ConsumeOptions, NACKED, Outgoing, StreamRecord, TransportError, UNROUTABLE, Why, prefetch_bound};
 use super::topic;
 
@@ -65,7 +64,7 @@ struct ConsumerEntry {
     session: u64,
     queue: String,
     exclusive: bool,
-    window: Window,
+    prefetch: usize,
     last_tag: u64,
     ledger: Ledger,
     unacked: BTreeMap<u64, (Position, Message)>,
@@ -75,12 +74,6 @@ struct ConsumerEntry {
     overlooked: bool,
     /// Cancelled when it is over.
     over: CancellationToken,
-}
-
-impl ConsumerEntry {
-    fn has_room(&self) -> bool {
-        self.unacked.len() < usize::from(self.window.messages())
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -235,7 +228,7 @@ impl State {
             session,
             queue: queue.to_owned(),
             exclusive: options.exclusive && !quorum,
-            window: Window::new(prefetch_bound(options.prefetch_messages), options.prefetch_bytes),
+            prefetch: prefetch_bound(options.prefetch_messages),
             last_tag: 0,
             ledger: Ledger::default(),
             unacked: BTreeMap::new(),
@@ -255,7 +248,7 @@ impl State {
         let single = entry.flag("x-single-active-consumer");
         while !entry.ready.is_empty() {
             let candidates = if single { entry.consumers.len().min(1) } else { entry.consumers.len() };
-            let has_room = |id: &u64| self.consumers.get(id).is_some_and(ConsumerEntry::has_room);
+            let has_room = |id: &u64| self.consumers.get(id).is_some_and(|c| c.unacked.len() < c.prefetch);
             let Some(at) = entry.consumers.iter().take(candidates).position(has_room) else { return };
             let Some(id) = entry.consumers.get(at).copied() else { return };
             if !single {
@@ -266,7 +259,6 @@ impl State {
             let Some((position, message)) = entry.ready.pop_first() else { return };
             consumer.last_tag += 1;
             consumer.ledger.delivered(consumer.last_tag);
-            consumer.window.came(message.body.len());
             consumer.unacked.insert(consumer.last_tag, (position, message));
             consumer.inbox.push_back(consumer.last_tag);
             consumer.wake.notify_one();
@@ -292,10 +284,6 @@ impl State {
         // At once, where RabbitMQ is told after a second: what is acknowledged too early shows sooner.
         for tag in entry.ledger.take_scattered() {
             entry.unacked.remove(&tag);
-        }
-        // At once, where RabbitMQ has to wait until a whole window is settled: a change at a bad moment shows sooner.
-        if let Some(messages) = entry.window.better() {
-            entry.window.change(messages);
         }
         let queue = entry.queue.clone();
         self.dispatch(&queue);
