@@ -5,7 +5,7 @@
 use chrono::DateTime;
 use nephoscope::config::yaml;
 use nephoscope::convert::{ConvertOptions, Converter, Sources};
-use nephoscope::model::envelope;
+use nephoscope::model::{envelope, json};
 use nephoscope::pipeline::{Chain, ChainOptions, Kind, Plan};
 use std::fs;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const TRANSFORMERS: [&str; 6] = [
     "{name: accumulator, parameters: {size: 1000000}}",
     "{name: aggregator, parameters: {size: 1000000, resource_metadata: last, user_id: last, project_id: last}}",
     "{name: aggregator, parameters: {size: 1000000, resource_metadata: first, timestamp: last}}",
-    "{name: arithmetic, parameters: {target: {name: a, unit: u, type: gauge, expr: '$(a meter whose name is long enough) + $(never)'}}}",
+    "{name: arithmetic, parameters: {target: {name: a, unit: u, type: gauge, expr: '$(a.meter.whose.name.is.long.enough) + $(never)'}}}",
 ];
 
 #[test]
@@ -57,6 +57,19 @@ fn no_state_cell_keeps_a_message_alive() {
     assert!(grown < GROWN_MIB_MAX, "{kept} cells take {grown} MiB");
 }
 
+/// Three bytes each: what a sender writes must not become much more in memory.
+#[test]
+fn empty_and_small_objects_take_little_memory() {
+    for (object, grown_mib_max) in [("{}", 80), (r#"{"a":0}"#, 80)] {
+        let text = format!("[{}0]", format!("{object},").repeat(400_000));
+        let before = resident_mib();
+        let value = json::read(text.as_bytes()).unwrap();
+        let grown = resident_mib().saturating_sub(before);
+        assert!(grown < grown_mib_max, "{object}: {} bytes take {grown} MiB", text.len());
+        drop(value);
+    }
+}
+
 fn chain(transformer: &str) -> Chain {
     let text = format!(
         "sources: [{{name: a, meters: ['*'], sinks: [a]}}]\nsinks: [{{name: a, publishers: [test], transformers: [{transformer}]}}]"
@@ -69,7 +82,7 @@ fn chain(transformer: &str) -> Chain {
 fn body(n: usize) -> Vec<u8> {
     let id = |kind: &str| format!("{kind} {n:08} with an identity that is long");
     let payload = serde_json::json!({
-        "meter": "a meter whose name is long enough", "unit": "a unit whose name is long enough", "volume": n,
+        "meter": "a.meter.whose.name.is.long.enough", "unit": "a unit whose name is long enough", "volume": n,
         "resource": id("resource"), "user": id("user"), "project": id("project"), "flavor": id("flavor"),
         "filler": "x".repeat(MESSAGE_BYTES),
     });

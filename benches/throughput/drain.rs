@@ -119,6 +119,6 @@ pub(crate) async fn until_quiet(
 
 /// The lines of files.
 fn count_lines(paths: &[PathBuf]) -> usize {
-    let lines = |path: &PathBuf| fs::read(path).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count());
+    let lines = |path: &PathBuf| fs::read(path).map_or(0, |text| text.split(|byte| *byte == b'\n').count() - 1);
     paths.iter().map(lines).sum()
 }

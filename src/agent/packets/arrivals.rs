@@ -108,7 +108,7 @@ impl Arrivals {
             if is_held || sender.has_passed_on(sequence) {
                 turn.repeated += 1;
                 receipt.settle(Verdict::Kept);
-            } else if sequence <= sender.last {
+            } else if sequence <= sender.last && self.held.is_empty() {
                 // It came late, or to an earlier listener that did not acknowledge it.
                 sender.missing.remove(&sequence);
                 turn.packets.push((packet, receipt));
@@ -150,13 +150,15 @@ impl Arrivals {
         while let Some(first) = self.held.front() {
             let key = first.packet.sender();
             let Some(sender) = self.senders.get_mut(&key) else { return };
-            let is_next = |held: &Held| held.packet.sequence == sender.last + 1 && held.packet.sender() == key;
+            // One that came late, too.
+            let is_next = |held: &Held| held.packet.sequence <= sender.last + 1 && held.packet.sender() == key;
             let Some(Held { packet, receipt, .. }) =
                 self.held.iter().position(is_next).and_then(|at| self.held.remove(at))
             else {
                 return;
             };
-            sender.last += 1;
+            sender.last = sender.last.max(packet.sequence);
+            sender.missing.remove(&packet.sequence);
             turn.packets.push((packet, receipt));
         }
     }
@@ -166,10 +168,13 @@ impl Arrivals {
         let Some(key) = self.held.front().map(|held| held.packet.sender()) else { return };
         let of_sender = self.held.iter().filter(|held| held.packet.sender() == key);
         let next = of_sender.map(|held| held.packet.sequence).min();
-        if let (Some(sender), Some(next)) = (self.senders.get_mut(&key), next) {
-            let packets = sender.give_up_before(next);
-            turn.missing.push(Missing { member: key.0, packets });
-        }
+        let (Some(sender), Some(next)) = (self.senders.get_mut(&key), next) else {
+            // A sender of held packets is never forgotten; were it, they are due.
+            turn.packets.extend(self.held.pop_front().map(|held| (held.packet, held.receipt)));
+            return;
+        };
+        let packets = sender.give_up_before(next);
+        turn.missing.push(Missing { member: key.0, packets });
         self.pass_on(turn);
     }
 
@@ -197,7 +202,7 @@ impl Sender {
 
     /// What comes before this number, and did not come, never does; how many packets.
     fn give_up_before(&mut self, next: u64) -> u64 {
-        let packets = next - self.last - 1;
+        let packets = next.saturating_sub(self.last + 1);
         if usize::try_from(packets).is_ok_and(|packets| packets + self.missing.len() <= MISSING_MAX) {
             self.missing.extend(self.last + 1..next);
         } else {
@@ -277,6 +282,17 @@ mod tests {
         assert_eq!(numbers(&arrivals.give_up_late()), [4, 1]);
     }
 
+    /// Neither does one that came late.
+    #[tokio::test(start_paused = true)]
+    async fn a_late_packet_of_another_sender_overtakes_nothing_that_is_held() {
+        let mut arrivals = Arrivals::default();
+        assert_eq!(numbers(&came(&mut arrivals, &[2, 4])), [2]);
+        let other = arrivals.take(vec![packet("b", 12), packet("b", 11)], |_, _| None);
+        assert_eq!(numbers(&other), Vec::<u64>::new());
+        assert_eq!(numbers(&came(&mut arrivals, &[1])), [1], "of the same sender, and older");
+        assert_eq!(numbers(&came(&mut arrivals, &[3])), [3, 4, 12, 11]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn many_later_packets_say_that_one_is_missing() {
         let mut arrivals = Arrivals::default();
@@ -301,7 +317,7 @@ mod tests {
         assert_eq!(numbers(&came(&mut arrivals, &[1, 3])), [1]);
         let packets = vec![packet("b", 1), end_marker(), packet("b", 2), end_marker(), packet("a", 2)];
         let turn = arrivals.take(packets, |_, _| None);
-        assert_eq!((numbers(&turn), turn.end), (vec![1, 3], Some(2)));
+        assert_eq!((numbers(&turn), turn.end), (vec![3, 1], Some(2)), "in the order of coming");
         let turn = came(&mut arrivals, &[4]);
         assert_eq!((numbers(&turn), turn.end), (vec![], None), "it is behind the marker, too");
         assert_eq!(arrivals.behind.len(), 5);

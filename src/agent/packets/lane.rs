@@ -35,11 +35,11 @@ pub(super) struct Waiting {
     lanes: BTreeMap<String, Lane>,
     /// Queues whose lane may have something to send and has nothing on its way.
     ready: VecDeque<String>,
-    /// When the first of the open packets has been open for too long; nothing where none is. Not later than that: a packet
-    /// that was filled since may have been the first.
+    /// When the first of the open packets has been open for too long; nothing where none is open. It may be too early, where
+    /// that packet was filled since, and is never too late.
     open_until: Option<Instant>,
     /// Nothing more is put in.
-    pub(super) closed: bool,
+    closed: bool,
     /// Nothing more is sent either.
     abandoned: bool,
 }
@@ -142,6 +142,17 @@ impl Waiting {
         lane.open_until = None;
         self.set_ready(queue);
         true
+    }
+
+    /// Nothing more is put in: what is open is sent as it is.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.end_open(None);
+    }
+
+    /// Whether nothing more is put in, and nothing that can be sent waits.
+    pub(super) fn is_closed_and_empty(&self) -> bool {
+        self.closed && self.ready.is_empty() && self.open_until.is_none()
     }
 
     /// Nothing more is sent; what was not, to be dropped where nothing is locked.
@@ -335,6 +346,19 @@ mod tests {
         assert_eq!(bench.sent(), [], "one packet is on its way at a time, and meanwhile the next is filled");
         bench.0.is_free("a".to_owned());
         assert_eq!(bench.sent(), [sent("a", 2, 2)]);
+    }
+
+    /// The carrier asks between any two calls whether it is done.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_open_when_nothing_more_is_put_in_is_sent() {
+        let mut bench = Bench::default();
+        bench.push("a", 1, 10);
+        assert_eq!(bench.sent(), []);
+        assert!(!bench.0.is_closed_and_empty());
+        bench.0.close();
+        assert!(!bench.0.is_closed_and_empty(), "the open packet is not sent yet");
+        assert_eq!(bench.sent(), [sent("a", 1, 1)]);
+        assert!(bench.0.is_closed_and_empty());
     }
 
     #[tokio::test(start_paused = true)]

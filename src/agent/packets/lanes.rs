@@ -90,8 +90,8 @@ impl Lanes {
 
     /// Nothing more is put in: what is there is sent, and what a queue does not take then goes back.
     pub(in crate::agent) fn close(&self) {
-        self.0.waiting().closed = true;
-        self.send();
+        self.0.waiting().close();
+        self.0.changed.notify_one();
     }
 
     /// The listener is over, and what is in here is back in its queue: nothing more of it is sent.
@@ -210,7 +210,7 @@ impl Carrier {
 
     fn is_done(&self) -> bool {
         let waiting = self.lanes.0.waiting();
-        waiting.is_abandoned() || waiting.closed && self.on_the_way.is_empty()
+        waiting.is_abandoned() || waiting.is_closed_and_empty() && self.on_the_way.is_empty()
     }
 
     /// Sends a packet; `false` when the session is over.

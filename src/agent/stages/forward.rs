@@ -34,8 +34,7 @@ impl Forwarder {
     }
 
     /// Puts what a batch of notifications yielded into the lanes; where `more` comes soon, packets that are not full wait for it.
-    /// Every receipt that is not confirmed when the session is over
-    /// goes back by itself.
+    /// Every receipt that is not confirmed when the session is over goes back by itself.
     pub(in crate::agent) fn forward(
         &self,
         routes: &Routes,

@@ -156,7 +156,8 @@ impl Rescue {
         self.younger.pop_front()
     }
 
-    /// Whether a further delivery is surely here; what stands behind the rescue queue is not looked at.
+    /// Whether something more is here already, which nearly always is a delivery; what stands behind the rescue queue is not
+    /// looked at.
     pub(in crate::agent) fn has_ready(&self) -> bool {
         self.left == 0 && !(self.younger.is_empty() && self.sorted.is_empty())
     }

@@ -181,7 +181,7 @@ fn merge(told: &Aggregating, sum: &mut Sample, sample: &Sample) -> Result<(), Fa
     }
     let scaled = told.scaling.scaled(sample)?;
     sum.volume = match sample.kind {
-        SampleType::Cumulative => scaled,
+        SampleType::Cumulative => scaled.detached(),
         SampleType::Gauge | SampleType::Delta => {
             python::bounded(python::arithmetic(Operator::Add, &sum.volume, &scaled)?)?
         }

@@ -81,7 +81,7 @@ impl Evaluation {
     }
 }
 
-/// What a path of single names (`a`, `@.a`) finds in a value; nothing (the outer one) where it is no such path.
+/// What a path of single names (`a`, `@.a`) finds in a value; the outer `None` where it is another path.
 fn named_in<'a>(path: &Tree, value: &'a Value) -> Option<Option<&'a Value>> {
     match path {
         Tree::This => Some(Some(value)),

@@ -16,8 +16,10 @@ const DEPTH_MAX: usize = 100;
 const DIGITS_MAX: usize = 18;
 /// Beyond this a float may have been an integer.
 const FLOAT_MAX: f64 = 9.0e18;
-/// The first guess of how many members an object has: those of a notification, and of what is in it.
+/// The first guess of how many members an object has: a message, and what is in it.
 const MEMBERS_GUESSED: [usize; 2] = [32, 8];
+/// An object of so few members gives back the room that was guessed: a sender must not buy much memory with `{"":0}`.
+const FEW_MEMBERS: usize = 2;
 
 /// Whether a member of the outermost object is built; one that is not is read over.
 pub(in crate::model) type Wanted<'w> = &'w dyn Fn(&str) -> bool;
@@ -260,7 +262,7 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
     }
 
     fn dict(&mut self, depth: usize) -> Option<Dict> {
-        let mut pairs: Vec<(Text, Value)> = Vec::with_capacity(MEMBERS_GUESSED[usize::from(depth > 1)]);
+        let mut pairs: Vec<(Text, Value)> = Vec::new();
         let mut seen = Seen::default();
         self.each_member(depth, |reader| {
             let key = reader.key()?;
@@ -269,9 +271,15 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
                 return None;
             }
             let value = reader.value(depth + 1)?;
+            if pairs.is_empty() {
+                pairs.reserve(MEMBERS_GUESSED[usize::from(depth > 0)]);
+            }
             pairs.push((key, value));
             Some(())
         })?;
+        if pairs.len() <= FEW_MEMBERS {
+            pairs.shrink_to_fit();
+        }
         let few = pairs.len() <= HASHED_FROM_PAIRS;
         Some(if few { Dict::from_distinct(pairs) } else { Dict::from_pairs(pairs) })
     }
