@@ -33,15 +33,19 @@ impl Evaluation {
 
     fn holds<'a>(&self, condition: &'a Condition, item: &Maybe<'a>) -> Result<bool, Raised> {
         // Nearly every condition is of one member of the item.
-        if let Some(Match { value: Found::There(value), .. }) = item
-            && let Some(found) = named_in(&condition.target, value)
-        {
-            self.spend(1)?;
-            return match (found, &condition.test) {
-                (None, _) => Ok(false),
-                (Some(_), None) => Ok(true),
-                (Some(value), Some(test)) => Ok(!value.is_null() && self.passes(test, &Found::There(value))?),
-            };
+        if let Some(Match { value: Found::There(value), .. }) = item {
+            let found = named_in(&condition.target, value);
+            if !matches!(found, Named::Unknown) {
+                self.spend(1)?;
+            }
+            match (found, &condition.test) {
+                (Named::Nothing, _) => return Ok(false),
+                (Named::Value(_), None) => return Ok(true),
+                (Named::Value(value), Some(test)) => {
+                    return Ok(!value.is_null() && self.passes(test, &Found::There(value))?);
+                }
+                (Named::Unknown, _) => {}
+            }
         }
         let mut found = Vec::new();
         let shape = self.find(&condition.target, item, &mut found)?;
@@ -81,19 +85,27 @@ impl Evaluation {
     }
 }
 
-/// What a path of single names (`a`, `@.a`) finds in a value; the outer `None` where it is another path.
-fn named_in<'a>(path: &Tree, value: &'a Value) -> Option<Option<&'a Value>> {
+/// What a path of single names (`a`, `@.a`) finds in a value.
+enum Named<'a> {
+    Value(&'a Value),
+    Nothing,
+    /// It is another path.
+    Unknown,
+}
+
+fn named_in<'a>(path: &Tree, value: &'a Value) -> Named<'a> {
     match path {
-        Tree::This => Some(Some(value)),
-        Tree::Members(names) => {
-            let [name] = &**names else { return None };
-            Some(value.as_dict().and_then(|dict| member(dict, name)))
-        }
-        Tree::Child(left, right) => match named_in(left, value)? {
-            Some(value) => named_in(right, value),
-            // Whatever the right side is, it has nothing to be found in.
-            None => Some(None),
+        Tree::This => Named::Value(value),
+        Tree::Members(names) => match &**names {
+            [name] => value.as_dict().and_then(|dict| member(dict, name)).map_or(Named::Nothing, Named::Value),
+            _ => Named::Unknown,
         },
-        _ => None,
+        Tree::Child(left, right) => match named_in(left, value) {
+            Named::Value(value) => named_in(right, value),
+            // Whatever the right side is, it has nothing to be found in.
+            Named::Nothing => Named::Nothing,
+            Named::Unknown => Named::Unknown,
+        },
+        _ => Named::Unknown,
     }
 }

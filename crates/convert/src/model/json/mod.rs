@@ -148,7 +148,7 @@ fn special(bytes: &[u8], from: usize) -> usize {
     for eight in eights {
         let word = u64::from_le_bytes(*eight);
         let control = word.wrapping_sub(LOW * 0x20) & !word;
-        let hit = (zero(word ^ LOW * u64::from(b'"')) | zero(word ^ LOW * u64::from(b'\\')) | control) & HIGH;
+        let hit = (zero(word ^ (LOW * u64::from(b'"'))) | zero(word ^ (LOW * u64::from(b'\\'))) | control) & HIGH;
         if hit != 0 {
             return at + (hit.trailing_zeros() / 8) as usize;
         }
