@@ -108,10 +108,6 @@ impl Arrivals {
             if is_held || sender.has_passed_on(sequence) {
                 turn.repeated += 1;
                 receipt.settle(Verdict::Kept);
-            } else if sequence <= sender.last && self.held.is_empty() {
-                // It came late, or to an earlier listener that did not acknowledge it.
-                sender.missing.remove(&sequence);
-                turn.packets.push((packet, receipt));
             } else {
                 self.held.push_back(Held { since: Instant::now(), packet, receipt });
                 self.pass_on(&mut turn);
@@ -150,7 +146,7 @@ impl Arrivals {
         while let Some(first) = self.held.front() {
             let key = first.packet.sender();
             let Some(sender) = self.senders.get_mut(&key) else { return };
-            // One that came late, too.
+            // Or one that came late, or to an earlier listener that did not acknowledge it.
             let is_next = |held: &Held| held.packet.sequence <= sender.last + 1 && held.packet.sender() == key;
             let Some(Held { packet, receipt, .. }) =
                 self.held.iter().position(is_next).and_then(|at| self.held.remove(at))

@@ -56,11 +56,11 @@ fn read(polled: &Value, sampling: &mut Sampling<'_>) -> Result<Sample, Raised> {
     let id = Some(item(polled, "message_id")?).filter(|id| id.is_truthy());
     let by_name = dict(polled, "user_name")?;
     let source = match source {
-        Some(source) => text_of(source)?,
+        Some(source) => python::text(source)?,
         None => sampling.source().clone(),
     };
     let id = match id {
-        Some(id) => text_of(id)?,
+        Some(id) => python::text(id)?,
         None => sampling.next_id(),
     };
     Ok(Sample {
@@ -79,14 +79,6 @@ fn read(polled: &Value, sampling: &mut Sampling<'_>) -> Result<Sample, Raised> {
         id,
         monotonic_time: Value::Null,
     })
-}
-
-/// Python's `str(value)`.
-fn text_of(value: &Value) -> Result<Text, Raised> {
-    match value {
-        Value::Str(text) => Ok(text.clone()),
-        other => Ok(python::str(other)?.into()),
-    }
 }
 
 fn text(polled: &Value, key: &str) -> Result<Text, Raised> {

@@ -88,15 +88,14 @@ impl Kind {
 
 /// Python's `str(value)[:255]`.
 fn text(value: &Value) -> Result<Text, Raised> {
-    if let Value::Str(text) = value
-        && text.len() <= TEXT_CHARS_MAX
-    {
-        return Ok(text.clone());
+    let text = python::text(value)?;
+    // A character has a byte at least.
+    if text.len() <= TEXT_CHARS_MAX {
+        return Ok(text);
     }
-    let text = python::str(value)?;
     match text.char_indices().nth(TEXT_CHARS_MAX) {
         Some((cut, _)) => Ok(Text::from(&text[..cut])),
-        None => Ok(text.into()),
+        None => Ok(text),
     }
 }
 

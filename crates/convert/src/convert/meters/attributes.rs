@@ -92,9 +92,9 @@ impl Attributes {
         KEYS.into_iter().zip(&self.fields).filter_map(|(key, field)| field.as_ref().map(|field| (key, field)))
     }
 
-    /// Every field that may be evaluated, those of the fallbacks with them.
-    pub(super) fn evaluated(&self) -> impl Iterator<Item = &Field> {
-        self.fields.iter().flatten().chain([&self.user_fallback, &self.project_fallback])
+    /// What is evaluated where an attribute has no path of its own.
+    pub(super) fn fallbacks(&self) -> [&Field; 2] {
+        [&self.user_fallback, &self.project_fallback]
     }
 
     /// What an attribute is where its path finds nothing.

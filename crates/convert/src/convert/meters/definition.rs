@@ -123,7 +123,7 @@ impl MeterDefinition {
 
     /// Adds what it may look at in the request context.
     pub(crate) fn add_context_members(&self, members: &mut ContextMembers) {
-        let fields = self.attributes.evaluated().chain(self.fields().map(|(_, field)| field));
+        let fields = self.fields().map(|(_, field)| field).chain(self.attributes.fallbacks());
         fields.for_each(|field| field.add_context_members(members));
     }
 

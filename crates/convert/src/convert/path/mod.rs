@@ -149,36 +149,23 @@ impl Path {
 
     /// Adds what it may look at in the request context.
     pub fn add_context_members(&self, members: &mut ContextMembers) {
-        // What it looks at is known where it ends at a member of the context by name.
-        let of_walk = |steps: &mut dyn Iterator<Item = &[Name]>, members: &mut ContextMembers| {
-            let (first, second) = (steps.next().unwrap_or_default(), steps.next());
-            for name in first {
-                match (&*name.text, &name.today) {
-                    (CONTEXT, _) => match second {
-                        Some(names) => names.iter().for_each(|name| members.add(&name.text)),
-                        None => *members = ContextMembers::All,
-                    },
-                    (_, Some((CONTEXT, today))) => members.add(today),
-                    _ => {}
-                }
-            }
-        };
         match &self.kind {
-            Kind::Bare(names) => of_walk(&mut names.iter().map(std::slice::from_ref), members),
+            Kind::Bare(names) => {
+                let mut steps = names.iter().map(std::slice::from_ref);
+                add_begun(steps.next().unwrap_or_default(), steps.next(), members);
+            }
             Kind::Tree { walks: Some(walks), .. } => {
-                walks.iter().for_each(|walk| of_walk(&mut walk.iter().map(|names| &**names), members));
+                for walk in walks {
+                    let mut steps = walk.iter().map(|names| &**names);
+                    add_begun(steps.next().unwrap_or_default(), steps.next(), members);
+                }
             }
             Kind::Tree { walks: None, tree, climbs } => {
                 let mut names = Vec::new();
-                let known = !climbs && tree.begins_with(&mut names).is_some();
-                if !known || names.iter().any(|name| &*name.text == CONTEXT) {
+                if *climbs || tree.begins_with(&mut names).is_none() {
                     *members = ContextMembers::All;
                 }
-                for (holder, today) in names.iter().filter_map(|name| name.today.as_ref()) {
-                    if *holder == CONTEXT {
-                        members.add(today);
-                    }
-                }
+                names.into_iter().for_each(|name| add_begun(std::slice::from_ref(name), None, members));
             }
         }
     }
@@ -197,6 +184,18 @@ impl Path {
 
 /// The root member that is the request context.
 const CONTEXT: &str = "ctxt";
+
+/// Adds what is looked at in the request context where a path begins with one of these names, and goes on with one of those.
+fn add_begun(first: &[Name], second: Option<&[Name]>, members: &mut ContextMembers) {
+    for name in first {
+        match (&*name.text, &name.today, second) {
+            (CONTEXT, _, Some(names)) => names.iter().for_each(|name| members.add(&name.text)),
+            (CONTEXT, _, None) => *members = ContextMembers::All,
+            (_, Some((CONTEXT, today)), _) => members.add(today),
+            _ => {}
+        }
+    }
+}
 
 /// The first value that is not null at the end of a walk.
 fn first_of<'a>(steps: &[Box<[Name]>], value: &'a Value) -> Option<&'a Value> {

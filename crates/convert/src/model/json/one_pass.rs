@@ -47,11 +47,8 @@ pub(in crate::model) fn message_in_envelope(text: &Text, wanted: Wanted<'_>) -> 
     let mut outer = Reader::<false>::new(text);
     let (mut version, mut message) = (None, None);
     outer.skip_space();
-    outer.take(b'{')?;
-    loop {
-        outer.skip_space();
-        let key = outer.key()?;
-        match &*key {
+    outer.each_member(0, |outer| {
+        match &*outer.key()? {
             "oslo.version" if version.is_none() => version = Some(outer.string()?),
             "oslo.message" if message.is_none() => {
                 outer.take(b'"')?;
@@ -65,13 +62,8 @@ pub(in crate::model) fn message_in_envelope(text: &Text, wanted: Wanted<'_>) -> 
             // A third key would cost its repeats.
             _ => return None,
         }
-        outer.skip_space();
-        match outer.next()? {
-            b',' => {}
-            b'}' => break,
-            _ => return None,
-        }
-    }
+        Some(())
+    })?;
     outer.end()?;
     if &*version? == "2.0" { message } else { None }
 }

@@ -21,7 +21,7 @@ pub use number::{Operator, arithmetic, float, int};
 pub use order::{Comparison, compare, equal, sort};
 pub use pattern::Pattern;
 pub use substitution::Substitution;
-pub use text::{casefold, repr, split, str, write_float, write_quoted};
+pub use text::{casefold, repr, split, str, text, write_float, write_quoted};
 
 use crate::model::Value;
 use std::borrow::Cow;

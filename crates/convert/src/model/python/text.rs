@@ -1,9 +1,9 @@
 //! Text: `str()`, `repr()`, `str.split()`, `str.casefold()`.
 
 use super::Raised;
-use crate::model::Value;
 use crate::model::json::INTEGER_DIGITS_MAX;
 use crate::model::number::is_space;
+use crate::model::{Text, Value};
 use num_bigint::BigInt;
 use regex::Regex;
 use std::borrow::Cow;
@@ -15,6 +15,14 @@ pub fn str(value: &Value) -> Result<Cow<'_, str>, Raised> {
     match value {
         Value::Str(text) => Ok(Cow::Borrowed(text)),
         other => repr(other).map(Cow::Owned),
+    }
+}
+
+/// The same, shared where the value is a text.
+pub fn text(value: &Value) -> Result<Text, Raised> {
+    match value {
+        Value::Str(text) => Ok(text.clone()),
+        other => repr(other).map(Text::from),
     }
 }
 
