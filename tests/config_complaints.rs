@@ -285,7 +285,7 @@ fn nothing_is_configured() {
     assert_eq!(settings.transport.to_string(), "rabbit://localhost:5672/");
     assert_eq!(settings.intake.topics, ["notifications"]);
     assert_eq!(settings.intake.exchanges.len(), 14);
-    assert_eq!(settings.transport.rabbit.prefetch_messages, 100);
+    assert_eq!(settings.transport.rabbit.prefetch.messages, 100);
     let (definitions, complaints) = definitions::read(&settings);
     let told = complaints.iter().map(|c| (c.severity, &*c.place.file)).collect::<Vec<_>>();
     let warned = (Severity::Warning, "pipeline.yaml");

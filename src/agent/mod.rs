@@ -30,6 +30,8 @@ pub use lifecycle::{Agent, NotDrained, Outcome};
 pub use packets::packet;
 pub use runtime::BrokerPlace;
 pub use runtime::clock::Clock;
-pub use runtime::options::{AgentOptions, IntakeBounds, OverflowOptions, PacketBounds, StateOptions};
+pub use runtime::options::{
+    AgentOptions, BySize, IntakeBounds, MainPrefetch, OverflowOptions, PacketBounds, StateOptions,
+};
 pub use setup::{Blueprint, Parts, definitions, wiring};
 pub use stages::route::dropped;

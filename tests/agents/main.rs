@@ -127,8 +127,13 @@ impl Lab {
 
     /// Sends the next notifications: each resource's sizes count up.
     async fn send(&mut self, count: usize) {
+        self.send_padded(count, 0).await;
+    }
+
+    /// The same with so many bytes more in each.
+    async fn send_padded(&mut self, count: usize, bytes: usize) {
         for n in self.sent..self.sent + count {
-            self.publish(notification(n)).await;
+            self.publish(padded(n, bytes)).await;
         }
         self.sent += count;
     }
@@ -235,10 +240,15 @@ fn message(body: Vec<u8>) -> Outgoing {
 }
 
 fn notification(n: usize) -> Vec<u8> {
-    let (resource, step) = (n % RESOURCES, n / RESOURCES);
+    padded(n, 0)
+}
+
+fn padded(n: usize, padding: usize) -> Vec<u8> {
+    let (resource, step, padding) = (n % RESOURCES, n / RESOURCES, "x".repeat(padding));
     format!(
         r#"{{"message_id":"m-{n}","publisher_id":"volume.host","event_type":"volume.create.end","priority":"INFO",
-        "timestamp":"2026-01-01 00:00:00","payload":{{"volume_id":"r-{resource}","size":{step},"tenant_id":"t","user_id":"u"}}}}"#
+        "timestamp":"2026-01-01 00:00:00","payload":{{"volume_id":"r-{resource}","size":{step},"tenant_id":"t","user_id":"u",
+        "padding":"{padding}"}}}}"#
     )
     .into_bytes()
 }

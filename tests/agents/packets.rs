@@ -12,10 +12,12 @@ impl Lab {
     }
 }
 
+/// What waits in open packets counts against the prefetch. Where none is written it follows the sizes of the notifications.
+#[rstest::rstest]
+#[case::written("[oslo_messaging_rabbit]\nrabbit_qos_prefetch_count = 1000\n")]
+#[case::by_size("")]
 #[tokio::test(start_paused = true)]
-async fn a_backlog_travels_in_full_packets() {
-    // What waits in open packets counts against it.
-    let more = "[oslo_messaging_rabbit]\nrabbit_qos_prefetch_count = 1000\n";
+async fn a_backlog_travels_in_full_packets(#[case] more: &'static str) {
     let mut lab = Lab { more, ..Lab::new(true).await };
     lab.send(3_000).await;
     let _agent = lab.start("a");
@@ -53,4 +55,44 @@ async fn a_quiet_queue_is_not_waited_for() {
         tokio::time::sleep(Duration::from_millis(10)).await;
         assert_eq!(lab.volumes().len(), n, "published before the next one comes");
     }
+}
+
+/// The sizes change while the agent works: it consumes with another prefetch, and nothing comes twice or out of order.
+#[rstest::rstest]
+#[tokio::test(start_paused = true)]
+async fn sizes_change_under_load(#[values(false, true)] partitioned: bool) {
+    let mut lab = Lab::new(partitioned).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it consumes", || consumes_main(&board)).await;
+    for padding in [0, 500_000, 0, 1_500_000, 0] {
+        for _ in 0..4 {
+            lab.send_padded(40, padding).await;
+        }
+        // As long as a larger prefetch is not tried again.
+        tokio::time::sleep(Duration::from_secs(11)).await;
+    }
+    lab.settle().await;
+    assert_eq!(lab.check(), 0);
+}
+
+/// The publisher is away, and 1,000 messages may be on their way, because they were small: of large ones more come than may
+/// wait. The queue is consumed again, with few, and goes on when the publisher is back.
+#[tokio::test(start_paused = true)]
+async fn more_waits_than_may() {
+    let mut lab = Lab::new(false).await;
+    lab.send(3_000).await;
+    let (_agent, board) = lab.start("a");
+    lab.settle().await;
+    let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(20)) };
+    (0..2).for_each(|_| lab.context.shelf.answer_next("samples", away()));
+    lab.send_padded(100, 1_000_000).await;
+    let lost = "nephoscope_queues_closed_total{reason=\"lost\"} 1\n";
+    lab.until("too many wait", || lab.context.metrics.page().contains(lost)).await;
+    lab.until("it consumes again", || consumes_main(&board)).await;
+    let queues = lab.broker.queues();
+    let held: usize = queues.iter().filter(|q| q.name == "notifications.info").map(|q| q.unacked).sum();
+    assert!((1..=20).contains(&held), "{held} are held");
+    lab.settle().await;
+    lab.check();
+    assert!(lab.context.metrics.page().contains(lost), "once");
 }

@@ -287,6 +287,49 @@ async fn a_consumer_holds_no_more_than_its_prefetch(
     assert!(comes_nothing(&mut consumer).await);
 }
 
+/// What a listener looks at that would take another prefetch: a classic queue may be declared as one, whether its type was named
+/// or not, and no other may.
+#[rstest]
+#[tokio::test]
+async fn only_a_classic_queue_can_be_declared_as_one(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+    #[values(None, Some("classic"), Some("quorum"))] queue_type: Option<&str>,
+) {
+    let place = Place::new(kind);
+    let session = place.session().await;
+    let of_type = |queue_type: Option<&str>| {
+        let argument = queue_type.map(|text| ("x-queue-type".to_owned(), Argument::Text(text.to_owned())));
+        Queue { arguments: argument.into_iter().collect(), ..queue(place.name("q")) }
+    };
+    let name = place.filled(&session, of_type(queue_type), 1).await;
+    let again = session.declare(&Topology { queues: vec![of_type(Some("classic"))], ..Topology::default() }).await;
+    match queue_type {
+        Some("quorum") => assert!(matches!(&again, Err(TransportError::Differs { .. })), "{again:?}"),
+        _ => again.unwrap(),
+    }
+    settles_at(&session, &name, 1, 0).await;
+}
+
+/// A listener that is killed may be followed by one with a smaller prefetch, which is killed too. Of a quorum queue this is not
+/// true: RabbitMQ puts what comes back behind the rest of what had come back before.
+#[rstest]
+#[tokio::test]
+async fn what_comes_back_to_a_classic_queue_keeps_its_place_whatever_the_prefetch(
+    #[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind,
+) {
+    let place = Place::new(kind);
+    let session = place.session().await;
+    let name = place.filled(&session, queue_of(place.name("q"), QueueKind::Classic), 200).await;
+    for prefetch in [100, 10, 40, 3] {
+        let other = place.session().await;
+        let mut consumer = consume(&other, &name, prefetch).await;
+        let held = take(&mut consumer, usize::from(prefetch)).await;
+        assert_eq!(bodies(&held), (0..usize::from(prefetch)).collect::<Vec<_>>());
+        other.cut();
+        settles_at(&session, &name, 200, 0).await;
+    }
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_closed_consumer_gives_back_in_order(

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agent_context::AgentContext;
 use super::main_queue::direct::{DirectSinks, DirectWay};
-use super::main_queue::{GroupWay, MainListener, Way};
+use super::main_queue::{GroupWay, MainListener, MainQueue, Way};
 use super::old_queue::OldQueue;
 use super::overflow::OverflowListener;
 use super::pipeline_listener::PipelineListener;
@@ -177,7 +177,7 @@ impl Opening {
             let layout = group_layout.routing().cloned().ok_or(OpenError::Closed)?;
             // Everything declared and routable before the first message is taken.
             let forwarder = agent.forwarder(agent.prepared(0, &routes).await?, queue, epoch);
-            Ok(GroupWay { forwarder, layout })
+            Ok(GroupWay { forwarder, layout, layouts: Arc::clone(&agent.layouts) })
         };
         Ok(Listener::Main(Box::new(self.listen(session, broker, queue, way).await?)))
     }
@@ -191,11 +191,8 @@ impl Opening {
         way: impl Future<Output = Result<W, OpenError>> + Send,
     ) -> Result<MainListener<W>, OpenError> {
         let Opening { agent, routes, stop, .. } = self;
-        let (options, place) = (&agent.options, &agent.brokers[broker]);
-        let exclusive = options.partitioned && options.main_queue_exclusive;
-        let rescued = rescue::look(&*session, queue).await?;
-        let consume = place.consume_options(options.main_prefetch, exclusive);
-        let intake = Intake::open(&agent.context, &session, queue, consume, rescued).await?;
+        let source = MainQueue::find(&agent, session, broker, queue).await;
+        let intake = source.consume(&stop).await?;
         let way = match way.await {
             Ok(way) => way,
             Err(error) => {
@@ -203,8 +200,9 @@ impl Opening {
                 return Err(error);
             }
         };
-        place.guard(queue, &intake.until(&stop));
         Ok(MainListener {
+            why: Why::default(),
+            source,
             intake,
             routes,
             conversion: Conversion::new(&agent.metrics, &agent.tasks),
@@ -342,8 +340,8 @@ impl Listener {
     /// Why its consumer is over, once it is, in the broker's words where it said something.
     pub(in crate::agent) fn why(&self) -> Why {
         match self {
-            Listener::Direct(listener) => listener.intake.why(),
-            Listener::Main(listener) => listener.intake.why(),
+            Listener::Direct(listener) => Arc::clone(&listener.why),
+            Listener::Main(listener) => Arc::clone(&listener.why),
             Listener::Pipeline(listener) => listener.intake.why(),
             Listener::Old(listener) => listener.why(),
             Listener::Overflow(listener) => listener.intake.why(),

@@ -1,9 +1,9 @@
 //! What waits in the lanes of one listener, and when a packet may be sent.
 //!
 //! A packet that is not full stays open, because the broker's cost is by packet. It goes when it is full, when something that
-//! is no record stands behind it, when its listener says that nothing more comes soon, and at the latest [`OPEN_MAX`] after
-//! its first record. So a prefetch that is smaller than what fills the packets keeps nothing waiting: the listener that may
-//! take no more says so, or the time is over.
+//! is no record stands behind it, and at the latest [`OPEN_MAX`] after its first record. It also goes when its listener
+//! expects nothing more and no packet is on its way: while one is, its confirmation lets the listener take more, and when
+//! none is, nothing else would. So a prefetch that is smaller than what fills the packets keeps nothing waiting.
 //!
 //! Never here: sending (`lanes`).
 
@@ -38,6 +38,8 @@ pub(super) struct Waiting {
     /// When the first of the open packets has been open for too long; nothing where none is open. It may be too early, where
     /// that packet was filled since, and is never too late.
     open_until: Option<Instant>,
+    /// The listener expects more soon.
+    more: bool,
     /// Nothing more is put in.
     closed: bool,
     /// Nothing more is sent either.
@@ -164,6 +166,20 @@ impl Waiting {
 
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned
+    }
+
+    /// Whether the listener expects more soon.
+    pub(super) fn expect(&mut self, more: bool) {
+        self.more = more;
+    }
+
+    /// Nothing is on its way: what is open goes, unless more comes soon. Whether anything was.
+    pub(super) fn send_open(&mut self) -> bool {
+        let goes = !self.more && self.open_until.is_some();
+        if goes {
+            self.end_open(None);
+        }
+        goes
     }
 
     /// When [`Waiting::end_open`] has something to do.
@@ -316,6 +332,19 @@ mod tests {
         assert_eq!(bench.sent(), [sent("b", 1, 3), sent("a", 1, 1)]);
         bench.0.is_free("b".to_owned());
         assert_eq!((bench.sent(), bench.0.open_until()), (vec![sent("b", 2, 2)], None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_expected_is_waited_for() {
+        let mut bench = Bench::default();
+        bench.push("a", 1, 10);
+        bench.0.expect(true);
+        assert!(!bench.0.send_open());
+        assert_eq!(bench.sent(), []);
+        bench.0.expect(false);
+        assert!(bench.0.send_open());
+        assert_eq!(bench.sent(), [sent("a", 1, 1)]);
+        assert!(!bench.0.send_open(), "nothing is open");
     }
 
     #[tokio::test(start_paused = true)]

@@ -83,8 +83,9 @@ impl Lanes {
         self.0.changed.notify_one();
     }
 
-    /// Sends the packets that are full; more comes soon for the others.
-    pub(in crate::agent) fn send_full(&self) {
+    /// Sends the packets that are full. The others wait for more: if it comes soon, and else while something is on its way.
+    pub(in crate::agent) fn send_full(&self, more: bool) {
+        self.0.waiting().expect(more);
         self.0.changed.notify_one();
     }
 
@@ -185,6 +186,9 @@ impl Carrier {
                 if !self.offer(queue, packet.finish()).await {
                     return;
                 }
+            }
+            if self.on_the_way.is_empty() && self.lanes.0.waiting().send_open() {
+                continue;
             }
             if self.is_done() {
                 return;

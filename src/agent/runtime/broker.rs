@@ -161,6 +161,20 @@ impl BrokerPlace {
         Ok(session)
     }
 
+    /// Whether a main queue is surely a classic one: only such a queue can be declared so. One that goes with its last consumer
+    /// counts for none, as nobody may let go of it for a moment.
+    pub(in crate::agent) async fn is_classic(&self, session: &dyn Session, queue: &str) -> bool {
+        let Topology { mut queues, .. } = self.topology.of_queue(queue);
+        let classic = Argument::Text("classic".to_owned());
+        let differs = |queue: &mut Queue| {
+            queue.auto_delete || queue.arguments.insert("x-queue-type".to_owned(), classic.clone()).is_some()
+        };
+        if queues.is_empty() || queues.iter_mut().any(differs) {
+            return false;
+        }
+        session.declare(&Topology { queues, ..Topology::default() }).await.is_ok()
+    }
+
     /// How a queue on it is consumed.
     pub(in crate::agent) fn consume_options(&self, prefetch_messages: u16, exclusive: bool) -> ConsumeOptions {
         ConsumeOptions { prefetch_messages, exclusive, arguments: self.consume_arguments.clone() }

@@ -16,7 +16,7 @@ pub struct AgentOptions {
     /// Whether the owner of a main queue asks the broker to be its only consumer.
     pub main_queue_exclusive: bool,
     /// Unacknowledged messages per main queue.
-    pub main_prefetch: u16,
+    pub main_prefetch: MainPrefetch,
     /// Unacknowledged packets per pipeline queue.
     pub pipeline_prefetch: u16,
     /// What is taken from a queue at once.
@@ -39,6 +39,31 @@ pub struct AgentOptions {
     pub state: StateOptions,
     /// The time that transformers are told.
     pub clock: Clock,
+}
+
+/// How many messages of a main queue may be unacknowledged.
+#[derive(Debug, Clone, Copy)]
+pub struct MainPrefetch {
+    /// So many, where nothing else is said here.
+    pub messages: u16,
+    /// Of a queue that is surely classic.
+    pub by_size: Option<BySize>,
+}
+
+/// Messages that may be unacknowledged, by their sizes.
+#[derive(Debug, Clone, Copy)]
+pub struct BySize {
+    /// While no size is known.
+    pub first: u16,
+    /// At least, whatever their size.
+    pub messages_min: u16,
+    /// At most, however small they are.
+    pub messages_max: u16,
+    /// Bytes of bodies that all of them together should have at most.
+    pub bytes_max: usize,
+    /// Bytes of bodies that may wait to be taken. More are there where sizes change suddenly: then the consumer ends, and the
+    /// next one begins with the fewest messages.
+    pub waiting_bytes_max: usize,
 }
 
 /// How much is taken at once.

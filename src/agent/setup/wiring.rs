@@ -8,10 +8,12 @@ use super::{Blueprint, Parts, definitions};
 use crate::agent::parked::Requeue;
 use crate::agent::runtime::BrokerPlace;
 use crate::agent::runtime::clock::Clock;
-use crate::agent::runtime::options::{AgentOptions, IntakeBounds, OverflowOptions, PacketBounds, StateOptions};
+use crate::agent::runtime::options::{
+    AgentOptions, BySize, IntakeBounds, MainPrefetch, OverflowOptions, PacketBounds, StateOptions,
+};
 use crate::backoff::Backoff;
 use crate::cluster::hash::stable;
-use crate::config::broker::rabbit::{self, Rabbit};
+use crate::config::broker::rabbit::{self, Prefetch, Rabbit};
 use crate::config::broker::transport_url::TransportUrl;
 use crate::config::coordination_url::CoordinationUrl;
 use crate::config::settings::{Envelope, QueueType};
@@ -30,9 +32,17 @@ use crate::transport::topology::{self, OsloQueues, QueueKind, QuorumLimits};
 use crate::transport::{Argument, Broker, Session};
 
 /// Notifications or packets taken from a queue at once, at most.
-const TAKEN_AT_ONCE_MAX: usize = 100;
+const TAKEN_AT_ONCE_MAX: usize = 1_000;
 /// Bytes after which no further one is taken.
 const TAKEN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Unacknowledged messages of a classic main queue, where the configuration does not say how many.
+const PREFETCH_BY_SIZE: BySize = BySize {
+    first: 32,
+    messages_min: 20,
+    messages_max: 1_000,
+    bytes_max: 16 * 1024 * 1024,
+    waiting_bytes_max: 32 * 1024 * 1024,
+};
 /// Unacknowledged packets per pipeline queue: enough to keep its listener busy, few enough to move quickly.
 const PIPELINE_PREFETCH: u16 = 20;
 /// The heartbeat that RabbitMQ asks for where the client has no wish.
@@ -227,7 +237,7 @@ fn options(settings: &Settings) -> AgentOptions {
     AgentOptions {
         partitioned: cluster.workload_partitioning,
         main_queue_exclusive: settings.intake.main_queue_exclusive,
-        main_prefetch: settings.transport.rabbit.prefetch_messages,
+        main_prefetch: main_prefetch(settings),
         pipeline_prefetch: PIPELINE_PREFETCH,
         intake: IntakeBounds { messages_max: TAKEN_AT_ONCE_MAX, bytes_max: TAKEN_BYTES_MAX },
         packet: PacketBounds {
@@ -248,9 +258,16 @@ fn options(settings: &Settings) -> AgentOptions {
     }
 }
 
+fn main_prefetch(settings: &Settings) -> MainPrefetch {
+    let Prefetch { messages, is_written } = settings.transport.rabbit.prefetch;
+    MainPrefetch { messages, by_size: (!is_written).then_some(PREFETCH_BY_SIZE) }
+}
+
 /// How the state of transformers is kept.
 pub fn state_options(settings: &Settings) -> StateOptions {
     let cluster = &settings.cluster;
+    let MainPrefetch { messages, by_size } = main_prefetch(settings);
+    let prefetch_max = by_size.map_or(messages, |by_size| by_size.messages_max.max(messages));
     StateOptions {
         log_bytes_max: cluster.state_log_bytes_max,
         segment_bytes: StateOptions::SEGMENT_BYTES,
@@ -259,7 +276,7 @@ pub fn state_options(settings: &Settings) -> StateOptions {
             // What can come again at once: what pipeline listeners hold four times over, and what main listeners do
             // twice.
             ids_kept: 4 * usize::from(PIPELINE_PREFETCH) * cluster.packet_notifications_max
-                + 2 * usize::from(settings.transport.rabbit.prefetch_messages),
+                + 2 * usize::from(prefetch_max),
             age_ms: WindowBounds::AGE_MS,
             ids_max: WindowBounds::IDS_MAX,
         },

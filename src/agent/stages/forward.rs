@@ -33,7 +33,8 @@ impl Forwarder {
         Forwarder { group, lanes }
     }
 
-    /// Puts what a batch of notifications yielded into the lanes; where `more` comes soon, packets that are not full wait for it.
+    /// Puts what a batch of notifications yielded into the lanes; where `more` comes soon, packets that are not full wait for it,
+    /// and else while others are on their way.
     /// Every receipt that is not confirmed when the session is over goes back by itself.
     pub(in crate::agent) fn forward(
         &self,
@@ -51,11 +52,7 @@ impl Forwarder {
             // The parts in the packets now carry the delivery.
             receipt.settle(Verdict::Kept);
         }
-        if more {
-            self.lanes.send_full();
-        } else {
-            self.lanes.send();
-        }
+        self.lanes.send_full(more);
     }
 
     /// Nothing more is put in: what is there is sent.

@@ -1,6 +1,7 @@
 //! Taking deliveries from a queue: as much as is there, never waiting for more, and an orderly end.
 
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,6 +11,9 @@ use crate::agent::runtime::Context;
 use crate::agent::runtime::until::Until;
 use crate::model::Receipt;
 use crate::transport::{ConsumeOptions, Delivery, Session, TransportError, Why};
+
+/// Who wants everything taken to be settled waits no longer than this.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the next look at the queue gave.
 pub(in crate::agent) enum Taken {
@@ -90,6 +94,38 @@ impl Intake {
             batch.push(self.counted(delivery));
         }
         Taken::Batch(batch)
+    }
+
+    /// How many deliveries are taken and not settled.
+    pub(in crate::agent) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Waits until everything taken is settled; `false` where something is held for longer than [`SETTLED_WITHIN`], or the
+    /// listener is to stop.
+    pub(in crate::agent) fn all_settled(&self, stop: &CancellationToken) -> impl Future<Output = bool> + Send + use<> {
+        let (in_flight, stop) = (self.in_flight.clone(), stop.clone());
+        async move {
+            in_flight.close();
+            let settled = tokio::select! {
+                biased;
+                () = stop.cancelled() => false,
+                () = in_flight.wait() => true,
+                () = tokio::time::sleep(SETTLED_WITHIN) => false,
+            };
+            in_flight.reopen();
+            settled
+        }
+    }
+
+    /// From now on no more than so many bytes of bodies wait to be taken: the consumer ends, and they go back, if more come.
+    pub(in crate::agent) fn hold_at_most(&self, bytes: usize) {
+        self.deliveries.hold_at_most(bytes);
+    }
+
+    /// Whether it gives nothing more because more came than may wait.
+    pub(in crate::agent) fn is_overfull(&self) -> bool {
+        self.deliveries.is_overfull()
     }
 
     /// Whether there is something to take already.

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -42,8 +43,26 @@ pub(in crate::agent) struct Rescue {
     left: u32,
     /// Deliveries of the queue itself that are younger than what is in the rescue queue.
     younger: VecDeque<Delivery>,
+    /// What waits here.
+    room: Arc<Room>,
     /// Cancelled when the consumer of the rescue queue is over, so that the listener ends.
     over: CancellationToken,
+}
+
+/// Bytes of bodies that wait to be taken.
+struct Room {
+    bytes: AtomicUsize,
+    bytes_max: AtomicUsize,
+}
+
+impl Room {
+    fn unbounded() -> Self {
+        Room { bytes: AtomicUsize::new(0), bytes_max: AtomicUsize::new(usize::MAX) }
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.bytes_max.load(Ordering::Relaxed)
+    }
 }
 
 /// What the sorting task passes on.
@@ -87,8 +106,9 @@ impl Rescue {
         };
         let (sorter, sorted) = mpsc::channel(SORTED_MAX);
         let (back, consumer_back) = oneshot::channel();
-        let closing = CancellationToken::new();
+        let (closing, room) = (CancellationToken::new(), Arc::new(Room::unbounded()));
         let sorting = Sorting {
+            room: Arc::clone(&room),
             context: Arc::clone(context),
             session: Arc::clone(session),
             queue: Arc::clone(queue),
@@ -106,7 +126,7 @@ impl Rescue {
         let younger = VecDeque::new();
         let consumer = consumer_back;
         let mut rescue =
-            Rescue { context, session, queue, sorted, closing, consumer, rescued: None, left, younger, over };
+            Rescue { context, session, queue, sorted, closing, consumer, rescued: None, left, younger, room, over };
         if let Some(rescued) = rescued {
             rescue.consume(rescued);
         }
@@ -117,7 +137,7 @@ impl Rescue {
     pub(in crate::agent) async fn next(&mut self) -> Option<Delivery> {
         loop {
             if self.left == 0 {
-                if let Some(delivery) = self.younger.pop_front() {
+                if let Some(delivery) = self.pop_younger() {
                     return Some(delivery);
                 }
                 let sorted = self.sorted.recv().await?;
@@ -153,7 +173,23 @@ impl Rescue {
             let delivery = self.rescued.as_mut()?.ready()?;
             return Some(self.taken(delivery));
         }
-        self.younger.pop_front()
+        self.pop_younger()
+    }
+
+    fn pop_younger(&mut self) -> Option<Delivery> {
+        let delivery = self.younger.pop_front()?;
+        self.room.bytes.fetch_sub(delivery.body.len(), Ordering::Relaxed);
+        Some(delivery)
+    }
+
+    /// From now on the queue gives nothing more once more than so many bytes of bodies wait.
+    pub(in crate::agent) fn hold_at_most(&self, bytes: usize) {
+        self.room.bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether more wait than may.
+    pub(in crate::agent) fn is_overfull(&self) -> bool {
+        self.room.is_overfull()
     }
 
     /// Whether something more is here already, which nearly always is a delivery; what stands behind the rescue queue is not
@@ -205,6 +241,7 @@ impl Rescue {
 /// The task that looks at every delivery of a queue as soon as it comes, also while the listener is busy or holds: a message
 /// that waits for its turn in an agent that is killed has come back once more.
 struct Sorting {
+    room: Arc<Room>,
     context: Arc<Context>,
     session: Arc<dyn Session>,
     queue: Arc<str>,
@@ -221,7 +258,8 @@ impl Sorting {
         let closing = self.closing.clone();
         while let Some(Some(delivery)) = closing.run_until_cancelled(consumer.next()).await {
             if delivery.returns < RETURNS_MAX {
-                if self.sorter.send(Sorted::Delivery(delivery)).await.is_err() {
+                self.room.bytes.fetch_add(delivery.body.len(), Ordering::Relaxed);
+                if self.room.is_overfull() || self.sorter.send(Sorted::Delivery(delivery)).await.is_err() {
                     break;
                 }
                 continue;
@@ -237,6 +275,7 @@ impl Sorting {
             self.move_all(&mut batch).await;
             // What could not be moved had its chance: worked on where it is, behind what was moved.
             for delivery in batch.into_iter().chain(behind) {
+                self.room.bytes.fetch_add(delivery.body.len(), Ordering::Relaxed);
                 if self.sorter.send(Sorted::Delivery(delivery)).await.is_err() {
                     return consumer;
                 }

@@ -15,6 +15,8 @@ struct Known {
     committed: Option<u64>,
     /// How many consumers the queue had when we last began to consume it.
     consumers_before_us: Option<u32>,
+    /// How many of its messages may be unacknowledged, as was found.
+    prefetch: Option<u16>,
 }
 
 impl QueueMemory {
@@ -53,6 +55,16 @@ impl QueueMemory {
     /// We begin to consume a queue that has so many consumers.
     pub(in crate::agent) fn begins_beside(&self, queue: &str, consumers: u32) {
         self.known().entry(queue.to_owned()).or_default().consumers_before_us = Some(consumers);
+    }
+
+    /// How many messages of a queue may be unacknowledged, as was found.
+    pub(in crate::agent) fn prefetch(&self, queue: &str) -> Option<u16> {
+        self.known().get(queue)?.prefetch
+    }
+
+    /// So many messages of a queue may be unacknowledged from now on.
+    pub(in crate::agent) fn found_prefetch(&self, queue: &str, messages: u16) {
+        self.known().entry(queue.to_owned()).or_default().prefetch = Some(messages);
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {

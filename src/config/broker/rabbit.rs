@@ -23,8 +23,8 @@ pub struct Rabbit {
     pub quorum_max_memory_bytes: Option<i64>,
     /// Whether main queues carry `x-ha-policy: all`.
     pub ha_queues: bool,
-    /// Unacknowledged messages per consumer; 0 is unlimited in AMQP, and read as 65,535 here.
-    pub prefetch_messages: u16,
+    /// Unacknowledged messages per consumer.
+    pub prefetch: Prefetch,
     /// AMQP heartbeat; `None`: off.
     pub heartbeat: Option<Duration>,
     /// Whether hosts are tried in random order.
@@ -39,6 +39,15 @@ pub struct Rabbit {
     pub tls: Option<Tls>,
     /// Whether consumers carry `x-cancel-on-ha-failover`.
     pub cancel_on_failover: bool,
+}
+
+/// Unacknowledged messages per consumer of a main queue, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefetch {
+    /// How many; 0 is unlimited in AMQP, and read as 65,535 here.
+    pub messages: u16,
+    /// Whether the configuration says so.
+    pub is_written: bool,
 }
 
 /// SASL mechanisms.
@@ -81,7 +90,6 @@ pub(in crate::config) fn read(values: &mut Values<'_>) -> Rabbit {
         Some("EXTERNAL") => Login::External,
         _ => Login::AmqPlain,
     };
-    let prefetch = u16::try_from(values.whole(SECTION, "rabbit_qos_prefetch_count")).ok().filter(|n| *n > 0);
     Rabbit {
         durable: quorum || values.flag(SECTION, "amqp_durable_queues"),
         auto_delete: values.flag(SECTION, "amqp_auto_delete"),
@@ -90,7 +98,7 @@ pub(in crate::config) fn read(values: &mut Values<'_>) -> Rabbit {
         quorum_max_memory_length: values.some_whole(SECTION, "rabbit_quorum_max_memory_length"),
         quorum_max_memory_bytes: values.some_whole(SECTION, "rabbit_quorum_max_memory_bytes"),
         ha_queues,
-        prefetch_messages: prefetch.unwrap_or(u16::MAX),
+        prefetch: prefetch(values),
         heartbeat: values.some_seconds(SECTION, "heartbeat_timeout_threshold").filter(|s| !s.is_zero()),
         shuffle: values.one_of(SECTION, "kombu_failover_strategy") == Some("shuffle"),
         retry_interval: values.seconds(SECTION, "rabbit_retry_interval"),
@@ -99,6 +107,12 @@ pub(in crate::config) fn read(values: &mut Values<'_>) -> Rabbit {
         tls: tls(values),
         cancel_on_failover: values.flag(SECTION, "enable_cancel_on_failover"),
     }
+}
+
+fn prefetch(values: &mut Values<'_>) -> Prefetch {
+    const NAME: &str = "rabbit_qos_prefetch_count";
+    let messages = u16::try_from(values.whole(SECTION, NAME)).ok().filter(|n| *n > 0).unwrap_or(u16::MAX);
+    Prefetch { messages, is_written: values.is_written(SECTION, NAME) }
 }
 
 fn tls(values: &mut Values<'_>) -> Option<Tls> {

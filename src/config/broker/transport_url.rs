@@ -240,6 +240,6 @@ mod tests {
         assert_eq!(file_options.add("c", section), []);
         let plain = rabbit::read(&mut Values::new(&file_options));
         let url = TransportUrl::parse("rabbit://h/?rabbit_quorum_queue=false&ssl=true", &file_options, &plain).unwrap();
-        assert_eq!((url.rabbit.prefetch_messages, url.rabbit.quorum, url.rabbit.tls.is_some()), (7, false, true));
+        assert_eq!((url.rabbit.prefetch.messages, url.rabbit.quorum, url.rabbit.tls.is_some()), (7, false, true));
     }
 }

@@ -46,10 +46,7 @@ impl Metrics {
     /// The broker ended the consumer of a queue, with these words. The queue is opened again.
     pub fn queue_lost(&self, queue: &str, cause: &str) {
         let reason = Closed::Lost.name();
-        warn!(
-            event = "agent.queue.closed",
-            queue, reason, cause, "the broker ended the consumer; opening the queue again"
-        );
+        warn!(event = "agent.queue.closed", queue, reason, cause, "the consumer is over; opening the queue again");
         self.0.closed.of([reason]).inc();
     }
 

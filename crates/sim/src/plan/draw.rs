@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Happening, MainQueues, Message, Plan};
 use crate::network::Stall;
+use nephoscope::agent::BySize;
 
 /// Chains of transformers of which every sample's output is known exactly.
 const TRANSFORMERS: [&str; 4] = [
@@ -22,6 +23,8 @@ const MAIN_QUEUES: u64 = 0x6d61_696e;
 const OVERLOOKED: u64 = 0x6f76_6572;
 /// What a seed's destinations are drawn by.
 const DESTINATIONS: u64 = 0x6465_7374;
+/// What a seed's prefetch by sizes is drawn by.
+const BY_SIZE: u64 = 0x7369_7a65;
 /// Numbers of pipeline queues that a change may lead to.
 const QUEUES: [u16; 6] = [1, 2, 3, 4, 6, 9];
 /// A change of the number of queues waits so many times half a second for what must be there first.
@@ -62,6 +65,7 @@ impl Plan {
             lease_ttl: seconds(&mut rng, 2..11),
             view_period: seconds(&mut rng, 1..11),
             main_prefetch: rng.random_range(2..40),
+            main_by_size: None,
             pipeline_prefetch: rng.random_range(1..12),
             packet_notifications: rng.random_range(1..12),
             taken_at_once: rng.random_range(1..30),
@@ -72,6 +76,7 @@ impl Plan {
             messages: Vec::new(),
             happenings: Vec::new(),
         };
+        plan.plan_prefetch(&mut StdRng::seed_from_u64(seed ^ BY_SIZE));
         plan.plan_destinations(&mut StdRng::seed_from_u64(seed ^ DESTINATIONS));
         if plan.main == MainQueues::Shared {
             // State is exact by order, and nothing is promised of that.
@@ -90,10 +95,26 @@ impl Plan {
         plan
     }
 
+    /// From few notifications to as many as there may be otherwise, by bounds that both small and large ones meet. What waits is
+    /// not bounded: where it is, notifications come out again without a fault.
+    fn plan_prefetch(&mut self, rng: &mut StdRng) {
+        let first = rng.random_range(1..=self.main_prefetch);
+        let bytes_max = rng.random_range(1_000..30_000);
+        let by_size = BySize {
+            first,
+            messages_min: 1,
+            messages_max: self.main_prefetch,
+            bytes_max,
+            waiting_bytes_max: usize::MAX,
+        };
+        self.main_by_size = rng.random_bool(0.6).then_some(by_size);
+    }
+
     fn plan_destinations(&mut self, rng: &mut StdRng) {
         self.destinations = [1, 1, 1, 1, 1, 2, 2, 2, 2, 3][rng.random_range(0..10)];
         self.overflow_after = Duration::from_millis(rng.random_range(200..2_000));
-        self.overflow_bytes_max = if rng.random_bool(0.2) { 4_000 } else { 1 << 30 };
+        // A calm world has no full ones: what such a queue does not take within the time of a stop comes out again.
+        self.overflow_bytes_max = if rng.random_bool(0.2) && !self.calm { 4_000 } else { 1 << 30 };
     }
 
     fn plan_messages(&mut self, rng: &mut StdRng, lasts: Duration) {

@@ -7,6 +7,7 @@ mod draw;
 use std::time::Duration;
 
 use crate::network::Stall;
+use nephoscope::agent::BySize;
 
 /// One world.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) view_period: Duration,
     /// Unacknowledged notifications per main queue.
     pub(crate) main_prefetch: u16,
+    /// The same where it follows the sizes of notifications.
+    pub(crate) main_by_size: Option<BySize>,
     /// Unacknowledged packets per pipeline queue.
     pub(crate) pipeline_prefetch: u16,
     /// Notifications in a packet.

@@ -9,7 +9,7 @@ use crate::network::{GroupLine, Network, Reached, ReachedGroup};
 use crate::outlet::Outlet;
 use crate::plan::{Happening, Over};
 use crate::witness::Invariant;
-use nephoscope::agent::{Agent, Blueprint, OverflowOptions, wiring};
+use nephoscope::agent::{Agent, Blueprint, MainPrefetch, OverflowOptions, wiring};
 use nephoscope::observe::{Board, Metrics};
 use nephoscope::publish::{Context, Publisher};
 use nephoscope::tasks::Gate;
@@ -62,7 +62,8 @@ impl World {
             let mut parts =
                 wiring::in_process(&self.settings, &id, blueprint, broker, coordinator, metrics, Board::new());
             parts.brokers.iter_mut().for_each(|place| place.main_queues.clone_from(&self.main_queues));
-            parts.options.main_prefetch = self.plan.main_prefetch;
+            parts.options.main_prefetch =
+                MainPrefetch { messages: self.plan.main_prefetch, by_size: self.plan.main_by_size };
             parts.options.pipeline_prefetch = self.plan.pipeline_prefetch;
             parts.options.intake.messages_max = self.plan.taken_at_once;
             parts.options.packet.notifications_max = self.plan.packet_notifications;

@@ -52,6 +52,10 @@ impl DirectWay {
 impl Way for DirectWay {
     type Part = Fragment;
 
+    async fn is_current(&self) -> bool {
+        true
+    }
+
     fn abandon(&self) {
         DirectWay::abandon(self);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::source::MainQueue;
 use super::way::Way;
 use crate::agent::parked::parking::Parking;
 use crate::agent::runtime::task_group::TaskGroup;
@@ -13,10 +14,14 @@ use crate::agent::stages::intake::{Ended, Intake, Taken};
 use crate::agent::stages::route::Routes;
 use crate::model::Verdict;
 use crate::observe::Metrics;
-use crate::transport::Delivery;
+use crate::transport::{Delivery, Why};
 
 /// One listener on one main queue.
 pub(in crate::agent) struct MainListener<W: Way> {
+    /// Why the consumer is over, once it is, in the broker's words where it said something.
+    pub why: Why,
+    /// The queue.
+    pub source: MainQueue,
     /// Deliveries.
     pub intake: Intake,
     /// The configuration; looked at once per batch, so that a reload needs no restart.
@@ -33,44 +38,85 @@ pub(in crate::agent) struct MainListener<W: Way> {
     pub metrics: Metrics,
 }
 
+/// How a listener goes on that has worked for a while.
+enum Next {
+    /// Not at all.
+    End(Ended),
+    /// With so many unacknowledged messages. What was taken is settled.
+    Consume(u16),
+}
+
 impl<W: Way> MainListener<W> {
     /// Runs until stopped or lost.
     pub(in crate::agent) async fn run(mut self, stop: &CancellationToken) -> Ended {
-        let until = self.intake.until(stop);
-        let worked = until.over.run_until_cancelled(self.work(stop, &until)).await;
-        let ended = worked.unwrap_or(Ended::Lost);
-        let MainListener { way, intake, .. } = self;
+        let ended = loop {
+            let until = self.intake.until(stop);
+            let worked = until.over.run_until_cancelled(self.work(stop, &until)).await;
+            let messages = match worked.unwrap_or(Next::End(Ended::Lost)) {
+                Next::Consume(messages) => messages,
+                Next::End(ended) => break ended,
+            };
+            self.intake = match self.source.consume_with(messages, self.intake, stop).await {
+                Ok(intake) => intake,
+                // Nothing of what was taken is on its way any more.
+                Err(ended) => return ended,
+            };
+            if !self.way.is_current().await {
+                break Ended::Lost;
+            }
+        };
+        let MainListener { mut source, way, intake, why, .. } = self;
+        let said = source.over(&intake).or_else(|| intake.why().get().cloned());
         if ended == Ended::Lost {
             way.abandon();
         }
         // The forwarder ends first: its confirms settle what is in flight.
         drop(way);
+        if let Some(said) = said {
+            // Nobody else sets it.
+            let _never_set = why.set(said);
+        }
         intake.end(ended).await
     }
 
-    async fn work(&mut self, stop: &CancellationToken, until: &Until) -> Ended {
+    async fn work(&mut self, stop: &CancellationToken, until: &Until) -> Next {
         loop {
             tokio::select! {
                 biased;
                 converted = self.conversion.next(), if !self.conversion.is_idle() => {
                     if !self.go_on(converted, until).await {
-                        return Ended::Lost;
+                        return Next::End(Ended::Lost);
                     }
                 }
                 taken = self.intake.next(stop), if self.conversion.has_room() => match taken {
                     Taken::Batch(batch) => self.convert(batch),
                     Taken::Stopped => break,
-                    Taken::Lost => return Ended::Lost,
+                    Taken::Lost => return Next::End(Ended::Lost),
                 },
             }
+            if let Some(messages) = self.source.better(&self.intake) {
+                if !self.finish(until).await {
+                    return Next::End(Ended::Lost);
+                }
+                if self.intake.all_settled(stop).await {
+                    return Next::Consume(messages);
+                }
+                self.source.not_now();
+            }
         }
+        let finished = self.finish(until).await;
+        Next::End(if finished { Ended::Stopped } else { Ended::Lost })
+    }
+
+    /// Goes on with all that is in conversion; `false` when the session is over.
+    async fn finish(&mut self, until: &Until) -> bool {
         while !self.conversion.is_idle() {
             let converted = self.conversion.next().await;
             if !self.go_on(converted, until).await {
-                return Ended::Lost;
+                return false;
             }
         }
-        Ended::Stopped
+        true
     }
 
     fn convert(&mut self, batch: Vec<Delivery>) {
@@ -78,6 +124,7 @@ impl<W: Way> MainListener<W> {
             let again = batch.iter().filter(|d| d.redelivered).count();
             self.metrics.notifications_received(&first.queue, batch.len() as u64, again as u64);
         }
+        self.source.took(&batch);
         let routes = Arc::clone(&self.routes.borrow());
         self.conversion.begin(&routes, batch);
     }

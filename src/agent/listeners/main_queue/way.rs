@@ -9,6 +9,8 @@ pub(in crate::agent) trait Way: Send {
     /// What a fragment is made into where it is converted.
     type Part: Part;
 
+    /// Whether what is taken from now on may still go this way: asked after the queue had no consumer for a moment.
+    fn is_current(&self) -> impl Future<Output = bool> + Send;
     /// The listener is over, and what it took is back in its queue: nothing of it is sent or published from here.
     fn abandon(&self);
     /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more. `more` comes soon: what is sent in

@@ -6,7 +6,7 @@ use super::queue::QueueEntry;
 use super::{ExchangeEntry, State};
 use crate::transport::memory::QueueView;
 use crate::transport::memory::stream::Log;
-use crate::transport::{Binding, Exchange, Queue, QueueState, TransportError, fallback};
+use crate::transport::{Argument, Binding, Exchange, Queue, QueueState, TransportError, fallback};
 
 impl State {
     pub(in crate::transport::memory) fn declare_exchange(
@@ -41,7 +41,13 @@ impl State {
                 return Err(fallback::Unequal::other(&wanted.name, "auto_delete"));
             }
             let keys = there.arguments.keys().chain(wanted.arguments.keys());
-            return match keys.into_iter().find(|key| there.arguments.get(*key) != wanted.arguments.get(*key)) {
+            // A queue whose type nobody named is a classic one.
+            let value = |of: &BTreeMap<String, Argument>, key: &str| match of.get(key) {
+                None if key == "x-queue-type" => Some(Argument::Text("classic".to_owned())),
+                value => value.cloned(),
+            };
+            let differs = |key: &&String| value(&there.arguments, key) != value(&wanted.arguments, key);
+            return match keys.into_iter().find(differs) {
                 Some(key) => Err(fallback::Unequal::other(&wanted.name, key)),
                 None => Ok(()),
             };
