@@ -69,7 +69,9 @@ async fn bare(url: &str, queue: &str, count: usize, broker: u32) -> Drain {
 async fn relay(url: &str, queue: &str, count: usize, broker: u32) -> Drain {
     let began = Instant::now();
     let declaring = connect(url).await;
-    declaring.queue_declare(PACKETS.into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
+    // As the agent's own: what is confirmed must outlive the broker.
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    declaring.queue_declare(PACKETS.into(), options, FieldTable::default()).await.unwrap();
     declaring.queue_purge(PACKETS.into(), QueuePurgeOptions::default()).await.unwrap();
     let packets = count.div_ceil(PACKED);
     let (second, mut arrivals) = consume(url, PACKETS, PACKETS_PREFETCH).await;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::agent_context::AgentContext;
 use super::unpack::read;
 use crate::agent::packets::encoding::EncodedFragment;
+use crate::agent::packets::lane::Expected;
 use crate::agent::resize::{GroupLayout, sealed_mark};
 use crate::agent::runtime::shared_value::Reader;
 use crate::agent::sinks::deliver::SinkContext;
@@ -125,7 +126,7 @@ impl OldQueue {
                 let part = |fragment| (sink, EncodedFragment::from(fragment), receipt.split());
                 let yielded = packet.fragments.into_iter().map(part).collect();
                 receipt.settle(Verdict::Kept);
-                self.forwarder.forward(&routes, to, yielded, false);
+                self.forwarder.forward(&routes, to, yielded, Expected { more: false, at_once: usize::MAX });
             }
         }
     }

@@ -8,6 +8,9 @@ use crate::cluster::hash::{self, SlotTable};
 use crate::model::event_key;
 use crate::publish::Batch;
 
+/// The first guess of how many bytes a record has.
+const RECORD_BYTES: usize = 1_024;
+
 /// What a fragment is made into where it is converted.
 pub(in crate::agent) trait Part: From<Fragment> + Send + 'static {
     /// Bytes that it has in a packet; none where it stays in this process.
@@ -47,7 +50,8 @@ impl EncodedFragment {
     pub(in crate::agent) fn of(fragment: &Fragment) -> Self {
         let mut head = Vec::with_capacity(128);
         packet::write_head(fragment, &mut head);
-        let (mut records, mut ends) = (Vec::new(), Vec::with_capacity(fragment.batch.len()));
+        let mut records = Vec::with_capacity(RECORD_BYTES * fragment.batch.len());
+        let mut ends = Vec::with_capacity(fragment.batch.len());
         match &fragment.batch {
             Batch::Samples(samples) => {
                 for sample in samples {

@@ -3,7 +3,8 @@
 //! A packet that is not full stays open, because the broker's cost is by packet. It goes when it is full, when something that
 //! is no record stands behind it, and at the latest [`OPEN_MAX`] after its first record. It also goes when its listener
 //! expects nothing more and no packet is on its way: while one is, its confirmation lets the listener take more, and when
-//! none is, nothing else would. So a prefetch that is smaller than what fills the packets keeps nothing waiting.
+//! none is, nothing else would. So a prefetch that is smaller than what fills the packets keeps nothing waiting. And it goes
+//! when it is old by what was put in since: its deliveries are acknowledged first, and without that nothing more comes.
 //!
 //! Never here: sending (`lanes`).
 
@@ -29,6 +30,15 @@ pub(super) struct Sender {
     pub(super) bounds: PacketBounds,
 }
 
+/// What a listener expects to put in.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::agent) struct Expected {
+    /// Something comes soon.
+    pub more: bool,
+    /// So much comes at most before something of what is here is acknowledged, in messages.
+    pub at_once: usize,
+}
+
 /// What waits in the lanes of one listener.
 #[derive(Default)]
 pub(super) struct Waiting {
@@ -40,6 +50,8 @@ pub(super) struct Waiting {
     open_until: Option<Instant>,
     /// The listener expects more soon.
     more: bool,
+    /// Fragments that were put in.
+    pushed: usize,
     /// Nothing more is put in.
     closed: bool,
     /// Nothing more is sent either.
@@ -54,6 +66,8 @@ struct Lane {
     waiting: VecDeque<Waybill>,
     /// Until then the last packet that waits is filled, if something comes; nothing where it is sent as soon as it can be.
     open_until: Option<Instant>,
+    /// How many fragments had been put into all lanes when its last packet was begun.
+    opened_at: usize,
     /// A packet is on its way, or waits until it is offered again, or the lane is [ready](Waiting::ready).
     busy: bool,
 }
@@ -101,6 +115,8 @@ impl Waiting {
         if self.abandoned {
             return Some(receipt);
         }
+        self.pushed += 1;
+        let pushed = self.pushed;
         let lane = self.lane(queue);
         let bytes = head.len() + records.iter().map(|record| record.len() + 1).sum::<usize>();
         let new = match lane.waiting.back() {
@@ -112,7 +128,7 @@ impl Waiting {
             let content = Content::Filling(PacketBuilder::new(&sender.member, sender.epoch, lane.next_sequence()));
             lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: None });
             opened = Some(Instant::now() + OPEN_MAX);
-            lane.open_until = opened;
+            (lane.open_until, lane.opened_at) = (opened, pushed);
         }
         if let Some(Waybill { content: Content::Filling(packet), receipts, .. }) = lane.waiting.back_mut() {
             packet.push_encoded(head, records);
@@ -121,8 +137,10 @@ impl Waiting {
                 lane.open_until = None;
             }
         }
-        if lane.has_due() {
-            self.set_ready(queue);
+        if lane.has_due()
+            && let Some(lane) = self.lanes.get_mut(queue)
+        {
+            set_ready(&mut self.ready, queue, lane);
         }
         self.open_until = self.open_until.or(opened);
         None
@@ -142,7 +160,9 @@ impl Waiting {
         let content = Content::Whole(whole(lane.next_sequence()));
         lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: Some(told) });
         lane.open_until = None;
-        self.set_ready(queue);
+        if let Some(lane) = self.lanes.get_mut(queue) {
+            set_ready(&mut self.ready, queue, lane);
+        }
         true
     }
 
@@ -168,9 +188,15 @@ impl Waiting {
         self.abandoned
     }
 
-    /// Whether the listener expects more soon.
-    pub(super) fn expect(&mut self, more: bool) {
+    /// What the listener expects. A packet goes that has waited for half of what may be put in before something is acknowledged.
+    pub(super) fn expect(&mut self, Expected { more, at_once }: Expected) {
         self.more = more;
+        for (queue, lane) in &mut self.lanes {
+            if lane.open_until.is_some() && self.pushed - lane.opened_at >= at_once / 2 {
+                lane.open_until = None;
+                set_ready(&mut self.ready, queue, lane);
+            }
+        }
     }
 
     /// Nothing is on its way: what is open goes, unless more comes soon. Whether anything was.
@@ -194,13 +220,6 @@ impl Waiting {
 
     fn lane(&mut self, queue: &str) -> &mut Lane {
         self.lanes.entry(queue.to_owned()).or_default()
-    }
-
-    fn set_ready(&mut self, queue: &str) {
-        let lane = self.lane(queue);
-        if !std::mem::replace(&mut lane.busy, true) {
-            self.ready.push_back(queue.to_owned());
-        }
     }
 
     /// The next packet that may be sent.
@@ -229,172 +248,16 @@ impl Waiting {
                 continue;
             }
             lane.open_until = None;
-            if !lane.waiting.is_empty() && !std::mem::replace(&mut lane.busy, true) {
-                self.ready.push_back(queue.clone());
-            }
+            set_ready(&mut self.ready, queue, lane);
         }
+    }
+}
+
+fn set_ready(ready: &mut VecDeque<String>, queue: &str, lane: &mut Lane) {
+    if !lane.waiting.is_empty() && !std::mem::replace(&mut lane.busy, true) {
+        ready.push_back(queue.to_owned());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Verdict;
-    use tokio::time::advance;
-
-    const BOUNDS: PacketBounds = PacketBounds { notifications_max: 3, bytes_max: 1_000 };
-
-    #[derive(Default)]
-    struct Bench(Waiting);
-
-    impl Bench {
-        fn push(&mut self, queue: &str, count: usize, bytes: usize) {
-            let sender = Sender { member: "m".into(), epoch: 7, bounds: BOUNDS };
-            for _ in 0..count {
-                let record = vec![b'1'; bytes];
-                let left = self.0.push(&sender, queue, (b"{[", &[&record]), Receipt::new(|_| ()));
-                assert!(left.is_none());
-            }
-        }
-
-        /// What is sent now: the queue, the number, and how many notifications; it is on its way then.
-        fn sent(&mut self) -> Vec<(String, u64, usize)> {
-            std::iter::from_fn(|| self.0.next())
-                .map(|(queue, bill)| {
-                    let notifications = bill.receipts.len();
-                    bill.receipts.into_iter().for_each(|receipt| receipt.settle(Verdict::Kept));
-                    let body = match bill.content {
-                        Content::Filling(packet) => packet.finish(),
-                        Content::Whole(body) => body.to_vec(),
-                    };
-                    let text = String::from_utf8(body).unwrap();
-                    let number =
-                        text.split("\"sequence\":").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
-                    (queue, number, notifications)
-                })
-                .collect()
-        }
-    }
-
-    fn sent(queue: &str, number: u64, notifications: usize) -> (String, u64, usize) {
-        (queue.to_owned(), number, notifications)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_packet_goes_and_one_that_is_not_stays_open() {
-        let mut bench = Bench::default();
-        bench.push("a", 4, 10);
-        bench.push("b", 2, 10);
-        assert_eq!(bench.sent(), [sent("a", 1, 3)]);
-        bench.0.is_free("a".to_owned());
-        assert_eq!(bench.sent(), []);
-        bench.push("a", 2, 10);
-        assert_eq!(bench.sent(), [sent("a", 2, 3)]);
-        bench.push("b", 1, 10);
-        assert_eq!(bench.sent(), [sent("b", 1, 3)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_packet_is_full_by_its_bytes() {
-        let mut bench = Bench::default();
-        bench.push("a", 2, 600);
-        assert_eq!(bench.sent(), [sent("a", 1, 1)], "the second did not fit");
-        bench.0.is_free("a".to_owned());
-        bench.push("a", 1, 2_000);
-        assert_eq!(bench.sent(), [sent("a", 2, 1)]);
-        bench.0.is_free("a".to_owned());
-        assert_eq!(bench.sent(), [sent("a", 3, 1)], "larger than a packet, and alone");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_was_open_for_too_long_goes_and_a_younger_one_waits_for_its_own_time() {
-        let mut bench = Bench::default();
-        bench.push("a", 1, 10);
-        advance(OPEN_MAX / 2).await;
-        bench.push("b", 1, 10);
-        let first = bench.0.open_until().unwrap();
-        assert_eq!(first - Instant::now(), OPEN_MAX / 2);
-        advance(OPEN_MAX / 2).await;
-        bench.0.end_open(Some(Instant::now()));
-        assert_eq!(bench.sent(), [sent("a", 1, 1)]);
-        assert_eq!(bench.0.open_until(), Some(first + OPEN_MAX / 2));
-        advance(OPEN_MAX / 2).await;
-        bench.0.end_open(Some(Instant::now()));
-        assert_eq!((bench.sent(), bench.0.open_until()), (vec![sent("b", 1, 1)], None));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_more_comes_soon() {
-        let mut bench = Bench::default();
-        bench.push("a", 1, 10);
-        bench.push("b", 5, 10);
-        bench.0.end_open(None);
-        assert_eq!(bench.sent(), [sent("b", 1, 3), sent("a", 1, 1)]);
-        bench.0.is_free("b".to_owned());
-        assert_eq!((bench.sent(), bench.0.open_until()), (vec![sent("b", 2, 2)], None));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_expected_is_waited_for() {
-        let mut bench = Bench::default();
-        bench.push("a", 1, 10);
-        bench.0.expect(true);
-        assert!(!bench.0.send_open());
-        assert_eq!(bench.sent(), []);
-        bench.0.expect(false);
-        assert!(bench.0.send_open());
-        assert_eq!(bench.sent(), [sent("a", 1, 1)]);
-        assert!(!bench.0.send_open(), "nothing is open");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_open_packet_goes_before_what_is_put_behind_it() {
-        let mut bench = Bench::default();
-        bench.push("a", 1, 10);
-        let (told, _hears) = oneshot::channel();
-        let whole = |number| format!(r#"{{"sequence":{number},}}"#).into();
-        assert!(bench.0.push_whole("a", whole, told));
-        assert_eq!(bench.sent(), [sent("a", 1, 1)]);
-        bench.push("a", 1, 10);
-        bench.0.is_free("a".to_owned());
-        assert_eq!(bench.sent(), [sent("a", 2, 0)], "what comes later is in a packet behind it");
-        bench.0.is_free("a".to_owned());
-        assert_eq!(bench.sent(), []);
-        bench.0.end_open(None);
-        assert_eq!(bench.sent(), [sent("a", 3, 1)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_open_while_its_queue_is_busy_goes_when_that_is_free() {
-        let mut bench = Bench::default();
-        bench.push("a", 3, 10);
-        assert_eq!(bench.sent(), [sent("a", 1, 3)]);
-        bench.push("a", 1, 10);
-        bench.0.end_open(None);
-        bench.push("a", 1, 10);
-        assert_eq!(bench.sent(), [], "one packet is on its way at a time, and meanwhile the next is filled");
-        bench.0.is_free("a".to_owned());
-        assert_eq!(bench.sent(), [sent("a", 2, 2)]);
-    }
-
-    /// The carrier asks between any two calls whether it is done.
-    #[tokio::test(start_paused = true)]
-    async fn what_is_open_when_nothing_more_is_put_in_is_sent() {
-        let mut bench = Bench::default();
-        bench.push("a", 1, 10);
-        assert_eq!(bench.sent(), []);
-        assert!(!bench.0.is_closed_and_empty());
-        bench.0.close();
-        assert!(!bench.0.is_closed_and_empty(), "the open packet is not sent yet");
-        assert_eq!(bench.sent(), [sent("a", 1, 1)]);
-        assert!(bench.0.is_closed_and_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_listener_is_over() {
-        let mut bench = Bench::default();
-        bench.push("a", 1, 10);
-        drop(bench.0.abandon());
-        assert_eq!((bench.sent(), bench.0.open_until(), bench.0.is_abandoned()), (vec![], None, true));
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::lane::{Content, Sender, Waiting, Waybill};
+use super::lane::{Content, Expected, Sender, Waiting, Waybill};
 use super::packet::CONTENT_TYPE;
 use crate::agent::runtime::Context;
 use crate::agent::runtime::options::PacketBounds;
@@ -83,9 +83,10 @@ impl Lanes {
         self.0.changed.notify_one();
     }
 
-    /// Sends the packets that are full. The others wait for more: if it comes soon, and else while something is on its way.
-    pub(in crate::agent) fn send_full(&self, more: bool) {
-        self.0.waiting().expect(more);
+    /// Sends the packets that are full or old. The others wait for more: if it comes soon, and else while something is on its
+    /// way.
+    pub(in crate::agent) fn send_full(&self, expected: Expected) {
+        self.0.waiting().expect(expected);
         self.0.changed.notify_one();
     }
 

@@ -5,6 +5,6 @@
 
 pub(super) mod arrivals;
 pub(super) mod encoding;
-mod lane;
+pub(super) mod lane;
 pub(super) mod lanes;
 pub mod packet;

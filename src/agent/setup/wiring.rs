@@ -35,14 +35,17 @@ use crate::transport::{Argument, Broker, Session};
 const TAKEN_AT_ONCE_MAX: usize = 1_000;
 /// Bytes after which no further one is taken.
 const TAKEN_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Unacknowledged messages of a classic main queue, where the configuration does not say how many.
+/// Unacknowledged messages of a classic main queue, where the configuration does not say how many. In a group half of them may
+/// wait in packets that are not full.
 const PREFETCH_BY_SIZE: BySize = BySize {
     first: 32,
     messages_min: 20,
-    messages_max: 1_000,
+    messages_max: 1_500,
     bytes_max: 16 * 1024 * 1024,
     waiting_bytes_max: 32 * 1024 * 1024,
 };
+/// The same of an agent alone: more gain nothing.
+const PREFETCH_ALONE: BySize = BySize { messages_max: 1_000, ..PREFETCH_BY_SIZE };
 /// Unacknowledged packets per pipeline queue: enough to keep its listener busy, few enough to move quickly.
 const PIPELINE_PREFETCH: u16 = 20;
 /// The heartbeat that RabbitMQ asks for where the client has no wish.
@@ -260,7 +263,8 @@ fn options(settings: &Settings) -> AgentOptions {
 
 fn main_prefetch(settings: &Settings) -> MainPrefetch {
     let Prefetch { messages, is_written } = settings.transport.rabbit.prefetch;
-    MainPrefetch { messages, by_size: (!is_written).then_some(PREFETCH_BY_SIZE) }
+    let by_size = if settings.cluster.workload_partitioning { PREFETCH_BY_SIZE } else { PREFETCH_ALONE };
+    MainPrefetch { messages, by_size: (!is_written).then_some(by_size) }
 }
 
 /// How the state of transformers is kept.

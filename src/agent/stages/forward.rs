@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::route::Routes;
 use crate::agent::packets::encoding::EncodedFragment;
+use crate::agent::packets::lane::Expected;
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
 use crate::agent::runtime::Context;
 use crate::cluster::Layout;
@@ -33,15 +34,15 @@ impl Forwarder {
         Forwarder { group, lanes }
     }
 
-    /// Puts what a batch of notifications yielded into the lanes; where `more` comes soon, packets that are not full wait for it,
-    /// and else while others are on their way.
+    /// Puts what a batch of notifications yielded into the lanes; packets that are not full wait for what is `expected`, and
+    /// while others are on their way.
     /// Every receipt that is not confirmed when the session is over goes back by itself.
     pub(in crate::agent) fn forward(
         &self,
         routes: &Routes,
         layout: &Layout,
         yielded: Vec<(usize, EncodedFragment, Receipt)>,
-        more: bool,
+        expected: Expected,
     ) {
         for (sink, fragment, receipt) in yielded {
             for (queue, records) in fragment.by_queue(&layout.table) {
@@ -52,7 +53,7 @@ impl Forwarder {
             // The parts in the packets now carry the delivery.
             receipt.settle(Verdict::Kept);
         }
-        self.lanes.send_full(more);
+        self.lanes.send_full(expected);
     }
 
     /// Nothing more is put in: what is there is sent.

@@ -23,7 +23,7 @@ const RETURNS_MAX: u32 = 3;
 /// If nothing comes of what should be in the rescue queue for so long, the broker is asked what is there.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// Deliveries and marks between the task that sorts and the listener; the prefetch bounds the deliveries.
-const SORTED_MAX: usize = 1_024;
+const SORTED_MAX: usize = 2_048;
 /// What a moved message says it is, where it did not say.
 const CONTENT_TYPE: &str = "application/json";
 

@@ -1,6 +1,8 @@
 //! Opening the state of a queue: its log is found or made, and folded by a keeper.
 
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 use super::keeper::{Keeper, Owner};
 use super::log::StreamLog;
@@ -10,6 +12,10 @@ use crate::agent::runtime::Context;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::cluster::hash;
 use crate::transport::{Session, TransportError};
+
+/// An answer that is older may have been overtaken: an agent that was frozen meanwhile would make the log of a queue that is
+/// another's, and deleted for good. It is asked again at the next opening.
+const NEWS: Duration = Duration::from_secs(5);
 
 /// Opens the log of a queue; `None` where there is none.
 pub(in crate::agent) async fn open_log(
@@ -41,7 +47,9 @@ pub(in crate::agent) async fn made_log(
     queue: &str,
     session: &Arc<dyn Session>,
 ) -> Result<StreamLog, TransportError> {
+    let asked = Instant::now();
     match StreamLog::open(Arc::clone(session), queue).await {
+        Err(error @ TransportError::NoQueue(_)) if asked.elapsed() > NEWS => Err(error),
         Err(TransportError::NoQueue(_)) => {
             make_log(context, queue, &**session).await?;
             context.metrics.state_log_made(queue);

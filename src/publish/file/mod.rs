@@ -157,7 +157,7 @@ impl Publisher for FilePublisher {
 
 /// The batch as lines.
 fn lines(batch: &Batch, form: Form) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(batch.len() * 512);
+    let mut lines = Vec::with_capacity(batch.len() * 1_024);
     match batch {
         Batch::Samples(samples) => {
             for sample in samples {

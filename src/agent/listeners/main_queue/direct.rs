@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::way::{Way, Yielded};
 use crate::agent::listeners::agent_context::AgentContext;
 use crate::agent::listeners::worker::Worker;
+use crate::agent::packets::lane::Expected;
 use crate::agent::packets::packet::Fragment;
 use crate::agent::runtime::until::Until;
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
@@ -61,7 +62,7 @@ impl Way for DirectWay {
     }
 
     /// Groups by sink, in order, and waits for room at each.
-    async fn take(&mut self, routes: &Routes, yielded: Yielded<Fragment>, _more: bool) -> bool {
+    async fn take(&mut self, routes: &Routes, yielded: Yielded<Fragment>, _: Expected) -> bool {
         let mut by_sink: Vec<Vec<Parcel>> = routes.sinks.iter().map(|_| Vec::new()).collect();
         for (sink, fragment, receipt) in yielded {
             by_sink[sink].push(Parcel { fragment, receipt });

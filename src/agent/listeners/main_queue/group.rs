@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::way::{Way, Yielded};
 use crate::agent::packets::encoding::EncodedFragment;
+use crate::agent::packets::lane::Expected;
 use crate::agent::resize::Layouts;
 use crate::agent::stages::forward::Forwarder;
 use crate::agent::stages::route::Routes;
@@ -32,8 +33,8 @@ impl Way for GroupWay {
         self.forwarder.abandon();
     }
 
-    async fn take(&mut self, routes: &Routes, yielded: Yielded<EncodedFragment>, more: bool) -> bool {
-        self.forwarder.forward(routes, &self.layout, yielded, more);
+    async fn take(&mut self, routes: &Routes, yielded: Yielded<EncodedFragment>, expected: Expected) -> bool {
+        self.forwarder.forward(routes, &self.layout, yielded, expected);
         true
     }
 }

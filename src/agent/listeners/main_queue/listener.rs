@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::source::MainQueue;
 use super::way::Way;
+use crate::agent::packets::lane::Expected;
 use crate::agent::parked::parking::Parking;
 use crate::agent::runtime::task_group::TaskGroup;
 use crate::agent::runtime::until::Until;
@@ -144,6 +145,6 @@ impl<W: Way> MainListener<W> {
             }
         }
         let more = !self.conversion.is_idle() || self.intake.has_ready();
-        self.way.take(&routes, yielded, more).await
+        self.way.take(&routes, yielded, Expected { more, at_once: self.source.messages() }).await
     }
 }

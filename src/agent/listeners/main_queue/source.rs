@@ -47,8 +47,7 @@ impl MainQueue {
         let (options, place) = (&agent.options, &agent.brokers[*broker]);
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let rescued = rescue::look(&**session, queue).await?;
-        let messages = prefetch.as_ref().map_or(options.main_prefetch.messages, Prefetch::messages);
-        let consume = place.consume_options(messages, exclusive);
+        let consume = place.consume_options(self.present(), exclusive);
         let intake = Intake::open(&agent.context, session, queue, consume, rescued).await?;
         // The fewest are taken whatever their size: more of them would wait each time.
         if let Some(prefetch) = prefetch.as_ref().filter(|prefetch| prefetch.messages() > prefetch.smallest()) {
@@ -56,6 +55,15 @@ impl MainQueue {
         }
         place.guard(queue, &intake.until(stop));
         Ok(intake)
+    }
+
+    fn present(&self) -> u16 {
+        self.prefetch.as_ref().map_or(self.agent.options.main_prefetch.messages, Prefetch::messages)
+    }
+
+    /// How many messages may be unacknowledged now.
+    pub(super) fn messages(&self) -> usize {
+        self.present().into()
     }
 
     /// A batch was taken of it.

@@ -1,6 +1,7 @@
 //! Where a main queue's listener sends what it converts: to the sinks of this process, or to the pipeline queues of the group.
 
 use crate::agent::packets::encoding::Part;
+use crate::agent::packets::lane::Expected;
 use crate::agent::stages::route::Routes;
 use crate::model::Receipt;
 
@@ -13,9 +14,14 @@ pub(in crate::agent) trait Way: Send {
     fn is_current(&self) -> impl Future<Output = bool> + Send;
     /// The listener is over, and what it took is back in its queue: nothing of it is sent or published from here.
     fn abandon(&self);
-    /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more. `more` comes soon: what is sent in
-    /// packets may wait for it.
-    fn take(&mut self, routes: &Routes, yielded: Yielded<Self::Part>, more: bool) -> impl Future<Output = bool> + Send;
+    /// Takes what a batch yielded, by sink; `false` when nothing can be taken any more. What is sent in packets may
+    /// wait for what is `expected`.
+    fn take(
+        &mut self,
+        routes: &Routes,
+        yielded: Yielded<Self::Part>,
+        expected: Expected,
+    ) -> impl Future<Output = bool> + Send;
 }
 
 /// What a batch yielded, in order: the sink, the part, and its share of the receipt.
