@@ -4,11 +4,13 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::layout::GroupLayout;
 use crate::agent::packets::lanes::CreateAgain;
 use crate::agent::runtime::Context;
+use crate::agent::runtime::clock::NEWS;
 use crate::agent::runtime::shared_value::SharedValue;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::coordination::{CoordinationError, Membership, View};
@@ -42,7 +44,11 @@ impl Layouts {
     pub(in crate::agent) async fn fresh(&self) -> Result<Arc<GroupLayout>, CoordinationError> {
         let not_joined = || CoordinationError::Lost(self.context.member.to_string());
         let membership = self.membership.borrow().clone().ok_or_else(not_joined)?;
-        let view = membership.view().await?;
+        let asked = Instant::now();
+        let mut view = membership.view().await?;
+        if asked.elapsed() > NEWS {
+            view = membership.view().await?;
+        }
         self.take(&view);
         self.known.get().ok_or_else(not_joined)
     }

@@ -1,7 +1,12 @@
-//! The time of day that transformers are told, and that state records carry.
+//! The time of day that transformers are told, and that state records carry; and how old an answer may be.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// What was answered longer ago may be overtaken. An agent that was frozen meanwhile would declare what is another's by now, and
+/// deleted for good.
+pub(in crate::agent) const NEWS: Duration = Duration::from_secs(5);
 
 /// Where the time of day comes from.
 #[derive(Debug, Clone, Copy)]

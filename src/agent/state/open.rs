@@ -1,7 +1,6 @@
 //! Opening the state of a queue: its log is found or made, and folded by a keeper.
 
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 use super::keeper::{Keeper, Owner};
@@ -9,13 +8,10 @@ use super::log::StreamLog;
 use super::lost::Lost;
 use super::memory::QueueMemory;
 use crate::agent::runtime::Context;
+use crate::agent::runtime::clock::NEWS;
 use crate::agent::sinks::sink::SinkSlot;
 use crate::cluster::hash;
 use crate::transport::{Session, TransportError};
-
-/// An answer that is older may have been overtaken: an agent that was frozen meanwhile would make the log of a queue that is
-/// another's, and deleted for good. It is asked again at the next opening.
-const NEWS: Duration = Duration::from_secs(5);
 
 /// Opens the log of a queue; `None` where there is none.
 pub(in crate::agent) async fn open_log(
@@ -49,6 +45,7 @@ pub(in crate::agent) async fn made_log(
 ) -> Result<StreamLog, TransportError> {
     let asked = Instant::now();
     match StreamLog::open(Arc::clone(session), queue).await {
+        // It is asked again at the next opening: the log may be another's by now, and deleted for good.
         Err(error @ TransportError::NoQueue(_)) if asked.elapsed() > NEWS => Err(error),
         Err(TransportError::NoQueue(_)) => {
             make_log(context, queue, &**session).await?;

@@ -112,6 +112,31 @@ impl Event {
         out.push(b'}');
     }
 
+    /// Reads what [`write_json`](Event::write_json) writes, and nothing else.
+    pub fn read_json(from: &mut json::Exact<'_>) -> Option<Event> {
+        from.literal(b"{\"message_id\":")?;
+        let message_id = from.value()?;
+        from.literal(b",\"event_type\":")?;
+        let event_type = from.string()?;
+        from.literal(b",\"generated\":")?;
+        let generated = time::parse(&from.string()?)?.naive_utc();
+        from.literal(b",\"traits\":")?;
+        let traits = from.list(|from| {
+            from.literal(b"[")?;
+            let name = from.string()?;
+            from.literal(b",")?;
+            let dtype = from.value()?;
+            from.literal(b",")?;
+            let value = from.value()?;
+            from.literal(b"]")?;
+            trait_of(name, &dtype, value)
+        })?;
+        from.literal(b",\"raw\":")?;
+        let raw = from.dict()?;
+        from.literal(b"}")?;
+        Some(Event { message_id, event_type, generated, traits, raw })
+    }
+
     /// The event of a [`serialize`](Event::serialize)d one; the key that is missing or wrong if it is none.
     pub fn from_dict(mut dict: Dict) -> Result<Event, &'static str> {
         let generated = dict.get("generated").and_then(Value::as_str).and_then(time::parse).ok_or("generated")?;
@@ -130,7 +155,11 @@ impl Event {
 
 fn read_trait(serialized: Value) -> Option<Trait> {
     let Value::List(parts) = serialized else { return None };
-    let [name, dtype, value] = <[Value; 3]>::try_from(parts).ok()?;
+    let [Value::Str(name), dtype, value] = <[Value; 3]>::try_from(parts).ok()? else { return None };
+    trait_of(name, &dtype, value)
+}
+
+fn trait_of(name: Text, dtype: &Value, value: Value) -> Option<Trait> {
     let value = match (dtype, value) {
         (Value::Int(0), Value::Str(s)) => TraitValue::None(s),
         (Value::Int(1), Value::Str(s)) => TraitValue::Text(s),
@@ -139,7 +168,6 @@ fn read_trait(serialized: Value) -> Option<Trait> {
         (Value::Int(4), Value::Str(s)) => TraitValue::Datetime(time::parse(&s)?.naive_utc()),
         _ => return None,
     };
-    let Value::Str(name) = name else { return None };
     Some(Trait { name, value })
 }
 

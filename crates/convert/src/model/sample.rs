@@ -139,6 +139,30 @@ impl Sample {
         out.push(b'}');
     }
 
+    /// Reads what [`write_json`](Sample::write_json) writes, and nothing else.
+    pub fn read_json(from: &mut json::Exact<'_>) -> Option<Sample> {
+        let text = |from: &mut json::Exact<'_>, key: &[u8]| from.literal(key).and_then(|()| from.string());
+        let value = |from: &mut json::Exact<'_>, key: &[u8]| from.literal(key).and_then(|()| from.value());
+        let sample = Sample {
+            name: text(from, b"{\"name\":")?,
+            kind: SampleType::from_name(&text(from, b",\"type\":")?)?,
+            unit: value(from, b",\"unit\":")?,
+            volume: value(from, b",\"volume\":")?,
+            user_id: value(from, b",\"user_id\":")?,
+            user_name: value(from, b",\"user_name\":")?,
+            project_id: value(from, b",\"project_id\":")?,
+            project_name: value(from, b",\"project_name\":")?,
+            resource_id: value(from, b",\"resource_id\":")?,
+            timestamp: text(from, b",\"timestamp\":")?,
+            resource_metadata: from.literal(b",\"resource_metadata\":").and_then(|()| from.dict())?,
+            source: text(from, b",\"source\":")?,
+            id: text(from, b",\"id\":")?,
+            monotonic_time: value(from, b",\"monotonic_time\":")?,
+        };
+        from.literal(b"}")?;
+        Some(sample)
+    }
+
     /// The sample of an [`as_dict`](Sample::as_dict); the key that is missing or wrong if it is none.
     pub fn from_dict(dict: Dict) -> Result<Sample, &'static str> {
         let (mut name, mut kind, mut timestamp, mut source, mut id, mut resource_metadata) =

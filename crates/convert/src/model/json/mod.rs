@@ -4,8 +4,11 @@
 //! What it finds unusual goes to `serde_json`; and what that refuses and Python reads (`NaN`, `Infinity`, integers beyond
 //! 64 bits, lone surrogates, nesting past 128) goes to a third, slower reader of the same grammar, whose errors count.
 
+mod exact;
 pub(super) mod one_pass;
 mod python;
+
+pub use exact::Exact;
 
 use super::text::Text;
 use super::value::{Dict, Value};

@@ -69,14 +69,14 @@ pub(in crate::model) fn message_in_envelope(text: &Text, wanted: Wanted<'_>) -> 
 }
 
 /// `INNER`: what is read is inside of an envelope's string.
-struct Reader<'t, const INNER: bool> {
+pub(super) struct Reader<'t, const INNER: bool> {
     text: &'t Text,
     bytes: &'t [u8],
     at: usize,
 }
 
 impl<'t, const INNER: bool> Reader<'t, INNER> {
-    fn new(text: &'t Text) -> Self {
+    pub(super) fn new(text: &'t Text) -> Self {
         Reader { text, bytes: text.as_bytes(), at: 0 }
     }
 
@@ -94,6 +94,16 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
         (self.next()? == byte).then_some(())
     }
 
+    /// These bytes, if they are next.
+    pub(super) fn literal(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.at + bytes.len();
+        let there = self.bytes.get(self.at..end)? == bytes;
+        if there {
+            self.at = end;
+        }
+        there.then_some(())
+    }
+
     /// In an envelope's string only a blank stands for itself.
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ')) || !INNER && matches!(self.peek(), Some(b'\t' | b'\n' | b'\r')) {
@@ -101,12 +111,12 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
         }
     }
 
-    fn end(&mut self) -> Option<()> {
+    pub(super) fn end(&mut self) -> Option<()> {
         self.skip_space();
         (self.at == self.bytes.len()).then_some(())
     }
 
-    fn value(&mut self, depth: usize) -> Option<Value> {
+    pub(super) fn value(&mut self, depth: usize) -> Option<Value> {
         match self.peek()? {
             b'{' => self.dict(depth).map(Value::Dict),
             b'[' => self.list(depth).map(Value::List),
@@ -119,10 +129,7 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
     }
 
     fn word(&mut self, word: &[u8], value: Value) -> Option<Value> {
-        let end = self.at + word.len();
-        let there = self.bytes.get(self.at..end)? == word;
-        self.at = end;
-        there.then_some(value)
+        self.literal(word).map(|()| value)
     }
 
     fn number(&mut self) -> Option<Value> {
@@ -173,7 +180,7 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
     /// What a string begins and ends with.
     const QUOTE: &'static [u8] = if INNER { b"\\\"" } else { b"\"" };
 
-    fn string(&mut self) -> Option<Text> {
+    pub(super) fn string(&mut self) -> Option<Text> {
         match self.quoted()? {
             (text, true) => self.text.share(text),
             (text, false) => self.unescaped(text).map(Text::from),
@@ -253,7 +260,7 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
         }
     }
 
-    fn dict(&mut self, depth: usize) -> Option<Dict> {
+    pub(super) fn dict(&mut self, depth: usize) -> Option<Dict> {
         let mut pairs: Vec<(Text, Value)> = Vec::new();
         let mut seen = Seen::default();
         self.each_member(depth, |reader| {
