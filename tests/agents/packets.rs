@@ -96,3 +96,22 @@ async fn more_waits_than_may() {
     lab.check();
     assert!(lab.context.metrics.page().contains(lost), "once");
 }
+
+/// To change the prefetch is to let go of the queue for a moment. Nobody who cannot ask the group for the layout does.
+#[tokio::test(start_paused = true)]
+async fn the_prefetch_stays_while_the_group_is_away() {
+    let mut lab = Lab::new(true).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it consumes", || consumes_main(&board)).await;
+    lab.group.set_away(true);
+    for _ in 0..3 {
+        let away = || PublishError::Retry { cause: "503".to_owned(), after: Some(Duration::from_secs(1)) };
+        (0..8).for_each(|_| lab.context.shelf.answer_next("samples", away()));
+        lab.send(1_000).await;
+        lab.settle().await;
+        tokio::time::sleep(Duration::from_mins(2)).await;
+    }
+    assert_eq!(lab.check(), 0);
+    assert!(consumes_main(&board));
+    assert!(!lab.context.metrics.page().contains("nephoscope_queues_closed_total{reason=\"lost\"} 1"), "it let go");
+}

@@ -188,11 +188,12 @@ impl Waiting {
         self.abandoned
     }
 
-    /// What the listener expects. A packet goes that has waited for half of what may be put in before something is acknowledged.
+    /// What the listener expects. A packet goes when as many fragments were put in since it was begun as messages may be on their
+    /// way: about half of those, for most give two.
     pub(super) fn expect(&mut self, Expected { more, at_once }: Expected) {
         self.more = more;
         for (queue, lane) in &mut self.lanes {
-            if lane.open_until.is_some() && self.pushed - lane.opened_at >= at_once / 2 {
+            if lane.open_until.is_some() && self.pushed - lane.opened_at >= at_once {
                 lane.open_until = None;
                 set_ready(&mut self.ready, queue, lane);
             }

@@ -211,12 +211,11 @@ fn read_exact(text: &Text) -> Option<Packet> {
             Some(known) if **known == *name => Arc::clone(known),
             _ => Arc::clone(known.insert(Arc::from(&*name))),
         };
-        let batch = match from.literal(br#","samples":"#) {
-            Some(()) => Batch::Samples(from.list(Sample::read_json)?),
-            None => {
-                from.literal(br#","events":"#)?;
-                Batch::Events(from.list(Event::read_json)?)
-            }
+        let batch = if from.literal(br#","samples":"#).is_some() {
+            Batch::Samples(from.list(Sample::read_json)?)
+        } else {
+            from.literal(br#","events":"#)?;
+            Batch::Events(from.list(Event::read_json)?)
         };
         from.literal(b"}")?;
         Some(Fragment { message_id, pipeline, batch })

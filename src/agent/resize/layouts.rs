@@ -46,6 +46,7 @@ impl Layouts {
         let membership = self.membership.borrow().clone().ok_or_else(not_joined)?;
         let asked = Instant::now();
         let mut view = membership.view().await?;
+        // This process was frozen meanwhile, perhaps.
         if asked.elapsed() > NEWS {
             view = membership.view().await?;
         }

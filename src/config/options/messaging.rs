@@ -79,7 +79,7 @@ pub(super) const ROWS: &[Opt] = &[
         "rabbit_qos_prefetch_count",
         0,
         "100",
-        "Unacknowledged messages per consumer; 0: 65535; not set: classic queues 20 to 1000, by size",
+        "Unacknowledged messages per consumer; 0: 65535; not set: classic queues 20 to 1500, by size",
     )
     .at_most(65_535)
     .unit("messages"),

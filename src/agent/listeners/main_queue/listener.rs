@@ -99,7 +99,8 @@ impl<W: Way> MainListener<W> {
                 if !self.finish(until).await {
                     return Next::End(Ended::Lost);
                 }
-                if self.intake.all_settled(stop).await {
+                // While the group is silent nobody may let go of what he has.
+                if self.intake.all_settled(stop).await && self.way.is_current().await {
                     return Next::Consume(messages);
                 }
                 self.source.not_now();

@@ -1,5 +1,5 @@
-//! A main queue's listener (`listener`), how it consumes the queue (`source`), and the `way` that it sends what it converts: to the sinks of this process (`direct`), or
-//! over the pipeline queues of the group (`group`).
+//! A main queue's listener (`listener`), how it consumes the queue (`source`), and the `way` that it sends what it converts: to
+//! the sinks of this process (`direct`), or over the pipeline queues of the group (`group`).
 //!
 //! Never here: converting (`stages`), publishing (`sinks`).
 

@@ -93,6 +93,19 @@ async fn nothing_more_comes_soon() {
     assert_eq!((bench.sent(), bench.0.open_until()), (vec![sent("b", 2, 2)], None));
 }
 
+/// What keeps the oldest deliveries from being acknowledged keeps all of them.
+#[tokio::test(start_paused = true)]
+async fn a_packet_is_old_by_what_was_put_in_since() {
+    let mut bench = Bench::default();
+    bench.push("a", 1, 10);
+    bench.push("b", 2, 10);
+    bench.0.expect(Expected { more: true, at_once: 3 });
+    assert_eq!(bench.sent(), []);
+    bench.push("c", 1, 10);
+    bench.0.expect(Expected { more: true, at_once: 3 });
+    assert_eq!(bench.sent(), [sent("a", 1, 1)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_expected_is_waited_for() {
     let mut bench = Bench::default();
