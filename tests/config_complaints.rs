@@ -316,6 +316,11 @@ fn the_sample_file_says_what_holds_without_it() {
     plain.sources = written.sources.clone();
     // A login that is written in part is told what is missing, at its place.
     plain.logins = written.logins.clone();
+    // A prefetch that is not written is one by sizes, where that can be.
+    let urls = written.intake.urls.iter_mut();
+    for url in urls.chain([&mut written.transport]) {
+        assert!(std::mem::take(&mut url.rabbit.prefetch.is_written));
+    }
     plain.intake.exchanges.sort();
     written.intake.exchanges.sort();
     written.intake.exchanges.retain(|e| e != "sahara" && e != "magnetodb");
