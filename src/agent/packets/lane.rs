@@ -116,8 +116,7 @@ impl Waiting {
             return Some(receipt);
         }
         self.pushed += 1;
-        let pushed = self.pushed;
-        let lane = self.lane(queue);
+        let lane = self.lanes.entry(queue.to_owned()).or_default();
         let bytes = head.len() + records.iter().map(|record| record.len() + 1).sum::<usize>();
         let new = match lane.waiting.back() {
             Some(Waybill { content: Content::Filling(packet), .. }) => !packet.has_room(bytes, sender.bounds),
@@ -128,7 +127,7 @@ impl Waiting {
             let content = Content::Filling(PacketBuilder::new(&sender.member, sender.epoch, lane.next_sequence()));
             lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: None });
             opened = Some(Instant::now() + OPEN_MAX);
-            (lane.open_until, lane.opened_at) = (opened, pushed);
+            (lane.open_until, lane.opened_at) = (opened, self.pushed);
         }
         if let Some(Waybill { content: Content::Filling(packet), receipts, .. }) = lane.waiting.back_mut() {
             packet.push_encoded(head, records);
@@ -137,9 +136,7 @@ impl Waiting {
                 lane.open_until = None;
             }
         }
-        if lane.has_due()
-            && let Some(lane) = self.lanes.get_mut(queue)
-        {
+        if lane.has_due() {
             set_ready(&mut self.ready, queue, lane);
         }
         self.open_until = self.open_until.or(opened);
@@ -156,13 +153,11 @@ impl Waiting {
         if self.abandoned {
             return false;
         }
-        let lane = self.lane(queue);
+        let lane = self.lanes.entry(queue.to_owned()).or_default();
         let content = Content::Whole(whole(lane.next_sequence()));
         lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: Some(told) });
         lane.open_until = None;
-        if let Some(lane) = self.lanes.get_mut(queue) {
-            set_ready(&mut self.ready, queue, lane);
-        }
+        set_ready(&mut self.ready, queue, lane);
         true
     }
 
@@ -219,14 +214,10 @@ impl Waiting {
         self.ready.push_back(queue);
     }
 
-    fn lane(&mut self, queue: &str) -> &mut Lane {
-        self.lanes.entry(queue.to_owned()).or_default()
-    }
-
     /// The next packet that may be sent.
     pub(super) fn next(&mut self) -> Option<(String, Waybill)> {
         while let Some(queue) = self.ready.pop_front() {
-            let lane = self.lane(&queue);
+            let Some(lane) = self.lanes.get_mut(&queue) else { continue };
             if lane.has_due()
                 && let Some(next) = lane.waiting.pop_front()
             {

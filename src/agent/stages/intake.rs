@@ -102,7 +102,7 @@ impl Intake {
     }
 
     /// Waits until everything taken is settled; `false` where something is held for longer than [`SETTLED_WITHIN`], or the
-    /// listener is to stop.
+    /// listener is to stop. It owns what it waits for: threads cannot share a consumer.
     pub(in crate::agent) fn all_settled(&self, stop: &CancellationToken) -> impl Future<Output = bool> + Send + use<> {
         let (in_flight, stop) = (self.in_flight.clone(), stop.clone());
         async move {

@@ -18,7 +18,6 @@ const KNOWN_FROM_MESSAGES: u64 = 32;
 const MEAN_OF_MESSAGES: u64 = 512;
 /// Not more often than this a larger number is tried; a smaller one at once.
 const LARGER_AFTER: Duration = Duration::from_secs(10);
-
 /// What could not be changed is tried again after this.
 const AGAIN_AFTER: Duration = Duration::from_mins(1);
 

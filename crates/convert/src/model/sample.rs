@@ -164,47 +164,35 @@ impl Sample {
     }
 
     /// The sample of an [`as_dict`](Sample::as_dict); the key that is missing or wrong if it is none.
-    pub fn from_dict(dict: Dict) -> Result<Sample, &'static str> {
-        let (mut name, mut kind, mut timestamp, mut source, mut id, mut resource_metadata) =
-            (None, None, None, None, None, None);
-        let (mut unit, mut volume, mut user_id, mut user_name, mut project_id, mut project_name, mut resource_id) =
-            (Value::Null, Value::Null, Value::Null, Value::Null, Value::Null, Value::Null, Value::Null);
-        let mut monotonic_time = Value::Null;
-        for (key, value) in dict {
-            match (&*key, value) {
-                ("name", Value::Str(text)) => name = Some(text),
-                ("type", Value::Str(text)) => kind = SampleType::from_name(&text),
-                ("unit", value) => unit = value,
-                ("volume", value) => volume = value,
-                ("user_id", value) => user_id = value,
-                ("user_name", value) => user_name = value,
-                ("project_id", value) => project_id = value,
-                ("project_name", value) => project_name = value,
-                ("resource_id", value) => resource_id = value,
-                ("timestamp", Value::Str(text)) => timestamp = Some(text),
-                ("resource_metadata", Value::Dict(dict)) => resource_metadata = Some(dict),
-                ("source", Value::Str(text)) => source = Some(text),
-                ("id", Value::Str(text)) => id = Some(text),
-                ("monotonic_time", value) => monotonic_time = value,
-                // Of a later version, or of the wrong type, which is then missing.
-                _ => {}
+    pub fn from_dict(mut dict: Dict) -> Result<Sample, &'static str> {
+        fn text(dict: &mut Dict, key: &'static str) -> Result<Text, &'static str> {
+            match dict.remove(key) {
+                Some(Value::Str(s)) => Ok(s),
+                _ => Err(key),
             }
         }
+        let kind = dict.get("type").and_then(Value::as_str).and_then(SampleType::from_name).ok_or("type")?;
+        let Some(Value::Dict(resource_metadata)) = dict.remove("resource_metadata") else {
+            return Err("resource_metadata");
+        };
+        let (name, timestamp) = (text(&mut dict, "name")?, text(&mut dict, "timestamp")?);
+        let (source, id) = (text(&mut dict, "source")?, text(&mut dict, "id")?);
+        let mut any = |key| dict.remove(key).unwrap_or_default();
         Ok(Sample {
-            kind: kind.ok_or("type")?,
-            resource_metadata: resource_metadata.ok_or("resource_metadata")?,
-            name: name.ok_or("name")?,
-            timestamp: timestamp.ok_or("timestamp")?,
-            source: source.ok_or("source")?,
-            id: id.ok_or("id")?,
-            unit,
-            volume,
-            user_id,
-            user_name,
-            project_id,
-            project_name,
-            resource_id,
-            monotonic_time,
+            name,
+            kind,
+            unit: any("unit"),
+            volume: any("volume"),
+            user_id: any("user_id"),
+            user_name: any("user_name"),
+            project_id: any("project_id"),
+            project_name: any("project_name"),
+            resource_id: any("resource_id"),
+            timestamp,
+            resource_metadata,
+            source,
+            id,
+            monotonic_time: any("monotonic_time"),
         })
     }
 }
