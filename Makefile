@@ -36,7 +36,7 @@ help:
 	@echo "make bench   throughput, CPU, latency, memory beside bare loops and Ceilometer; GROWTH=1: how cost grows"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
 	@echo "make sim     whole agents simulated from seeds, with faults: SEEDS=20000 of them, FROM=0 on"
-	@echo "make chaos   faults on real RabbitMQ and etcd under load, more than two hours: SCENARIO=kill,roll,gnocchi RATE=2000 SECONDS=120 QUEUES=classic,quorum,cluster,compose GENERATION=3,4"
+	@echo "make chaos   faults on real RabbitMQ and etcd under load, more than two hours: SCENARIO=kill,roll,gnocchi RATE=2000 SECONDS=120 QUEUES=classic,quorum,cluster,compose GENERATION=3,4 BEFORE=/older/nephoscope"
 	@echo "make deps    install what is missing from Debian (RabbitMQ, etcd, protoc, …), and typos"
 	@echo "make images  container images made from Debian packages, where no registry is reached"
 	@echo "make stop    stop the servers that tests left running"
@@ -96,7 +96,7 @@ chaos:
 	@.ci/deps
 	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; \
 	NEPHOSCOPE_CHAOS_SCENARIO="$(SCENARIO)" NEPHOSCOPE_CHAOS_RATE="$(RATE)" NEPHOSCOPE_CHAOS_SECONDS="$(SECONDS)" \
-	NEPHOSCOPE_CHAOS_QUEUES="$(QUEUES)" NEPHOSCOPE_CHAOS_GENERATION="$(GENERATION)" cargo test --release --locked $(QUIET) --test chaos -- --ignored --nocapture
+	NEPHOSCOPE_CHAOS_QUEUES="$(QUEUES)" NEPHOSCOPE_CHAOS_GENERATION="$(GENERATION)" NEPHOSCOPE_CHAOS_BEFORE="$(BEFORE)" cargo test --release --locked $(QUIET) --test chaos -- --ignored --nocapture
 
 release:
 	@.ci/deps build

@@ -134,7 +134,7 @@ impl Fleet {
         member.turns += 1;
         member.runs = true;
         let log = self.folder.join(format!("{}.log", member.process()));
-        member.home.start(&config, &log);
+        member.home.start(&config, &log, member.turns);
     }
 
     /// SIGKILL.

@@ -43,6 +43,8 @@ pub enum Home {
 
 /// The port for metrics and the health check of the image.
 const CONTAINER_PORT: u16 = 9187;
+/// A program of an older version: members begin with it, and each restart is an upgrade.
+const BEFORE: &str = "NEPHOSCOPE_CHAOS_BEFORE";
 
 impl Home {
     /// A place for the `at`th member; nothing runs there yet.
@@ -87,11 +89,14 @@ impl Home {
         }
     }
 
-    /// Starts an agent with this configuration, whose standard error becomes this log.
-    pub fn start(&mut self, config: &Path, log: &Path) {
+    /// Starts an agent with this configuration, whose standard error becomes this log. Its `turn` in this place counts
+    /// from 1: the first may be the program before this one ([`BEFORE`]).
+    pub fn start(&mut self, config: &Path, log: &Path, turn: usize) {
         match self {
             Home::Process { child, .. } => {
-                let started = Command::new(env!("CARGO_BIN_EXE_nephoscope"))
+                let before = std::env::var(BEFORE).ok().filter(|path| turn == 1 && !path.is_empty());
+                let program = before.unwrap_or_else(|| env!("CARGO_BIN_EXE_nephoscope").to_owned());
+                let started = Command::new(program)
                     .args(["run", "--config-file"])
                     .arg(config)
                     .stdin(Stdio::null())
