@@ -227,9 +227,6 @@ impl Supervisor {
 
     /// One step of the machine; whether it is done.
     pub(super) fn step(&mut self, term: &mut Term, happening: Happening) -> bool {
-        if let Happening::Opened { queue, epoch } = &happening {
-            self.agent.metrics.queue_opened(queue, *epoch);
-        }
         if let Happening::Closed { queue, epoch } | Happening::OpenFailed { queue, epoch } = &happening
             && term.running.get(queue).is_some_and(|running| running.epoch == *epoch)
         {

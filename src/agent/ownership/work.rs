@@ -69,6 +69,8 @@ impl Work {
         };
         agent.troubles.over(&Trouble::Queue(queue.clone()));
         end_said.store(false, Ordering::Relaxed);
+        // Said here and not where it is heard: its end would be said first where the two follow closely.
+        metrics.queue_opened(&queue, epoch);
         let _over = answers.send(Happening::Opened { queue: queue.clone(), epoch }).await;
         let why = listener.why();
         let session = agent.brokers[broker].link.current().map(|session| session.why()).unwrap_or_default();
