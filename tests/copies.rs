@@ -220,8 +220,11 @@ async fn what_is_captured_and_replayed_is_what_was_sent(#[values(Three, Four)] g
     let bodies = bundled(153);
     let file = stage.path("captured.gz");
     let mut capture = stage.copying("capture", &["capture", "--messages", "153", &file]).await;
+    let hashed = stage.path("hashed.gz");
+    let mut hashing = stage.copying("hashing", &["capture", "--messages", "153", "--hash-personal", &hashed]).await;
     stage.send(bodies.clone()).await;
     let (status, said) = capture.ended().await;
+    assert!(hashing.ended().await.0.success(), "{}", hashing.log());
     assert!(status.success() && said.starts_with("wrote 153 notifications, "), "{said}{}", capture.log());
     assert!(fs::metadata(format!("{file}.part")).is_err());
     let again = stage.done(&["capture", "--messages", "1", &file]).await;
@@ -234,6 +237,25 @@ async fn what_is_captured_and_replayed_is_what_was_sent(#[values(Three, Four)] g
     let (of_file, of_plain) =
         (stage.told(&["convert", "-o", "json", &file]).await, stage.told(&["convert", "-o", "json", &plain]).await);
     assert!(of_plain.lines().count() == 153 && of_file == of_plain);
+    // Definitions find in hashed notifications what they find in the plain ones.
+    let of_hashed = stage.told(&["convert", "-o", "json", &hashed]).await;
+    let made = |line: &str| {
+        let answer: Value = serde_json::from_str(line).unwrap();
+        let names = |list: &str, of: &dyn Fn(&Value) -> Value| -> Vec<Value> {
+            answer[list].as_array().unwrap().iter().map(of).collect()
+        };
+        let traits = |event: &Value| -> Vec<Value> {
+            event["traits"].as_array().unwrap().iter().map(|one| serde_json::json!([one[0], one[1]])).collect()
+        };
+        (
+            names("samples", &|sample| serde_json::json!([sample["name"], sample["volume"], sample["resource_id"]])),
+            names("events", &|event| serde_json::json!([event["event_type"], event["message_id"], traits(event)])),
+        )
+    };
+    for (plain, hashed) in of_plain.lines().zip(of_hashed.lines()) {
+        assert_eq!(made(plain), made(hashed));
+    }
+    assert!(of_hashed.lines().count() == 153 && of_hashed != of_plain);
 
     // Replayed somewhere else, it is the same messages in the same order.
     let other = Stage::new("replay", generation).await;
@@ -335,4 +357,46 @@ async fn a_capture_is_bounded_and_has_no_secrets() {
     for secret in ["s3cret", "ada"] {
         assert!(!text.contains(secret), "{secret}");
     }
+}
+
+/// A Gnocchi that has one mean a minute.
+struct Minutes(f64);
+
+impl wiremock::Respond for Minutes {
+    fn respond(&self, request: &wiremock::Request) -> wiremock::ResponseTemplate {
+        let path = request.url.path();
+        let asked = path.starts_with("/v1/resource/generic/image%2Done/metric/image%2Esize/measures")
+            || path.starts_with("/v1/resource/generic/image-one/metric/image%2Esize/measures");
+        if !asked || request.headers.get("x-user-id").is_none() {
+            return wiremock::ResponseTemplate::new(404);
+        }
+        let mean = |minute: u32| serde_json::json!([format!("2026-01-01T00:{minute:02}:00+00:00"), 60.0, self.0]);
+        wiremock::ResponseTemplate::new(200).set_body_json((0..10).map(mean).collect::<Vec<_>>())
+    }
+}
+
+#[rstest]
+#[case::same(100.0, 0, "Gnocchi has the same: 9 means of 1 metrics")]
+#[case::other(101.0, 1, "Gnocchi differs: 9 means or metrics of 1 metrics")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_are_compared_with_what_gnocchi_has(#[case] mean: f64, #[case] code: i32, #[case] sentence: &str) {
+    let stage = Stage::new("gnocchi", Three).await;
+    let login = "[service_credentials]\nauth_type = gnocchi-noauth\nuser_id = u\nproject_id = p\nroles = admin\n\
+                 endpoint = http://127.0.0.1:1/\n";
+    stage.folder.configure(&stage.url, login);
+    let gnocchi = wiremock::MockServer::start().await;
+    wiremock::Mock::given(wiremock::matchers::method("GET")).respond_with(Minutes(mean)).mount(&gnocchi).await;
+    let arguments = ["shadow", "--messages", "20", "--compare-gnocchi", &gnocchi.uri(), "--settle", "0", "-o", "json"];
+    let mut shadow = stage.copying("shadow", &arguments).await;
+    let body = |n: u32| {
+        let (minute, second) = (n / 2, n % 2 * 30);
+        format!(
+            r#"{{"message_id":"m-{n}","publisher_id":"image.host","event_type":"image.update","priority":"INFO","timestamp":"2026-01-01 00:{minute:02}:{second:02}","payload":{{"id":"image-one","size":100,"owner":"t","name":"i","status":"active"}}}}"#
+        )
+        .into_bytes()
+    };
+    stage.send((0..20).map(body)).await;
+    let (status, answer) = shadow.json().await;
+    let said = answer["gnocchi"]["sentence"].as_str().unwrap();
+    assert!(said.starts_with(sentence) && status.code() == Some(code), "{answer:#}\n{}", shadow.log());
 }

@@ -1,5 +1,6 @@
 //! `nephoscope shadow`: what this agent would publish, beside the one that runs, and whether that is the same.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -88,9 +89,9 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
             return Err(Failure::Other(format!("cannot compare with {}: there is no folder {folder}", file.display())));
         }
     }
-    let sinks: Vec<&str> = run.plans.iter().flat_map(|plan| &plan.sinks).map(|sink| &*sink.name).collect();
-    if let Some(unknown) = arguments.sink.iter().find(|name| !sinks.contains(&name.as_str())) {
-        let known = sinks.join(", ");
+    let sinks: BTreeSet<&str> = run.plans.iter().flat_map(|plan| &plan.sinks).map(|sink| &*sink.name).collect();
+    if let Some(unknown) = arguments.sink.iter().find(|name| !sinks.contains(name.as_str())) {
+        let known = sinks.into_iter().collect::<Vec<_>>().join(", ");
         return Err(Failure::Other(format!("cannot compare the sink {unknown}: the pipelines have {known}")));
     }
     let archive = match arguments.compare_gnocchi.as_deref() {
