@@ -349,11 +349,9 @@ mod tests {
         let broker = MemoryBroker::default();
         exchange(&broker, "nova").await;
         let mut copies = Copies::open(vec![Arc::new(broker.clone())], options()).await.unwrap();
-        let unbound = copies.state().unbound;
-        let [((broker, exchange_name), why)] = &unbound.into_iter().collect::<Vec<_>>()[..] else {
-            panic!("one exchange")
-        };
-        assert_eq!((&**broker, &**exchange_name, why.contains(NO_EXCHANGE)), ("memory", "later", true));
+        let unbound: Vec<_> = copies.state().unbound.into_iter().collect();
+        let [((of, name), why)] = &unbound[..] else { panic!("{unbound:?}") };
+        assert_eq!((&**of, &**name, why.contains(NO_EXCHANGE)), ("memory", "later", true));
         exchange(&broker, "later").await;
         tokio::time::sleep(COUNT_INTERVAL * (EXCHANGE_COUNTS + 1)).await;
         assert!(copies.state().unbound.is_empty());

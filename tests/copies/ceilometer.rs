@@ -82,7 +82,7 @@ async fn beside_ceilometer_there_is_no_difference_until_a_definition_is_changed(
     let mut same = stage.copying("same", &arguments).await;
     // The last of several files wins.
     let changed = stage.path("changed.conf");
-    let mut differs = stage.copying("differs", &[&arguments[..], &["--config-file", &changed]].concat()).await;
+    let mut differs = stage.copying("differs", &[&arguments[..], &["--config-file", changed.as_str()]].concat()).await;
     stage.send(bundled(COUNT)).await;
 
     let (status, answer) = same.json().await;
