@@ -187,22 +187,20 @@ impl<'a> Shadow<'a> {
                 }
                 delivery = copies.next() => delivery,
             };
-            let mut next = delivery;
-            for _ in 0..AT_ONCE {
-                let Some(delivery) = next.take() else { break };
+            let Some(mut delivery) = delivery else { break };
+            for n in 1.. {
                 self.take(delivery);
-                if self.arguments.window.is_enough(self.tally.notifications) {
+                let full = self.comparison.as_ref().is_some_and(Comparison::is_full);
+                if full || self.arguments.window.is_enough(self.tally.notifications) {
                     live.done();
-                    return false;
+                    return full;
                 }
-                if self.comparison.as_ref().is_some_and(Comparison::is_full) {
-                    live.done();
-                    return true;
+                // Signals and the screen have their turn.
+                let next = if n < AT_ONCE { copies.ready() } else { None };
+                match next {
+                    Some(next) => delivery = next,
+                    None => break,
                 }
-                next = copies.ready();
-            }
-            if let Some(delivery) = next {
-                self.take(delivery);
             }
         }
         live.done();
