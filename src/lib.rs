@@ -26,4 +26,5 @@ pub mod publish; // where samples and events go
 
 // Top floor.
 pub mod agent; // the assembled machine
+pub mod shadow; // copies of notifications: counted, compared, kept
 pub mod cli; // commands, printing, exit codes

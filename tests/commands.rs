@@ -355,3 +355,24 @@ fn gnocchi_setup_says_whom_it_asks() {
                     ! nephoscope: cannot set up Gnocchi: http://127.0.0.1:1: no connection";
     assert!(said.starts_with(expected), "{said}");
 }
+
+#[rstest]
+#[case::unknown_sink(&["shadow", "--sink", "other"], "the pipelines have archive, billing")]
+#[case::no_folder(&["shadow", "--compare", "/nowhere/at/all"], "there is no folder /nowhere/at")]
+#[case::no_login(&["shadow", "--compare-gnocchi", "gnocchi:"], "service_credentials")]
+#[case::file_is_there(&["capture", "/"], "nothing is overwritten")]
+#[case::no_such_file(&["replay", "/nowhere/at/all"], "cannot read /nowhere/at/all")]
+#[case::no_capture(&["replay", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")], "nephoscope capture wrote")]
+#[case::rate(&["replay", "x", "--rate=-1"], "at least 0")]
+fn a_copy_that_cannot_be_made_says_why(#[case] arguments: &[&str], #[case] why: &str) {
+    let folder = configured(&[]);
+    let output = Command::new(env!("CARGO_BIN_EXE_nephoscope"))
+        .args(arguments)
+        .arg("--config-file")
+        .arg(folder.path().join("ceilometer.conf"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(why), "{said}");
+}

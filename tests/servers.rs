@@ -7,6 +7,7 @@ mod rig;
 
 mod cluster_commands;
 mod compose;
+mod copies;
 mod coordination_contract;
 mod held;
 mod parked;

@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod completions;
 mod convert;
+mod copies;
 mod demo;
 mod examine;
 mod gnocchi_setup;
@@ -77,6 +78,18 @@ enum Command {
     GnocchiSetup(gnocchi_setup::Arguments),
     /// Show the group of agents, and control where its queues run
     Cluster(cluster::Arguments),
+    /// Show what this agent would publish, beside the one that runs
+    ///
+    /// It gets a copy of every notification over queues of its own, takes nothing away from anybody, and publishes nothing.
+    /// With --compare, it says whether that is what Ceilometer published. Exit code 1 if it differs or is not known.
+    Shadow(copies::shadow::Arguments),
+    /// Write a copy of every notification to a file
+    ///
+    /// It takes nothing away from anybody. Passwords and tokens are always removed; --hash-personal hashes names and addresses too.
+    /// Attach such a file to a report of a fault.
+    Capture(copies::capture::Arguments),
+    /// Send the notifications of a captured file to the broker
+    Replay(copies::replay::Arguments),
     /// Change the number of pipeline queues while the group runs
     Partitions(partitions::Arguments),
     /// List, show, put back, export or drop parked messages
@@ -155,6 +168,9 @@ pub fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Partitions(arguments) => partitions::run(&arguments),
         Command::Parked(arguments) => parked::run(&arguments),
+        Command::Shadow(arguments) => copies::shadow::run(&arguments),
+        Command::Capture(arguments) => copies::capture::run(&arguments),
+        Command::Replay(arguments) => copies::replay::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     };
@@ -164,6 +180,7 @@ pub fn main() -> ExitCode {
             print_complaints(&complaints);
             ExitCode::from(EXIT_CONFIG)
         }
+        Err(Failure::Told) => ExitCode::from(EXIT_FAILED),
         Err(Failure::Other(message)) => {
             eprintln!("nephoscope: {}", without_secrets(&message));
             ExitCode::from(EXIT_FAILED)
@@ -175,6 +192,8 @@ pub fn main() -> ExitCode {
 enum Failure {
     /// The configuration has errors.
     Config(Vec<Complaint>),
+    /// What the command found is no success, and it has said so.
+    Told,
     /// Another cause: a whole sentence that says what to do.
     Other(String),
 }

@@ -44,6 +44,7 @@ mod zaqar;
 pub use crate::config::shown;
 pub use beside::{files, stamp};
 pub use context::{Amqp, Context};
+pub use gnocchi::{Archive as GnocchiArchive, Measure as GnocchiMeasure};
 pub use gnocchi::{Created as GnocchiCreated, Plan as GnocchiPlan, Setup as GnocchiSetup, Step as GnocchiStep};
 pub use identity::{Identity, Login};
 pub use kind::{AskBroker, Kind, Look};

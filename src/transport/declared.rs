@@ -58,6 +58,8 @@ pub struct Queue {
     pub durable: bool,
     /// Whether it goes with its last consumer.
     pub auto_delete: bool,
+    /// Whether it is this session's alone, and goes with it.
+    pub exclusive: bool,
     /// `x-…` arguments.
     pub arguments: BTreeMap<String, Argument>,
     /// See [`Session::declare`](super::Session::declare).

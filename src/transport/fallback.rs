@@ -143,7 +143,14 @@ mod tests {
         let (exchange, queue) = ("ceilometer".to_owned(), "notifications.info".to_owned());
         let (durable, auto_delete, fallback_transient) = (true, false, true);
         let exchange = Exchange { name: exchange, durable, auto_delete, fallback_transient };
-        let queue = Queue { name: queue, durable, auto_delete, arguments: BTreeMap::default(), fallback_transient };
+        let queue = Queue {
+            name: queue,
+            durable,
+            auto_delete,
+            exclusive: false,
+            arguments: BTreeMap::default(),
+            fallback_transient,
+        };
         let (routing_key, name) = (queue.name.clone(), queue.name.clone());
         let bindings = vec![Binding { exchange: exchange.name.clone(), queue: name, routing_key }];
         let topology = Topology { bindings, ..Topology::default() };

@@ -8,6 +8,7 @@
 
 pub mod amqp;
 mod compression;
+pub mod copies;
 mod declared;
 pub mod dispatch;
 mod error;
@@ -101,6 +102,8 @@ pub trait Session: Send + Sync + 'static {
     fn why(&self) -> Why {
         Why::default()
     }
+    /// Takes away what is ready in a queue, unread; how many messages that were.
+    async fn purge(&self, queue: &str) -> Result<u32, TransportError>;
     /// Cancelled when the session is over, for whatever reason. Nothing of it may be settled or published after that.
     fn over(&self) -> CancellationToken;
     /// Closes in order: channels first, so that what is unsettled goes back, then the connection.
@@ -170,6 +173,10 @@ pub trait Follower: Send + 'static {
 pub struct Delivery {
     /// The queue it was in.
     pub queue: Arc<str>,
+    /// The exchange that it was published to; empty for the default exchange.
+    pub exchange: String,
+    /// The routing key that it was published with.
+    pub routing_key: String,
     /// The body, unpacked if the `compression` header said so; as it came where `packed` says why it could not be.
     pub body: Bytes,
     /// The body as it came, to be passed on with the headers: what is unpacked may be larger than the broker takes.

@@ -70,7 +70,14 @@ impl OsloQueues {
         }
         // A quorum queue is durable or not at all.
         let fallback_transient = self.durable && self.quorum.is_none();
-        Queue { name, durable: self.is_durable(), auto_delete: self.auto_delete, arguments, fallback_transient }
+        Queue {
+            name,
+            durable: self.is_durable(),
+            auto_delete: self.auto_delete,
+            exclusive: false,
+            arguments,
+            fallback_transient,
+        }
     }
 }
 
@@ -160,7 +167,7 @@ pub fn pipeline_queue(name: String, kind: QueueKind) -> Queue {
 /// A queue of ours.
 fn own_queue(name: String, arguments: impl IntoIterator<Item = (&'static str, Argument)>) -> Queue {
     let arguments = arguments.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Queue { name, durable: true, auto_delete: false, arguments, fallback_transient: false }
+    Queue { name, durable: true, auto_delete: false, exclusive: false, arguments, fallback_transient: false }
 }
 
 /// What makes a queue of ours one of this kind, whatever the virtual host's default is.

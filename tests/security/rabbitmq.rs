@@ -165,6 +165,7 @@ fn queue(name: &str) -> Topology {
         name: name.to_owned(),
         durable: true,
         auto_delete: false,
+        exclusive: false,
         arguments: std::collections::BTreeMap::new(),
         fallback_transient: false,
     };

@@ -1,6 +1,7 @@
 //! What the agent leans on a broker for, run against the in-process twin and against a real RabbitMQ.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod copies;
 mod endings;
 mod rate;
 mod streams;
@@ -113,7 +114,14 @@ fn amqp(port: u16, login: Login) -> AmqpBroker {
 }
 
 fn queue(name: String) -> Queue {
-    Queue { name, durable: true, auto_delete: false, arguments: BTreeMap::new(), fallback_transient: false }
+    Queue {
+        name,
+        durable: true,
+        auto_delete: false,
+        exclusive: false,
+        arguments: BTreeMap::new(),
+        fallback_transient: false,
+    }
 }
 
 /// Of either kind, as a main queue: more than one consumer may be active.

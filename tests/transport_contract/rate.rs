@@ -22,6 +22,7 @@ async fn rates_beside_a_bare_loop() {
         name: name.clone(),
         durable: true,
         auto_delete: false,
+        exclusive: false,
         arguments: BTreeMap::new(),
         fallback_transient: false,
     };

@@ -78,7 +78,14 @@ async fn is_seen(
         ("x-queue-type".to_owned(), Argument::Text("classic".to_owned())),
         ("x-expires".to_owned(), Argument::Integer(EXPIRES_MS)),
     ]);
-    let queue = Queue { name: name.clone(), durable: true, auto_delete: false, arguments, fallback_transient: false };
+    let queue = Queue {
+        name: name.clone(),
+        durable: true,
+        auto_delete: false,
+        exclusive: false,
+        arguments,
+        fallback_transient: false,
+    };
     one.declare(&Topology { queues: vec![queue], ..Topology::default() }).await?;
     let seen = two.inspect(&name).await;
     one.delete(&name).await?;

@@ -1,12 +1,9 @@
 //! `nephoscope convert`: prints what the sinks would publish, or what the definitions alone make, without a server.
 
-mod dry;
-mod line;
 mod print;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 use super::{ConfigArguments, Failure, refuse_errors};
 use crate::agent::definitions;
@@ -14,7 +11,9 @@ use crate::convert::{Converted, Converter};
 use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Notification, Value};
 use crate::pipeline::{Kind, Plan};
-use dry::{Dry, Published};
+use crate::shadow::capture::{Lines, mark};
+use crate::shadow::dry::{self, Dry, Published};
+use crate::shadow::line;
 use print::Answer;
 
 /// The arguments of `nephoscope convert`.
@@ -24,9 +23,9 @@ pub(super) struct Arguments {
     config: ConfigArguments,
     /// Files with one notification per line; - for standard input
     ///
-    /// A notification is bare, in the oslo envelope, or either of these as {"message": …, "priority": …}. Lines are
-    /// converted in their order: transformers keep their state from line to line, and their clock is the timestamps of
-    /// the notifications.
+    /// A notification is bare, in the oslo envelope, or either of these as {"message": …, "priority": …}; or the file is one
+    /// that nephoscope capture wrote. Files may be packed with gzip. Lines are converted in their order: transformers keep
+    /// their state from line to line, and their clock is the timestamps of the notifications.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Output format
@@ -62,15 +61,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut n = 0;
     for file in &arguments.files {
         let cannot = |e: io::Error| Failure::Other(format!("cannot read {}: {e}", file.display()));
-        for line in open(file).map_err(cannot)?.split(b'\n') {
-            let line = line.map_err(cannot)?;
-            if line.trim_ascii().is_empty() {
+        let mut lines = Lines::open(file).map_err(cannot)?;
+        while let Some(line) = lines.next_line().map_err(cannot)? {
+            let mark = mark(line).map_err(|why| Failure::Other(format!("cannot read {}: {why}", file.display())))?;
+            if mark.is_some() {
                 continue;
             }
-            if work.print(arguments, n, &line, &mut out).or_else(had_enough)?.is_none() {
+            if work.print(arguments, n, line, &mut out).or_else(had_enough)?.is_none() {
                 return Ok(());
             }
             n += 1;
+        }
+        if let Some(cut) = lines.cut() {
+            eprintln!("warning: {}: {cut}", file.display());
         }
     }
     if out.flush().map(Some).or_else(had_enough)?.is_some()
@@ -89,13 +92,6 @@ fn had_enough(error: io::Error) -> Result<Option<()>, Failure> {
         io::ErrorKind::BrokenPipe => Ok(None),
         _ => Err(Failure::Other(format!("cannot write to standard output: {error}; check where it leads"))),
     }
-}
-
-fn open(file: &Path) -> io::Result<Box<dyn BufRead>> {
-    if file == Path::new("-") {
-        return Ok(Box::new(BufReader::new(io::stdin())));
-    }
-    Ok(Box::new(BufReader::new(File::open(file)?)))
 }
 
 /// What notifications go through.

@@ -145,6 +145,7 @@ impl Link {
             name: (*name).to_owned(),
             durable,
             auto_delete,
+            exclusive: false,
             arguments: BTreeMap::clone(arguments),
             fallback_transient: true,
         };

@@ -134,6 +134,8 @@ impl AmqpConsumer {
         let (body, packed) = compression::unpack(method, raw.clone());
         Delivery {
             queue: self.queue.clone(),
+            exchange: delivery.exchange.into(),
+            routing_key: delivery.routing_key.into(),
             body,
             raw,
             packed,

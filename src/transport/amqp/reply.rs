@@ -17,6 +17,7 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Reply codes of AMQP 0-9-1 that mean something to us.
 const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
+const RESOURCE_LOCKED: u16 = 405;
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 const INTERNAL_ERROR: u16 = 541;
@@ -32,7 +33,7 @@ const OUT_OF_DESCRIPTORS: [i32; 2] = [24, 23];
 pub(super) enum Refusal {
     /// 404.
     NotFound(String),
-    /// 403 with "exclusive use".
+    /// 403 with "exclusive use", or 405.
     Exclusive,
     /// 406.
     Unequal(String),
@@ -46,6 +47,7 @@ pub(super) fn sort(broker: &str, error: &lapin::Error) -> Refusal {
         let text = reply.get_message().to_string();
         match reply.get_id() {
             NOT_FOUND => return Refusal::NotFound(text),
+            RESOURCE_LOCKED => return Refusal::Exclusive,
             ACCESS_REFUSED if text.contains("exclusive") => return Refusal::Exclusive,
             PRECONDITION_FAILED => return Refusal::Unequal(text),
             ACCESS_REFUSED | NOT_ALLOWED => {

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use futures_util::{Stream, StreamExt};
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionStatus, Event, ExchangeKind};
 use std::collections::BTreeSet;
@@ -116,7 +118,12 @@ impl AmqpSession {
     }
 
     async fn declare_queue(&self, channel: &Channel, queue: &Queue, durable: bool) -> Result<(), Refusal> {
-        let options = QueueDeclareOptions { durable, auto_delete: queue.auto_delete, ..Default::default() };
+        let options = QueueDeclareOptions {
+            durable,
+            auto_delete: queue.auto_delete,
+            exclusive: queue.exclusive,
+            ..Default::default()
+        };
         let name = short(&queue.name).map_err(Refusal::Other)?;
         let declaring = channel.queue_declare(name, options, table(&queue.arguments));
         self.line.declared(queue.durable && !durable, declaring).await.map(drop)
@@ -274,6 +281,14 @@ impl Session for AmqpSession {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    async fn purge(&self, queue: &str) -> Result<u32, TransportError> {
+        let channel = self.channel().await?;
+        let purged = self.line.within(channel.queue_purge(short(queue)?, QueuePurgeOptions::default())).await;
+        let count = purged.map_err(|refusal| refusal.about_queue(queue))?;
+        self.done_with(channel).await;
+        Ok(count)
     }
 
     fn blocked(&self) -> watch::Receiver<Option<String>> {

@@ -1,11 +1,11 @@
 //! A broker in this process, of RabbitMQ's semantics as far as the agent leans on them: topic and default exchange,
 //! prefetch, return in order with `redelivered`, exclusive and single active consumer, mandatory and confirms,
-//! `x-max-length` and `x-max-length-bytes` with `reject-publish`, streams with offsets that are cut off by segments.
+//! `x-max-length` and `x-max-length-bytes` with `reject-publish` or with dead letters to a queue, exclusive queues, streams with offsets that are cut off by segments.
 //!
 //! The same calls give the same deliveries: no clock, no thread, no randomness, so that a simulator can drive whole
 //! agents on it. `tests/transport_contract.rs` runs the same circumstances here and on a real RabbitMQ.
 //!
-//! Never here: priorities, dead-lettering, time to live.
+//! Never here: priorities, dead letters over other exchanges, time to live.
 
 mod session;
 mod state;

@@ -53,7 +53,8 @@ impl Session for MemorySession {
         }
         for queue in &topology.queues {
             for durable in transient.queue_attempts(queue, topology) {
-                match state.declare_queue(queue, durable) {
+                state.refuse_foreign(self.id, &queue.name)?;
+                match state.declare_queue(queue, durable, queue.exclusive.then_some(self.id)) {
                     Ok(()) => break,
                     Err(unequal) => transient.queue_refused(queue, topology, durable, unequal)?,
                 }
@@ -64,7 +65,10 @@ impl Session for MemorySession {
 
     async fn consume(&self, queue: &str, options: ConsumeOptions) -> Result<Box<dyn Consumer>, TransportError> {
         self.check()?;
-        let (id, wake, over) = self.broker.state().consume(self.id, queue, &options)?;
+        let mut state = self.broker.state();
+        state.refuse_foreign(self.id, queue)?;
+        let (id, wake, over) = state.consume(self.id, queue, &options)?;
+        drop(state);
         let shared = Arc::downgrade(&self.broker.shared);
         Ok(Box::new(MemoryConsumer { shared, id, queue: queue.into(), wake, over }))
     }
@@ -94,7 +98,9 @@ impl Session for MemorySession {
 
     async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError> {
         self.check()?;
-        self.broker.state().inspect(queue).ok_or_else(|| TransportError::NoQueue(queue.to_owned()))
+        let state = self.broker.state();
+        state.refuse_foreign(self.id, queue)?;
+        state.inspect(queue).ok_or_else(|| TransportError::NoQueue(queue.to_owned()))
     }
 
     async fn delete_if_idle(&self, queue: &str) -> Result<bool, TransportError> {
@@ -111,6 +117,16 @@ impl Session for MemorySession {
         self.check()?;
         self.broker.state().delete_queue(queue);
         Ok(())
+    }
+
+    async fn purge(&self, queue: &str) -> Result<u32, TransportError> {
+        self.check()?;
+        let mut state = self.broker.state();
+        state.refuse_foreign(self.id, queue)?;
+        if state.inspect(queue).is_none() {
+            return Err(TransportError::NoQueue(queue.to_owned()));
+        }
+        Ok(u32::try_from(state.purge(queue)).unwrap_or(u32::MAX))
     }
 
     fn why(&self) -> Why {
@@ -187,6 +203,8 @@ impl MemoryConsumer {
         });
         Delivery {
             queue: self.queue.clone(),
+            exchange: message.exchange,
+            routing_key: message.routing_key,
             body,
             raw: message.body,
             packed,

@@ -98,6 +98,10 @@ impl<M: Otherwise> Session for MistakenSession<M> {
         self.inner.delete(queue).await
     }
 
+    async fn purge(&self, queue: &str) -> Result<u32, TransportError> {
+        self.inner.purge(queue).await
+    }
+
     fn blocked(&self) -> watch::Receiver<Option<String>> {
         self.inner.blocked()
     }

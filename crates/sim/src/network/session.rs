@@ -108,6 +108,13 @@ impl Session for WireSession {
         self.wire.answer(ask).await
     }
 
+    async fn purge(&self, queue: &str) -> Result<u32, TransportError> {
+        self.wire.check()?;
+        let queue = queue.to_owned();
+        let ask = self.wire.ask(move |wire| Box::pin(async move { wire.inner.purge(&queue).await }));
+        self.wire.answer(ask).await
+    }
+
     fn over(&self) -> CancellationToken {
         self.wire.over.clone()
     }

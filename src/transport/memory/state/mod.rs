@@ -15,6 +15,9 @@ use super::super::ledger::Ledger;
 use super::super::{ConsumeOptions, NACKED, Outgoing, StreamRecord, TransportError, UNROUTABLE, Why, prefetch_bound};
 use super::topic;
 
+/// Queues that a message may fall through, one into the next, because each is full.
+const DEAD_LETTER_HOPS: usize = 8;
+
 /// Position of a message in its queue; it keeps it when it comes back.
 type Position = u64;
 
@@ -79,6 +82,8 @@ struct ConsumerEntry {
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) body: Bytes,
+    pub(super) exchange: String,
+    pub(super) routing_key: String,
     pub(super) content_type: &'static str,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) redelivered: bool,
@@ -133,6 +138,7 @@ impl State {
         for queue in queues {
             self.after_consumer_left(&queue);
         }
+        self.delete_exclusive(session);
     }
 
     /// Everything that a restart does not survive goes.
@@ -188,22 +194,35 @@ impl State {
             self.followers.values().filter(|f| f.stream == queue).for_each(|f| f.wake.notify_one());
             return true;
         }
-        if entry.is_full() {
-            if entry.rejects_publish() {
-                return false;
-            }
-            entry.ready.pop_first();
+        if entry.is_full() && entry.rejects_publish() {
+            return false;
         }
-        entry.last_position += 1;
         let kept = Message {
             body: message.body.clone(),
+            exchange: message.exchange.clone(),
+            routing_key: message.routing_key.clone(),
             content_type: message.content_type,
             headers: message.headers.clone(),
             redelivered: false,
             returns: 0,
         };
-        entry.ready.insert(entry.last_position, kept);
+        let mut next = self.place(queue, kept);
+        // RabbitMQ drops what comes round in a circle.
+        for _ in 0..DEAD_LETTER_HOPS {
+            let Some((to, message)) = next.take() else { break };
+            next = self.place(&to, Message { exchange: String::new(), routing_key: to.clone(), ..message });
+            self.dispatch(&to);
+        }
         true
+    }
+
+    /// Puts a message at the end of a queue; the oldest that no longer fits, with where it goes, if it goes anywhere.
+    fn place(&mut self, queue: &str, message: Message) -> Option<(String, Message)> {
+        let entry = self.queues.get_mut(queue)?;
+        let fallen = if entry.is_full() { entry.ready.pop_first() } else { None };
+        entry.last_position += 1;
+        entry.ready.insert(entry.last_position, message);
+        entry.dead_letters_to().zip(fallen.map(|(_, message)| message))
     }
 
     // Consuming

@@ -10,6 +10,8 @@ use crate::transport::memory::stream::Log;
 pub(super) struct QueueEntry {
     pub(super) durable: bool,
     pub(super) auto_delete: bool,
+    /// The session that it goes with, if it is exclusive.
+    pub(super) of_session: Option<u64>,
     pub(super) arguments: BTreeMap<String, Argument>,
     pub(super) last_position: Position,
     pub(super) ready: BTreeMap<Position, Message>,
@@ -47,6 +49,16 @@ impl QueueEntry {
 
     pub(super) fn rejects_publish(&self) -> bool {
         matches!(self.arguments.get("x-overflow"), Some(Argument::Text(what)) if what.starts_with("reject-publish"))
+    }
+
+    /// The queue that gets what no longer fits, over the default exchange; the twin knows no other way.
+    pub(super) fn dead_letters_to(&self) -> Option<String> {
+        let text = |name: &str| match self.arguments.get(name) {
+            Some(Argument::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        text("x-dead-letter-exchange").filter(String::is_empty)?;
+        text("x-dead-letter-routing-key")
     }
 
     pub(super) fn is_quorum(&self) -> bool {

@@ -32,6 +32,7 @@ impl State {
         &mut self,
         wanted: &Queue,
         durable: bool,
+        of_session: Option<u64>,
     ) -> Result<(), fallback::Unequal> {
         if let Some(there) = self.queues.get(&wanted.name) {
             if there.durable != durable {
@@ -55,6 +56,7 @@ impl State {
         let entry = QueueEntry {
             durable,
             auto_delete: wanted.auto_delete,
+            of_session,
             arguments: wanted.arguments.clone(),
             last_position: 0,
             ready: BTreeMap::new(),
@@ -77,6 +79,23 @@ impl State {
             exchange.bindings.push(pair);
         }
         Ok(())
+    }
+
+    /// Refuses to touch a queue that another session has for itself.
+    pub(in crate::transport::memory) fn refuse_foreign(&self, session: u64, queue: &str) -> Result<(), TransportError> {
+        match self.queues.get(queue).and_then(|entry| entry.of_session) {
+            Some(other) if other != session => Err(TransportError::Occupied(queue.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes the queues that a session had for itself.
+    pub(super) fn delete_exclusive(&mut self, session: u64) {
+        let own = self.queues.iter().filter(|(_, entry)| entry.of_session == Some(session));
+        let own: Vec<String> = own.map(|(name, _)| name.clone()).collect();
+        for queue in own {
+            self.delete_queue(&queue);
+        }
     }
 
     /// Deletes an exchange with its bindings; whether it was there.

@@ -215,6 +215,25 @@ pub fn name_shown(name: &str) -> Cow<'_, str> {
     }
 }
 
+/// Text that others wrote, for a terminal or a table: on one line, of so many characters at most, without anything that moves the
+/// cursor, changes the direction of writing or is not seen.
+pub fn on_one_line(text: &str, chars_max: usize) -> String {
+    let mut out: String =
+        text.chars().take(chars_max).map(|c| if is_odd(c) { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    if text.chars().nth(chars_max).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Control characters; separators of lines; marks of direction; characters without width.
+fn is_odd(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,5 +300,15 @@ mod tests {
             let sentence = format!("there is no sink {url:?} in \"a\"; did you mean {url:?}?");
             prop_assert!(!without_secrets(&sentence).contains("PASS"), "{}", without_secrets(&sentence));
         }
+    }
+
+    #[rstest]
+    #[case("plain é 😀", 20, "plain é 😀")]
+    #[case("a\x1b[2Jb\n\tc\u{9b}d", 20, "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d")]
+    #[case("\u{202e}evil\u{2066}\u{200b}\u{2028}", 20, "\u{fffd}evil\u{fffd}\u{fffd}\u{fffd}")]
+    #[case("abcdef", 3, "abc…")]
+    #[case("abc", 3, "abc")]
+    fn what_others_wrote_does_nothing_to_a_terminal(#[case] text: &str, #[case] most: usize, #[case] expected: &str) {
+        assert_eq!(on_one_line(text, most), expected);
     }
 }

@@ -1,11 +1,16 @@
-//! A line of a file as a notification: bare, in the oslo envelope, or either of these with a priority beside it.
+//! A line of a file as a notification: bare, in the oslo envelope, either of these with a priority beside it, or captured.
 
+use super::capture::Captured;
 use crate::model::{Notification, Priority, Value, envelope, json};
 
 /// A notification in any of the accepted forms, or why the line holds none.
-pub(super) fn read(line: &[u8]) -> Result<Notification, String> {
+pub fn read(line: &[u8]) -> Result<Notification, String> {
     let value = json::read(line).map_err(|e| format!("the line is {e}"))?;
     let Value::Dict(mut dict) = value else { return Err("the line is not a JSON object".to_owned()) };
+    if dict.contains_key("routing_key") && (dict.contains_key("body") || dict.contains_key("body_base64")) {
+        let captured = Captured::of(&dict)?;
+        return envelope::open(&captured.body).map_err(|e| e.to_string());
+    }
     let mut given = None;
     if let Some(message) = dict.get("message").filter(|m| matches!(m, Value::Dict(_) | Value::Str(_))).cloned() {
         given = dict.remove("priority");

@@ -4,7 +4,7 @@
 //! notifications' own. Never here: reading lines, printing.
 
 use chrono::{DateTime, Utc};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::agent::{self, definitions::DryRun};
 use crate::convert::Converted;
@@ -15,7 +15,7 @@ use crate::state::window;
 use crate::transport::dispatch::Route;
 
 /// Sinks at work.
-pub(super) struct Dry {
+pub struct Dry {
     run: DryRun,
     /// One for each sink of each plan, in the same order.
     chains: Vec<Vec<Working>>,
@@ -27,47 +27,73 @@ struct Working {
     chain: Chain,
     stateful: bool,
     /// Samples that have taken effect: one that comes again does not, where state is kept.
-    taken: BTreeSet<u64>,
+    taken: Taken,
+}
+
+/// Ids that are remembered for a sink; the oldest are forgotten.
+const TAKEN_MAX: usize = 1_000_000;
+
+/// The ids of samples that have taken effect.
+#[derive(Default)]
+struct Taken {
+    ids: BTreeSet<u64>,
+    in_order: VecDeque<u64>,
+}
+
+impl Taken {
+    fn extend(&mut self, ids: Vec<u64>) {
+        let new: Vec<u64> = ids.into_iter().filter(|id| self.ids.insert(*id)).collect();
+        self.in_order.extend(new);
+        while self.in_order.len() > TAKEN_MAX
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
 }
 
 /// Samples and events, each with the sink that publishes it.
 #[derive(Debug, Default)]
-pub(super) struct Published {
+pub struct Published {
+    /// Samples, each behind its sink.
     pub samples: Vec<(String, Sample)>,
+    /// Events, the same.
     pub events: Vec<(String, Event)>,
+    /// What could not be made, and why.
     pub complaints: Vec<Complaint>,
 }
 
 impl Dry {
-    pub(super) fn new(run: DryRun, options: &ChainOptions) -> Dry {
+    /// Sinks that have seen nothing yet.
+    pub fn new(run: DryRun, options: &ChainOptions) -> Dry {
         let working = |sink: &Sink| Working {
             chain: Chain::new(sink.transformers.clone(), &sink.name, options.clone()),
             stateful: sink.transformers.is_stateful(),
-            taken: BTreeSet::new(),
+            taken: Taken::default(),
         };
         let chains = run.plans.iter().map(|plan| plan.sinks.iter().map(working).collect()).collect();
         Dry { run, chains, now: DateTime::UNIX_EPOCH }
     }
 
     /// What it is made of.
-    pub(super) fn run(&self) -> &DryRun {
+    pub fn run(&self) -> &DryRun {
         &self.run
     }
 
     /// Converts a notification, and publishes what came of it.
-    pub(super) fn take(&mut self, notification: &Notification) -> Published {
+    pub fn take(&mut self, notification: &Notification) -> Published {
         let wanted = self.wants(notification);
         let converted = if wanted { self.run.converter.convert(notification) } else { Converted::default() };
         self.publish(notification, converted)
     }
 
     /// Whether anything looks at a notification, by its priority and by `accept_notifications`.
-    pub(super) fn wants(&self, notification: &Notification) -> bool {
+    pub fn wants(&self, notification: &Notification) -> bool {
         self.run.dispatcher.route(notification) != Route::Nobody
     }
 
     /// Takes what was converted through the pipelines.
-    pub(super) fn publish(&mut self, notification: &Notification, mut converted: Converted) -> Published {
+    pub fn publish(&mut self, notification: &Notification, mut converted: Converted) -> Published {
         // Time does not go back where a notification is older than the one before.
         let sent = notification.timestamp().as_str().and_then(time::parse);
         self.now = self.now.max(sent.map_or(self.now, |sent| sent.to_utc()));
@@ -98,7 +124,7 @@ impl Dry {
     }
 
     /// What sinks still hold to give it out at a later notification, as an agent would; one sentence each.
-    pub(super) fn held(&self) -> Vec<String> {
+    pub fn held(&self) -> Vec<String> {
         let sinks = self.run.plans.iter().zip(&self.chains).flat_map(|(plan, chains)| plan.sinks.iter().zip(chains));
         let told = sinks.flat_map(|(sink, working)| {
             working.chain.held().into_iter().map(|(transformer, count)| {
@@ -124,7 +150,7 @@ impl Working {
     ) -> Vec<Sample> {
         if self.stateful {
             let ids: Vec<u64> = samples.iter().map(|sample| window::id(&pipeline.name, sample)).collect();
-            let mut again = ids.iter().map(|id| self.taken.contains(id));
+            let mut again = ids.iter().map(|id| self.taken.ids.contains(id));
             samples.retain(|sample| {
                 let again = again.next().unwrap_or_default();
                 if again {
@@ -145,7 +171,7 @@ impl Working {
 }
 
 /// Leaves out samples whose volume no pipeline takes.
-pub(super) fn drop_unpublishable(samples: &mut Vec<Sample>, complaints: &mut Vec<Complaint>) {
+pub fn drop_unpublishable(samples: &mut Vec<Sample>, complaints: &mut Vec<Complaint>) {
     samples.retain(|sample| match volume::check(&sample.volume) {
         Ok(()) => true,
         Err(why) => {
@@ -156,14 +182,14 @@ pub(super) fn drop_unpublishable(samples: &mut Vec<Sample>, complaints: &mut Vec
 }
 
 /// The pipelines that take a name, in words.
-pub(super) fn takers(plans: &[Plan], kind: Kind, name: &str) -> String {
+pub fn takers(plans: &[Plan], kind: Kind, name: &str) -> String {
     let pipelines = plans.iter().filter(|plan| plan.kind == kind).flat_map(|plan| &plan.pipelines);
     let names: Vec<&str> = pipelines.filter(|p| p.filter.takes(name)).map(|p| &*p.name).collect();
     if names.is_empty() { "no pipeline takes it".to_owned() } else { format!("to {}", names.join(", ")) }
 }
 
 /// A record as it is printed, with the sink that publishes it.
-pub(super) fn with_sink(mut record: Dict, sink: &str) -> Value {
+pub fn with_sink(mut record: Dict, sink: &str) -> Value {
     record.insert("sink", Value::from(&*without_secrets(sink)));
     Value::Dict(record)
 }
