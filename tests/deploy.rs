@@ -2,6 +2,8 @@
 //! manifests and charts. Whatever needs a tool that is not installed is skipped, and says so.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "deploy/kubernetes.rs"]
+mod kubernetes;
 #[path = "deploy/watching.rs"]
 mod watching;
 
@@ -21,8 +23,8 @@ fn read(name: &str) -> String {
 
 /// Is this program installed?
 fn has(program: &str) -> bool {
-    let asked = Command::new(program).arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    asked.status().is_ok()
+    let mut asked = Command::new(program);
+    asked.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 /// What a command printed; panics with everything that it said if it failed.

@@ -108,8 +108,8 @@ fn label(text: &str) -> String {
 
 #[test]
 fn an_expression_that_names_what_is_not_there_is_found() {
-    let wrong = unknown("sum by (queue, sink) (rate(nephoscope_parked[5m])) + nephoscope_parked_total{orign=\"x\"}");
-    assert_eq!(wrong, ["no metric nephoscope_parked", "no label orign", "no label queue", "no label sink"]);
+    let wrong = unknown("sum by (queue, sink) (rate(nephoscope_parked[5m])) + nephoscope_parked_total{place=\"x\"}");
+    assert_eq!(wrong, ["no metric nephoscope_parked", "no label place", "no label queue", "no label sink"]);
     assert_eq!(unknown("sum by (le) (nephoscope_handling_seconds_bucket{queue=\"q\", group!=\"g\"})"), [""; 0]);
 }
 
