@@ -14,10 +14,12 @@ RUN if [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then \
         apt-get update -q && apt-get install -y -q --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*; \
     fi \
     && rm -f /etc/machine-id /var/lib/dbus/machine-id \
-    && useradd --system --uid 10001 --user-group --home-dir /var/lib/nephoscope --create-home nephoscope \
+    && groupadd --system --gid 10001 nephoscope \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/nephoscope --create-home nephoscope \
     && mkdir -p /etc/ceilometer /output && chown nephoscope:nephoscope /output
 COPY --from=build /out/nephoscope /usr/local/bin/nephoscope
-USER nephoscope
+# By its number: Kubernetes cannot tell whether a name is root's.
+USER 10001:10001
 WORKDIR /var/lib/nephoscope
 # /livez of [nephoscope] listen; asked with what every Debian image has.
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s --retries=3 CMD ["bash", "-c", \

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: help deps tools build demo test check release bench fuzz sim images stop clean
+.PHONY: help deps tools build demo test check release bench fuzz sim images deb stop clean
 
 # Rust where rustup puts it, also when the shell does not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -22,7 +22,7 @@ $(error Rust $(FOUND) is too old: install Rust $(WANTED) or newer (rustup update
 endif
 endif
 
-SCRIPTS := $(wildcard .ci/* tests/rig/*.sh deploy/*.sh deploy/compose/*.sh)
+SCRIPTS := $(wildcard .ci/* tests/rig/*.sh tests/deploy/*.sh deploy/*.sh deploy/compose/*.sh deploy/deb/p* deploy/kolla-ansible/ceilometer-agent-notification)
 # On a terminal cargo shows its progress; elsewhere three hundred lines of "Compiling" would hide ours.
 QUIET := $(shell test -t 2 || echo --quiet)
 
@@ -33,6 +33,7 @@ help:
 	@echo "make check   the quick checks alone: format, lints, scripts, messages of commits, spelling, licences"
 	@echo "make tools   install typos and cargo-deny below target/tools, which Debian does not have; takes minutes"
 	@echo "make release the archive of a release below target/release-archive: docs/releasing.md"
+	@echo "make deb     the Debian package of a release below target/debian: docs/installing.md"
 	@echo "make bench   throughput, CPU, latency, memory beside bare loops and Ceilometer; GROWTH=1: how cost grows"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
 	@echo "make sim     whole agents simulated from seeds, with faults: SEEDS=20000 of them, FROM=0 on"
@@ -44,6 +45,8 @@ help:
 deps:
 	@.ci/deps
 	@.ci/tools typos
+	@.ci/tools charts
+	@.ci/tools deb
 
 tools:
 	@.ci/tools
@@ -102,6 +105,11 @@ release:
 	@.ci/deps build
 	@.ci/release
 
+deb:
+	@.ci/deps build
+	@.ci/tools deb
+	@deploy/package.sh
+
 images:
 	@deploy/local-images.sh
 
@@ -109,5 +117,6 @@ stop:
 	@FAST=1 WIPE=1 tests/rig/stop-all.sh
 
 clean: stop
+	tests/rig/debian12.sh remove
 	tests/rig/debian13.sh remove
 	cargo clean

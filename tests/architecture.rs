@@ -46,7 +46,7 @@ const IMPURE: [&str; 17] = [
 ];
 
 /// Library → the room that is the only one to name it.
-const ONLY_IN: [(&str, &str); 11] = [
+const ONLY_IN: [(&str, &str); 12] = [
     ("lapin", "transport"),
     ("etcd_client", "coordination"),
     ("reqwest", "publish"),
@@ -55,6 +55,7 @@ const ONLY_IN: [(&str, &str); 11] = [
     ("hyper_util", "observe"),
     ("prometheus_client", "observe"),
     ("tracing_subscriber", "observe"),
+    ("sd_notify", "observe"),
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),

@@ -37,6 +37,10 @@ fn agents_of_the_compose_file_are_stopped_paused_and_cut_off_while_notifications
             || if project.is_healthy(agent) { Ok(()) } else { Err(format!("{agent} is not healthy")) },
         );
     }
+    // Nobody's user, nothing to write to but the volume.
+    assert_eq!(project.inspect("agent1", "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}}"), "true 10001:10001");
+    assert_eq!(project.exec("agent1", &["id", "-u"]).trim(), "10001");
+    project.exec("agent1", &["sh", "-c", "! touch /var/lib/nephoscope/x 2> /dev/null"]);
     let mut ledger = Ledger::default();
 
     ledger.round(&project, "nobody is disturbed", || {});

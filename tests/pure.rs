@@ -10,6 +10,7 @@ mod commands;
 mod config_complaints;
 mod convert_never_panics;
 mod definition_complaints;
+mod deploy;
 mod differential;
 mod fuzz;
 mod kit;

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::config::definitions::gone;
 use crate::config::settings::LogFormat;
 use crate::model::{Complaint, Place, Severity};
-use crate::observe::{self, Board, Format, LogSettings, Metrics};
+use crate::observe::{self, Board, Format, LogSettings, Metrics, Systemd};
 use crate::publish;
 
 /// The arguments of `nephoscope run`.
@@ -53,6 +53,7 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         sort(&mut complaints);
         Failure::Config(complaints)
     })?;
+    let systemd = Systemd::follow(board);
     let agent = Agent::start(parts);
     let mut watch = Watch::new(&settings);
     let mut read = settings.sources.files.clone();
@@ -64,12 +65,17 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         };
         match happened {
             Asked::Reload => {
+                systemd.reloading().await;
                 if let Some(taken) = reload(config, &settings, &read, &context, &agent, &metrics).await {
                     watch.follow(&taken);
                     read.clone_from(&taken.sources.files);
                 }
+                systemd.reloaded().await;
             }
-            Asked::Stop => break drain(&agent, &mut signals, &settings).await?,
+            Asked::Stop => {
+                systemd.stopping().await;
+                break drain(&agent, &mut signals, &settings).await?;
+            }
         }
     };
     stop.cancel();

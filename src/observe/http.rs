@@ -198,8 +198,8 @@ fn connections_max() -> usize {
 
 fn router(metrics: Metrics, board: Board) -> Router {
     Router::new()
-        .route("/metrics", get(async |State(metrics): State<Metrics>| page(&metrics)))
-        .with_state(metrics)
+        .route("/metrics", get(async |State((metrics, board)): State<(Metrics, Board)>| page(&metrics, &board)))
+        .with_state((metrics, board.clone()))
         .route("/livez", get(async || "ok\n"))
         .merge(
             Router::new()
@@ -209,7 +209,8 @@ fn router(metrics: Metrics, board: Board) -> Router {
         )
 }
 
-fn page(metrics: &Metrics) -> Response {
+fn page(metrics: &Metrics, board: &Board) -> Response {
+    metrics.readiness(board.read().not_ready().is_empty());
     ([(header::CONTENT_TYPE, OPENMETRICS)], metrics.page()).into_response()
 }
 

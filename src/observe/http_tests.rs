@@ -26,7 +26,9 @@ async fn it_is_ready_once_nothing_is_waited_for() {
     let before = ask(serving.address, "/readyz").await;
     assert!(before.starts_with("HTTP/1.1 503"), "{before}");
     assert!(before.ends_with("{\"ready\":false,\"waiting_for\":[\"the agent to start\"]}\n"), "{before}");
+    assert!(ask(serving.address, "/metrics").await.contains("\nnephoscope_ready 0\n"));
     board.change(|status| status.waiting_for.clear());
+    assert!(ask(serving.address, "/metrics").await.contains("\nnephoscope_ready 1\n"));
     let after = ask(serving.address, "/readyz").await;
     assert!(after.starts_with("HTTP/1.1 200") && after.ends_with("{\"ready\":true,\"waiting_for\":[]}\n"), "{after}");
 }

@@ -1,4 +1,4 @@
-//! Logs, metrics, health and status: what a person sees of a running agent.
+//! Logs, metrics, health and status: what a person, and systemd, see of a running agent.
 //!
 //! One function of [`Metrics`] writes the log line and the counter of one happening together, under a stable dotted name. Everything that becomes a label is bounded: a sender cannot grow the page.
 //!
@@ -12,9 +12,11 @@ pub mod metrics;
 pub mod repeats;
 mod series;
 pub mod status;
+pub mod systemd;
 
 pub use http::{ServeError, Serving};
 pub use logs::{Format, LogSettings};
 pub use metrics::{Breaker, Closed, Metrics, ParkReason};
 pub use repeats::Repeats;
 pub use status::{Board, Status};
+pub use systemd::Systemd;

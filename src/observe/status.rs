@@ -4,7 +4,13 @@
 
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How often an agent that waits for a server notes that it goes on.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// What an agent is doing now. The agent writes it, `/status` and `/readyz` read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -104,7 +110,7 @@ pub struct Held {
 
 /// Where the agent writes its [`Status`]. Clones write to the same.
 #[derive(Debug, Clone)]
-pub struct Board(watch::Sender<Status>);
+pub struct Board(watch::Sender<Status>, Arc<AtomicU64>);
 
 impl Default for Board {
     fn default() -> Self {
@@ -122,7 +128,7 @@ impl Board {
             waiting_for: vec!["the agent to start".to_owned()],
             ..Status::default()
         };
-        Board(watch::Sender::new(status))
+        Board(watch::Sender::new(status), Arc::default())
     }
 
     /// Changes what is said.
@@ -133,6 +139,29 @@ impl Board {
     /// What is said now.
     pub fn read(&self) -> Status {
         self.0.borrow().clone()
+    }
+
+    /// The agent goes on: noted each time that it has looked after all its work.
+    pub fn beat(&self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits for a server, which has bounds of its own and may take long: the agent goes on meanwhile.
+    pub async fn beating<T>(&self, wait: impl Future<Output = T>) -> T {
+        tokio::pin!(wait);
+        let mut tick = tokio::time::interval(BEAT_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut wait => return done,
+                _ = tick.tick() => self.beat(),
+            }
+        }
+    }
+
+    /// How often the agent has noted that it goes on.
+    pub fn beats(&self) -> u64 {
+        self.1.load(Ordering::Relaxed)
     }
 
     /// A view that can wait for changes.

@@ -86,6 +86,13 @@ impl Folder {
         self.start_by(shell)
     }
 
+    /// Starts the agent with variables of its environment.
+    pub fn start_with(&self, variables: &[(&str, &str)]) -> Agent {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+        program.envs(variables.iter().copied());
+        self.start_by(program)
+    }
+
     fn start_by(&self, mut program: Command) -> Agent {
         let log = self.file("log");
         let child = program

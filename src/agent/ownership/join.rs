@@ -42,7 +42,7 @@ impl Supervisor {
         loop {
             self.record.ready = false;
             let asked = Instant::now();
-            match self.coordinator.join(self.record.clone()).await {
+            match self.board.beating(self.coordinator.join(self.record.clone())).await {
                 Ok(membership) => {
                     metrics.member_joined(&self.record.id, self.coordinator.name());
                     return Ok(Some(membership));
@@ -73,7 +73,7 @@ impl Supervisor {
                         Some(Control::Reload(routes, done)) => self.reload(routes, done),
                         Some(Control::Drain) | None => return Ok(None),
                     },
-                    () = tokio::time::sleep_until(again) => break,
+                    () = self.board.beating(tokio::time::sleep_until(again)) => break,
                 }
             }
         }

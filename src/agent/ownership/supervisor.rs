@@ -154,6 +154,7 @@ impl Supervisor {
         let mut next_view = Instant::now();
         let mut done = self.step(&mut term, Happening::Queues(self.queues.keys().cloned().collect()));
         while !done {
+            self.board.beat();
             let (connected, silent) = (term.machine.session_up(), term.machine.is_silent());
             let wake = term.machine.wake_at().map(|at| (self.began + at).max(Instant::now() + WAKE_MIN));
             done = tokio::select! {

@@ -7,6 +7,11 @@ use super::families::{Metrics, whole_ms};
 use crate::model::{Complaint, Severity};
 
 impl Metrics {
+    /// Whether the member is ready, at the moment in which somebody asks.
+    pub fn readiness(&self, ready: bool) {
+        self.0.ready.set(i64::from(ready));
+    }
+
     /// A drain goes on; these are still busy.
     pub fn drain_waits(&self, since: Duration, busy: &str) {
         let since = whole_ms(since);

@@ -55,6 +55,7 @@ pub(super) struct Families {
     pub log_bytes: Counter,
     pub samples_again: Series<1, Counter>,
 
+    pub ready: Gauge,
     pub opened: Counter,
     pub closed: Series<1, Counter>,
     pub owned: Gauge,
@@ -126,6 +127,7 @@ impl Metrics {
             committed: r.histogram("state_commit_seconds", "Time to commit a batch to its state log, in seconds", seconds),
             log_bytes: r.counter("state_log_bytes", "Bytes written to state logs"),
             samples_again: r.counters("samples_again", ["queue"], "Samples left out because they had taken effect before"),
+            ready: r.gauge("ready", "1 while the member is ready, as /readyz says, 0 while it is not"),
             opened: r.counter("queues_opened", "Main and pipeline queues taken over"),
             closed: r.counters("queues_closed", ["reason"], "Main and pipeline queues closed: handed_over, lost, sealed or deleted"),
             owned: r.gauge("queues_owned", "Main and pipeline queues owned now"),
