@@ -26,4 +26,5 @@ pub mod publish; // where samples and events go
 
 // Top floor.
 pub mod agent; // the assembled machine
+pub mod doctor; // what is wrong with the live systems, looked at from outside
 pub mod cli; // commands, printing, exit codes

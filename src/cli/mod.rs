@@ -9,6 +9,7 @@ mod cluster;
 mod completions;
 mod convert;
 mod demo;
+mod doctor;
 mod examine;
 mod gnocchi_setup;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self, Named, Settings};
+use crate::doctor::Severity as Found;
 use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Severity};
 
@@ -33,6 +35,10 @@ use crate::model::{Complaint, Severity};
 pub const EXIT_OK: u8 = 0;
 /// The command failed; its message says why and what to do.
 pub const EXIT_FAILED: u8 = 1;
+/// `nephoscope doctor` found warnings, and no error.
+pub const EXIT_WARNINGS: u8 = 3;
+/// `nephoscope doctor` found errors.
+pub const EXIT_ERRORS: u8 = 4;
 /// The configuration has errors (`EX_CONFIG`); the command printed all of them.
 pub const EXIT_CONFIG: u8 = 78;
 
@@ -46,7 +52,7 @@ Start here:
 
 It reads Ceilometer's own files: ceilometer.conf, pipeline.yaml, event_pipeline.yaml, event_definitions.yaml, meters.d.
 
-Exit codes: 0 done; 1 failed, the message says why; 2 wrong arguments; 78 errors in the configuration, all of them printed.";
+Exit codes: 0 done; 1 failed, the message says why; 2 wrong arguments; 3 and 4 what doctor found; 78 errors in the configuration, all of them printed.";
 
 #[derive(Parser)]
 #[command(name = "nephoscope", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 120)]
@@ -67,6 +73,11 @@ enum Command {
     ///
     /// Prints every error and warning with its file and line, the files that were read, and what only a running agent can check.
     Check(check::Arguments),
+    /// Look at RabbitMQ, etcd and destinations as they are now, and change nothing
+    ///
+    /// Prints what it found, worst first, each with what it means and the command that mends it.
+    /// Exit codes: 0 nothing but notes; 3 warnings; 4 errors.
+    Doctor(doctor::Arguments),
     /// Print what the sinks would publish of notifications in files
     Convert(convert::Arguments),
     /// Send a notification, as an OpenStack service does
@@ -149,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),
         Command::GnocchiSetup(arguments) => gnocchi_setup::run(&arguments),
@@ -164,6 +176,8 @@ pub fn main() -> ExitCode {
             print_complaints(&complaints);
             ExitCode::from(EXIT_CONFIG)
         }
+        Err(Failure::Found(Found::Error)) => ExitCode::from(EXIT_ERRORS),
+        Err(Failure::Found(_)) => ExitCode::from(EXIT_WARNINGS),
         Err(Failure::Other(message)) => {
             eprintln!("nephoscope: {}", without_secrets(&message));
             ExitCode::from(EXIT_FAILED)
@@ -175,6 +189,8 @@ pub fn main() -> ExitCode {
 enum Failure {
     /// The configuration has errors.
     Config(Vec<Complaint>),
+    /// The command did what it was asked, and found this: it has printed it.
+    Found(Found),
     /// Another cause: a whole sentence that says what to do.
     Other(String),
 }
