@@ -27,4 +27,5 @@ pub mod publish; // where samples and events go
 // Top floor.
 pub mod agent; // the assembled machine
 pub mod shadow; // copies of notifications: counted, compared, kept
+pub mod doctor; // what is wrong with the live systems, looked at from outside
 pub mod cli; // commands, printing, exit codes

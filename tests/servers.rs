@@ -9,6 +9,7 @@ mod cluster_commands;
 mod compose;
 mod copies;
 mod coordination_contract;
+mod doctor;
 mod held;
 mod package;
 mod parked;

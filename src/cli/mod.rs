@@ -10,6 +10,7 @@ mod completions;
 mod convert;
 mod copies;
 mod demo;
+mod doctor;
 mod examine;
 mod gnocchi_setup;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self, Named, Settings};
+use crate::doctor::Severity as Found;
 use crate::model::shown::without_secrets;
 use crate::model::{Complaint, Severity};
 
@@ -34,6 +36,10 @@ use crate::model::{Complaint, Severity};
 pub const EXIT_OK: u8 = 0;
 /// The command failed; its message says why and what to do.
 pub const EXIT_FAILED: u8 = 1;
+/// `nephoscope doctor` found warnings, and no error.
+pub const EXIT_WARNINGS: u8 = 3;
+/// `nephoscope doctor` found errors.
+pub const EXIT_ERRORS: u8 = 4;
 /// The configuration has errors (`EX_CONFIG`); the command printed all of them.
 pub const EXIT_CONFIG: u8 = 78;
 
@@ -47,7 +53,7 @@ Start here:
 
 It reads Ceilometer's own files: ceilometer.conf, pipeline.yaml, event_pipeline.yaml, event_definitions.yaml, meters.d.
 
-Exit codes: 0 done; 1 failed, the message says why; 2 wrong arguments; 78 errors in the configuration, all of them printed.";
+Exit codes: 0 done; 1 failed, the message says why; 2 wrong arguments; 3 and 4 what doctor found; 78 errors in the configuration, all of them printed.";
 
 #[derive(Parser)]
 #[command(name = "nephoscope", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 120)]
@@ -68,6 +74,11 @@ enum Command {
     ///
     /// Prints every error and warning with its file and line, the files that were read, and what only a running agent can check.
     Check(check::Arguments),
+    /// Look at RabbitMQ, etcd and destinations as they are now, and change nothing
+    ///
+    /// Prints what it found, worst first, each with what it means and the command that mends it.
+    /// Exit codes: 0 nothing but notes; 3 warnings; 4 errors.
+    Doctor(doctor::Arguments),
     /// Print what the sinks would publish of notifications in files
     Convert(convert::Arguments),
     /// Send a notification, as an OpenStack service does
@@ -162,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Convert(arguments) => convert::run(&arguments),
         Command::Notify(arguments) => notify::run(&arguments),
         Command::GnocchiSetup(arguments) => gnocchi_setup::run(&arguments),
@@ -181,6 +193,8 @@ pub fn main() -> ExitCode {
             ExitCode::from(EXIT_CONFIG)
         }
         Err(Failure::Told) => ExitCode::from(EXIT_FAILED),
+        Err(Failure::Found(Found::Error)) => ExitCode::from(EXIT_ERRORS),
+        Err(Failure::Found(_)) => ExitCode::from(EXIT_WARNINGS),
         Err(Failure::Other(message)) => {
             eprintln!("nephoscope: {}", without_secrets(&message));
             ExitCode::from(EXIT_FAILED)
@@ -194,6 +208,8 @@ enum Failure {
     Config(Vec<Complaint>),
     /// What the command found is no success, and it has said so.
     Told,
+    /// The command did what it was asked, and found this: it has printed it.
+    Found(Found),
     /// Another cause: a whole sentence that says what to do.
     Other(String),
 }

@@ -6,10 +6,12 @@
 
 mod keeper;
 pub mod keys;
+mod look;
 mod membership;
 pub mod options;
 mod refusal;
 
+pub use look::{EndpointLook, EtcdLook};
 pub use options::{EtcdOptions, EtcdTls};
 
 use super::history::Move;

@@ -9,7 +9,7 @@ pub mod lease;
 pub mod memory;
 pub mod process;
 
-pub use etcd::{EtcdGroup, EtcdOptions, EtcdTls};
+pub use etcd::{EndpointLook, EtcdGroup, EtcdLook, EtcdOptions, EtcdTls};
 pub use history::{Move, Reason};
 pub use memory::MemoryGroup;
 pub use process::Process;

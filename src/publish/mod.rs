@@ -28,6 +28,7 @@ mod outcome;
 mod pace;
 mod prometheus;
 mod python;
+pub mod reader;
 mod record;
 mod remote_write;
 pub mod schemes;

@@ -19,7 +19,7 @@ pub mod memory;
 pub mod shell;
 pub mod topology;
 
-pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Login, TlsOptions};
+pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Ask, Denied, Login, TlsOptions};
 pub use compression::{COMPRESSION_HEADER, Packed, UNPACKED_BYTES_MAX};
 pub use declared::{Argument, Binding, Exchange, Queue, Topology};
 pub use error::{NACKED, TransportError, UNROUTABLE};

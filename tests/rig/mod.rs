@@ -161,6 +161,11 @@ impl Rabbit {
         format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.port)
     }
 
+    /// The address of its management API, of a node whose configuration has the line `# rig: management`.
+    pub fn management(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port + 10)
+    }
+
     /// `rabbitmqctl` against this node (about a second per call); gives what it printed.
     pub fn ctl(&self, arguments: &[&str]) -> String {
         let slot = self.slot.to_string();

@@ -8,7 +8,8 @@
 #   rabbitmq.sh ctl SLOT ARGUMENT…        rabbitmqctl against it
 #
 #   MANAGEMENT=1          with the management plugin (a second slower to start)
-#   RABBITMQ_CONF_EXTRA   further lines of rabbitmq.conf; kept for later starts, until WIPE=1
+#   RABBITMQ_CONF_EXTRA   further lines of rabbitmq.conf; kept for later starts, until WIPE=1. Of these, the comment
+#                         "# rig: management" is MANAGEMENT=1, and "# rig: feature_flags=a,b" enables these alone at first start
 #   RABBITMQ_WAIT         seconds to wait for readiness (default 90)
 # shellcheck source=tests/rig/rig.sh
 . "$(dirname "$0")/rig.sh"
@@ -46,10 +47,12 @@ server_programs() {
 
 # Everything that the server and rabbitmqctl must know, in one file that both read.
 write_state() {
-    local programs plugins='[].' feature
+    local programs plugins='[].' feature feature_flags
     programs=$(server_programs)
     mkdir -p "$dir"/{mnesia,log,home}
     if [ -n "${RABBITMQ_CONF_EXTRA+set}" ]; then echo "$RABBITMQ_CONF_EXTRA" > "$dir/extra.conf"; fi
+    if grep -qsx '# rig: management' "$dir/extra.conf"; then MANAGEMENT=1; fi
+    feature_flags=$(sed -n 's/^# rig: feature_flags=/export RABBITMQ_FEATURE_FLAGS=/p' "$dir/extra.conf" 2> /dev/null || true)
     printf nephoscope-rig > "$dir/home/cookie.new"
     chmod 400 "$dir/home/cookie.new" # Erlang refuses a cookie that others can read
     mv -f "$dir/home/cookie.new" "$dir/home/.erlang.cookie"
@@ -84,6 +87,7 @@ export RABBITMQ_DIST_PORT=$((base + 20 + slot)) ERL_EPMD_ADDRESS=127.0.0.1 ERL_E
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
 export RABBITMQ_CTL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
 export PATH='$programs':\$PATH
+$feature_flags
 END
 }
 

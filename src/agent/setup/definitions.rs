@@ -277,7 +277,7 @@ pub(super) fn publishers_of(plan: &Plan) -> impl Iterator<Item = (&Plan, &pipeli
 }
 
 /// What a sink is called everywhere: both files may have one of a name.
-pub(super) fn slot_name(kind: pipeline::Kind, sink: &str) -> String {
+pub fn slot_name(kind: pipeline::Kind, sink: &str) -> String {
     match kind {
         pipeline::Kind::Samples => sink.to_owned(),
         pipeline::Kind::Events => format!("event:{sink}"),

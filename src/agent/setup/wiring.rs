@@ -85,10 +85,15 @@ pub fn parts(
 
 /// The group that the settings share the work with; none for an agent alone.
 pub fn group(settings: &Settings) -> Option<Arc<dyn Coordinator>> {
+    etcd(settings).map(|group| Arc::new(group) as Arc<dyn Coordinator>)
+}
+
+/// The same as what it is: a group in an etcd.
+pub fn etcd(settings: &Settings) -> Option<EtcdGroup> {
     let cluster = &settings.cluster;
     let url = cluster.backend.as_ref().filter(|_| cluster.workload_partitioning)?;
     let group = EtcdGroup::new(etcd_options(url), &cluster.group, cluster.lease_ttl);
-    Some(Arc::new(group.with_silence_limit(cluster.silence_limit)))
+    Some(group.with_silence_limit(cluster.silence_limit))
 }
 
 /// The parts of an agent among others in this process, without any server: the settings' brokers and group are
@@ -229,14 +234,18 @@ fn place(
     BrokerPlace::new(link, topology, main_queues, consume_arguments, notices_within)
 }
 
-fn options(settings: &Settings) -> AgentOptions {
-    let cluster = &settings.cluster;
-    let queue_kind = match cluster.queue_type {
+/// What the pipeline queues and the parking queue are declared as.
+pub fn queue_kind(settings: &Settings) -> QueueKind {
+    match settings.cluster.queue_type {
         QueueType::Classic => QueueKind::Classic,
         QueueType::Quorum => QueueKind::Quorum,
         QueueType::Auto if settings.transport.rabbit.quorum || settings.transport.hosts.len() > 1 => QueueKind::Quorum,
         QueueType::Auto => QueueKind::Classic,
-    };
+    }
+}
+
+fn options(settings: &Settings) -> AgentOptions {
+    let cluster = &settings.cluster;
     AgentOptions {
         partitioned: cluster.workload_partitioning,
         main_queue_exclusive: settings.intake.main_queue_exclusive,
@@ -249,7 +258,7 @@ fn options(settings: &Settings) -> AgentOptions {
         },
         backoff: Backoff::new(settings.publishing.retry_min, settings.publishing.retry_max),
         moves_at_once: usize::try_from(cluster.max_moves).unwrap_or(usize::MAX),
-        queue_kind,
+        queue_kind: queue_kind(settings),
         parked_messages_max: i64::try_from(cluster.parked_messages_max).unwrap_or(i64::MAX),
         view_period: cluster.check_interval,
         overflow: OverflowOptions {

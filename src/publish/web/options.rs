@@ -111,6 +111,17 @@ impl WebOptions {
         }
     }
 
+    /// Those of files that are named elsewhere: authorities, and a certificate with its key.
+    pub(in crate::publish) fn of_files(
+        timeout: Duration,
+        authorities: Option<PathBuf>,
+        identity: Option<(PathBuf, Option<PathBuf>)>,
+    ) -> WebOptions {
+        let (client_cert, client_key) = identity.map_or((None, None), |(cert, key)| (Some(cert), key));
+        let verify = authorities.map_or(Verify::System, Verify::Authorities);
+        WebOptions { timeout, max_retries: 0, verify, client_cert, client_key, link_local: false }
+    }
+
     /// Whether a URL from elsewhere (a catalogue) may be used.
     pub(in crate::publish) fn allows(&self, url: &Url) -> bool {
         self.link_local || !names_link_local(url)

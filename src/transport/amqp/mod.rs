@@ -10,14 +10,15 @@ mod consumer;
 mod dial;
 mod fields;
 mod follower;
+mod look;
 mod options;
 mod producer;
 mod reply;
 mod request;
 mod session;
 mod tls;
-mod version;
 
+pub use look::{Ask, Denied};
 pub use options::{AmqpHost, AmqpOptions, Login, TlsOptions};
 pub use producer::{WINDOW_BYTES, WINDOW_MESSAGES};
 
@@ -55,6 +56,16 @@ impl AmqpBroker {
                 next_host: AtomicUsize::new(first),
                 transient_denied: Arc::default(),
             }),
+        }
+    }
+
+    /// The rights that the user has not, of those that these wishes need: asked for at the first host, over a connection of its
+    /// own. It changes nothing there.
+    pub async fn denied(&self, asks: &[Ask]) -> Result<Vec<Denied>, TransportError> {
+        let options = &self.shared.options;
+        match options.hosts.first() {
+            Some(host) => look::denied((options, host), asks).await,
+            None => Err(TransportError::Refused("the transport_url has no host".to_owned())),
         }
     }
 
@@ -96,7 +107,7 @@ impl Broker for AmqpBroker {
         // The host that was connected to last.
         let turn = self.shared.next_host.load(Ordering::Relaxed).wrapping_sub(1);
         let host = options.hosts.get(turn.checked_rem(options.hosts.len())?)?;
-        version::ask(options, host).await
+        look::version::ask(options, host).await
     }
 
     fn name(&self) -> &str {

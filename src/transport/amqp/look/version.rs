@@ -7,9 +7,9 @@ use lapin::types::AMQPValue;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::dial::{CONNECT_TIMEOUT, addresses, socket};
-use super::options::{AmqpHost, AmqpOptions};
-use super::tls;
+use super::super::dial::{CONNECT_TIMEOUT, addresses, socket};
+use super::super::options::{AmqpHost, AmqpOptions};
+use super::super::tls;
 
 /// The first words of AMQP 0-9-1.
 const HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
@@ -19,7 +19,7 @@ const FRAME_BYTES_MAX: usize = 16 * 1024;
 const FRAME_HEAD: usize = 7;
 
 /// The version that a host says it has, such as `4.0.5`; nothing if it does not say so in time.
-pub(super) async fn ask(options: &AmqpOptions, host: &AmqpHost) -> Option<String> {
+pub(in crate::transport::amqp) async fn ask(options: &AmqpOptions, host: &AmqpHost) -> Option<String> {
     tokio::time::timeout(CONNECT_TIMEOUT, ask_now(options, host)).await.ok()?
 }
 
