@@ -397,6 +397,7 @@ async fn copies_are_compared_with_what_gnocchi_has(#[case] mean: f64, #[case] co
     stage.folder.configure(&stage.url, login);
     let gnocchi = wiremock::MockServer::start().await;
     wiremock::Mock::given(wiremock::matchers::method("GET")).respond_with(Minutes(mean)).mount(&gnocchi).await;
+    let uri = gnocchi.uri();
     let arguments = ["shadow", "--messages", "20", "--compare-gnocchi", uri.as_str(), "--settle", "0", "-o", "json"];
     let mut shadow = stage.copying("shadow", &arguments).await;
     let body = |n: u32| {

@@ -138,9 +138,9 @@ impl Needs {
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let mut seen = BTreeSet::new();
         self.queues.iter().map(|need| &*need.queue.name).filter(move |name| {
-            let stem = name.strip_suffix(".state").unwrap_or(name);
-            let stem = stem.trim_end_matches(|c: char| c.is_ascii_digit());
-            seen.insert((stem.to_owned(), name.ends_with(".state")))
+            let log_of = name.strip_suffix(".state");
+            let stem = log_of.unwrap_or(name).trim_end_matches(|c: char| c.is_ascii_digit());
+            seen.insert((stem.to_owned(), log_of.is_some()))
         })
     }
 }

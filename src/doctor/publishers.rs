@@ -64,11 +64,8 @@ pub(super) async fn look(settings: &Settings, plans: &[Plan]) -> Vec<Finding> {
 
 /// The login at Gnocchi, and what `gnocchi-setup` would create.
 async fn gnocchi(settings: &Settings) -> Vec<Finding> {
-    let (setup, warnings) = match GnocchiSetup::new(settings, None, false) {
-        Ok(made) => made,
-        // They are among the complaints about the configuration.
-        Err(_) => return Vec::new(),
-    };
+    // Errors are among the complaints about the configuration.
+    let Ok((setup, warnings)) = GnocchiSetup::new(settings, None, false) else { return Vec::new() };
     let refused = |why: String| vec![Finding::new(&kinds::GNOCCHI_REFUSED, setup.who(), why)];
     let address = match setup.address().await {
         Ok(address) => address,

@@ -185,7 +185,7 @@ impl Source {
         }
         self.bind(&*session, &queues, self.options.exchanges.iter().cloned().collect()).await?;
         let options =
-            ConsumeOptions { prefetch_messages: PREFETCH_MESSAGES, exclusive: false, arguments: Default::default() };
+            ConsumeOptions { prefetch_messages: PREFETCH_MESSAGES, exclusive: false, arguments: BTreeMap::default() };
         let consumer = session.consume(&queues.copy, options).await?;
         lock(&self.state).away = None;
         Ok(Open { session, consumer, queues, counted })
@@ -215,30 +215,27 @@ impl Source {
     async fn run(self, first: Open) {
         let mut open = Some(first);
         loop {
-            match open.take() {
-                Some(mut now) => {
-                    self.pass_on(&mut now).await;
-                    if self.stop.is_cancelled() {
-                        self.last_count(&mut now).await;
-                        now.session.close().await;
-                        return;
-                    }
-                    let why = now.session.why().get().cloned().or_else(|| now.consumer.why().get().cloned());
-                    now.session.cut();
-                    let mut state = lock(&self.state);
-                    state.lost.interruptions += 1;
-                    state.away = Some(why.unwrap_or_else(|| "the session is over".to_owned()));
+            if let Some(mut now) = open.take() {
+                self.pass_on(&mut now).await;
+                if self.stop.is_cancelled() {
+                    self.last_count(&mut now).await;
+                    now.session.close().await;
+                    return;
                 }
-                None => {
-                    tokio::select! {
-                        biased;
-                        () = self.stop.cancelled() => return,
-                        () = tokio::time::sleep(AGAIN) => {}
-                    }
-                    match self.open().await {
-                        Ok(again) => open = Some(again),
-                        Err(error) => lock(&self.state).away = Some(error.to_string()),
-                    }
+                let why = now.session.why().get().cloned().or_else(|| now.consumer.why().get().cloned());
+                now.session.cut();
+                let mut state = lock(&self.state);
+                state.lost.interruptions += 1;
+                state.away = Some(why.unwrap_or_else(|| "the session is over".to_owned()));
+            } else {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return,
+                    () = tokio::time::sleep(AGAIN) => {}
+                }
+                match self.open().await {
+                    Ok(again) => open = Some(again),
+                    Err(error) => lock(&self.state).away = Some(error.to_string()),
                 }
             }
         }

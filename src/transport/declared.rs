@@ -51,6 +51,7 @@ pub struct Exchange {
 
 /// A queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "AMQP's own flags")]
 pub struct Queue {
     /// Its name.
     pub name: String,

@@ -143,7 +143,7 @@ impl Captured {
         members.extend(self.content_type.as_deref().map(|text| ("content_type", Value::from(text))));
         if !self.headers.is_empty() {
             let headers = self.headers.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str())));
-            members.push(("headers", Value::Dict(Dict::from_iter(headers))));
+            members.push(("headers", Value::Dict(headers.collect::<Dict>())));
         }
         members.push(match std::str::from_utf8(&self.body) {
             Ok(text) => ("body", Value::from(text)),

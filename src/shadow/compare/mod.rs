@@ -172,15 +172,12 @@ impl Pairing {
                     Some((place, ours, differing))
                 })
                 .min_by_key(|(_, _, differing)| differing.len());
-            match nearest {
-                Some((place, ours, differing)) => {
-                    see(candidates, place);
-                    self.report.differs(&record, &ours, &differing);
-                }
-                None => {
-                    let judged = self.ours.window.is_some_and(|window| within(window, self.margin, record.time()));
-                    self.report.missing_here(&record, judged);
-                }
+            if let Some((place, ours, differing)) = nearest {
+                see(candidates, place);
+                self.report.differs(&record, &ours, &differing);
+            } else {
+                let judged = self.ours.window.is_some_and(|window| within(window, self.margin, record.time()));
+                self.report.missing_here(&record, judged);
             }
         }
     }

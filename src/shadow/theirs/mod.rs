@@ -260,6 +260,6 @@ mod tests {
             Value::List(vec![Value::from("a"), Value::Int(2), Value::Int(1)]),
             Value::List(vec![Value::from("a"), Value::Int(2), Value::Int(2)]),
         ]);
-        assert_eq!(json::to_string(&Value::Dict(twice)), r##"{"a":[2,1],"a#2":[2,2]}"##);
+        assert_eq!(json::to_string(&Value::Dict(twice)), r#"{"a":[2,1],"a#2":[2,2]}"#);
     }
 }

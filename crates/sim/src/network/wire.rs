@@ -27,6 +27,7 @@ pub(super) enum Up {
 pub(super) type Taken = (Arc<str>, Bytes);
 
 /// What travels from the broker to the agent.
+#[expect(clippy::large_enum_variant, reason = "nearly each is a delivery")]
 pub(super) enum Down {
     /// A delivery to one of the consumers.
     Delivery(Arc<Inbox>, Delivery),
