@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::{ROOT, assert_none, path, read};
@@ -156,7 +157,7 @@ fn check(files: &[(&str, &str)], first: &str, variables: &[(&str, &str)]) {
     order.sort_by_key(|(name, _)| *name != first);
     for (name, text) in order {
         let mut text = (*text).to_owned();
-        if name.ends_with(".conf") {
+        if Path::new(name).extension().is_some_and(|end| end == "conf") {
             command.arg("--config-file").arg(folder.path().join(name));
             for (option, file) in
                 [("pipeline_cfg_file", "pipeline.yaml"), ("event_pipeline_cfg_file", "event_pipeline.yaml")]
