@@ -82,7 +82,10 @@ fn the_package_is_installed_started_upgraded_and_purged_in_debian(#[case] releas
         }
     };
     let all = format!("{found:#?}");
-    let under = |title: &str| found.get(title).unwrap_or_else(|| panic!("nothing under {title}: {all}"));
+    let under = |title: &str| {
+        assert!(found.contains_key(title), "nothing under {title}: {all}");
+        &found[title]
+    };
     let has = |title: &str, lines: &[&str]| {
         for line in lines {
             assert!(under(title).iter().any(|found| found == line), "{line:?} is not under {title}: {all}");
