@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::config::broker::transport_url::TransportUrl;
 use crate::pipeline::Plan;
 use crate::transport::topology::{self, QueueKind};
-use crate::transport::{Argument, Ask, Exchange, Queue};
+use crate::transport::{Argument, Ask, Denied, Exchange, Queue};
 
 /// What an agent uses a queue for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,19 +119,22 @@ impl Needs {
         self.queues.iter().filter(move |need| need.role == role)
     }
 
-    /// What is asked of the broker to learn whether the user has its rights. Of queues whose names differ in a number alone, the
-    /// first stands for all.
+    /// What is asked of the broker to learn whether the user has its rights on queues. Of queues whose names differ in a number
+    /// alone, the first stands for all.
     pub(super) fn asks(&self) -> Vec<Ask> {
-        let mut asks: Vec<Ask> = self.names().map(|queue| Ask::Consume { queue: queue.to_owned() }).collect();
-        let bind = |queue: &str, exchange: &str| Ask::Bind { queue: queue.to_owned(), exchange: exchange.to_owned() };
-        let mains: Vec<&str> = self.role(Role::Main).map(|need| &*need.queue.name).collect();
-        if let Some(exchange) = self.exchanges.first() {
-            asks.extend(mains.iter().map(|queue| bind(queue, &exchange.name)));
-        }
-        if let Some(queue) = mains.first() {
-            asks.extend(self.exchanges.iter().skip(1).map(|exchange| bind(queue, &exchange.name)));
-        }
-        asks
+        let consume = self.names().map(|queue| Ask::Consume { queue: queue.to_owned() });
+        let first = self.exchanges.first();
+        let mains = self.role(Role::Main);
+        let binds = mains.filter_map(|need| Some(bind(&need.queue.name, &first?.name)));
+        consume.chain(binds).collect()
+    }
+
+    /// The same for its rights on exchanges: RabbitMQ looks at them only where the user may write the queue.
+    pub(super) fn exchange_asks(&self, denied: &[Denied]) -> Vec<Ask> {
+        let may_write =
+            |need: &&Need| !denied.iter().any(|right| right.right == "write" && right.name == need.queue.name);
+        let Some(need) = self.role(Role::Main).find(may_write) else { return Vec::new() };
+        self.exchanges.iter().map(|exchange| bind(&need.queue.name, &exchange.name)).collect()
     }
 
     /// The names of the queues, one for those whose names differ in a number alone.
@@ -143,4 +146,8 @@ impl Needs {
             seen.insert((stem.to_owned(), log_of.is_some()))
         })
     }
+}
+
+fn bind(queue: &str, exchange: &str) -> Ask {
+    Ask::Bind { queue: queue.to_owned(), exchange: exchange.to_owned() }
 }

@@ -4,79 +4,16 @@ use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use rstest::rstest;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::{Duration, Instant};
 
+use super::ward::Ward;
 use super::{doctor, folder, nobody, seen};
 use crate::field::Wire;
-use crate::rig::{self, Generation, Own, Rabbit};
+use crate::rig::{self, Generation};
 
 /// Durable queues, so that RabbitMQ 4 takes them.
 const DURABLE: &str = "[oslo_messaging_rabbit]\namqp_durable_queues = true\n";
-
-/// A node with its management API, and a way to bring it into a state.
-struct Ward {
-    node: Own<Rabbit>,
-    web: reqwest::Client,
-}
-
-impl Ward {
-    fn new(generation: Generation, more: &str) -> Ward {
-        let _there = rustls::crypto::ring::default_provider().install_default();
-        let node = rig::own_rabbitmq_with(generation, &format!("# rig: management\n{more}"));
-        Ward { node, web: reqwest::Client::new() }
-    }
-
-    async fn ask(&self, method: reqwest::Method, path: &str, body: &Value) -> String {
-        let url = format!("{}/api/{path}", self.node.management());
-        let request = self.web.request(method, &url).basic_auth("guest", Some("guest"));
-        let reply = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
-        let status = reply.status();
-        let text = reply.text().await.unwrap();
-        assert!(status.is_success(), "{path}: {status}: {text}");
-        text
-    }
-
-    async fn put(&self, path: &str, body: Value) {
-        self.ask(reqwest::Method::PUT, path, &body).await;
-    }
-
-    /// A fresh virtual host, with every right of guest.
-    async fn vhost(&self, name: &str) -> String {
-        self.put(&format!("vhosts/{name}"), json!({})).await;
-        self.rights("guest", name, [".*", ".*", ".*"]).await;
-        format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.node.port)
-    }
-
-    async fn rights(&self, user: &str, vhost: &str, [configure, write, read]: [&str; 3]) {
-        let rights = json!({"configure": configure, "write": write, "read": read});
-        self.put(&format!("permissions/{vhost}/{user}"), rights).await;
-    }
-
-    async fn user(&self, name: &str, tags: &str) {
-        self.put(&format!("users/{name}"), json!({"password": "secret", "tags": tags})).await;
-    }
-
-    async fn queue(&self, vhost: &str, name: &str, durable: bool, arguments: Value) {
-        self.put(&format!("queues/{vhost}/{name}"), json!({"durable": durable, "arguments": arguments})).await;
-    }
-
-    async fn policy(&self, vhost: &str, name: &str, pattern: &str, definition: Value) {
-        let policy = json!({"pattern": pattern, "definition": definition, "apply-to": "queues", "priority": 1});
-        self.put(&format!("policies/{vhost}/{name}"), policy).await;
-    }
-
-    /// Everything that is declared in a virtual host.
-    async fn declared(&self, vhost: &str) -> String {
-        let columns =
-            "columns=name,durable,auto_delete,arguments,type,source,destination,routing_key,pattern,definition";
-        let mut all = String::new();
-        for what in ["queues", "exchanges", "bindings", "policies"] {
-            all += &self.ask(reqwest::Method::GET, &format!("{what}/{vhost}?{columns}"), &Value::Null).await;
-        }
-        all
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_states_of_a_rabbitmq_3_are_found() {
@@ -91,7 +28,7 @@ async fn the_states_of_a_rabbitmq_3_are_found() {
     old.write("pipeline.yaml", STATEFUL);
     let found = seen(&old, &management).await;
     found.expect("rabbitmq.streams.missing", "features", "stream_queue");
-    found.expect("rabbitmq.feature_flag", "features", "stream_queue");
+    found.expect("rabbitmq.feature_flag", "features", "rabbitmqctl enable_feature_flag all");
     assert_eq!(found.code, 4);
     ward.node.ctl(&["enable_feature_flag", "all"]);
 
@@ -102,7 +39,7 @@ async fn the_states_of_a_rabbitmq_3_are_found() {
     let found = seen(&sound, &management).await;
     assert_eq!((found.code, found.bad()), (0, [].into()), "{:#?}", found.findings);
     found.expect("rabbitmq.version", "sound", "3.10");
-    found.expect("rabbitmq.queue.missing", "notifications.info", "not there");
+    found.expect("rabbitmq.queue.missing", "notifications.audit, notifications.critical, ", "not there");
     found.expect("rabbitmq.consumer_timeout.unknown", "sound", "rabbitmqctl eval");
     assert_eq!(found.of("rabbitmq.right.unknown").len(), 0, "an administrator sees the rights");
     assert_eq!(ward.declared("sound").await, before);
@@ -149,20 +86,25 @@ async fn rights(ward: &Ward) {
     let before = ward.declared("rights").await;
     let found = seen(&patient, &management).await;
     let mend = "rabbitmqctl set_permissions -p rights limited '.*' '.*' '.*'";
-    for (object, is_missing) in [
-        ("read queue notifications.info", false),
-        ("read queue notifications.error", true),
-        ("read queue nephoscope.rescued.notifications.info", true),
-        ("write queue notifications.info", false),
-        ("write queue notifications.error", true),
-        ("read exchange nova", false),
-        ("read exchange glance", true),
-        ("write exchange amq.default", true),
-        ("configure queue nephoscope.", true),
-        ("configure exchange nova", true),
+    let parked = format!("nephoscope.{}.parked", patient.name);
+    for (right, name, is_missing) in [
+        ("read queue", "notifications.info", false),
+        ("read queue", "notifications.error", true),
+        ("read queue", "nephoscope.rescued.notifications.info", true),
+        ("read queue", &parked, true),
+        ("write queue", "notifications.info", false),
+        ("write queue", "notifications.error", true),
+        ("read exchange", "nova", false),
+        ("read exchange", "glance", true),
+        ("write exchange", "amq.default", true),
+        ("configure queue", "notifications.info", false),
+        ("configure queue", &parked, true),
+        ("configure exchange", "nova", true),
     ] {
-        assert_eq!(found.has("rabbitmq.right.missing", object, mend), is_missing, "{object}: {:#?}", found.findings);
+        assert_eq!(found.lacks(right, name), is_missing, "{right} {name}: {:#?}", found.findings);
     }
+    found.expect("rabbitmq.right.missing", "read queue", mend);
+    assert_eq!(found.of("rabbitmq.right.missing").len(), 6, "one for each right on queues and on exchanges");
     assert_eq!(ward.declared("rights").await, before);
 
     // Without an administrator the right to configure is not known, and the others are.
@@ -170,7 +112,7 @@ async fn rights(ward: &Ward) {
     let found = seen(&patient, &["--management", &away]).await;
     found.expect("rabbitmq.right.unknown", "configure", "rabbitmqctl list_user_permissions limited");
     found.expect("rabbitmq.management.unreachable", &away, "rabbitmq-plugins enable rabbitmq_management");
-    found.expect("rabbitmq.right.missing", "read queue notifications.error", mend);
+    assert!(found.lacks("read queue", "notifications.error"), "{:#?}", found.findings);
 }
 
 async fn limits(ward: &Ward) {
@@ -353,20 +295,16 @@ async fn the_states_of_a_rabbitmq_4_are_found() {
     let url = format!("amqp://limited:secret@127.0.0.1:{}/new", ward.node.port);
     let before = ward.declared("new").await;
     let found = seen(&folder("doctor-limited", &url, DURABLE), &management).await;
-    for (object, is_missing) in [
-        ("read queue notifications.info", false),
-        ("read queue notifications.error", true),
-        ("write queue notifications.error", true),
-        ("read exchange nova", false),
-        ("read exchange glance", true),
-        ("write exchange amq.default", true),
+    for (right, name, is_missing) in [
+        ("read queue", "notifications.info", false),
+        ("read queue", "notifications.error", true),
+        ("write queue", "notifications.info", false),
+        ("write queue", "notifications.error", true),
+        ("read exchange", "nova", false),
+        ("read exchange", "glance", true),
+        ("write exchange", "amq.default", true),
     ] {
-        assert_eq!(
-            found.has("rabbitmq.right.missing", object, "limited"),
-            is_missing,
-            "{object}: {:#?}",
-            found.findings
-        );
+        assert_eq!(found.lacks(right, name), is_missing, "{right} {name}: {:#?}", found.findings);
     }
     assert_eq!(ward.declared("new").await, before);
 }

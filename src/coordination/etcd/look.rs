@@ -1,9 +1,9 @@
 //! What an etcd tells about itself and about a user's rights to somebody who changes nothing there.
 //!
-//! Whether the user may write is asked by a transaction whose condition cannot be true: etcd looks at the rights for everything in
-//! it, and does nothing of it.
+//! Whether the user may write is asked by a transaction that would write if its condition were false, and that has none: etcd looks at
+//! the rights for everything in it, and does nothing of it.
 
-use etcd_client::{AlarmAction, AlarmType, Client, Compare, CompareOp, GetOptions, Txn, TxnOp};
+use etcd_client::{AlarmAction, AlarmType, Client, GetOptions, Txn, TxnOp};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,10 +111,9 @@ impl Backend {
         let written =
             [keys.member("doctor"), keys.owner("doctor"), keys.spec(), keys.history("doctor"), keys.pin("doctor")];
         let ask = async |mut client: Client| {
-            // No revision is below zero.
-            let never = Compare::create_revision(keys.spec(), CompareOp::Less, 0);
+            // Without a condition it succeeds, so what it would do else is not done.
             let puts: Vec<TxnOp> = written.iter().map(|key| TxnOp::put(key.clone(), "", None)).collect();
-            client.txn(Txn::new().when([never]).and_then(puts)).await
+            client.txn(Txn::new().or_else(puts)).await
         };
         self.call(ask).await.map(drop).map_err(|failure| failure.of(self, ""))
     }

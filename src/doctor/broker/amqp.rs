@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
+use super::queues::names;
 use super::rights::denied;
 use super::{Seen, Subject};
 use crate::agent::wiring;
@@ -15,7 +16,7 @@ use crate::config::broker::host::Host;
 use crate::doctor::finding::Finding;
 use crate::doctor::kinds;
 use crate::doctor::needs::Role;
-use crate::transport::{AmqpBroker, Broker, Outgoing, Session, TransportError};
+use crate::transport::{AmqpBroker, Broker, Denied, Outgoing, Session, TransportError};
 
 /// How long a broker may take for everything.
 const LOOK_WITHIN: Duration = Duration::from_secs(45);
@@ -78,27 +79,47 @@ pub(super) async fn look(subject: &Subject<'_>, reached: &Reached, findings: &mu
 
 async fn ask(subject: &Subject<'_>, reached: &Reached, seen: &mut Seen, findings: &mut Vec<Finding>) {
     let Reached { broker, session, host } = reached;
+    let mut missing = Vec::new();
     for need in &subject.needs.queues {
         let name = &need.queue.name;
         match session.inspect(name).await {
             Ok(state) => drop(seen.states.insert(name.clone(), state)),
-            Err(TransportError::NoQueue(_)) if need.role == Role::Main => {
-                findings.push(Finding::new(&kinds::QUEUE_MISSING, name, "not there"));
-            }
+            Err(TransportError::NoQueue(_)) if need.role == Role::Main => missing.push(name.clone()),
             Err(TransportError::QueueAway { why, .. }) => {
                 findings.push(Finding::new(&kinds::QUEUE_AWAY, name, why));
             }
             Err(_) => {}
         }
     }
-    match broker.denied(&subject.needs.asks()).await {
-        Ok(all) => findings.extend(all.into_iter().map(|right| {
-            let object = format!("{} {} {}", right.right, right.on, right.name);
-            denied(&object, &right.said, subject.user(), &subject.url.vhost)
-        })),
+    if !missing.is_empty() {
+        findings.push(Finding::new(&kinds::QUEUE_MISSING, names(&missing), "not there"));
+    }
+    match rights(subject, broker).await {
+        Ok(denied) => findings.extend(of_rights(subject, &denied)),
         Err(error) => findings.push(Finding::new(&kinds::RABBITMQ_REFUSED, host.to_string(), error.to_string())),
     }
     findings.extend(may_publish(subject, &**session).await);
+}
+
+/// The rights to read and write that are missing.
+async fn rights(subject: &Subject<'_>, broker: &AmqpBroker) -> Result<Vec<Denied>, TransportError> {
+    let mut denied = broker.denied(&subject.needs.asks()).await?;
+    denied.extend(broker.denied(&subject.needs.exchange_asks(&denied)).await?);
+    denied.sort();
+    denied.dedup();
+    Ok(denied)
+}
+
+/// One finding for each right on queues or on exchanges.
+fn of_rights(subject: &Subject<'_>, all: &[Denied]) -> Vec<Finding> {
+    let alike = all.chunk_by(|one, other| (one.right, one.on) == (other.right, other.on));
+    let finding = |some: &[Denied]| {
+        let first = some.first()?;
+        let names = some.iter().map(|right| right.name.as_str()).collect::<Vec<_>>().join(", ");
+        let object = format!("{} {} {names}", first.right, first.on);
+        Some(denied(&object, &first.said, subject.user(), &subject.url.vhost))
+    };
+    alike.filter_map(finding).collect()
 }
 
 /// Sends a message that no queue can take to the default exchange: RabbitMQ returns it, or says that the user may not write there,

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use super::queues::names;
 use crate::doctor::finding::Finding;
 use crate::doctor::kinds;
 use crate::doctor::management::pages::Permissions;
@@ -30,7 +29,7 @@ pub(super) fn judged(needs: &Needs, permissions: Option<&Permissions>, user: &st
     }
     let finding = |(on, names): (&str, Vec<String>)| {
         let found = format!("the right is {:?}", permissions.configure);
-        denied(&format!("configure {on} {}", self::names(&names)), &found, user, vhost)
+        denied(&format!("configure {on} {}", names.join(", ")), &found, user, vhost)
     };
     missing.into_iter().map(finding).collect()
 }
