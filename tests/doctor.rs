@@ -65,7 +65,7 @@ impl Seen {
 async fn doctor(folder: &Folder, arguments: &[&str]) -> Output {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_nephoscope"));
     command.arg("doctor").arg("--config-file").arg(folder.file("ceilometer.conf")).args(arguments);
-    tokio::time::timeout(Duration::from_secs(60), command.output()).await.expect("doctor ends").unwrap()
+    tokio::time::timeout(Duration::from_secs(60), command.output()).await.unwrap().unwrap()
 }
 
 /// The same, read.

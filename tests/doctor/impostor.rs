@@ -27,7 +27,7 @@ async fn serve(date: &'static str, pages: &'static [(&'static str, Option<&'stat
                     Some(body) => {
                         let _cut = stream.write_all(body.as_bytes()).await;
                     }
-                    None => while stream.write_all(&[b'['; 64 * 1024]).await.is_ok() {},
+                    None => while stream.write_all(&[b'['; 16 * 1024]).await.is_ok() {},
                 }
             });
         }
