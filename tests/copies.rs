@@ -160,8 +160,17 @@ impl Drop for Copying {
     }
 }
 
+/// The bundled mix, each notification once: oslo.messaging leaves out a `_unique_id` that it has just seen.
 fn bundled(count: usize) -> Vec<Vec<u8>> {
-    mix::repeated(&mix::bundled(), count).collect()
+    let once = |(n, body): (usize, Vec<u8>)| {
+        let mut text = String::from_utf8(body).unwrap();
+        if let Some((_, after)) = text.split_once("_unique_id") {
+            let from = text.len() - after.len() + after.find(|c: char| c.is_ascii_hexdigit()).unwrap();
+            text.replace_range(from + 24..from + 32, &format!("{n:08x}"));
+        }
+        text.into_bytes()
+    };
+    mix::repeated(&mix::bundled(), count).enumerate().map(once).collect()
 }
 
 /// Notifications of priority info alone.
@@ -254,7 +263,8 @@ async fn what_is_captured_and_replayed_is_what_was_sent(#[values(Three, Four)] g
             event["traits"].as_array().unwrap().iter().map(|one| serde_json::json!([one[0], one[1]])).collect()
         };
         (
-            names("samples", &|sample| serde_json::json!([sample["name"], sample["volume"], sample["resource_id"]])),
+            // The resource may be a user.
+            names("samples", &|sample| serde_json::json!([sample["name"], sample["volume"]])),
             names("events", &|event| serde_json::json!([event["event_type"], event["message_id"], traits(event)])),
         )
     };
@@ -354,7 +364,7 @@ async fn a_capture_is_bounded_and_has_no_secrets() {
     let secret = |n: usize| {
         let filling: String = (0..10).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
         format!(
-            r#"{{"message_id":"m-{n}","publisher_id":"compute.host","event_type":"compute.instance.update","priority":"INFO","timestamp":"2026-01-01 00:00:00","payload":{{"admin_pass":"s3cret","user_name":"ada","mail":"ada@example.org","filling":"{filling}"}}}}"#
+            r#"{{"message_id":"m-{n}","publisher_id":"compute.host","event_type":"compute.instance.update","priority":"INFO","timestamp":"2026-01-01 00:00:00","payload":{{"admin_pass":"s3cret","user_name":"lovelace","mail":"lovelace@example.org","filling":"{filling}"}}}}"#
         )
         .into_bytes()
     };
@@ -365,7 +375,7 @@ async fn a_capture_is_bounded_and_has_no_secrets() {
     let plain = Command::new("gzip").args(["-dc", file]).output().unwrap();
     let text = String::from_utf8(plain.stdout).unwrap();
     assert!(plain.status.success() && text.lines().count() > 10 && text.contains("m-3"), "{text}");
-    for secret in ["s3cret", "ada"] {
+    for secret in ["s3cret", "lovelace"] {
         assert!(!text.contains(secret), "{secret}");
     }
 }

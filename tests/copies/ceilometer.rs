@@ -1,6 +1,8 @@
 //! A shadow beside Debian's Ceilometer on the same RabbitMQ: no difference; and with one definition changed, exactly that one.
 
 use super::*;
+use std::io::Write as _;
+use std::sync::Mutex;
 
 const PYTHON: &str = "/usr/bin/python3";
 /// What `ceilometer-agent-notification` is, which Debian has in a package of its own.
@@ -40,8 +42,12 @@ async fn beside_ceilometer_there_is_no_difference_until_a_definition_is_changed(
     let stage = Stage::new("ceilometer", Three).await;
     stage.main_queues(&["sample", "error"]).await;
     let folder = &stage.folder;
-    // Release 19 cannot write events as JSON.
-    folder.pipelines(&["file://{folder}/their-samples?json"], &["file://{folder}/their-events"]);
+    // Release 19 cannot write events to a file.
+    let taken = fs::OpenOptions::new().create(true).append(true).open(folder.file("their-events")).unwrap();
+    let collector = wiremock::MockServer::start().await;
+    let lines = Lines(Mutex::new(taken));
+    wiremock::Mock::given(wiremock::matchers::method("POST")).respond_with(lines).mount(&collector).await;
+    folder.pipelines(&["file://{folder}/their-samples?json"], &[&collector.uri()]);
     let shipped = installed.join("data/meters.d");
     configure(folder, &stage.url, "ceilometer.conf", &installed, &shipped);
     configure(folder, &stage.url, "changed.conf", &installed, &folder.file("changed.d"));
@@ -115,6 +121,17 @@ async fn beside_ceilometer_there_is_no_difference_until_a_definition_is_changed(
     assert!(example.ends_with(r#"here "KB", there "B""#), "{example}");
     let sentence = report["sentence"].as_str().unwrap();
     assert!(sentence.contains("unit of the sample image.size"), "{sentence}");
+}
+
+/// Writes each body on a line.
+struct Lines(Mutex<File>);
+
+impl wiremock::Respond for Lines {
+    fn respond(&self, request: &wiremock::Request) -> wiremock::ResponseTemplate {
+        let mut file = self.0.lock().unwrap();
+        file.write_all(&[&request.body[..], b"\n"].concat()).unwrap();
+        wiremock::ResponseTemplate::new(200)
+    }
 }
 
 /// A process with children, ended with them.

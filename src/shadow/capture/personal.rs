@@ -20,7 +20,7 @@ pub enum Action {
     Remove,
     /// Every text and number in it is hashed.
     Hash,
-    /// The same, unless a `value` stands beside it: then it is the name of a measurement.
+    /// The same, unless a `value` or a `unit` stands beside it: then it is the name of a measurement.
     HashUnlessMeasured,
     /// It is left as it is, and not looked into: definitions and queues go by it.
     Keep,
@@ -114,6 +114,8 @@ pub const RULES: &[Rule] = &[
 
 /// What stands for a removed value.
 const REMOVED: &str = "removed";
+/// What oslo.messaging and pycadf write in the place of a secret.
+const MASKED: &str = "***";
 /// What stands deeper is removed: nobody knows what is in it.
 const DEPTH_MAX: usize = 128;
 /// An e-mail address; a MAC address; an IPv4 address; what may be an IPv6 address.
@@ -247,7 +249,7 @@ fn rule_of(name: &str) -> Option<Action> {
 
 impl Walk<'_> {
     fn dict(&mut self, dict: Dict, depth: usize) -> Dict {
-        let measured = dict.contains_key("value");
+        let measured = ["value", "unit"].iter().any(|beside| dict.contains_key(beside));
         let pairs = dict.into_iter().map(|(name, value)| {
             let cleaned = self.member(&name, value, measured, depth);
             (name, cleaned)
@@ -258,7 +260,8 @@ impl Walk<'_> {
     fn member(&mut self, name: &str, value: Value, measured: bool, depth: usize) -> Value {
         let hashes = self.personal.hashes;
         match rule_of(name) {
-            Some(Remove) if value.is_truthy() => {
+            // What its service has masked stays as it is.
+            Some(Remove) if value.is_truthy() && value != Value::from(MASKED) => {
                 self.changed = true;
                 Value::from(REMOVED)
             }

@@ -1,7 +1,7 @@
 //! One connection to RabbitMQ.
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use futures_util::{Stream, StreamExt};
 use lapin::options::{
     ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
@@ -140,7 +140,9 @@ impl AmqpSession {
                 other => other.about_queue(&binding.queue),
             })
         };
-        try_join_all(bindings.iter().map(bind)).await.map(drop)
+        // A refused one closes the channel, and so fails its neighbours: what the broker said of it is the reason.
+        let failed = join_all(bindings.iter().map(bind)).await.into_iter().filter_map(Result::err);
+        failed.min_by_key(|error| matches!(error, TransportError::Away { .. })).map_or(Ok(()), Err)
     }
 
     /// Passive declaration.
