@@ -4,6 +4,7 @@
 //!
 //! Never here: the work of the agent.
 
+mod audit;
 mod check;
 mod cluster;
 mod completions;
@@ -81,6 +82,10 @@ enum Command {
     Partitions(partitions::Arguments),
     /// List, show, put back, export or drop parked messages
     Parked(parked::Arguments),
+    /// Show what became of all that was taken, and whether it adds up
+    ///
+    /// It reads the books that the agents keep on the broker. No agent has to run. Nothing is changed.
+    Audit(audit::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
     /// Print the manual page
@@ -155,6 +160,7 @@ pub fn main() -> ExitCode {
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Partitions(arguments) => partitions::run(&arguments),
         Command::Parked(arguments) => parked::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     };

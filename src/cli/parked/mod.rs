@@ -20,6 +20,7 @@ use crate::agent::wiring;
 use crate::config::Settings;
 use crate::transport::{Broker, Session, topology};
 use shown::{Done, List, Record, Records};
+pub(super) use which::age;
 use which::Which;
 
 /// Time between two lines of progress.
