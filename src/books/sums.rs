@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::line::{Line, Ownership};
 use super::note::{Entry, Kind, Note, Offered, Packets, Work};
 
-/// Where the oldest notes were cut off, the other half of what the first ones tell may be gone: for so long nothing is compared.
-const CUT_MS: i64 = 5_000;
+/// Where the oldest notes were cut off, the other half of what the first ones tell may be gone; and in the first seconds of a stream,
+/// owners had no place to note that they began. For so long nothing is compared.
+const BEGINNING_MS: i64 = 5_000;
 /// Ownerships that did not come out even, which are told of.
 const UNEVEN_MAX: usize = 100;
 /// Lines that are remembered. What is whole and was not heard of for longest is forgotten first.
@@ -126,7 +127,7 @@ impl Sums {
         self.notes += 1;
         self.first_ms = Some(self.first_ms.map_or(note.time_ms, |first| first.min(note.time_ms)));
         self.last_ms = Some(self.last_ms.map_or(note.time_ms, |last| last.max(note.time_ms)));
-        let compares = !self.is_cut || self.first_ms.is_some_and(|first| note.time_ms - first >= CUT_MS);
+        let compares = self.first_ms.is_some_and(|first| note.time_ms.saturating_sub(first) >= BEGINNING_MS);
         for entry in &note.entries {
             self.add_entry(&note.member, note.time_ms, entry, compares);
         }

@@ -58,6 +58,9 @@ fn owner(epoch: i64) -> Tally {
 
 fn sums<'n>(notes: impl IntoIterator<Item = &'n Note>) -> Sums {
     let mut sums = Sums::new(false);
+    // Long before, so that all of it is compared.
+    let (member, process) = ("first".to_owned(), "p".to_owned());
+    sums.add(&Note { format: FORMAT, member, process, number: 1, time_ms: -10_000, entries: Vec::new() });
     notes.into_iter().for_each(|note| sums.add(&Note::decode(&note.encode()).unwrap()));
     sums
 }
@@ -328,6 +331,17 @@ fn where_the_oldest_notes_are_cut_off_nothing_is_said_of_what_they_told() {
     books.notes.iter().for_each(|note| cut.add(note));
     let report = audit((&Sums::new(true), &cut, &cut), (0, books.time_ms), &waits(0));
     assert!(report.is_balanced() && !report.covered && report.unsplit.is_empty(), "{report:?}");
+}
+
+#[test]
+fn in_the_first_seconds_of_a_stream_owners_could_not_say_that_they_began() {
+    let mut books = quiet();
+    books.notes[1].entries[0].packets.clear();
+    let mut young = Sums::new(false);
+    books.notes.iter().for_each(|note| young.add(note));
+    let report = audit((&Sums::new(false), &young, &young), (0, books.time_ms), &waits(0));
+    assert_eq!(said(&report), [0, 0, 0, 0], "{report:?}");
+    assert_eq!(said(&audited(&books, 0)), [0, 0, 10, 1]);
 }
 
 #[test]

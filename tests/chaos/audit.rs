@@ -93,7 +93,7 @@ impl Audit {
         let named: Vec<String> = self.differences.iter().map(|d| format!("{}: {}", d.queue, d.what)).collect();
         unless(self.balanced == (verdict.lost == 0), format!("{} lost, and differences {named:?}", verdict.lost));
         unless(self.covered, "they do not begin where the run began".to_owned());
-        let left: Vec<&Queue> = self.queues.iter().filter(|queue| queue.packets_waiting > 0).collect();
+        let left: Vec<&str> = self.queues.iter().filter(|row| row.packets_waiting > 0).map(|row| &*row.queue).collect();
         unless(left.is_empty(), format!("something waits: {left:?}"));
         let is_whole = self.died == 0 && self.unsplit.iter().map(|unsplit| unsplit.packets).sum::<u64>() == 0;
         let taken: u64 = self.main_queues.iter().map(|row| row.taken).sum();

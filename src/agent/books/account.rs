@@ -1,6 +1,7 @@
 //! The account of one ownership of one queue: counts what is settled, when it is settled.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::books::{Entry, Kind, Offered, Packet, Tally, Work};
@@ -15,18 +16,26 @@ pub(in crate::agent) struct Account {
     tally: Mutex<Tally>,
     /// What its owner has taken and not settled.
     held: Mutex<Option<TaskTracker>>,
+    /// Cancelled when it is noted that it has begun, or cannot be.
+    announced: CancellationToken,
 }
 
 impl Account {
     /// Of an ownership that has settled nothing yet.
     pub(in crate::agent) fn new(group: &Arc<str>, kind: Kind, queue: &str, sink: Option<&str>, epoch: i64) -> Arc<Self> {
         let tally = Mutex::new(Tally::new(kind, queue, sink, epoch));
-        Arc::new(Account { group: Arc::clone(group), kind, queue: queue.to_owned(), tally, held: Mutex::default() })
+        let (group, queue, held, announced) = (Arc::clone(group), queue.to_owned(), Mutex::default(), CancellationToken::new());
+        Arc::new(Account { group, kind, queue, tally, held, announced })
     }
 
     /// What its queue is.
     pub(super) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Cancelled when it is noted that it has begun, or cannot be.
+    pub(super) fn announced(&self) -> &CancellationToken {
+        &self.announced
     }
 
     /// Its queue.

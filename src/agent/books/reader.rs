@@ -252,16 +252,17 @@ mod tests {
         let session = session().await;
         let queue = topology::pipeline_queue_name("g", "s", 1, 0);
         let packet = Packet { sender: "a", epoch: 7, number: 1, fragments: 1, records: 2 };
+        write(&*session, note(1, -10_000, &mut Tally::new(Kind::Main, "notifications.info", None, 6))).await;
         let mut main = Tally::new(Kind::Main, "notifications.info", None, 7);
         main.sent(&queue, packet, || Some(("s".to_owned(), None)));
-        write(&*session, note(1, 1_000, &mut main)).await;
+        write(&*session, note(2, 1_000, &mut main)).await;
         let later = Arc::clone(&session);
         let of = queue.clone();
         tokio::spawn(async move {
             tokio::time::sleep(NEWEST_WITHIN + Duration::from_secs(1)).await;
             let mut owner = Tally::new(Kind::Pipeline, &of, Some("s"), 8);
             owner.packet(packet);
-            write(&*later, note(2, 2_000, &mut owner)).await;
+            write(&*later, note(3, 2_000, &mut owner)).await;
         });
         let report = audit_books(&*session, "g", Window::default()).await.unwrap();
         assert_eq!(report.differences, []);

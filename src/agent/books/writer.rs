@@ -18,6 +18,8 @@ use crate::transport::{Outgoing, Session, Topology, TransportError, UNROUTABLE, 
 const EVERY: Duration = Duration::from_secs(1);
 /// How long the last note of an agent that stops may take.
 const LAST_WITHIN: Duration = Duration::from_secs(3);
+/// How long an opening waits until it is noted that it has begun.
+const ANNOUNCED_WITHIN: Duration = Duration::from_millis(500);
 /// Between two looks whether something is left to note, then.
 const LAST_AGAIN: Duration = Duration::from_millis(50);
 /// A note that the broker rejects so often is left out: its number is missing then.
@@ -56,6 +58,8 @@ struct Accounts {
 struct Writing {
     /// The last note, until the stream has it: always the same bytes.
     pending: Option<Bytes>,
+    /// Who waits for it.
+    announced: Vec<CancellationToken>,
     number: u64,
     rejected: u32,
     /// Attempts to make the stream.
@@ -64,6 +68,13 @@ struct Writing {
     homeless: u64,
     said: bool,
     given_up: bool,
+}
+
+impl Writing {
+    /// Nobody waits any more.
+    fn release(&mut self) {
+        self.announced.drain(..).for_each(|announced| announced.cancel());
+    }
 }
 
 impl Books {
@@ -99,6 +110,12 @@ impl Books {
         // Said before anything is settled: what is missing later is then known to be this owner's.
         self.news.notify_one();
         account
+    }
+
+    /// Waits until it is noted that an ownership has begun, for a moment at most, and not where nothing can be noted. What is missing
+    /// when it dies is then known to be its own.
+    pub(in crate::agent) async fn announced(&self, account: &Account) {
+        let _late = timeout(ANNOUNCED_WITHIN, account.announced().cancelled()).await;
     }
 
     /// A queue is about to be released: what was settled there is noted at once. Nobody waits for it.
@@ -145,8 +162,12 @@ impl Books {
 
     async fn write(&self, writing: &mut Writing) {
         if writing.pending.is_none() {
-            let entries = self.entries();
-            if entries.is_empty() || writing.given_up || self.context.options.books_bytes_max == 0 {
+            let (entries, announced) = self.entries();
+            writing.announced = announced;
+            if writing.given_up || self.context.options.books_bytes_max == 0 {
+                return writing.release();
+            }
+            if entries.is_empty() {
                 return;
             }
             writing.number += 1;
@@ -158,11 +179,13 @@ impl Books {
         let (Some(note), Some(session)) = (writing.pending.clone(), self.link.current()) else { return };
         match self.append(&*session, note).await {
             Ok(()) => {
+                writing.release();
                 let (number, given_up) = (writing.number, writing.given_up);
                 *writing = Writing { number, given_up, ..Writing::default() };
             }
             Err(TransportError::NotTaken { why: UNROUTABLE, .. }) => self.no_stream(writing, &*session).await,
             Err(error @ TransportError::Rejected { .. }) => {
+                writing.release();
                 writing.rejected += 1;
                 if writing.rejected >= REJECTED_MAX {
                     (writing.pending, writing.rejected) = (None, 0);
@@ -181,6 +204,7 @@ impl Books {
 
     /// Makes the stream, where that is this agent's to do.
     async fn no_stream(&self, writing: &mut Writing, session: &dyn Session) {
+        writing.release();
         writing.homeless += 1;
         if !self.makes_the_stream(writing.homeless) {
             return;
@@ -215,16 +239,21 @@ impl Books {
     }
 
     /// What was added in all accounts, main queues first: what they gave on was counted where it went before it was counted here.
-    fn entries(&self) -> Vec<Entry> {
+    /// And the tokens of those whose first entry this is.
+    fn entries(&self) -> (Vec<Entry>, Vec<CancellationToken>) {
         let mut accounts = self.accounts();
         accounts.all.sort_by_key(|account| account.kind());
-        let mut entries = Vec::new();
+        let (mut entries, mut announced) = (Vec::new(), Vec::new());
         accounts.all.retain(|account| {
             let over = Arc::strong_count(account) == 1;
-            entries.extend(account.take(over));
+            let entry = account.take(over);
+            if entry.as_ref().is_some_and(|entry| entry.begun) {
+                announced.push(account.announced().clone());
+            }
+            entries.extend(entry);
             !over
         });
-        entries
+        (entries, announced)
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {

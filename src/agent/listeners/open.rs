@@ -205,6 +205,7 @@ impl Opening {
                 return Err(error);
             }
         };
+        agent.books.announced(&account).await;
         Ok(MainListener {
             why: Why::default(),
             source,
@@ -235,6 +236,7 @@ impl Opening {
         };
         let until =
             intake.as_ref().map_or_else(|| Until { stop: stop.clone(), over: session.over() }, |i| i.until(&stop));
+        agent.books.announced(&account).await;
         let context = agent.sink_context(until, 0, None, &account);
         let forwarder = agent.forwarder(Arc::clone(&session), (queue, epoch), &account);
         let (queue, layout) = (queue.into(), agent.layouts.known.reader());
@@ -294,6 +296,7 @@ impl Opening {
         let consume = agent.first_broker().consume_options(options.pipeline_prefetch, false);
         let account = agent.books.open(books::Kind::Pipeline, queue, Some(&slot.name), epoch);
         let intake = Intake::open(&agent.context, &session, queue, consume, (rescued, &account)).await?;
+        agent.books.announced(&account).await;
         let detours = agent.overflow.detours((queue, epoch), Some(Arc::clone(&session)), &account);
         let context = agent.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours, &account);
         let told = (Arc::clone(&agent.context), Arc::clone(&agent.layouts));
@@ -318,6 +321,7 @@ impl Opening {
         let consume = agent.first_broker().consume_options(options.pipeline_prefetch, false);
         let account = agent.books.open(books::Kind::Overflow, queue, Some(&slot.name), epoch);
         let intake = Intake::open(&agent.context, &session, queue, consume, (rescued, &account)).await?;
+        agent.books.announced(&account).await;
         let context = agent.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), None, &account);
         let (queue, arrivals, tasks) = (queue.into(), Arrivals::default(), agent.tasks.clone());
         let listener = OverflowListener { queue, intake, slot, key, context, arrivals, tasks, session };
