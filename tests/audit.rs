@@ -50,7 +50,12 @@ impl Stage {
     /// What the books say now, and how the command ended.
     async fn audit(&self, more: &[&str]) -> (Value, Option<i32>, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
-        command.arg("audit").args(["-o", "json"]).args(more).arg("--config-file").arg(self.folder.file("ceilometer.conf"));
+        command
+            .arg("audit")
+            .args(["-o", "json"])
+            .args(more)
+            .arg("--config-file")
+            .arg(self.folder.file("ceilometer.conf"));
         command.stdin(Stdio::null());
         let output = tokio::process::Command::from(command).output().await.unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -112,7 +117,10 @@ async fn audit_says_what_became_of_all_and_survives_hand_over(
     let (audit, code, said) = stage.audited(42).await;
     assert_eq!((&audit["balanced"], code), (&Value::Bool(true), Some(0)), "{said}\n{audit:#}");
     let main = row(&audit, "main_queues", "queue", MAIN);
-    assert_eq!((main["taken"].as_u64(), main["parked"].as_u64(), main["waiting"].as_u64()), (Some(42), Some(2), Some(0)));
+    assert_eq!(
+        (main["taken"].as_u64(), main["parked"].as_u64(), main["waiting"].as_u64()),
+        (Some(42), Some(2), Some(0))
+    );
     let files = [("meters", "samples.jsonl"), ("event:events", "events.jsonl")];
     for (sink, file) in files {
         assert_eq!(published(&audit, sink), stage.folder.records(file).len() as u64, "{sink}: {audit:#}");
@@ -159,7 +167,11 @@ async fn audit_names_who_was_killed_and_the_queue_that_was_purged(#[values(Three
     let (audit, code, said) = stage.audit(&[]).await;
     assert_eq!(code, Some(1), "{audit:#}");
     assert!(said.contains(&purged), "{said}");
-    assert_eq!(row(&audit, "queues", "queue", &purged)["packets_missing"].as_u64(), Some(u64::from(count)), "{audit:#}");
+    assert_eq!(
+        row(&audit, "queues", "queue", &purged)["packets_missing"].as_u64(),
+        Some(u64::from(count)),
+        "{audit:#}"
+    );
 }
 
 /// Whoever may not create the stream works on without books, and says so once.

@@ -121,7 +121,12 @@ fn work_adds_up(queue: &str, sums: &QueueSums, before: &QueueSums, differences: 
     let mut note = |what: String| differences.push(Difference { queue: queue.to_owned(), what });
     let work = sums.work.since(&before.work);
     if work.difference() != 0 {
-        note(format!("of {} records that came and {} that were made, {} are unaccounted for", work.records, work.made, work.difference()));
+        note(format!(
+            "of {} records that came and {} that were made, {} are unaccounted for",
+            work.records,
+            work.made,
+            work.difference()
+        ));
     }
     for (publisher, offered) in &sums.publishers {
         let offered = offered.since(&before.publishers.get(publisher).copied().unwrap_or_default());
@@ -215,7 +220,9 @@ fn queue_row(
     for ((sender, epoch), line) in lines.filter(|(_, line)| line.last_ms >= report.from_ms && line.is_whole()) {
         if line.records != line.sent_records {
             let (sent, taken) = (line.sent_records, line.records);
-            note(format!("the packets of {sender} in epoch {epoch} held {sent} records when sent, and {taken} when taken"));
+            note(format!(
+                "the packets of {sender} in epoch {epoch} held {sent} records when sent, and {taken} when taken"
+            ));
         }
     }
     row

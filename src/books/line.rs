@@ -50,8 +50,11 @@ impl Line {
         let mut again = 0;
         if known > 0 {
             // What came again is known where it was noted alone, here or before.
-            let single: Vec<u64> =
-                if from == to { vec![records] } else { self.single.range(from..=to).map(|(_, records)| *records).collect() };
+            let single: Vec<u64> = if from == to {
+                vec![records]
+            } else {
+                self.single.range(from..=to).map(|(_, records)| *records).collect()
+            };
             again = single.iter().copied().fold(0, u64::saturating_add).min(records);
             self.again_unsplit = self.again_unsplit.saturating_add(known.saturating_sub(single.len() as u64));
         }

@@ -11,8 +11,13 @@ impl Numbers {
     pub(super) fn add(&mut self, from: u64, to: u64) -> u64 {
         let known = self.count_in(from, to);
         let (mut first, mut last) = (from, to);
-        let touched: Vec<(u64, u64)> =
-            self.0.range(..=to.saturating_add(1)).rev().map(|(a, b)| (*a, *b)).take_while(|(_, b)| b.saturating_add(1) >= from).collect();
+        let touched: Vec<(u64, u64)> = self
+            .0
+            .range(..=to.saturating_add(1))
+            .rev()
+            .map(|(a, b)| (*a, *b))
+            .take_while(|(_, b)| b.saturating_add(1) >= from)
+            .collect();
         for (a, b) in touched {
             self.0.remove(&a);
             (first, last) = (first.min(a), last.max(b));

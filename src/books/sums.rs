@@ -143,7 +143,8 @@ impl Sums {
                 sent_records = sent_records.saturating_add(packets.records);
             }
             let kind = if sent.publisher.is_some() { Kind::Overflow } else { Kind::Pipeline };
-            let to = self.queues.entry(sent.queue.clone()).or_insert_with(|| QueueSums { kind, ..QueueSums::default() });
+            let to =
+                self.queues.entry(sent.queue.clone()).or_insert_with(|| QueueSums { kind, ..QueueSums::default() });
             to.sent = to.sent.saturating_add(packets.records);
             to.sink = to.sink.take().or_else(|| sent.sink.clone());
             to.publisher = to.publisher.take().or_else(|| sent.publisher.clone());
@@ -177,7 +178,11 @@ impl Sums {
         if owner.over && owner.begun {
             let wrong = owner.uneven(entry.kind);
             if let Some(wrong) = wrong.filter(|_| self.uneven.len() < UNEVEN_MAX) {
-                self.uneven.push((time_ms, entry.queue.clone(), format!("{wrong} (owner {member}, epoch {})", entry.epoch)));
+                self.uneven.push((
+                    time_ms,
+                    entry.queue.clone(),
+                    format!("{wrong} (owner {member}, epoch {})", entry.epoch),
+                ));
             }
         }
     }
@@ -276,13 +281,15 @@ impl Owner {
             (one > other || one < other && returned == 0).then(|| format!("{what}: {one}, and {other}"))
         };
         match kind {
-            Kind::Main if settled != told_apart => {
-                Some(format!("{settled} notifications were settled, and {told_apart} went on, gave nothing or were parked"))
-            }
+            Kind::Main if settled != told_apart => Some(format!(
+                "{settled} notifications were settled, and {told_apart} went on, gave nothing or were parked"
+            )),
             // An agent alone sends nothing.
             Kind::Main if sent == 0 => None,
             Kind::Main => short("records of settled notifications, and in packets that queues confirmed", given, sent),
-            Kind::Pipeline | Kind::Overflow | Kind::Old => short("records in settled packets, and worked on", taken, worked),
+            Kind::Pipeline | Kind::Overflow | Kind::Old => {
+                short("records in settled packets, and worked on", taken, worked)
+            }
             Kind::Sink => None,
         }
     }

@@ -126,12 +126,7 @@ impl Tally {
     }
 
     /// A queue confirmed a packet. What that queue is, `place` says: its sink, and the publisher of an overflow queue.
-    pub fn sent(
-        &mut self,
-        queue: &str,
-        packet: Packet<'_>,
-        place: impl FnOnce() -> Option<(String, Option<String>)>,
-    ) {
+    pub fn sent(&mut self, queue: &str, packet: Packet<'_>, place: impl FnOnce() -> Option<(String, Option<String>)>) {
         if let Some(known) = self.sent.get_mut(queue) {
             if let Some(range) = known.iter_mut().rev().find(|range| packet.follows(&range.packets)) {
                 return packet.join(&mut range.packets);
@@ -151,8 +146,7 @@ impl Tally {
     /// comes.
     pub fn take(&mut self, held: u64, over: bool) -> Option<Entry> {
         let Entry { queue, kind, sink, epoch, .. } = &self.entry;
-        let empty =
-            Entry { queue: queue.clone(), kind: *kind, sink: sink.clone(), epoch: *epoch, ..Entry::default() };
+        let empty = Entry { queue: queue.clone(), kind: *kind, sink: sink.clone(), epoch: *epoch, ..Entry::default() };
         if over && !self.begun && self.entry == empty && self.sent.is_empty() {
             // It never came to anything.
             return None;

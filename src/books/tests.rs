@@ -128,7 +128,13 @@ fn a_note_that_is_missing_is_told_of() {
 #[case::all_are_lost_by_a_living_owner(0, 0, false, true, [0, 0, 4, 4])]
 #[case::their_owner_ended_in_order(0, 0, true, false, [0, 0, 4, 4])]
 #[case::their_owner_died_and_nobody_came(0, 0, false, false, [0, 4, 0, 0])]
-fn the_rest_is_open(#[case] ready: u64, #[case] held: u64, #[case] over: bool, #[case] consumed: bool, #[case] is: [u64; 4]) {
+fn the_rest_is_open(
+    #[case] ready: u64,
+    #[case] held: u64,
+    #[case] over: bool,
+    #[case] consumed: bool,
+    #[case] is: [u64; 4],
+) {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
     books.sends(&mut main, "a", 1..=10);
     books.note("a", main.take(0, false));
@@ -288,7 +294,9 @@ fn an_agent_alone_settles_a_notification_that_its_sink_did_not_get() {
 fn an_owner_ends_and_its_two_sides_are_not_even() {
     for (kind, make) in [
         (Kind::Main, (|t: &mut Tally| t.message(Verdict::Kept, false)) as fn(&mut Tally)),
-        (Kind::Pipeline, |t: &mut Tally| t.packet(Packet { sender: "a", epoch: 1, number: 1, fragments: 1, records: 5 })),
+        (Kind::Pipeline, |t: &mut Tally| {
+            t.packet(Packet { sender: "a", epoch: 1, number: 1, fragments: 1, records: 5 })
+        }),
     ] {
         let (mut books, mut one) = (Books::default(), Tally::new(kind, QUEUE, Some("sink"), 8));
         make(&mut one);

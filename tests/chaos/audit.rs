@@ -107,7 +107,10 @@ impl Audit {
             let (came, repeats) = (arrivals.len() as u64, verdict.repeats.iter().sum::<usize>() as u64);
             unless(published <= came, format!("{sink} published {published} records, and {came} came"));
             let least = came.saturating_sub(repeats);
-            unless(!is_whole || published >= least, format!("{sink} published {published} records, and {least} came once"));
+            unless(
+                !is_whole || published >= least,
+                format!("{sink} published {published} records, and {least} came once"),
+            );
         }
         wrong
     }

@@ -22,9 +22,16 @@ pub(in crate::agent) struct Account {
 
 impl Account {
     /// Of an ownership that has settled nothing yet.
-    pub(in crate::agent) fn new(group: &Arc<str>, kind: Kind, queue: &str, sink: Option<&str>, epoch: i64) -> Arc<Self> {
+    pub(in crate::agent) fn new(
+        group: &Arc<str>,
+        kind: Kind,
+        queue: &str,
+        sink: Option<&str>,
+        epoch: i64,
+    ) -> Arc<Self> {
         let tally = Mutex::new(Tally::new(kind, queue, sink, epoch));
-        let (group, queue, held, announced) = (Arc::clone(group), queue.to_owned(), Mutex::default(), CancellationToken::new());
+        let (group, queue, held, announced) =
+            (Arc::clone(group), queue.to_owned(), Mutex::default(), CancellationToken::new());
         Arc::new(Account { group, kind, queue, tally, held, announced })
     }
 

@@ -36,7 +36,9 @@ pub enum BooksError {
     #[error("cannot read the books: {0} is empty; start an agent that keeps books")]
     Empty(String),
     /// They end too soon.
-    #[error("cannot read the books: {stream} gives nothing behind offset {offset}, and its end is {last}; run the command again")]
+    #[error(
+        "cannot read the books: {stream} gives nothing behind offset {offset}, and its end is {last}; run the command again"
+    )]
     Ends {
         /// The stream.
         stream: String,
@@ -132,7 +134,8 @@ impl Reading {
                 return Ok(());
             }
         };
-        let is_due = |moment: Option<i64>, reached: fn(i64, i64) -> bool| moment.is_some_and(|at| reached(note.time_ms, at));
+        let is_due =
+            |moment: Option<i64>, reached: fn(i64, i64) -> bool| moment.is_some_and(|at| reached(note.time_ms, at));
         if self.begin.is_none() && is_due(self.window.from_ms, |time, from| time >= from) {
             self.begin = Some(self.sums.clone());
         }
@@ -238,9 +241,13 @@ mod tests {
             write(&*session, note(number, 1_000 * i64::try_from(number).unwrap(), &mut main)).await;
         }
         write(&*session, b"what is no note".to_vec()).await;
-        for (from_ms, to_ms, taken) in
-            [(None, None, 5), (Some(2_000), None, 4), (None, Some(2_000), 2), (Some(2_000), Some(4_000), 3), (Some(9_000), None, 0)]
-        {
+        for (from_ms, to_ms, taken) in [
+            (None, None, 5),
+            (Some(2_000), None, 4),
+            (None, Some(2_000), 2),
+            (Some(2_000), Some(4_000), 3),
+            (Some(9_000), None, 0),
+        ] {
             let report = audit_books(&*session, "g", Window { from_ms, to_ms }).await.unwrap();
             assert_eq!(report.main_queues[0].taken, taken, "{from_ms:?} {to_ms:?}");
             assert_eq!((report.unreadable, report.is_balanced()), (1, true));

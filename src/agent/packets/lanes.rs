@@ -46,12 +46,7 @@ struct Shared {
 
 impl Lanes {
     /// Empty lanes of a listener of a member in an epoch.
-    pub(in crate::agent) fn new(
-        member: &Arc<str>,
-        epoch: i64,
-        bounds: PacketBounds,
-        account: &Arc<Account>,
-    ) -> Self {
+    pub(in crate::agent) fn new(member: &Arc<str>, epoch: i64, bounds: PacketBounds, account: &Arc<Account>) -> Self {
         let sender = Sender { member: Arc::clone(member), epoch, bounds };
         let account = Arc::clone(account);
         Lanes(Arc::new(Shared { lanes: Mutex::default(), changed: Notify::new(), sender, account }))

@@ -74,7 +74,9 @@ impl SinkSlot {
             let mut origins = vec![Origin { message_id, pipeline, end: batch.len() }];
             let mut receipts = vec![receipt];
             let mut work = came.work(batch.len());
-            while let Some(Parcel { fragment, receipt, came }) = parcels.next_if(|p| same_kind(&p.fragment.batch, &batch)) {
+            while let Some(Parcel { fragment, receipt, came }) =
+                parcels.next_if(|p| same_kind(&p.fragment.batch, &batch))
+            {
                 let Fragment { message_id, pipeline, batch: more } = fragment;
                 work += came.work(more.len());
                 append(&mut batch, more);

@@ -110,7 +110,8 @@ impl Keeper {
 
     /// Publishes what is committed and settles what it came of.
     async fn publish(&mut self, outputs: Vec<Parcel>, slot: &SinkSlot, context: &SinkContext) -> Done {
-        let (parcels, empty): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|parcel| !parcel.fragment.batch.is_empty());
+        let (parcels, empty): (Vec<_>, Vec<_>) =
+            outputs.into_iter().partition(|parcel| !parcel.fragment.batch.is_empty());
         for Parcel { receipt, came, .. } in empty {
             context.account.worked(came.work(0), []);
             receipt.settle(Verdict::Kept);

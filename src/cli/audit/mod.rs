@@ -83,7 +83,9 @@ impl Arguments {
         if let (Some(from), Some(to)) = (from, self.to)
             && from > to
         {
-            return Err(Failure::Other("cannot read the books: the window ends before it begins; change --from or --to".to_owned()));
+            return Err(Failure::Other(
+                "cannot read the books: the window ends before it begins; change --from or --to".to_owned(),
+            ));
         }
         Ok(Window { from_ms: from.map(|at| at.timestamp_millis()), to_ms: self.to.map(|at| at.timestamp_millis()) })
     }
@@ -96,12 +98,15 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let formats = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
     let time = formats.iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
     let day = || Some(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN));
-    let time = time.or_else(day).ok_or("expected a time such as 2026-03-01, '2026-03-01 10:00' (UTC) or 2026-03-01T10:00:00+01:00")?;
+    let time = time
+        .or_else(day)
+        .ok_or("expected a time such as 2026-03-01, '2026-03-01 10:00' (UTC) or 2026-03-01T10:00:00+01:00")?;
     Ok(time.and_utc())
 }
 
 fn rfc3339(ms: i64) -> String {
-    DateTime::from_timestamp_millis(ms).map_or_else(|| format!("{ms} ms"), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    DateTime::from_timestamp_millis(ms)
+        .map_or_else(|| format!("{ms} ms"), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 impl Answer for Audited {
@@ -133,12 +138,18 @@ impl Answer for Audited {
         for unsplit in &report.unsplit {
             let (packets, queue, member) = (unsplit.packets, &unsplit.queue, &unsplit.member);
             if unsplit.deed == "unconfirmed" {
-                let _written = write!(out, "\nsent, unconfirmed: {packets} packets of {queue}, by {member}; what is in them comes again");
+                let _written = write!(
+                    out,
+                    "\nsent, unconfirmed: {packets} packets of {queue}, by {member}; what is in them comes again"
+                );
                 continue;
             }
-            let after = unsplit.after_ms.map_or_else(|| "before it noted anything".to_owned(), |at| format!("after {}", rfc3339(at)));
+            let after = unsplit
+                .after_ms
+                .map_or_else(|| "before it noted anything".to_owned(), |at| format!("after {}", rfc3339(at)));
             let deed = unsplit.deed;
-            let _written = write!(out, "\n{deed}, not split: {packets} packets of {queue}, by {member}, which died {after}");
+            let _written =
+                write!(out, "\n{deed}, not split: {packets} packets of {queue}, by {member}, which died {after}");
         }
         for difference in &report.differences {
             let _written = write!(out, "\nDIFFERENCE in {}: {}", difference.queue, difference.what);
@@ -169,9 +180,19 @@ fn sinks(report: &Report) -> String {
         .iter()
         .map(|row| {
             let SinkRow { given, taken, again, packets_waiting, packets_unsplit, work, .. } = row;
-            let counts =
-                [*given, *taken, *again, work.repeated, row.dropped(), work.parked, work.delivered, *packets_waiting, *packets_unsplit];
-            let [given, taken, again, repeated, dropped, parked, delivered, waiting, unsplit] = counts.map(|n| n.to_string());
+            let counts = [
+                *given,
+                *taken,
+                *again,
+                work.repeated,
+                row.dropped(),
+                work.parked,
+                work.delivered,
+                *packets_waiting,
+                *packets_unsplit,
+            ];
+            let [given, taken, again, repeated, dropped, parked, delivered, waiting, unsplit] =
+                counts.map(|n| n.to_string());
             [row.sink.clone(), given, taken, again, repeated, dropped, parked, delivered, waiting, unsplit]
         })
         .collect();

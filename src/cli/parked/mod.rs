@@ -20,8 +20,8 @@ use crate::agent::wiring;
 use crate::config::Settings;
 use crate::transport::{Broker, Session, topology};
 use shown::{Done, List, Record, Records};
-pub(super) use which::age;
 use which::Which;
+pub(super) use which::age;
 
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(2);

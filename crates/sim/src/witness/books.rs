@@ -47,8 +47,12 @@ impl Notes {
             let row = report.sinks.iter().find(|row| row.sink == sink);
             let publishers = row.map(|row| row.publishers.as_slice()).unwrap_or_default();
             for destination in 0..self.destinations {
-                let seen: usize =
-                    self.published.iter().filter(|((to, id), _)| *to == destination && id.0 == kind).map(|(_, times)| times).sum();
+                let seen: usize = self
+                    .published
+                    .iter()
+                    .filter(|((to, id), _)| *to == destination && id.0 == kind)
+                    .map(|(_, times)| times)
+                    .sum();
                 let booked = booked(publishers, destination);
                 hold(&format!("{kind}s published to {destination}"), booked, seen as u64);
             }
