@@ -321,7 +321,13 @@ impl Owners<'_> {
         let end = after.map(|((epoch, _), _)| *epoch).min().unwrap_or(i64::MAX);
         let (newest, _) = owners.keys().next_back()?;
         let meanwhile = owners.range((first, String::new())..).take_while(|((epoch, _), _)| *epoch < end);
-        let dead = meanwhile.filter(|((epoch, _), owner)| !owner.over && (*epoch < *newest || !is_consumed));
+        // Epochs rise over all queues of a group: a sender that began when the next owner had come sent nothing to this one.
+        let is_earlier = |epoch: i64| {
+            let next = owners.range((epoch.saturating_add(1), String::new())..).next();
+            next.is_none_or(|((next, _), _)| sender.1 < *next)
+        };
+        let may_have = |epoch: i64| (epoch < *newest || !is_consumed) && is_earlier(epoch);
+        let dead = meanwhile.filter(|((epoch, _), owner)| !owner.over && may_have(*epoch));
         dead.last().map(|((_, member), owner)| (member.clone(), owner.last_ms))
     }
 }

@@ -183,6 +183,20 @@ fn an_owner_that_begins_after_a_dead_one_says_so_before_it_settles_anything() {
     assert_eq!(said(&audited(&books, 0)), [0, 4, 0, 0]);
 }
 
+/// A sender's epoch is 7.
+#[rstest]
+#[case::before_it_was_sent(6, [0, 0, 4, 1])]
+#[case::after_it_was_sent(8, [0, 4, 0, 0])]
+fn an_owner_dies(#[case] next: i64, #[case] is: [u64; 4]) {
+    let (mut books, mut main, mut dead, mut two) = (Books::default(), main(), owner(5), owner(next));
+    books.note("b", dead.take(0, false));
+    books.sends(&mut main, "a", 1..=10);
+    books.note("a", main.take(0, false));
+    settles(&mut two, "a", 5..=10);
+    books.note("c", two.take(0, true));
+    assert_eq!(said(&audited(&books, 0)), is);
+}
+
 #[test]
 fn a_packet_is_lost_between_others_that_one_owner_settled() {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
