@@ -127,10 +127,10 @@ impl Tally {
 
     /// A queue confirmed a packet. What that queue is, `place` says: its sink, and the publisher of an overflow queue.
     pub fn sent(&mut self, queue: &str, packet: Packet<'_>, place: impl FnOnce() -> Option<(String, Option<String>)>) {
-        if let Some(known) = self.sent.get_mut(queue) {
-            if let Some(range) = known.iter_mut().rev().find(|range| packet.follows(&range.packets)) {
-                return packet.join(&mut range.packets);
-            }
+        if let Some(known) = self.sent.get_mut(queue)
+            && let Some(range) = known.iter_mut().rev().find(|range| packet.follows(&range.packets))
+        {
+            return packet.join(&mut range.packets);
         }
         if self.ranges >= RANGES_MAX {
             // It shows as a packet of which no note tells: as if this process had died.
