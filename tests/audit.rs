@@ -137,7 +137,13 @@ async fn audit_names_who_was_killed_and_the_queue_that_was_purged(#[values(Three
     let (rabbit, etcd) = (rig::rabbitmq_of(generation), rig::etcd_of(generation));
     let stage = Stage::new("audit-purged", &rabbit.vhost("audit-purged"), Some(&etcd), generation).await;
     let agent = stage.start().await;
-    for n in 0..200 {
+    for n in 0..100 {
+        stage.put(&notification(n)).await;
+    }
+    until_out(&stage.folder, &agent, 0..100).await;
+    // Past the first seconds of the books, and noted.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for n in 100..200 {
         stage.put(&notification(n)).await;
     }
     until_out(&stage.folder, &agent, 0..200).await;
@@ -145,7 +151,7 @@ async fn audit_names_who_was_killed_and_the_queue_that_was_purged(#[values(Three
     drop(agent);
     let mut agent = stage.start().await;
     until_out(&stage.folder, &agent, 0..200).await;
-    let (audit, code, said) = stage.audited(1).await;
+    let (audit, code, said) = stage.audited(100).await;
     assert_eq!(code, Some(0), "{said}\n{audit:#}");
     assert!(audit["died"].as_u64() > Some(0), "{audit:#}");
     agent.stop().await;

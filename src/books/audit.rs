@@ -228,6 +228,9 @@ fn queue_row(
     row
 }
 
+/// Numbers that are missing: whether later ones of their sender are not, the sender, the first and the last.
+type Hole<'s> = (bool, &'s (String, i64), (u64, u64));
+
 /// What was on its way to a queue by `then` and is not settled in any note.
 fn open(queue: &str, then: &Sums, all: &Sums, waiting: &BTreeMap<String, Waiting>) -> Open {
     let (Some(lines), Some(known)) = (then.lines.get(queue), all.lines.get(queue)) else { return Open::default() };
@@ -238,7 +241,7 @@ fn open(queue: &str, then: &Sums, all: &Sums, waiting: &BTreeMap<String, Waiting
     // Packets that nobody could read, or tell apart, have been settled.
     let mut nameless = sums.map_or(0, |sums| sums.unread.saturating_add(sums.unnumbered));
     let mut may_wait = waiting.get(queue).map_or(0, |now| now.ready).saturating_add(owners.held());
-    let mut holes: Vec<(bool, &(String, i64), (u64, u64))> = Vec::new();
+    let mut holes: Vec<Hole<'_>> = Vec::new();
     for (sender, line) in lines {
         let Some(line_in_all) = known.get(sender) else { continue };
         let last = line_in_all.settled.last().unwrap_or_default();
@@ -300,9 +303,11 @@ impl Open {
 struct Owners<'s>(&'s BTreeMap<(i64, String), Owner>, bool);
 
 impl Owners<'_> {
-    /// What the present owner holds, as it noted last.
+    /// What the present owner may hold, as it noted last: where it works on something, what the broker lets it have of the queue, and of
+    /// the rescue queue, waits behind that unseen. An owner that holds nothing has taken all that it was given.
     fn held(&self) -> u64 {
-        self.0.values().next_back().filter(|owner| !owner.over).map_or(0, |owner| owner.held)
+        let present = self.0.values().next_back().filter(|owner| !owner.over && owner.held > 0);
+        present.map_or(0, |owner| owner.held.max(owner.prefetch.saturating_mul(2)))
     }
 
     /// The owner that died when it may have settled these numbers of a sender, and its last note; nothing where all that owned the

@@ -67,6 +67,9 @@ pub struct Entry {
     /// Messages that the owner holds and has not settled.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub held: u64,
+    /// Messages that the broker lets it have unacknowledged; while it holds one, others may wait behind it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prefetch: u64,
     /// Nothing more comes of this ownership: all that it settled is noted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub over: bool,

@@ -72,6 +72,7 @@ pub(super) struct Owner {
     /// All that it settled is noted.
     pub(super) over: bool,
     pub(super) held: u64,
+    pub(super) prefetch: u64,
     /// The first and the last number that it settled, by sender and epoch.
     pub(super) numbers: BTreeMap<(String, i64), (u64, u64)>,
     settled: u64,
@@ -254,7 +255,7 @@ impl Owner {
         self.first_ms = self.first_ms.min(time_ms);
         self.last_ms = self.last_ms.max(time_ms);
         (self.begun, self.over) = (self.begun || entry.begun, self.over || entry.over);
-        self.held = entry.held;
+        (self.held, self.prefetch) = (entry.held, entry.prefetch);
         for packets in &entry.packets {
             let sender = (packets.sender.clone(), packets.epoch);
             let (first, last) = self.numbers.entry(sender).or_insert((packets.from, packets.to));

@@ -19,6 +19,7 @@ pub struct Tally {
     single_left: u32,
     /// As noted last.
     held: u64,
+    prefetch: u64,
     /// Something was noted.
     begun: bool,
     sent: BTreeMap<String, Vec<Sent>>,
@@ -63,7 +64,20 @@ impl Tally {
     pub fn new(kind: Kind, queue: &str, sink: Option<&str>, epoch: i64) -> Tally {
         let (queue, sink) = (queue.to_owned(), sink.map(str::to_owned));
         let entry = Entry { queue, kind, sink, epoch, ..Entry::default() };
-        Tally { entry, single_left: SINGLE_PACKETS, held: 0, begun: false, sent: BTreeMap::new(), ranges: 0 }
+        Tally {
+            entry,
+            single_left: SINGLE_PACKETS,
+            held: 0,
+            prefetch: 0,
+            begun: false,
+            sent: BTreeMap::new(),
+            ranges: 0,
+        }
+    }
+
+    /// The broker lets the owner have so many messages unacknowledged.
+    pub fn may_hold(&mut self, prefetch: u64) {
+        self.prefetch = prefetch;
     }
 
     /// A message is settled, or goes back; `again`: the broker had delivered it before.
@@ -158,6 +172,7 @@ impl Tally {
         let mut taken = std::mem::replace(&mut self.entry, empty);
         taken.sent = std::mem::take(&mut self.sent).into_values().flatten().collect();
         (taken.held, taken.over) = (held, over);
+        taken.prefetch = if held > 0 { self.prefetch } else { 0 };
         taken.begun = !std::mem::replace(&mut self.begun, true);
         (self.held, self.ranges) = (held, 0);
         Some(taken)

@@ -27,15 +27,15 @@ impl Books {
         let entries = entry.into_iter().collect();
         self.notes.push(Note { format: FORMAT, member, process, number, time_ms: self.time_ms, entries });
     }
+}
 
-    /// A main-queue owner sends packets, all that its notifications give.
-    fn sends(&mut self, tally: &mut Tally, member: &str, numbers: std::ops::RangeInclusive<u64>) {
-        for number in numbers {
-            let packet = Packet { sender: member, epoch: 7, number, fragments: 1, records: RECORDS };
-            tally.sent(QUEUE, packet, || Some(("sink".to_owned(), None)));
-            tally.went_on([("sink", RECORDS)]);
-            tally.message(Verdict::Kept, false);
-        }
+/// A main-queue owner sends packets, all that its notifications give.
+fn sends(tally: &mut Tally, member: &str, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        let packet = Packet { sender: member, epoch: 7, number, fragments: 1, records: RECORDS };
+        tally.sent(QUEUE, packet, || Some(("sink".to_owned(), None)));
+        tally.went_on([("sink", RECORDS)]);
+        tally.message(Verdict::Kept, false);
     }
 }
 
@@ -82,7 +82,7 @@ fn said(report: &Report) -> [u64; 4] {
 
 fn quiet() -> Books {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    books.sends(&mut main, "a", 1..=10);
+    sends(&mut main, "a", 1..=10);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=10);
     books.note("b", one.take(0, false));
@@ -124,6 +124,7 @@ fn a_note_that_is_missing_is_told_of() {
 #[rstest]
 #[case::they_wait(4, 0, false, true, [4, 0, 0, 0])]
 #[case::the_owner_holds_them(0, 4, false, true, [4, 0, 0, 0])]
+#[case::one_is_held_and_the_others_wait_behind_it_unseen(1, 1, false, true, [4, 0, 0, 0])]
 #[case::one_is_lost(3, 0, false, true, [3, 0, 1, 1])]
 #[case::all_are_lost_by_a_living_owner(0, 0, false, true, [0, 0, 4, 4])]
 #[case::their_owner_ended_in_order(0, 0, true, false, [0, 0, 4, 4])]
@@ -136,9 +137,10 @@ fn the_rest_is_open(
     #[case] is: [u64; 4],
 ) {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    books.sends(&mut main, "a", 1..=10);
+    sends(&mut main, "a", 1..=10);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=6);
+    one.may_hold(2);
     books.note("b", one.take(held, over));
     let (none, all) = (sums([]), sums(&books.notes));
     let waiting = [(QUEUE.to_owned(), Waiting { ready, is_consumed: consumed })].into();
@@ -156,7 +158,7 @@ fn the_rest_is_open(
 #[case::it_ended_in_order_and_two_are_gone(true, 9, [0, 0, 2, 1])]
 fn another_owner_goes_on(#[case] over: bool, #[case] first: u64, #[case] is: [u64; 4]) {
     let (mut books, mut main, mut one, mut two) = (Books::default(), main(), owner(8), owner(9));
-    books.sends(&mut main, "a", 1..=10);
+    sends(&mut main, "a", 1..=10);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=6);
     books.note("b", one.take(0, over));
@@ -168,14 +170,14 @@ fn another_owner_goes_on(#[case] over: bool, #[case] first: u64, #[case] is: [u6
         let Unsplit { member, deed, packets, after_ms, .. } = &report.unsplit[0];
         assert_eq!((member.as_str(), *deed, *packets, *after_ms), ("b", "settled", 2, Some(2_000)));
     }
-    assert_eq!(report.queues[0].packets_again, if first < 7 { 7 - first } else { 0 });
+    assert_eq!(report.queues[0].packets_again, 7_u64.saturating_sub(first));
     assert_eq!(report.sinks[0].again, RECORDS * report.queues[0].packets_again);
 }
 
 #[test]
 fn an_owner_that_begins_after_a_dead_one_says_so_before_it_settles_anything() {
     let (mut books, mut main, mut one, mut two) = (Books::default(), main(), owner(8), owner(9));
-    books.sends(&mut main, "a", 1..=10);
+    sends(&mut main, "a", 1..=10);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=6);
     books.note("b", one.take(0, false));
@@ -190,7 +192,7 @@ fn an_owner_that_begins_after_a_dead_one_says_so_before_it_settles_anything() {
 fn an_owner_dies(#[case] next: i64, #[case] is: [u64; 4]) {
     let (mut books, mut main, mut dead, mut two) = (Books::default(), main(), owner(5), owner(next));
     books.note("b", dead.take(0, false));
-    books.sends(&mut main, "a", 1..=10);
+    sends(&mut main, "a", 1..=10);
     books.note("a", main.take(0, false));
     settles(&mut two, "a", 5..=10);
     books.note("c", two.take(0, true));
@@ -200,7 +202,7 @@ fn an_owner_dies(#[case] next: i64, #[case] is: [u64; 4]) {
 #[test]
 fn a_packet_is_lost_between_others_that_one_owner_settled() {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    books.sends(&mut main, "a", 1..=10);
+    sends(&mut main, "a", 1..=10);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=4);
     settles(&mut one, "a", 6..=10);
@@ -215,7 +217,7 @@ fn a_packet_is_lost_between_others_that_one_owner_settled() {
 #[test]
 fn a_packet_that_nobody_could_read_is_parked_and_not_lost() {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    books.sends(&mut main, "a", 1..=10);
+    sends(&mut main, "a", 1..=10);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=4);
     one.unread();
@@ -227,7 +229,7 @@ fn a_packet_that_nobody_could_read_is_parked_and_not_lost() {
 #[test]
 fn a_sender_died_before_it_noted_what_it_sent() {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    books.sends(&mut main, "a", 1..=7);
+    sends(&mut main, "a", 1..=7);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=10);
     settles(&mut one, "x", 1..=2);
@@ -241,7 +243,7 @@ fn a_sender_died_before_it_noted_what_it_sent() {
 #[test]
 fn a_sender_that_ended_in_order_has_noted_all_it_sent() {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    books.sends(&mut main, "a", 1..=7);
+    sends(&mut main, "a", 1..=7);
     books.note("a", main.take(0, true));
     settles(&mut one, "a", 1..=8);
     books.note("b", one.take(0, false));
@@ -254,7 +256,7 @@ fn a_sender_that_ended_in_order_has_noted_all_it_sent() {
 #[test]
 fn a_record_disappears_from_a_packet() {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    books.sends(&mut main, "a", 1..=2);
+    sends(&mut main, "a", 1..=2);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=1);
     one.packet(Packet { sender: "a", epoch: 7, number: 2, fragments: 1, records: 1 });
@@ -309,7 +311,7 @@ fn an_owner_ends_and_its_two_sides_are_not_even() {
     for (kind, make) in [
         (Kind::Main, (|t: &mut Tally| t.message(Verdict::Kept, false)) as fn(&mut Tally)),
         (Kind::Pipeline, |t: &mut Tally| {
-            t.packet(Packet { sender: "a", epoch: 1, number: 1, fragments: 1, records: 5 })
+            t.packet(Packet { sender: "a", epoch: 1, number: 1, fragments: 1, records: 5 });
         }),
     ] {
         let (mut books, mut one) = (Books::default(), Tally::new(kind, QUEUE, Some("sink"), 8));
@@ -324,13 +326,13 @@ fn an_owner_ends_and_its_two_sides_are_not_even() {
 #[test]
 fn a_window_has_what_was_added_in_it_and_what_was_lost_before_is_not_its_matter() {
     let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    books.sends(&mut main, "a", 1..=3);
+    sends(&mut main, "a", 1..=3);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 1..=1);
     settles(&mut one, "a", 3..=3);
     books.note("b", one.take(0, false));
     let before = books.notes.len();
-    books.sends(&mut main, "a", 4..=9);
+    sends(&mut main, "a", 4..=9);
     books.note("a", main.take(0, false));
     settles(&mut one, "a", 4..=8);
     books.note("b", one.take(0, false));

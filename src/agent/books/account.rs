@@ -50,8 +50,9 @@ impl Account {
         &self.queue
     }
 
-    /// Its owner counts here what it has taken and not settled.
-    pub(in crate::agent) fn holds(&self, in_flight: &TaskTracker) {
+    /// Its owner counts here what it has taken and not settled, and the broker lets it have so many unacknowledged.
+    pub(in crate::agent) fn holds(&self, in_flight: &TaskTracker, prefetch: u16) {
+        self.tally().may_hold(prefetch.into());
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_flight.clone());
     }
 

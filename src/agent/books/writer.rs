@@ -62,6 +62,8 @@ struct Writing {
     announced: Vec<CancellationToken>,
     number: u64,
     rejected: u32,
+    /// The broker has rejected one: the next are sent alone on their channel.
+    alone: bool,
     /// Attempts to make the stream.
     made: u32,
     /// Notes for which there was no stream.
@@ -177,15 +179,16 @@ impl Books {
             writing.pending = Some(note.encode().into());
         }
         let (Some(note), Some(session)) = (writing.pending.clone(), self.link.current()) else { return };
-        match self.append(&*session, note).await {
+        match self.append(&*session, note, writing.alone).await {
             Ok(()) => {
                 writing.release();
-                let (number, given_up) = (writing.number, writing.given_up);
-                *writing = Writing { number, given_up, ..Writing::default() };
+                let Writing { number, alone, given_up, .. } = *writing;
+                *writing = Writing { number, alone, given_up, ..Writing::default() };
             }
             Err(TransportError::NotTaken { why: UNROUTABLE, .. }) => self.no_stream(writing, &*session).await,
             Err(error @ TransportError::Rejected { .. }) => {
                 writing.release();
+                writing.alone = true;
                 writing.rejected += 1;
                 if writing.rejected >= REJECTED_MAX {
                     (writing.pending, writing.rejected) = (None, 0);
@@ -197,8 +200,8 @@ impl Books {
         }
     }
 
-    async fn append(&self, session: &dyn Session, note: Bytes) -> Result<(), TransportError> {
-        let message = Outgoing::to_queue(&self.stream, note, CONTENT_TYPE).alone();
+    async fn append(&self, session: &dyn Session, note: Bytes, alone: bool) -> Result<(), TransportError> {
+        let message = Outgoing { alone, ..Outgoing::to_queue(&self.stream, note, CONTENT_TYPE) };
         session.publish(message).await?.wait().await
     }
 

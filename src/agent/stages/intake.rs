@@ -60,11 +60,12 @@ impl Intake {
         (rescued, account): (u32, &Arc<Account>),
     ) -> Result<Intake, TransportError> {
         let consumer = session.consume(queue, options.clone()).await?;
+        let prefetch = options.prefetch_messages;
         let (over, why) = (consumer.over().child_token(), consumer.why());
         let queue: Arc<str> = queue.into();
         let deliveries = Rescue::open(context, session, &queue, (consumer, options), rescued, over.clone()).await?;
         let (in_flight, context, account) = (TaskTracker::new(), Arc::clone(context), Arc::clone(account));
-        account.holds(&in_flight);
+        account.holds(&in_flight, prefetch);
         Ok(Intake { deliveries, in_flight, over, why, context, account })
     }
 
