@@ -13,6 +13,7 @@ pub use nephoscope_convert::convert; // notification -> samples, events, complai
 pub mod pipeline; // which sample or event goes to which publishers
 pub mod cluster; // who owns which queue
 pub mod state; // what the transformers of a queue know, as its log tells it
+pub mod books; // what became of all that was taken, as its agents note it, and whether it adds up
 
 // Edge floor: one kind of outside each.
 pub mod tls; // certificate files, and what a failed handshake means

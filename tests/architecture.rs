@@ -24,7 +24,7 @@ use std::path::Path;
 const SIDE_BY_SIDE: [&str; 3] = ["convert", "pipeline", "cluster"];
 
 /// No async, clock, I/O or logging: the rooms, and the paths that would bring them in.
-const PURE: [&str; 6] = ["model", "yaml", "convert", "pipeline", "cluster", "state"];
+const PURE: [&str; 7] = ["model", "yaml", "convert", "pipeline", "cluster", "state", "books"];
 const IMPURE: [&str; 17] = [
     "async_trait",
     "chrono::Local",

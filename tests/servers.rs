@@ -5,6 +5,7 @@
 mod field;
 mod rig;
 
+mod audit;
 mod cluster_commands;
 mod compose;
 mod copies;

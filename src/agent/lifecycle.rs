@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::books::Books;
 use super::listeners::agent_context::AgentContext;
 use super::listeners::main_queue::direct::DirectSinks;
 use super::ownership::{Control, Supervisor};
@@ -67,6 +68,8 @@ impl Agent {
         let parking = Parking::new(link, parked, &member, &metrics, (&troubles, options.clock));
         let context =
             Arc::new(Context { group, member, options, troubles, metrics: metrics.clone(), tasks: TaskGroup::new() });
+        let books = Books::new(&context, brokers[0].link.clone(), &brokers[0].main_queues);
+        context.tasks.spawn("the books", Arc::clone(&books).run());
         let overflow = Overflow::new(&context, &brokers[0]);
         let layouts = Layouts::new(&context);
         let agent = Arc::new(AgentContext {
@@ -76,6 +79,7 @@ impl Agent {
             memory: QueueMemory::default(),
             aliases: Aliases::default(),
             overflow,
+            books,
             layouts,
             publisher_failures,
         });
@@ -152,6 +156,7 @@ impl Agent {
         let _ended = self.control.send(Control::Drain).await;
         let drained = async {
             self.ended().await;
+            self.context.books.finish().await;
             for place in &self.context.brokers {
                 place.link.stop().await;
             }

@@ -4,6 +4,7 @@
 //!
 //! Never here: the work of the agent.
 
+mod audit;
 mod check;
 mod cluster;
 mod completions;
@@ -105,6 +106,10 @@ enum Command {
     Partitions(partitions::Arguments),
     /// List, show, put back, export or drop parked messages
     Parked(parked::Arguments),
+    /// Show what became of all that was taken, and whether it adds up
+    ///
+    /// It reads the books that the agents keep on the broker. No agent has to run. Nothing is changed.
+    Audit(audit::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
     /// Print the manual page
@@ -183,6 +188,7 @@ pub fn main() -> ExitCode {
         Command::Shadow(arguments) => copies::shadow::run(&arguments),
         Command::Capture(arguments) => copies::capture::run(&arguments),
         Command::Replay(arguments) => copies::replay::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     };

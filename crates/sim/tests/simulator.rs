@@ -116,6 +116,11 @@ fn an_acknowledgement_before_the_publisher_has_it_loses_something() {
 }
 
 #[test]
+fn an_acknowledgement_before_the_publisher_has_it_is_missing_in_the_books() {
+    found(Mistake::AckBeforePublish, Invariant::Books);
+}
+
+#[test]
 fn a_queue_handed_over_by_basic_cancel_comes_out_of_order() {
     found(Mistake::CancelHandover, Invariant::Order);
 }

@@ -265,6 +265,7 @@ fn options(settings: &Settings) -> AgentOptions {
             after: settings.publishing.overflow_after,
             bytes_max: i64::try_from(settings.publishing.overflow_bytes_max).unwrap_or(i64::MAX),
         },
+        books_bytes_max: i64::try_from(cluster.books_max_bytes).unwrap_or(i64::MAX),
         state: state_options(settings),
         clock: Clock::Machine,
     }

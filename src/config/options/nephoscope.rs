@@ -49,6 +49,15 @@ pub(super) const ROWS: &[Opt] = &[
     )
     .at_most(1_099_511_627_776)
     .unit("bytes"),
+    whole(
+        OWN,
+        "books_max_bytes",
+        0,
+        "1073741824",
+        "Maximum size of the books that nephoscope audit reads; applies to a newly created stream only; 0: no books are kept",
+    )
+    .at_most(1_099_511_627_776)
+    .unit("bytes"),
     whole(OWN, "max_moves", 1, "20", "Maximum number of queues that a member releases at once when the members change")
         .at_most(1_000_000)
         .unit("queues")

@@ -223,6 +223,7 @@ fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
         packet_notifications_max: v.count(OWN, "packet_notifications_max"),
         packet_bytes_max: v.count(OWN, "packet_bytes_max"),
         parked_messages_max: v.count(OWN, "parked_messages_max"),
+        books_max_bytes: v.count(OWN, "books_max_bytes"),
         state_log_bytes_max: v.count(OWN, "state_log_bytes_max"),
         max_moves: u32::try_from(v.whole(OWN, "max_moves")).unwrap_or(u32::MAX),
     }

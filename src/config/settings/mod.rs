@@ -134,6 +134,8 @@ pub struct Cluster {
     pub packet_bytes_max: usize,
     /// Messages that the parking queue holds.
     pub parked_messages_max: usize,
+    /// `[nephoscope] books_max_bytes`; 0: no books.
+    pub books_max_bytes: usize,
     /// `[nephoscope] state_log_bytes_max`, of one queue.
     pub state_log_bytes_max: usize,
     /// Queues that a member releases at once when the members change.
