@@ -25,5 +25,6 @@ pub mod coordination; // etcd, and the in-process group
 pub mod publish; // where samples and events go
 
 // Top floor.
+pub mod desk; // what the group does now, told by each member, seen by whoever watches
 pub mod agent; // the assembled machine
 pub mod cli; // commands, printing, exit codes

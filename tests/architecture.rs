@@ -46,7 +46,7 @@ const IMPURE: [&str; 17] = [
 ];
 
 /// Library → the room that is the only one to name it.
-const ONLY_IN: [(&str, &str); 11] = [
+const ONLY_IN: [(&str, &str); 12] = [
     ("lapin", "transport"),
     ("etcd_client", "coordination"),
     ("reqwest", "publish"),
@@ -58,6 +58,7 @@ const ONLY_IN: [(&str, &str); 11] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
+    ("crossterm", "cli"),
 ];
 
 /// Names that say nothing about what is inside, so that everything ends up there.

@@ -8,6 +8,7 @@ mod rig;
 mod cluster_commands;
 mod compose;
 mod coordination_contract;
+mod desk;
 mod held;
 mod parked;
 mod processes;

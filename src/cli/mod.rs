@@ -18,6 +18,8 @@ mod notify;
 mod parked;
 mod partitions;
 mod run;
+mod tap;
+mod top;
 mod watch;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -79,6 +81,16 @@ enum Command {
     Cluster(cluster::Arguments),
     /// Change the number of pipeline queues while the group runs
     Partitions(partitions::Arguments),
+    /// Show the whole group on the terminal, refreshed each second
+    ///
+    /// Keys: 1 to 5 choose a table, / filters it, s sorts it, Enter looks at a row, p pauses and resumes rebalancing, m moves a
+    /// queue to a member, u unpins it, q ends.
+    Top(top::Arguments),
+    /// Print notifications, samples or events as they pass, one JSON object a line
+    ///
+    /// It asks the agent at [nephoscope] listen. Nothing is taken away and nothing waits for it: it leaves out what is too much, and
+    /// says how much that was.
+    Tap(tap::Arguments),
     /// List, show, put back, export or drop parked messages
     Parked(parked::Arguments),
     /// Print completions for a shell
@@ -154,6 +166,8 @@ pub fn main() -> ExitCode {
         Command::GnocchiSetup(arguments) => gnocchi_setup::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Partitions(arguments) => partitions::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
+        Command::Tap(arguments) => tap::run(&arguments),
         Command::Parked(arguments) => parked::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

@@ -1,4 +1,4 @@
-//! Logs, metrics, health and status: what a person sees of a running agent.
+//! Logs, metrics, health, status and the page: what a person sees of a running agent.
 //!
 //! One function of [`Metrics`] writes the log line and the counter of one happening together, under a stable dotted name. Everything that becomes a label is bounded: a sender cannot grow the page.
 //!
@@ -6,12 +6,15 @@
 
 #[cfg(test)]
 pub(crate) mod captured;
+pub mod desk;
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod page;
 pub mod repeats;
 mod series;
 pub mod status;
+pub mod tap;
 
 pub use http::{ServeError, Serving};
 pub use logs::{Format, LogSettings};

@@ -4,6 +4,7 @@
 mod endings;
 mod rate;
 mod streams;
+mod subscriptions;
 
 use crate::rig;
 

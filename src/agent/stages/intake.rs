@@ -157,11 +157,14 @@ impl Intake {
     /// A receipt that counts as in flight until it is settled.
     fn counted(&self, mut delivery: Delivery) -> Delivery {
         let (token, metrics) = (self.in_flight.token(), self.context.metrics.clone());
-        let queue = Arc::clone(&delivery.queue);
+        let (queue, tally) = (Arc::clone(&delivery.queue), metrics.tally(&delivery.queue));
         let (inner, came) = (delivery.receipt, Instant::now());
+        tally.taken(came);
         delivery.receipt = Receipt::new(move |verdict| {
             inner.settle(verdict);
-            metrics.delivery_settled(&queue, verdict, came.elapsed());
+            let took = came.elapsed();
+            tally.settled(came, took);
+            metrics.delivery_settled(&queue, verdict, took);
             drop(token);
         });
         delivery
