@@ -26,6 +26,7 @@ pub mod coordination; // etcd, and the in-process group
 pub mod publish; // where samples and events go
 
 // Top floor.
+pub mod desk; // what the group does now, told by each member, seen by whoever watches
 pub mod agent; // the assembled machine
 pub mod shadow; // copies of notifications: counted, compared, kept
 pub mod doctor; // what is wrong with the live systems, looked at from outside

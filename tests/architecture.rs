@@ -59,6 +59,7 @@ const ONLY_IN: [(&str, &str); 12] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
+    ("crossterm", "cli"),
 ];
 
 /// Names that say nothing about what is inside, so that everything ends up there.

@@ -11,6 +11,7 @@ mod compose;
 mod copies;
 mod coordination_contract;
 mod doctor;
+mod desk;
 mod held;
 mod package;
 mod parked;

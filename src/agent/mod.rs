@@ -36,5 +36,5 @@ pub use runtime::clock::Clock;
 pub use runtime::options::{
     AgentOptions, BySize, IntakeBounds, MainPrefetch, OverflowOptions, PacketBounds, StateOptions,
 };
-pub use setup::{Blueprint, Parts, definitions, wiring};
+pub use setup::{Blueprint, DeskParts, Parts, definitions, wiring};
 pub use stages::route::dropped;

@@ -21,6 +21,8 @@ mod notify;
 mod parked;
 mod partitions;
 mod run;
+mod tap;
+mod top;
 mod watch;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -104,6 +106,16 @@ enum Command {
     Replay(copies::replay::Arguments),
     /// Change the number of pipeline queues while the group runs
     Partitions(partitions::Arguments),
+    /// Show the whole group on the terminal, refreshed each second
+    ///
+    /// Keys: 1 to 5 choose a table, / filters it, s sorts it, Enter looks at a row, p pauses and resumes rebalancing, m moves a
+    /// queue to a member, u unpins it, q ends.
+    Top(top::Arguments),
+    /// Print notifications, samples or events as they pass, one JSON object a line
+    ///
+    /// It asks the agent at [nephoscope] listen. Nothing is taken away and nothing waits for it: it leaves out what is too much, and
+    /// says how much that was.
+    Tap(tap::Arguments),
     /// List, show, put back, export or drop parked messages
     Parked(parked::Arguments),
     /// Show what became of all that was taken, and whether it adds up
@@ -184,6 +196,8 @@ pub fn main() -> ExitCode {
         Command::GnocchiSetup(arguments) => gnocchi_setup::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Partitions(arguments) => partitions::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
+        Command::Tap(arguments) => tap::run(&arguments),
         Command::Parked(arguments) => parked::run(&arguments),
         Command::Shadow(arguments) => copies::shadow::run(&arguments),
         Command::Capture(arguments) => copies::capture::run(&arguments),

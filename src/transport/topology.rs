@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Argument, Binding, Exchange, Queue, Topology};
+use super::{Argument, Binding, Exchange, Queue, Subscription, Topology};
 use crate::model::Priority;
 
 /// Redeliveries after which a quorum queue of the agent drops a message. RabbitMQ 4 would do so after 20, and 3.10 knows no
@@ -244,6 +244,37 @@ pub fn books(name: String, bytes_max: i64) -> Queue {
         ("x-stream-max-segment-size-bytes", Argument::Integer(BOOKS_SEGMENT_BYTES.min(bytes_max / 4).max(1))),
     ];
     own_queue(name, stream)
+}
+
+/// `nephoscope.<group>.desk`: the exchange to which every member says once a second what it does.
+pub fn desk_exchange_name(group: &str) -> String {
+    format!("nephoscope.{group}.desk")
+}
+
+/// The routing key of every beat.
+pub const BEAT_KEY: &str = "beat";
+/// Beats that wait for one who watches, at most.
+const BEATS_MAX: i64 = 256;
+/// A beat that nobody has taken for so long is old news, in milliseconds.
+const BEAT_AGE_MAX_MS: i64 = 5_000;
+
+/// The exchange of a group's beats.
+pub fn desk_exchange(group: &str) -> Topology {
+    let name = desk_exchange_name(group);
+    let exchange = Exchange { name, durable: true, auto_delete: false, fallback_transient: false };
+    Topology { exchanges: vec![exchange], ..Topology::default() }
+}
+
+/// How one who watches hears a group's beats; `watcher` tells it from others.
+pub fn desk_subscription(group: &str, watcher: &str) -> Subscription {
+    let exchange = desk_exchange_name(group);
+    Subscription {
+        queue: format!("{exchange}.{watcher}"),
+        exchange,
+        routing_key: BEAT_KEY.to_owned(),
+        messages_max: BEATS_MAX,
+        age_max_ms: BEAT_AGE_MAX_MS,
+    }
 }
 
 /// `nephoscope.<group>.parked`

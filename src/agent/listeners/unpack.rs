@@ -10,8 +10,10 @@ use crate::agent::runtime::task_group::TaskGroup;
 use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::sinks::sink::Parcel;
 use crate::books::Work;
-use crate::model::{Receipt, Verdict};
+use crate::model::{Event, Receipt, Sample, Verdict};
+use crate::observe::tap::{Passing, Taps};
 use crate::observe::{Metrics, ParkReason};
+use crate::publish::Batch;
 use crate::transport::Delivery;
 
 /// The packets whose turn it is, in order, and the generation that the queue ends for if that is all. Where nothing came, what is
@@ -67,4 +69,18 @@ pub(super) fn split(fragments: Vec<Fragment>, receipt: Receipt) -> Vec<Parcel> {
     let parcels = fragments.into_iter().map(|fragment| Parcel::new(fragment, receipt.split())).collect();
     receipt.settle(Verdict::Kept);
     parcels
+}
+
+/// Shows those who tap this queue what came from it.
+pub(super) fn show(taps: &Taps, queue: &str, parcels: &[Parcel]) {
+    if !taps.is_open() {
+        return;
+    }
+    for parcel in parcels {
+        let (samples, events): (&[Sample], &[Event]) = match &parcel.fragment.batch {
+            Batch::Samples(samples) => (samples, &[]),
+            Batch::Events(events) => (&[], events),
+        };
+        taps.pass(&Passing { queue, notification: None, samples, events });
+    }
 }

@@ -163,12 +163,15 @@ impl Intake {
     fn counted(&self, mut delivery: Delivery) -> Delivery {
         let (token, metrics) = (self.in_flight.token(), self.context.metrics.clone());
         let (queue, again) = (Arc::clone(&delivery.queue), delivery.redelivered);
-        let account = Arc::clone(&self.account);
+        let (account, tally) = (Arc::clone(&self.account), metrics.tally(&delivery.queue));
         let (inner, came) = (delivery.receipt, Instant::now());
+        tally.taken(came);
         delivery.receipt = Receipt::new(move |verdict| {
             account.message(verdict, again);
             inner.settle(verdict);
-            metrics.delivery_settled(&queue, verdict, came.elapsed());
+            let took = came.elapsed();
+            tally.settled(came, took);
+            metrics.delivery_settled(&queue, verdict, took);
             drop(token);
         });
         delivery

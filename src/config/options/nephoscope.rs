@@ -1,6 +1,6 @@
 //! `[nephoscope]`: the options that Ceilometer does not have.
 
-use super::{Kind, Opt, PARTITIONING, flag, multi, number, one_of, row, text, whole};
+use super::{Kind, Opt, PARTITIONING, flag, multi, number, one_of, row, secret, text, whole};
 
 const OWN: &str = "nephoscope";
 
@@ -101,7 +101,13 @@ pub(super) const ROWS: &[Opt] = &[
         "Maximum size of the overflow queue of one publisher, after which its sink waits; 0: no overflow queues, every publisher waits for all",
     )
     .unit("bytes"),
-    text(OWN, "listen", "127.0.0.1:9187", "Address of /metrics, /livez, /readyz and /status; empty: none"),
+    text(OWN, "listen", "127.0.0.1:9187", "Address of the page, /metrics, /livez, /readyz and /status; empty: none"),
+    secret(
+        OWN,
+        "tap_token",
+        "",
+        "Token of nephoscope tap, at least 16 bytes; without it, only an agent that listens on loopback can be tapped",
+    ),
     one_of(OWN, "log_format", &["text", "json"], "", "Format of log lines; without it, as [DEFAULT] use_json says"),
     text(
         OWN,

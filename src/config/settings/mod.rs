@@ -1,6 +1,7 @@
 //! The meaning of the configuration: typed, bounded, complete. A [`Settings`] cannot be wrong.
 
 pub(super) mod meaning;
+mod shown;
 
 use super::broker::TransportUrl;
 use super::broker::rabbit;
@@ -199,6 +200,8 @@ pub enum Envelope {
 pub struct Observing {
     /// Address of `/metrics`, `/livez`, `/readyz`; `None`: off.
     pub listen: Option<SocketAddr>,
+    /// `[nephoscope] tap_token`: who has it sees what passes, where the address is open to others.
+    pub tap_token: Option<Secret>,
     /// Form of log lines.
     pub log_format: LogFormat,
     /// What is logged, as a `tracing` filter: `info`, `nephoscope=debug,warn`.

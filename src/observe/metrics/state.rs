@@ -17,12 +17,14 @@ impl Metrics {
         trace!(event = "state.batch.committed", queue, bytes, ?took);
         self.0.committed.observe(took.as_secs_f64());
         self.0.log_bytes.inc_by(bytes as u64);
+        self.0.tallies.of(queue).logged(bytes);
     }
 
     /// A snapshot of a queue's state is in the log.
     pub fn state_snapshot(&self, queue: &str, cells: usize, bytes: usize) {
         debug!(event = "state.snapshot.written", queue, cells, bytes);
         self.0.log_bytes.inc_by(bytes as u64);
+        self.0.tallies.of(queue).logged(bytes);
     }
 
     /// A log was created with another bound than the configuration has now.
