@@ -85,6 +85,7 @@ impl Session for MemorySession {
             name: queue.clone(),
             durable: false,
             auto_delete: true,
+            exclusive: true,
             arguments: subscription.arguments(),
             fallback_transient: false,
         };
