@@ -15,6 +15,9 @@ const BY_HAND: &str = "nephoscope parked ";
 /// … and what those have in them that only look whether a queue is there.
 const LOOKS: &str = " looks ";
 
+/// The clocks of members differ by this at most, with what a note may be late.
+const CLOCKS_MS: i64 = 5_000;
+
 /// What the broker says of one queue, when all notes of that moment have been read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
@@ -259,7 +262,8 @@ fn open(queue: &str, then: &Sums, all: &Sums, waiting: &BTreeMap<String, Waiting
         };
         open.waiting += explain(&mut may_wait);
         explain(&mut nameless);
-        match owners.dead_before(sender, (from, to)).filter(|_| left > 0) {
+        let sent_ms = known.get(sender).map_or(i64::MIN, |line| line.sent_ms);
+        match owners.dead_before(sender, sent_ms, (from, to)).filter(|_| left > 0) {
             Some((member, last_ms)) => open.unsplit(&member, "settled", left, Some(last_ms)),
             None => open.missing = open.missing.saturating_add(left),
         }
@@ -310,9 +314,10 @@ impl Owners<'_> {
         present.map_or(0, |owner| owner.held.max(owner.prefetch.saturating_mul(2)))
     }
 
-    /// The owner that died when it may have settled these numbers of a sender, and its last note; nothing where all that owned the
+    /// The owner that died when it may have settled these numbers of a sender, whose first note of them is of this time, and its last
+    /// note; nothing where all that owned the
     /// queue meanwhile have noted everything.
-    fn dead_before(&self, sender: &(String, i64), (from, to): (u64, u64)) -> Option<(String, i64)> {
+    fn dead_before(&self, sender: &(String, i64), sent_ms: i64, (from, to): (u64, u64)) -> Option<(String, i64)> {
         let Owners(owners, is_consumed) = self;
         let numbers = |owner: &Owner| owner.numbers.get(sender).copied();
         // One that went past them knew of them.
@@ -326,10 +331,10 @@ impl Owners<'_> {
         let end = after.map(|((epoch, _), _)| *epoch).min().unwrap_or(i64::MAX);
         let (newest, _) = owners.keys().next_back()?;
         let meanwhile = owners.range((first, String::new())..).take_while(|((epoch, _), _)| *epoch < end);
-        // Epochs rise over all queues of a group: a sender that began when the next owner had come sent nothing to this one.
+        // The next owner begins when the former one consumes no more: what is sent later than that did not come to it.
         let is_earlier = |epoch: i64| {
             let next = owners.range((epoch.saturating_add(1), String::new())..).next();
-            next.is_none_or(|((next, _), _)| sender.1 < *next)
+            next.is_none_or(|(_, next)| sent_ms <= next.first_ms.saturating_add(CLOCKS_MS))
         };
         let may_have = |epoch: i64| (epoch < *newest || !is_consumed) && is_earlier(epoch);
         let dead = meanwhile.filter(|((epoch, _), owner)| !owner.over && may_have(*epoch));

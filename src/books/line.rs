@@ -27,6 +27,8 @@ pub(super) struct Line {
     pub(super) again_unsplit: u64,
     /// Where the sender is noted: the ownership that it worked for.
     pub(super) ownership: Option<Ownership>,
+    /// When the sender first noted something.
+    pub(super) sent_ms: i64,
     /// When something was last noted of it.
     pub(super) last_ms: i64,
     single: BTreeMap<u64, u64>,
@@ -37,7 +39,8 @@ pub(super) type Ownership = (String, i64, String);
 
 impl Line {
     /// The sender noted packets.
-    pub(super) fn sent(&mut self, packets: &Packets) {
+    pub(super) fn sent(&mut self, packets: &Packets, time_ms: i64) {
+        self.sent_ms = if self.sent.is_some() { self.sent_ms.min(time_ms) } else { time_ms };
         let (from, to) = self.sent.unwrap_or((packets.from, packets.to));
         self.sent = Some((from.min(packets.from), to.max(packets.to)));
         self.sent_records = self.sent_records.saturating_add(packets.records);

@@ -152,7 +152,7 @@ impl Sums {
             let line = self.line(&sent.queue, packets);
             line.last_ms = line.last_ms.max(time_ms);
             line.ownership = Some(ownership.clone());
-            line.sent(packets);
+            line.sent(packets, time_ms);
             if !compares {
                 line.floor = line.floor.max(packets.to);
             }

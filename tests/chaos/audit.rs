@@ -67,7 +67,8 @@ struct Difference {
 /// Asks for the books of the stage's group, from its beginning on.
 pub async fn ask(stage: &Stage) -> Result<Audit, String> {
     let file = stage.folder.join("audit.conf");
-    let text = format!("[DEFAULT]\ntransport_url = {}\n[nephoscope]\ngroup = {}\n", stage.urls()[0], stage.group);
+    let url = stage.urls()[0].replacen("amqp://", "rabbit://", 1);
+    let text = format!("[DEFAULT]\ntransport_url = {url}\n[nephoscope]\ngroup = {}\n", stage.group);
     std::fs::write(&file, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
     command.arg("audit").args(["-o", "json"]).arg("--config-file").arg(file);
