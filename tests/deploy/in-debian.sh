@@ -41,6 +41,8 @@ nephoscope --version
 
 title start
 echo "OS_DEFAULT__TRANSPORT_URL=$broker" >> /etc/default/nephoscope
+# Any port: both Debians share the loopback of this machine.
+echo "OS_NEPHOSCOPE__LISTEN=127.0.0.1:0" >> /etc/default/nephoscope
 mkdir -p /etc/systemd/system/nephoscope.service.d
 printf '[Service]\nWatchdogSec=3\n' > /etc/systemd/system/nephoscope.service.d/short.conf
 systemctl daemon-reload
