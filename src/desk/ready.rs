@@ -74,6 +74,7 @@ mod tests {
         let session = broker.connect().await.unwrap();
         let queue = |name: &str| Queue {
             name: name.to_owned(),
+            exclusive: false,
             durable: true,
             auto_delete: false,
             arguments: BTreeMap::new(),
