@@ -186,12 +186,18 @@ impl Fleet {
         self.running().into_iter().find(journal)
     }
 
-    /// Starts again whoever has ended by himself; how many that were.
-    pub fn revive(&mut self) -> usize {
-        let running = self.running();
-        let dead: Vec<usize> = running.into_iter().filter(|at| self.members[*at].home.ended().is_some()).collect();
-        dead.iter().for_each(|at| self.start(*at));
-        dead.len()
+    /// Starts again whoever has ended by himself; who that was, how each ended and what was the last he said.
+    pub fn revive(&mut self) -> Vec<String> {
+        let mut told = Vec::new();
+        for at in self.running() {
+            let Some(how) = self.members[at].home.how_it_ended() else { continue };
+            let process = self.members[at].process();
+            let log = fs::read_to_string(self.folder.join(format!("{process}.log"))).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(3).collect();
+            told.push(format!("{process} ended by itself, {how}; the last it said, last first: {}", last.join(" / ")));
+            self.start(at);
+        }
+        told
     }
 
     /// Waits until some process that runs listens to the main queue that is sent to, since its start.

@@ -45,6 +45,8 @@ pub enum Home {
 const CONTAINER_PORT: u16 = 9187;
 /// A program of an older version: members begin with it, and each restart is an upgrade.
 const BEFORE: &str = "NEPHOSCOPE_CHAOS_BEFORE";
+/// How a process ends that drained.
+const WELL: &str = "exit status: 0";
 
 impl Home {
     /// A place for the `at`th member; nothing runs there yet.
@@ -140,11 +142,17 @@ impl Home {
 
     /// Whether what was started has ended, and well.
     pub fn ended(&mut self) -> Option<bool> {
+        self.how_it_ended().map(|how| how == WELL)
+    }
+
+    /// How what was started has ended: its exit status, or what ended it.
+    pub fn how_it_ended(&mut self) -> Option<String> {
         match self {
-            Home::Process { child, .. } => child.as_mut()?.try_wait().unwrap().map(|status| status.success()),
+            Home::Process { child, .. } => child.as_mut()?.try_wait().unwrap().map(|status| status.to_string()),
             Home::Container { project, service } => {
                 let state = project.inspect(service, "{{.State.Running}} {{.State.ExitCode}}");
-                (!state.starts_with("true")).then(|| state.ends_with(" 0"))
+                let code = state.strip_prefix("false ")?;
+                Some(format!("exit status: {code}"))
             }
         }
     }

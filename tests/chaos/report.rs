@@ -40,8 +40,8 @@ pub struct Row {
     pub batch_max: usize,
     /// From the last fault until everything had come.
     pub drained: Duration,
-    /// Agents that ended though nobody told them to.
-    pub ended: usize,
+    /// Agents that ended though nobody told them to, each with its last words.
+    pub ended: Vec<String>,
     /// What is wrong beyond that.
     pub wrong: Vec<String>,
     /// Errors in the logs.
@@ -68,7 +68,7 @@ impl Row {
         let moved = self.take_overs + self.hand_overs + self.losses;
         unless(moved > 0 || !self.scenario.must_move, "no queue changed hands: it proves nothing".to_owned());
         unless(self.parked.0 as usize >= self.parked.1, format!("{} of {} parked", self.parked.0, self.parked.1));
-        unless(self.ended == 0, format!("{} agents ended by themselves", self.ended));
+        self.ended.iter().for_each(|what| unless(false, what.clone()));
         let fresh = self.fresh.is_some_and(|fresh| fresh < Duration::from_secs(2));
         unless(fresh, format!("one more took {:?}", self.fresh));
         wrong

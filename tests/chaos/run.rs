@@ -244,16 +244,17 @@ async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: O
 }
 
 /// Waits until everything that is owed has come, or for as long as there is hope; whoever ended by himself is started again.
-async fn drain(fates: &Fates, collector: &Collector, load: Load, fleet: &mut Fleet) -> (Duration, usize) {
-    let (began, mut ended) = (Instant::now(), 0);
+async fn drain(fates: &Fates, collector: &Collector, load: Load, fleet: &mut Fleet) -> (Duration, Vec<String>) {
+    let (began, mut ended) = (Instant::now(), Vec::new());
     while began.elapsed() < PATIENCE {
         if ledger::missing(&fates.lock().unwrap(), &collector.book.lock().unwrap(), load) == 0 {
             break;
         }
-        ended += fleet.revive();
+        ended.extend(fleet.revive());
         sleep(Duration::from_millis(250)).await;
     }
-    (began.elapsed(), ended + fleet.revive())
+    ended.extend(fleet.revive());
+    (began.elapsed(), ended)
 }
 
 /// How long one more takes to come out everywhere.
