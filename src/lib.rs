@@ -13,6 +13,7 @@ pub use nephoscope_convert::convert; // notification -> samples, events, complai
 pub mod pipeline; // which sample or event goes to which publishers
 pub mod cluster; // who owns which queue
 pub mod state; // what the transformers of a queue know, as its log tells it
+pub mod books; // what became of all that was taken, as its agents note it, and whether it adds up
 
 // Edge floor: one kind of outside each.
 pub mod tls; // certificate files, and what a failed handshake means
@@ -25,6 +26,7 @@ pub mod coordination; // etcd, and the in-process group
 pub mod publish; // where samples and events go
 
 // Top floor.
+pub mod desk; // what the group does now, told by each member, seen by whoever watches
 pub mod agent; // the assembled machine
 pub mod shadow; // copies of notifications: counted, compared, kept
 pub mod doctor; // what is wrong with the live systems, looked at from outside

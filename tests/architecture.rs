@@ -24,7 +24,7 @@ use std::path::Path;
 const SIDE_BY_SIDE: [&str; 3] = ["convert", "pipeline", "cluster"];
 
 /// No async, clock, I/O or logging: the rooms, and the paths that would bring them in.
-const PURE: [&str; 6] = ["model", "yaml", "convert", "pipeline", "cluster", "state"];
+const PURE: [&str; 7] = ["model", "yaml", "convert", "pipeline", "cluster", "state", "books"];
 const IMPURE: [&str; 17] = [
     "async_trait",
     "chrono::Local",
@@ -46,7 +46,7 @@ const IMPURE: [&str; 17] = [
 ];
 
 /// Library → the room that is the only one to name it.
-const ONLY_IN: [(&str, &str); 12] = [
+const ONLY_IN: [(&str, &str); 13] = [
     ("lapin", "transport"),
     ("etcd_client", "coordination"),
     ("reqwest", "publish"),
@@ -59,6 +59,7 @@ const ONLY_IN: [(&str, &str); 12] = [
     ("clap", "cli"),
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
+    ("crossterm", "cli"),
 ];
 
 /// Names that say nothing about what is inside, so that everything ends up there.

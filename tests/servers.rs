@@ -5,11 +5,13 @@
 mod field;
 mod rig;
 
+mod audit;
 mod cluster_commands;
 mod compose;
 mod copies;
 mod coordination_contract;
 mod doctor;
+mod desk;
 mod held;
 mod package;
 mod parked;

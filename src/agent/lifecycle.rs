@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
+use super::books::Books;
 use super::listeners::agent_context::AgentContext;
 use super::listeners::main_queue::direct::DirectSinks;
 use super::ownership::{Control, Supervisor};
@@ -15,12 +17,16 @@ use super::runtime::alias::Aliases;
 use super::runtime::task_group::TaskGroup;
 use super::runtime::troubles::Troubles;
 use super::runtime::{BrokerPlace, Context, link_status};
-use super::setup::{Blueprint, Parts};
+use super::setup::{Blueprint, DeskParts, Parts};
 use super::sinks::offer;
 use super::sinks::overflow::{Overflow, OverflowQueue};
 use super::state::QueueMemory;
 use crate::config::Settings;
+use crate::coordination::{Coordinator, MemberRecord};
+use crate::desk::speaker::CLOSED_WITHIN;
+use crate::desk::{Speaker, Watcher, watcher};
 use crate::model::Complaint;
+use crate::observe::Board;
 use crate::publish;
 
 /// How often a drain says who is still busy.
@@ -32,7 +38,9 @@ pub struct Agent {
     control: mpsc::Sender<Control>,
     blueprint: Mutex<Blueprint>,
     outcome: watch::Receiver<Option<Outcome>>,
-    give_up: tokio_util::sync::CancellationToken,
+    give_up: CancellationToken,
+    /// Ends what is told to those who watch, and says when that has ended.
+    silence: (CancellationToken, CancellationToken),
 }
 
 /// How an agent came to its end.
@@ -52,7 +60,7 @@ pub struct NotDrained(Duration, String);
 impl Agent {
     /// Starts an agent: downstream first (publishers are built already), then the group, then the queues.
     pub fn start(parts: Parts) -> Agent {
-        let Parts { group, record, brokers, coordinator, blueprint, options, metrics, board } = parts;
+        let Parts { group, record, brokers, coordinator, blueprint, options, metrics, board, desk } = parts;
         let member: Arc<str> = record.id.as_str().into();
         let (publisher_failures, failures) = mpsc::channel(1);
         let brokers: Vec<Arc<BrokerPlace>> = brokers.into_iter().map(Arc::new).collect();
@@ -67,6 +75,8 @@ impl Agent {
         let parking = Parking::new(link, parked, &member, &metrics, (&troubles, options.clock));
         let context =
             Arc::new(Context { group, member, options, troubles, metrics: metrics.clone(), tasks: TaskGroup::new() });
+        let books = Books::new(&context, brokers[0].link.clone(), &brokers[0].main_queues);
+        context.tasks.spawn("the books", Arc::clone(&books).run());
         let overflow = Overflow::new(&context, &brokers[0]);
         let layouts = Layouts::new(&context);
         let agent = Arc::new(AgentContext {
@@ -76,6 +86,7 @@ impl Agent {
             memory: QueueMemory::default(),
             aliases: Aliases::default(),
             overflow,
+            books,
             layouts,
             publisher_failures,
         });
@@ -91,7 +102,14 @@ impl Agent {
             let guard = Arc::clone(place).keep_declared(own, Arc::clone(&agent.context));
             agent.tasks.spawn("what is declared", guard);
         }
-        let give_up = tokio_util::sync::CancellationToken::new();
+        let silence = if let Some(desk) = desk {
+            tell(desk, &agent, (&record, &coordinator), &board)
+        } else {
+            let ended = CancellationToken::new();
+            ended.cancel();
+            (CancellationToken::new(), ended)
+        };
+        let give_up = CancellationToken::new();
         let direct = Arc::new(DirectSinks::new(Arc::clone(&agent), give_up.clone()));
         let (control, controlled) = mpsc::channel(4);
         let routes = Arc::clone(blueprint.routes());
@@ -99,7 +117,7 @@ impl Agent {
             Supervisor::new(Arc::clone(&agent), coordinator, record, routes, Arc::clone(&direct), controlled, board);
         let (outcome, known) = watch::channel(None);
         agent.tasks.spawn("the supervisor", oversee(supervisor, failures, outcome));
-        Agent { context: agent, control, blueprint: Mutex::new(blueprint), outcome: known, give_up }
+        Agent { context: agent, control, blueprint: Mutex::new(blueprint), outcome: known, give_up, silence }
     }
 
     /// Waits until it comes to its end.
@@ -152,9 +170,12 @@ impl Agent {
         let _ended = self.control.send(Control::Drain).await;
         let drained = async {
             self.ended().await;
+            self.context.books.finish().await;
+            self.silence.0.cancel();
             for place in &self.context.brokers {
                 place.link.stop().await;
             }
+            let _in_time = timeout(CLOSED_WITHIN, self.silence.1.cancelled()).await;
             self.blueprint.lock().await.close(None).await;
         };
         tokio::pin!(drained);
@@ -195,6 +216,34 @@ impl Drop for Agent {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Tells those who watch what this agent does, and shows on its page what all do. What ends that, and what says that it has ended.
+fn tell(
+    DeskParts { broker, feed }: DeskParts,
+    agent: &Arc<AgentContext>,
+    (record, coordinator): (&MemberRecord, &Arc<dyn Coordinator>),
+    board: &Board,
+) -> (CancellationToken, CancellationToken) {
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    let speaker = Speaker {
+        broker: Arc::clone(&broker),
+        group: agent.group.to_string(),
+        member: record.id.clone(),
+        host: record.host.clone(),
+        has_lease: agent.options.partitioned,
+        metrics: agent.metrics.clone(),
+        board: board.clone(),
+    };
+    let group = agent.group.to_string();
+    let seen = agent.options.partitioned.then(|| Arc::clone(coordinator));
+    let watcher = move || Watcher::new(Arc::clone(&broker), &group, seen.clone());
+    let (stopping, guard) = (stop.clone(), ended.clone().drop_guard());
+    agent.tasks.spawn("what is told to those who watch", async move {
+        let _ended = guard;
+        tokio::join!(speaker.speak(stopping.clone()), watcher::serve(watcher, feed, stopping));
+    });
+    (stop, ended)
 }
 
 /// Runs the supervisor and makes known how it ended, or that a publisher is at its end.

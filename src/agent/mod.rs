@@ -2,6 +2,7 @@
 //! notification, from queue to publisher.
 //!
 //! 1. `runtime` is what all of it runs on: options, clock, tasks, the connections to the brokers, what it waits for.
+//!    `books` count what is settled, and note it for the group.
 //! 2. `packets` travel from the agent that converts to the agent that publishes; `parked` is where a person finds what could not
 //!    be used.
 //! 3. `sinks` offer batches to publishers, and settle a delivery when all of them have it.
@@ -14,6 +15,7 @@
 //!
 //! Never here: what a definition means, what a broker or a group does. Those are rooms above `agent` in `src/lib.rs`.
 
+mod books;
 mod lifecycle;
 mod listeners;
 mod ownership;
@@ -26,6 +28,7 @@ mod sinks;
 mod stages;
 mod state;
 
+pub use books::{BooksError, Window, audit_books};
 pub use lifecycle::{Agent, NotDrained, Outcome};
 pub use packets::packet;
 pub use runtime::BrokerPlace;
@@ -33,5 +36,5 @@ pub use runtime::clock::Clock;
 pub use runtime::options::{
     AgentOptions, BySize, IntakeBounds, MainPrefetch, OverflowOptions, PacketBounds, StateOptions,
 };
-pub use setup::{Blueprint, Parts, definitions, wiring};
+pub use setup::{Blueprint, DeskParts, Parts, definitions, wiring};
 pub use stages::route::dropped;

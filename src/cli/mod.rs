@@ -4,6 +4,7 @@
 //!
 //! Never here: the work of the agent.
 
+mod audit;
 mod check;
 mod cluster;
 mod completions;
@@ -20,6 +21,8 @@ mod notify;
 mod parked;
 mod partitions;
 mod run;
+mod tap;
+mod top;
 mod watch;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -103,8 +106,22 @@ enum Command {
     Replay(copies::replay::Arguments),
     /// Change the number of pipeline queues while the group runs
     Partitions(partitions::Arguments),
+    /// Show the whole group on the terminal, refreshed each second
+    ///
+    /// Keys: 1 to 5 choose a table, / filters it, s sorts it, Enter looks at a row, p pauses and resumes rebalancing, m moves a
+    /// queue to a member, u unpins it, q ends.
+    Top(top::Arguments),
+    /// Print notifications, samples or events as they pass, one JSON object a line
+    ///
+    /// It asks the agent at [nephoscope] listen. Nothing is taken away and nothing waits for it: it leaves out what is too much, and
+    /// says how much that was.
+    Tap(tap::Arguments),
     /// List, show, put back, export or drop parked messages
     Parked(parked::Arguments),
+    /// Show what became of all that was taken, and whether it adds up
+    ///
+    /// It reads the books that the agents keep on the broker. No agent has to run. Nothing is changed.
+    Audit(audit::Arguments),
     /// Print completions for a shell
     Completions(completions::Arguments),
     /// Print the manual page
@@ -179,10 +196,13 @@ pub fn main() -> ExitCode {
         Command::GnocchiSetup(arguments) => gnocchi_setup::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Partitions(arguments) => partitions::run(&arguments),
+        Command::Top(arguments) => top::run(&arguments),
+        Command::Tap(arguments) => tap::run(&arguments),
         Command::Parked(arguments) => parked::run(&arguments),
         Command::Shadow(arguments) => copies::shadow::run(&arguments),
         Command::Capture(arguments) => copies::capture::run(&arguments),
         Command::Replay(arguments) => copies::replay::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     };

@@ -4,17 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::examine::{self, Examined, sort};
 use super::watch::Watch;
 use super::{ConfigArguments, Failure, runtime};
 use crate::agent::wiring;
-use crate::agent::{Agent, Outcome};
-use crate::config::Settings;
+use crate::agent::{Agent, DeskParts, Outcome, Parts};
 use crate::config::definitions::gone;
 use crate::config::settings::LogFormat;
+use crate::config::{Secret, Settings};
 use crate::model::{Complaint, Place, Severity};
+use crate::observe::desk::Feed;
+use crate::observe::page::{Desk, TapAccess};
 use crate::observe::{self, Board, Format, LogSettings, Metrics, Systemd};
 use crate::publish;
 
@@ -40,10 +43,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|e| Failure::Other(format!("cannot listen for signals: {e}")))?;
-    let (board, stop) = (Board::new(), CancellationToken::new());
+    let (board, stop, feed) = (Board::new(), CancellationToken::new(), Feed::new());
+    let configuration = watch::Sender::new(in_force(&settings));
     let server = match settings.observing.listen {
         Some(address) => {
-            let server = observe::http::serve(address, metrics.clone(), board.clone(), stop.clone()).await;
+            let token = settings.observing.tap_token.as_ref().map(Secret::reveal);
+            let desk = Desk {
+                feed: feed.clone(),
+                configuration: configuration.subscribe(),
+                taps: Arc::clone(metrics.taps()),
+                tap_access: TapAccess::of(address, token),
+            };
+            let server = observe::http::serve(address, metrics.clone(), board.clone(), desk, stop.clone()).await;
             Some(server.map_err(|e| Failure::Other(e.to_string()))?)
         }
         None => None,
@@ -54,7 +65,8 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         Failure::Config(complaints)
     })?;
     let systemd = Systemd::follow(board);
-    let agent = Agent::start(parts);
+    let broker = Arc::new(wiring::broker(&settings.intake.urls[0]));
+    let agent = Agent::start(Parts { desk: Some(DeskParts { broker, feed }), ..parts });
     let mut watch = Watch::new(&settings);
     let mut read = settings.sources.files.clone();
     let outcome = loop {
@@ -68,6 +80,7 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
                 systemd.reloading().await;
                 if let Some(taken) = reload(config, &settings, &read, &context, &agent, &metrics).await {
                     watch.follow(&taken);
+                    configuration.send_replace(in_force(&taken));
                     read.clone_from(&taken.sources.files);
                 }
                 systemd.reloaded().await;
@@ -86,6 +99,12 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
         Outcome::Drained => Ok(()),
         Outcome::Failed(why) => Err(Failure::Other(why)),
     }
+}
+
+/// The configuration in force, as the page shows it.
+fn in_force(settings: &Settings) -> Arc<str> {
+    // Strings only: writing them cannot fail.
+    serde_json::to_string(&settings.in_force()).unwrap_or_default().into()
 }
 
 fn log_settings(settings: &Settings) -> LogSettings {

@@ -1,15 +1,15 @@
-//! The HTTP server for people and machines that watch: `/metrics`, `/livez`, `/readyz`, `/status`. And the same server for the
-//! pages of others, at addresses of their own ([`serve_pages`]).
+//! The HTTP server for people and machines that watch: `/metrics`, `/livez`, `/readyz`, `/status`, and the [page](super::page).
+//! And the same server for the pages of others, at addresses of their own ([`serve_pages`]).
 //!
 //! It is bound to loopback unless the operator says otherwise: it knows nothing of users or TLS. Whatever its clients do,
 //! it takes no more descriptors, memory and time than the constants here allow: one connection is one request, and when
 //! there are too many, the oldest goes.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::page::{self, Desk, Life, Peer};
 use super::{Board, Metrics};
 use crate::model::shown::without_secrets;
 
@@ -41,8 +42,9 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The most fields in a head.
 pub const HEAD_FIELDS_MAX: usize = 64;
-/// The longest life of a connection: a client that does not take its answer is left.
-pub const CONNECTION_LIFE: Duration = Duration::from_secs(30);
+/// The longest life of a connection: a client that does not take its answer is left. An answer without end lives for as long as
+/// its client takes it.
+pub const CONNECTION_LIFE: Duration = page::TAKEN_WITHIN;
 /// How long answers under way may take when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// After the system would not give a connection, none is asked for during this.
@@ -89,13 +91,14 @@ pub async fn serve(
     address: SocketAddr,
     metrics: Metrics,
     board: Board,
+    desk: Desk,
     stop: CancellationToken,
 ) -> Result<Serving, ServeError> {
     let refused = |cause| ServeError { address, cause };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     info!(event = "observe.http.listening", %address, "serving metrics and health");
-    let task = tokio::spawn(accept(listener, router(metrics, board), stop));
+    let task = tokio::spawn(accept(listener, router(metrics, board, desk), stop));
     Ok(Serving { address, task })
 }
 
@@ -130,8 +133,8 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
             // The client's doing: the next one waits already.
             Err(cause) if matches!(cause.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => continue,
             Err(cause) => {
@@ -159,11 +162,18 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
         }
         // Its descriptor is free before the next one is asked for.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        let (router, stop) = (router.clone(), stop.clone());
+        let life = Life::begin();
+        let router = router.clone().layer(Extension(life.clone())).layer(Extension(Peer(peer)));
+        let stop = stop.clone();
         open.push_back(connections.spawn(async move {
             let _place = place;
             // It says nothing that anybody could act on: a client went away, or was too slow.
-            let _over = timeout(CONNECTION_LIFE, answer(socket, router, stop)).await;
+            tokio::select! {
+                biased;
+                () = life.over() => {}
+                () = life.cut(&stop) => {}
+                () = answer(socket, router, stop.clone()) => {}
+            }
         }));
     }
     drop(listener);
@@ -196,7 +206,7 @@ fn connections_max() -> usize {
         .map_or(CONNECTIONS_MAX, |most| (most / DESCRIPTORS_PER_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX))
 }
 
-fn router(metrics: Metrics, board: Board) -> Router {
+fn router(metrics: Metrics, board: Board, desk: Desk) -> Router {
     Router::new()
         .route("/metrics", get(async |State((metrics, board)): State<(Metrics, Board)>| page(&metrics, &board)))
         .with_state((metrics, board.clone()))
@@ -207,6 +217,7 @@ fn router(metrics: Metrics, board: Board) -> Router {
                 .route("/status", get(async |State(board): State<Board>| json(StatusCode::OK, &board.read())))
                 .with_state(board),
         )
+        .merge(page::router(desk))
 }
 
 fn page(metrics: &Metrics, board: &Board) -> Response {
@@ -242,7 +253,7 @@ fn json(code: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// JSON as `serde_json` writes it, every string in it without passwords: names and reasons are other people's words.
-fn strings_shown(json: &str) -> String {
+pub fn strings_shown(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let mut rest = json;
     while let Some(begin) = rest.find('"') {

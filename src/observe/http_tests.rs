@@ -14,9 +14,15 @@ async fn ask(address: SocketAddr, path: &str) -> String {
     answer
 }
 
+fn desk() -> Desk {
+    let configuration = tokio::sync::watch::channel("{}".into()).1;
+    Desk::new(configuration, Arc::default(), page::TapAccess::Loopback)
+}
+
 async fn started() -> (Serving, Board, CancellationToken) {
     let (board, stop) = (Board::new(), CancellationToken::new());
-    let serving = serve(([127, 0, 0, 1], 0).into(), Metrics::new(), board.clone(), stop.clone()).await.unwrap();
+    let address = ([127, 0, 0, 1], 0).into();
+    let serving = serve(address, Metrics::new(), board.clone(), desk(), stop.clone()).await.unwrap();
     (serving, board, stop)
 }
 
@@ -81,7 +87,7 @@ async fn pages_of_others_are_served_at_an_address_of_their_own() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_named_with_what_to_do() {
     let (serving, board, stop) = started().await;
-    let error = serve(serving.address, Metrics::new(), board, stop).await.unwrap_err().to_string();
+    let error = serve(serving.address, Metrics::new(), board, desk(), stop).await.unwrap_err().to_string();
     assert!(error.contains("[nephoscope] listen") && error.contains(&serving.address.to_string()), "{error}");
 }
 

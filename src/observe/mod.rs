@@ -1,4 +1,4 @@
-//! Logs, metrics, health and status: what a person, and systemd, see of a running agent.
+//! Logs, metrics, health, status and the page: what a person, and systemd, see of a running agent.
 //!
 //! One function of [`Metrics`] writes the log line and the counter of one happening together, under a stable dotted name. Everything that becomes a label is bounded: a sender cannot grow the page.
 //!
@@ -6,13 +6,16 @@
 
 #[cfg(test)]
 pub(crate) mod captured;
+pub mod desk;
 pub mod http;
 pub mod logs;
 pub mod metrics;
+pub mod page;
 pub mod repeats;
 mod series;
 pub mod status;
 pub mod systemd;
+pub mod tap;
 
 pub use http::{ServeError, Serving};
 pub use logs::{Format, LogSettings};

@@ -5,10 +5,10 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::model::shown::without_secrets;
 
@@ -29,6 +29,8 @@ pub(super) struct Series<const N: usize, M, C = fn() -> M> {
     labels: [&'static str; N],
     family: Family<[(&'static str, String); N], M, C>,
     count: Arc<AtomicUsize>,
+    /// The label values that there are: a family does not tell them.
+    rows: Arc<RwLock<BTreeSet<[String; N]>>>,
 }
 
 impl<const N: usize, M: Clone, C: MetricConstructor<M>> Series<N, M, C> {
@@ -40,15 +42,35 @@ impl<const N: usize, M: Clone, C: MetricConstructor<M>> Series<N, M, C> {
         }
         // Counted before it is made: two threads with the same new labels waste one place, never exceed the bound.
         if self.count.fetch_add(1, Ordering::Relaxed) < SERIES_MAX {
+            self.known().insert(wanted.clone().map(|(_, value)| value));
             return self.family.get_or_create_owned(&wanted);
         }
         self.count.fetch_sub(1, Ordering::Relaxed);
+        self.known().insert(std::array::from_fn(|_| OTHER.to_owned()));
         self.family.get_or_create_owned(&self.labels.map(|label| (label, OTHER.to_owned())))
+    }
+
+    /// The metric with these label values, if there is one.
+    pub(super) fn peek(&self, values: [&str; N]) -> Option<M> {
+        self.family.get(&self.labelled(values)).map(|metric| metric.clone())
+    }
+
+    /// All metrics with their label values.
+    pub(super) fn rows(&self) -> Vec<([String; N], M)> {
+        let known: Vec<[String; N]> = self.known().iter().cloned().collect();
+        let row = |values: [String; N]| Some((values.clone(), self.peek(values.each_ref().map(String::as_str))?));
+        known.into_iter().filter_map(row).collect()
+    }
+
+    fn known(&self) -> RwLockWriteGuard<'_, BTreeSet<[String; N]>> {
+        self.rows.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the series of something that is gone.
     pub(super) fn forget(&self, values: [&str; N]) {
-        if self.family.remove(&self.labelled(values)) {
+        let gone = self.labelled(values);
+        if self.family.remove(&gone) {
+            self.known().remove(&gone.map(|(_, value)| value));
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -67,6 +89,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// All counters with their label value.
+    pub(super) fn rows(&self) -> Vec<([String; 1], Counter)> {
+        self.series.rows()
+    }
+
     /// Counts one.
     pub(super) fn bump(&self, value: &str) {
         if let Some(counter) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(value) {
@@ -166,7 +193,7 @@ impl Registrar {
         let family = Family::new_with_constructor(make);
         self.registry.register(name, help, family.clone());
         self.row(name, kind, &labels, help);
-        Series { labels, family, count: Arc::default() }
+        Series { labels, family, count: Arc::default(), rows: Arc::default() }
     }
 
     fn row(&mut self, name: &str, kind: &str, labels: &[&str], help: &str) {
@@ -209,5 +236,17 @@ mod tests {
         gauges.of(["a"]).set(1);
         gauges.forget(["a"]);
         assert!(gauges.family.get(&[("link", "a".to_owned())]).is_none());
+        assert!(gauges.rows().is_empty());
+    }
+
+    #[test]
+    fn what_was_counted_is_told() {
+        let mut registrar = Registrar::new();
+        let counters = registrar.counters("parked", ["origin", "reason"], "Parked");
+        counters.of(["q", "refused"]).inc_by(2);
+        counters.of(["http://u:PASS@h/x", "refused"]).inc();
+        let told: Vec<_> = counters.rows().into_iter().map(|(values, n)| (values.join(" "), n.get())).collect();
+        assert_eq!(told, [("http://u:***@h/x refused".to_owned(), 1), ("q refused".to_owned(), 2)]);
+        assert!(counters.peek(["q", "unreadable"]).is_none());
     }
 }

@@ -93,6 +93,9 @@ pub struct Pipeline {
     pub publishers: Vec<String>,
     /// The publisher that holds it, if one does.
     pub held_by: Option<Held>,
+    /// All publishers that take nothing now: the one that holds it, and those that go their own way.
+    #[serde(skip)]
+    pub held: Vec<Held>,
 }
 
 /// What holds a pipeline.

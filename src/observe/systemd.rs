@@ -309,7 +309,7 @@ mod tests {
     fn the_line_says_what_holds_it() {
         let mut status = ready();
         let held = Held { publisher: "gnocchi://".to_owned(), since: String::new(), why: String::new(), waiting: 3 };
-        status.pipelines.insert("a".to_owned(), Pipeline { publishers: Vec::new(), held_by: Some(held) });
+        status.pipelines.insert("a".to_owned(), Pipeline { held_by: Some(held), ..Pipeline::default() });
         status.pipelines.insert("b".to_owned(), Pipeline::default());
         let link = Link { state: "up", detail: String::new(), blocked: Some("low on memory".to_owned()) };
         status.links.insert("h".to_owned(), link);

@@ -77,3 +77,37 @@ pub struct Binding {
     /// … for messages with this key.
     pub routing_key: String,
 }
+
+/// A queue of one session's own that hears what an exchange is sent. It goes with its consumer, it is bounded, and when it is
+/// full the oldest message goes: who hears slowly misses something and holds nobody up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its name.
+    pub queue: String,
+    /// What it hears.
+    pub exchange: String,
+    /// With this key.
+    pub routing_key: String,
+    /// Messages that wait in it at most.
+    pub messages_max: i64,
+    /// How long a message waits in it at most, in milliseconds.
+    pub age_max_ms: i64,
+}
+
+impl Subscription {
+    /// The arguments of the queue.
+    pub(super) fn arguments(&self) -> BTreeMap<String, Argument> {
+        BTreeMap::from([
+            ("x-queue-type".to_owned(), Argument::Text("classic".to_owned())),
+            ("x-max-length".to_owned(), Argument::Integer(self.messages_max)),
+            ("x-message-ttl".to_owned(), Argument::Integer(self.age_max_ms)),
+            ("x-overflow".to_owned(), Argument::Text("drop-head".to_owned())),
+        ])
+    }
+
+    /// How the queue is consumed.
+    pub(super) fn consume_options(&self) -> super::ConsumeOptions {
+        let prefetch_messages = u16::try_from(self.messages_max).unwrap_or(super::PREFETCH_MESSAGES_MAX);
+        super::ConsumeOptions { prefetch_messages, exclusive: true, arguments: BTreeMap::new() }
+    }
+}

@@ -21,7 +21,7 @@ pub mod topology;
 
 pub use amqp::{AmqpBroker, AmqpHost, AmqpOptions, Ask, Denied, Login, TlsOptions};
 pub use compression::{COMPRESSION_HEADER, Packed, UNPACKED_BYTES_MAX};
-pub use declared::{Argument, Binding, Exchange, Queue, Topology};
+pub use declared::{Argument, Binding, Exchange, Queue, Subscription, Topology};
 pub use error::{NACKED, TransportError, UNROUTABLE};
 pub use link::{Link, LinkState};
 pub use memory::MemoryBroker;
@@ -70,6 +70,11 @@ pub trait Session: Send + Sync + 'static {
     /// unconfirmed messages and bytes. The confirmation resolves when the broker has taken responsibility.
     /// Messages of one session to one queue arrive in the order of these calls.
     async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError>;
+    /// Hears what an exchange is sent from now on, over a queue of this session's own. The exchange must be there.
+    async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Consumer>, TransportError> {
+        let exchange = &subscription.exchange;
+        Err(TransportError::Refused(format!("this broker has no subscriptions: {exchange} cannot be heard")))
+    }
     /// Messages ready and consumers of a queue; [`TransportError::NoQueue`] if there is none.
     async fn inspect(&self, queue: &str) -> Result<QueueState, TransportError>;
     /// Waits a moment until a queue has no consumers beside so many; how many it has. [`TransportError::Occupied`] if it still

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Argument, Binding, Exchange, Queue, Topology};
+use super::{Argument, Binding, Exchange, Queue, Subscription, Topology};
 use crate::model::Priority;
 
 /// Redeliveries after which a quorum queue of the agent drops a message. RabbitMQ 4 would do so after 20, and 3.10 knows no
@@ -12,6 +12,12 @@ use crate::model::Priority;
 pub const DELIVERY_LIMIT: i64 = 1_000_000;
 /// Messages a parking queue takes unless configured otherwise; a full one refuses, and what cannot be parked is returned.
 pub const PARKED_MESSAGES_MAX: i64 = 100_000;
+
+/// Notes in the books are kept for so long, in RabbitMQ's words: two months and a few days, so that a month can be looked at in the
+/// next one.
+pub const BOOKS_AGE: &str = "70D";
+/// The broker cuts the books off by segments of so many bytes.
+const BOOKS_SEGMENT_BYTES: i64 = 16 * 1024 * 1024;
 
 /// How oslo.messaging declares: `[oslo_messaging_rabbit]` (Ceilometer reference §2.6). Every process on the broker must
 /// say the same, or it is refused (406).
@@ -210,6 +216,65 @@ pub fn answer_queue_name(group: &str, process: &str) -> String {
 pub fn answer_queue(name: String, expires_ms: i64) -> Queue {
     let expires = [("x-expires", Argument::Integer(expires_ms))];
     own_queue(name, expires.into_iter().chain(replicated(QueueKind::Classic)))
+}
+
+/// The sink that a queue of a group is of, and the publisher's key where it is an overflow queue; nothing of any other queue.
+pub fn place_of(queue: &str, group: &str) -> Option<(String, Option<String>)> {
+    let own = queue.strip_prefix("nephoscope.")?.strip_prefix(group)?.strip_prefix('.')?;
+    if is_overflow_queue(queue) {
+        let (sink, key) = own.rsplit_once(".overflow.")?;
+        return Some((sink.to_owned(), Some(key.to_owned())));
+    }
+    generation_of(queue)?;
+    let (sink, _) = own.rsplit_once('.')?.0.rsplit_once(".g")?;
+    Some((sink.to_owned(), None))
+}
+
+/// `nephoscope.<group>.books`
+pub fn books_name(group: &str) -> String {
+    format!("nephoscope.{group}.books")
+}
+
+/// The books of a group: a stream, which keeps notes until it has so many bytes or they are [`BOOKS_AGE`] old.
+pub fn books(name: String, bytes_max: i64) -> Queue {
+    let stream = [
+        ("x-queue-type", Argument::Text("stream".to_owned())),
+        ("x-max-length-bytes", Argument::Integer(bytes_max)),
+        ("x-max-age", Argument::Text(BOOKS_AGE.to_owned())),
+        ("x-stream-max-segment-size-bytes", Argument::Integer(BOOKS_SEGMENT_BYTES.min(bytes_max / 4).max(1))),
+    ];
+    own_queue(name, stream)
+}
+
+/// `nephoscope.<group>.desk`: the exchange to which every member says once a second what it does.
+pub fn desk_exchange_name(group: &str) -> String {
+    format!("nephoscope.{group}.desk")
+}
+
+/// The routing key of every beat.
+pub const BEAT_KEY: &str = "beat";
+/// Beats that wait for one who watches, at most.
+const BEATS_MAX: i64 = 256;
+/// A beat that nobody has taken for so long is old news, in milliseconds.
+const BEAT_AGE_MAX_MS: i64 = 5_000;
+
+/// The exchange of a group's beats.
+pub fn desk_exchange(group: &str) -> Topology {
+    let name = desk_exchange_name(group);
+    let exchange = Exchange { name, durable: true, auto_delete: false, fallback_transient: false };
+    Topology { exchanges: vec![exchange], ..Topology::default() }
+}
+
+/// How one who watches hears a group's beats; `watcher` tells it from others.
+pub fn desk_subscription(group: &str, watcher: &str) -> Subscription {
+    let exchange = desk_exchange_name(group);
+    Subscription {
+        queue: format!("{exchange}.{watcher}"),
+        exchange,
+        routing_key: BEAT_KEY.to_owned(),
+        messages_max: BEATS_MAX,
+        age_max_ms: BEAT_AGE_MAX_MS,
+    }
 }
 
 /// `nephoscope.<group>.parked`

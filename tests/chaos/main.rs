@@ -10,6 +10,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "a test file is a crate of its own")]
 
+mod audit;
 mod collector;
 mod faults;
 mod fleet;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::audit;
 use super::collector::Collector;
 use super::faults::{self, Fault};
 use super::fleet::Fleet;
@@ -211,10 +212,15 @@ async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: O
     let take_overs = journal.take_overs(&fleet.ends);
     let hand_overs = journal.hand_overs();
     let silent = scenario.must_say.iter().filter(|event| !journal.said.contains_key(**event));
-    let wrong =
-        found.wrong.into_iter().chain(silent.map(|event| format!("nobody said {event}: it proves nothing"))).collect();
+    let silent = silent.map(|event| format!("nobody said {event}: it proves nothing"));
+    let mut wrong: Vec<String> = found.wrong.into_iter().chain(silent).collect();
+    let audited = audit::ask(&stage).await;
     let (fates, book) = (fates.lock().unwrap(), collector.book.lock().unwrap());
     let verdict = ledger::judge(&fates, &book, load, began);
+    match audited {
+        Ok(audit) => wrong.extend(audit.disagrees(&verdict, &book)),
+        Err(why) => wrong.push(why),
+    }
     Row {
         parked: (parked, verdict.poison),
         verdict,

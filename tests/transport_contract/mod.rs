@@ -5,6 +5,7 @@ mod copies;
 mod endings;
 mod rate;
 mod streams;
+mod subscriptions;
 
 use crate::rig;
 

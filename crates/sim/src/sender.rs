@@ -80,6 +80,7 @@ impl Sender {
         for (at, message) in messages {
             tokio::time::sleep_until(self.began + at).await;
             let (priority, body) = self.write(&message);
+            self.witness.sends();
             self.promise(&message, &body);
             while self.send(priority, &body).await.is_err() {
                 self.session = None;

@@ -80,6 +80,7 @@ fn every_promise_is_kept_in_every_run() {
 #[case::a_consumer_ended_before_its_state_was_released(&[14_747])]
 #[case::a_rescue_queue_was_taken_for_a_queue_with_an_owner_and_what_was_moved_there_for_uncommitted(&[10_638])]
 #[case::one_frozen_while_its_id_was_taken_gave_up_when_it_woke(&[1_015_154])]
+#[case::a_former_owner_that_works_on_was_taken_for_one_that_nothing_was_sent_to(&[201_186, 202_079])]
 fn what_was_wrong_once_is_right(#[case] seeds: &[u64]) {
     for seed in seeds {
         assert_eq!(run(*seed, None).unwrap().violations, [], "seed {seed}");
@@ -113,6 +114,11 @@ fn found(mistake: Mistake, by: Invariant) {
 #[test]
 fn an_acknowledgement_before_the_publisher_has_it_loses_something() {
     found(Mistake::AckBeforePublish, Invariant::NothingLost);
+}
+
+#[test]
+fn an_acknowledgement_before_the_publisher_has_it_is_missing_in_the_books() {
+    found(Mistake::AckBeforePublish, Invariant::Books);
 }
 
 #[test]

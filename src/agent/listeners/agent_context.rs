@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+use crate::agent::books::{Account, Books};
 use crate::agent::parked::parking::Parking;
 use crate::agent::resize::Layouts;
 use crate::agent::runtime::alias::Aliases;
@@ -32,6 +33,8 @@ pub(in crate::agent) struct AgentContext {
     pub aliases: Aliases,
     /// The overflow queues.
     pub overflow: Arc<Overflow>,
+    /// What is counted, and noted for the group.
+    pub books: Arc<Books>,
     /// The layout of the group's pipeline queues.
     pub layouts: Arc<Layouts>,
     /// Takes the first publisher that is at its end: the agent must stop.
@@ -111,9 +114,14 @@ impl AgentContext {
     }
 
     /// The way to the pipeline queues, for a listener of a queue in an epoch of its ownership.
-    pub(in crate::agent) fn forwarder(&self, session: Arc<dyn Session>, queue: &str, epoch: i64) -> Forwarder {
+    pub(in crate::agent) fn forwarder(
+        &self,
+        session: Arc<dyn Session>,
+        ownership: (&str, i64),
+        account: &Arc<Account>,
+    ) -> Forwarder {
         let queues = Arc::clone(&self.layouts);
-        Forwarder::new(&self.context, session, queues, queue, epoch)
+        Forwarder::new(&self.context, session, queues, ownership, account)
     }
 
     /// What a sink needs: until when it may wait, which listener of the sink waits, and where what is not taken goes.
@@ -122,6 +130,7 @@ impl AgentContext {
         until: Until,
         listener: u64,
         detours: Option<Arc<Detours>>,
+        account: &Arc<Account>,
     ) -> SinkContext {
         SinkContext {
             offer: OfferContext {
@@ -136,6 +145,7 @@ impl AgentContext {
             chain: self.options.state.chain.clone(),
             clock: self.options.clock,
             detours,
+            account: Arc::clone(account),
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::agent_context::AgentContext;
-use super::unpack::read;
+use super::unpack::{counted, read, records};
 use crate::agent::packets::encoding::EncodedFragment;
 use crate::agent::packets::lane::Expected;
 use crate::agent::resize::{GroupLayout, sealed_mark};
@@ -17,6 +17,7 @@ use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::stages::forward::Forwarder;
 use crate::agent::stages::intake::{Ended, Intake, Taken};
 use crate::agent::stages::route::Routes;
+use crate::books::Work;
 use crate::model::Verdict;
 use crate::transport::{Session, TransportError, Why, topology};
 
@@ -122,6 +123,9 @@ impl OldQueue {
                     drop(held);
                     return ended;
                 };
+                let forwarded = records(&packet) as u64;
+                let work = Work { records: forwarded, forwarded, ..Work::default() };
+                let receipt = counted(&self.context.account, &packet, receipt, Some(work));
                 self.context.offer.metrics.packet_straggled(&routes.sinks[sink].name, packet.fragments.len());
                 let part = |fragment| (sink, EncodedFragment::from(fragment), receipt.split());
                 let yielded = packet.fragments.into_iter().map(part).collect();

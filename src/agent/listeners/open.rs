@@ -13,6 +13,7 @@ use super::pipeline_listener::PipelineListener;
 use super::predecessor::{Patience, Predecessor};
 use super::queues::Kind;
 use super::worker::Worker;
+use crate::agent::books::Account;
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::resize::{EndMarker, GroupLayout, imported_mark, sealed_mark};
 use crate::agent::runtime::until::Until;
@@ -24,9 +25,10 @@ use crate::agent::stages::rescue;
 use crate::agent::stages::route::Routes;
 use crate::agent::state::open::{made_log, open_log, restore};
 use crate::agent::state::{Inherited, Keeper, Lost};
+use crate::books;
 use crate::cluster::{Layout, hash};
 use crate::coordination::CoordinationError;
-use crate::transport::topology::QueueKind;
+use crate::transport::topology::{self, QueueKind};
 use crate::transport::{Session, TransportError, Why};
 
 /// A listener that is open and ready to run.
@@ -163,23 +165,26 @@ impl Opening {
     async fn main(self, session: Arc<dyn Session>, broker: usize, queue: &str) -> Result<Listener, OpenError> {
         if !self.agent.options.partitioned {
             let way = DirectWay::new(&self.direct);
-            let listener = self.listen(session, broker, queue, async { Ok(way) }).await?;
+            let account = self.agent.books.open(books::Kind::Main, queue, None, self.epoch);
+            let listener = self.listen(session, broker, (queue, account), async { Ok(way) }).await?;
             return Ok(Listener::Direct(Box::new(listener)));
         }
         let (agent, routes, epoch) = (Arc::clone(&self.agent), Arc::clone(&self.routes.borrow()), self.epoch);
         if agent.layouts.get().is_some_and(|group_layout| group_layout.routing().is_none()) {
             return Err(OpenError::Closed);
         }
+        let account = agent.books.open(books::Kind::Main, queue, None, epoch);
         // Asked for now that the queue is consumed: who changes the layout waits until it is not, and we would not know of a
         // change that began before.
         let way = async {
             let group_layout = agent.layouts.fresh().await?;
             let layout = group_layout.routing().cloned().ok_or(OpenError::Closed)?;
             // Everything declared and routable before the first message is taken.
-            let forwarder = agent.forwarder(agent.prepared(0, &routes).await?, queue, epoch);
+            let forwarder = agent.forwarder(agent.prepared(0, &routes).await?, (queue, epoch), &account);
             Ok(GroupWay { forwarder, layout, layouts: Arc::clone(&agent.layouts) })
         };
-        Ok(Listener::Main(Box::new(self.listen(session, broker, queue, way).await?)))
+        let listener = self.listen(session, broker, (queue, Arc::clone(&account)), way).await?;
+        Ok(Listener::Main(Box::new(listener)))
     }
 
     /// Begins to consume a main queue, and then asks for the way.
@@ -187,11 +192,11 @@ impl Opening {
         self,
         session: Arc<dyn Session>,
         broker: usize,
-        queue: &str,
+        (queue, account): (&str, Arc<Account>),
         way: impl Future<Output = Result<W, OpenError>> + Send,
     ) -> Result<MainListener<W>, OpenError> {
         let Opening { agent, routes, stop, .. } = self;
-        let source = MainQueue::find(&agent, session, broker, queue).await;
+        let source = MainQueue::find(&agent, session, broker, (queue, Arc::clone(&account))).await;
         let intake = source.consume(&stop).await?;
         let way = match way.await {
             Ok(way) => way,
@@ -200,6 +205,7 @@ impl Opening {
                 return Err(error);
             }
         };
+        agent.books.announced(&account).await;
         Ok(MainListener {
             why: Why::default(),
             source,
@@ -210,15 +216,18 @@ impl Opening {
             parking: agent.parking.clone(),
             tasks: agent.tasks.clone(),
             metrics: agent.metrics.clone(),
+            account,
         })
     }
 
     async fn old(self, session: Arc<dyn Session>, queue: &str, generation: u64) -> Result<Listener, OpenError> {
         let Opening { agent, epoch, routes, stop, .. } = self;
+        let sink = topology::place_of(queue, &agent.group).map(|(sink, _)| sink);
+        let account = agent.books.open(books::Kind::Old, queue, sink.as_deref(), epoch);
         let intake = async {
             let rescued = rescue::look(&*session, queue).await?;
             let consume = agent.first_broker().consume_options(agent.options.pipeline_prefetch, false);
-            Intake::open(&agent.context, &session, queue, consume, rescued).await
+            Intake::open(&agent.context, &session, queue, consume, (rescued, &account)).await
         };
         let intake = match intake.await {
             Ok(intake) => Some(intake),
@@ -227,8 +236,9 @@ impl Opening {
         };
         let until =
             intake.as_ref().map_or_else(|| Until { stop: stop.clone(), over: session.over() }, |i| i.until(&stop));
-        let context = agent.sink_context(until, 0, None);
-        let forwarder = agent.forwarder(Arc::clone(&session), queue, epoch);
+        agent.books.announced(&account).await;
+        let context = agent.sink_context(until, 0, None, &account);
+        let forwarder = agent.forwarder(Arc::clone(&session), (queue, epoch), &account);
         let (queue, layout) = (queue.into(), agent.layouts.known.reader());
         let old = OldQueue { queue, generation, intake, routes, layout, forwarder, context, session, agent };
         Ok(Listener::Old(Box::new(old)))
@@ -284,9 +294,11 @@ impl Opening {
         }
         // Only now: nothing is delivered to an owner that does not know its state.
         let consume = agent.first_broker().consume_options(options.pipeline_prefetch, false);
-        let intake = Intake::open(&agent.context, &session, queue, consume, rescued).await?;
-        let detours = agent.overflow.detours(queue, epoch, Some(Arc::clone(&session)));
-        let context = agent.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours);
+        let account = agent.books.open(books::Kind::Pipeline, queue, Some(&slot.name), epoch);
+        let intake = Intake::open(&agent.context, &session, queue, consume, (rescued, &account)).await?;
+        agent.books.announced(&account).await;
+        let detours = agent.overflow.detours((queue, epoch), Some(Arc::clone(&session)), &account);
+        let context = agent.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), detours, &account);
         let told = (Arc::clone(&agent.context), Arc::clone(&agent.layouts));
         let end_marker = EndMarker::new(told, &session, (queue, generation, epoch), stop);
         let arrivals = Arrivals::default();
@@ -303,12 +315,14 @@ impl Opening {
         key: Arc<str>,
         queue: &str,
     ) -> Result<Listener, OpenError> {
-        let Opening { agent, stop, .. } = self;
+        let Opening { agent, stop, epoch, .. } = self;
         let options = &agent.options;
         let rescued = rescue::look(&*session, queue).await?;
         let consume = agent.first_broker().consume_options(options.pipeline_prefetch, false);
-        let intake = Intake::open(&agent.context, &session, queue, consume, rescued).await?;
-        let context = agent.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), None);
+        let account = agent.books.open(books::Kind::Overflow, queue, Some(&slot.name), epoch);
+        let intake = Intake::open(&agent.context, &session, queue, consume, (rescued, &account)).await?;
+        agent.books.announced(&account).await;
+        let context = agent.sink_context(intake.until(&stop), hash::stable(queue.as_bytes()), None, &account);
         let (queue, arrivals, tasks) = (queue.into(), Arrivals::default(), agent.tasks.clone());
         let listener = OverflowListener { queue, intake, slot, key, context, arrivals, tasks, session };
         Ok(Listener::Overflow(Box::new(listener)))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-use super::unpack::{in_turn, read, split};
+use super::unpack::{counted, in_turn, read, split};
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::packets::packet::Question;
 use crate::agent::runtime::task_group::TaskGroup;
@@ -63,6 +63,7 @@ impl OverflowListener {
             let (packets, _) = in_turn(&mut self.arrivals, &self.queue, came, |_, _| None, &self.context.offer.metrics);
             let (mut parcels, mut questions) = (Vec::new(), Vec::new());
             for (packet, receipt) in packets {
+                let receipt = counted(&self.context.account, &packet, receipt, None);
                 match packet.question {
                     Some(question) => questions.push((question, receipt)),
                     None => parcels.extend(split(packet.fragments, receipt)),

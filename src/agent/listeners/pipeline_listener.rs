@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::agent_context::AgentContext;
-use super::unpack::{in_turn, read, split};
+use super::unpack::{counted, in_turn, read, show, split};
 use super::worker::Worker;
 use crate::agent::packets::arrivals::Arrivals;
 use crate::agent::resize::EndMarker;
@@ -110,9 +110,11 @@ impl PipelineListener {
         let (packets, end) = in_turn(&mut self.arrivals, &self.queue, came, last, &self.agent.metrics);
         let mut parcels = Vec::new();
         for (packet, receipt) in packets {
+            let receipt = counted(&self.context.account, &packet, receipt, None);
             self.worker.came(&Source { member: packet.member, epoch: packet.epoch, sequence: packet.sequence });
             parcels.extend(split(packet.fragments, receipt));
         }
+        show(self.agent.metrics.taps(), &self.queue, &parcels);
         (parcels, end)
     }
 

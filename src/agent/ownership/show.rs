@@ -41,7 +41,7 @@ impl Supervisor {
     pub(super) fn show_pipelines(&self) {
         let pipeline = |slot: &Arc<SinkSlot>| {
             let publishers = slot.current().destinations.iter().map(|d| d.url.to_string()).collect();
-            (slot.name.to_string(), status::Pipeline { publishers, held_by: None })
+            (slot.name.to_string(), status::Pipeline { publishers, ..status::Pipeline::default() })
         };
         let pipelines = self.routes.borrow().sinks.iter().map(pipeline).collect();
         self.board.change(|status| status.pipelines = pipelines);

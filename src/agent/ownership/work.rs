@@ -75,6 +75,7 @@ impl Work {
         let why = listener.why();
         let session = agent.brokers[broker].link.current().map(|session| session.why()).unwrap_or_default();
         let ended = listener.run(&stop).await;
+        agent.books.released();
         let said = end_said.swap(true, Ordering::Relaxed);
         match ended {
             Err(failed) => agent.publisher_failed(failed),

@@ -15,11 +15,17 @@ const RECORD_BYTES: usize = 1_024;
 pub(in crate::agent) trait Part: From<Fragment> + Send + 'static {
     /// Bytes that it has in a packet; none where it stays in this process.
     fn bytes_in_packet(&self) -> usize;
+    /// Samples and events in it.
+    fn count(&self) -> usize;
 }
 
 impl Part for Fragment {
     fn bytes_in_packet(&self) -> usize {
         0
+    }
+
+    fn count(&self) -> usize {
+        self.batch.len()
     }
 }
 
@@ -42,6 +48,10 @@ impl From<Fragment> for EncodedFragment {
 impl Part for EncodedFragment {
     fn bytes_in_packet(&self) -> usize {
         self.head.len() + self.records.len() + self.ends.len()
+    }
+
+    fn count(&self) -> usize {
+        self.ends.len()
     }
 }
 

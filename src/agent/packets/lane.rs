@@ -74,6 +74,10 @@ struct Lane {
 
 /// A packet with what hangs on it.
 pub(super) struct Waybill {
+    /// Its number.
+    pub(super) sequence: u64,
+    /// Samples and events in it.
+    pub(super) records: usize,
     pub(super) content: Content,
     pub(super) receipts: Vec<Receipt>,
     /// Hears when the queue has it.
@@ -124,13 +128,16 @@ impl Waiting {
         };
         let mut opened = None;
         if new {
-            let content = Content::Filling(PacketBuilder::new(&sender.member, sender.epoch, lane.next_sequence()));
-            lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: None });
+            let sequence = lane.next_sequence();
+            let content = Content::Filling(PacketBuilder::new(&sender.member, sender.epoch, sequence));
+            lane.waiting.push_back(Waybill { sequence, records: 0, content, receipts: Vec::new(), told: None });
             opened = Some(Instant::now() + OPEN_MAX);
             (lane.open_until, lane.opened_at) = (opened, self.pushed);
         }
-        if let Some(Waybill { content: Content::Filling(packet), receipts, .. }) = lane.waiting.back_mut() {
+        let last = lane.waiting.back_mut();
+        if let Some(Waybill { content: Content::Filling(packet), receipts, records: count, .. }) = last {
             packet.push_encoded(head, records);
+            *count += records.len();
             receipts.push(receipt);
             if packet.is_full(sender.bounds) {
                 lane.open_until = None;
@@ -154,8 +161,9 @@ impl Waiting {
             return false;
         }
         let lane = self.lanes.entry(queue.to_owned()).or_default();
-        let content = Content::Whole(whole(lane.next_sequence()));
-        lane.waiting.push_back(Waybill { content, receipts: Vec::new(), told: Some(told) });
+        let sequence = lane.next_sequence();
+        let content = Content::Whole(whole(sequence));
+        lane.waiting.push_back(Waybill { sequence, records: 0, content, receipts: Vec::new(), told: Some(told) });
         lane.open_until = None;
         set_ready(&mut self.ready, queue, lane);
         true

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::lane::{Content, Expected, Sender, Waiting, Waybill};
 use super::packet::CONTENT_TYPE;
+use crate::agent::books::Account;
 use crate::agent::runtime::Context;
 use crate::agent::runtime::options::PacketBounds;
 use crate::agent::runtime::troubles::Trouble;
@@ -39,13 +40,16 @@ struct Shared {
     /// Something was put into a lane, or nothing more will be.
     changed: Notify,
     sender: Sender,
+    /// What queues confirm is counted here.
+    account: Arc<Account>,
 }
 
 impl Lanes {
     /// Empty lanes of a listener of a member in an epoch.
-    pub(in crate::agent) fn new(member: &Arc<str>, epoch: i64, bounds: PacketBounds) -> Self {
+    pub(in crate::agent) fn new(member: &Arc<str>, epoch: i64, bounds: PacketBounds, account: &Arc<Account>) -> Self {
         let sender = Sender { member: Arc::clone(member), epoch, bounds };
-        Lanes(Arc::new(Shared { lanes: Mutex::default(), changed: Notify::new(), sender }))
+        let account = Arc::clone(account);
+        Lanes(Arc::new(Shared { lanes: Mutex::default(), changed: Notify::new(), sender, account }))
     }
 
     /// Puts what a notification yields for a queue behind everything that goes there.
@@ -106,15 +110,22 @@ impl Lanes {
 
 impl Waybill {
     fn finish(self) -> Packet {
-        let body = match self.content {
+        let Waybill { sequence, records, content, receipts, told } = self;
+        let body = match content {
             Content::Filling(packet) => packet.finish().into(),
             Content::Whole(body) => body,
         };
-        Packet { body, receipts: self.receipts, told: self.told, alone: false }
+        Packet { sequence, records, body, receipts, told, alone: false }
     }
 }
 
 impl Shared {
+    /// The queue has a packet.
+    fn count(&self, queue: &str, packet: &Packet) {
+        let Sender { member, epoch, .. } = &self.sender;
+        self.account.sent(queue, (member, *epoch, packet.sequence), (packet.receipts.len(), packet.records));
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,6 +140,8 @@ struct Answer {
 
 /// A packet as it is sent, the same bytes at each offer, and what hangs on it.
 struct Packet {
+    sequence: u64,
+    records: usize,
     body: Bytes,
     receipts: Vec<Receipt>,
     told: Option<oneshot::Sender<()>>,
@@ -252,6 +265,7 @@ impl Carrier {
         let (cause, unroutable) = match taken {
             Ok(()) => {
                 metrics.packet_sent(&queue, packet.receipts.len(), packet.body.len());
+                self.lanes.0.count(&queue, &packet);
                 if self.refusals.remove(&queue).is_some() && troubles.over(&Trouble::Packets(queue.clone())).is_some() {
                     metrics.packet_taken_again(&queue);
                 }

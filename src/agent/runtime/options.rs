@@ -35,6 +35,8 @@ pub struct AgentOptions {
     pub view_period: Duration,
     /// How destinations are kept from waiting for each other.
     pub overflow: OverflowOptions,
+    /// Bytes that the stream with the group's books holds; 0: no books are kept.
+    pub books_bytes_max: i64,
     /// How the state of transformers is kept.
     pub state: StateOptions,
     /// The time that transformers are told.

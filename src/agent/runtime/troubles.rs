@@ -144,7 +144,7 @@ impl Troubles {
 
     fn show(&self, known: &BTreeMap<Trouble, Known>) {
         let mut standstill = Vec::new();
-        let mut held: BTreeMap<String, status::Held> = BTreeMap::new();
+        let mut held: BTreeMap<String, Vec<status::Held>> = BTreeMap::new();
         for (trouble, Known { why, since, times, waiting, .. }) in known {
             let since = since.to_rfc3339_opts(SecondsFormat::Millis, true);
             match trouble {
@@ -163,14 +163,24 @@ impl Troubles {
                     standstill.push(format!("the state log of {queue} to be made again: {why} since {since}"));
                 }
                 Trouble::Publisher { sink, publisher, .. } => {
-                    let new = || status::Held { publisher: publisher.clone(), since, why: why.clone(), waiting: 0 };
-                    held.entry(sink.clone()).or_insert_with(new).waiting += waiting;
+                    let of_sink = held.entry(sink.clone()).or_default();
+                    match of_sink.iter_mut().find(|held| held.publisher == *publisher) {
+                        Some(held) => held.waiting += waiting,
+                        None => of_sink.push(status::Held {
+                            publisher: publisher.clone(),
+                            since,
+                            why: why.clone(),
+                            waiting: *waiting,
+                        }),
+                    }
                 }
             }
         }
         self.board.change(|status| {
             for (name, pipeline) in &mut status.pipelines {
-                pipeline.held_by = held.remove(name);
+                pipeline.held = held.remove(name).unwrap_or_default();
+                let waiting = pipeline.held.iter().map(|held| held.waiting).sum();
+                pipeline.held_by = pipeline.held.first().map(|first| status::Held { waiting, ..first.clone() });
             }
             status.standstill = standstill;
         });

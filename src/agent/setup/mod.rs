@@ -7,4 +7,4 @@ mod parts;
 pub mod wiring;
 
 pub use blueprint::Blueprint;
-pub use parts::Parts;
+pub use parts::{DeskParts, Parts};

@@ -6,7 +6,9 @@ use super::blueprint::Blueprint;
 use crate::agent::runtime::BrokerPlace;
 use crate::agent::runtime::options::AgentOptions;
 use crate::coordination::{Coordinator, MemberRecord};
+use crate::observe::desk::Feed;
 use crate::observe::{Board, Metrics};
+use crate::transport::Broker;
 
 /// What an agent is made of.
 pub struct Parts {
@@ -26,4 +28,14 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Where it says what it does.
     pub board: Board,
+    /// How it tells those who watch; nothing where nobody can.
+    pub desk: Option<DeskParts>,
+}
+
+/// How an agent tells those who watch what it does, and sees what the others tell.
+pub struct DeskParts {
+    /// The broker of the group's queues, for sessions beside those of the work.
+    pub broker: Arc<dyn Broker>,
+    /// Where the page has its pictures from.
+    pub feed: Feed,
 }

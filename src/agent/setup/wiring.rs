@@ -22,6 +22,7 @@ use crate::coordination::etcd::{EtcdGroup, EtcdOptions, EtcdTls};
 use crate::coordination::lease::CALL_TIMEOUT;
 use crate::coordination::memory::MemoryGroup;
 use crate::coordination::{Coordinator, MemberRecord, Process};
+use crate::desk::Watcher;
 use crate::model::Complaint;
 use crate::observe::{Board, Metrics};
 use crate::publish;
@@ -80,7 +81,13 @@ pub fn parts(
         options: options(settings),
         metrics,
         board,
+        desk: None,
     })
+}
+
+/// One who watches the agents of this configuration.
+pub fn watcher(settings: &Settings) -> Watcher {
+    Watcher::new(Arc::new(broker(&settings.intake.urls[0])), &settings.cluster.group, group(settings))
 }
 
 /// The group that the settings share the work with; none for an agent alone.
@@ -117,6 +124,7 @@ pub fn in_process(
         options: options(settings),
         metrics,
         board,
+        desk: None,
     }
 }
 
@@ -265,6 +273,7 @@ fn options(settings: &Settings) -> AgentOptions {
             after: settings.publishing.overflow_after,
             bytes_max: i64::try_from(settings.publishing.overflow_bytes_max).unwrap_or(i64::MAX),
         },
+        books_bytes_max: i64::try_from(cluster.books_max_bytes).unwrap_or(i64::MAX),
         state: state_options(settings),
         clock: Clock::Machine,
     }

@@ -8,9 +8,11 @@ use super::load::{Load, Origin};
 use super::offer::{self, Halt, OfferContext, Outcome, PublisherFailed};
 use super::overflow::Detours;
 use super::sink::{Destination, Parcel, SinkSlot};
+use crate::agent::books::Account;
 use crate::agent::packets::packet::Fragment;
 use crate::agent::parked::parking::Parking;
 use crate::agent::runtime::clock::Clock;
+use crate::books::{Offered, Work};
 use crate::model::{Receipt, Verdict};
 use crate::pipeline::transform::ChainOptions;
 use crate::publish::Batch;
@@ -28,6 +30,8 @@ pub(in crate::agent) struct SinkContext {
     pub clock: Clock,
     /// Where what one of several destinations does not take goes meanwhile; nothing where all wait for all.
     pub detours: Option<Arc<Detours>>,
+    /// What is settled is counted here.
+    pub account: Arc<Account>,
 }
 
 impl SinkSlot {
@@ -65,17 +69,21 @@ impl SinkSlot {
         }
         let mut parcels = parcels.into_iter().peekable();
         // One batch holds samples or events; a sink of one file is given one kind only, so this runs once.
-        while let Some(Parcel { fragment, receipt }) = parcels.next() {
+        while let Some(Parcel { fragment, receipt, came }) = parcels.next() {
             let Fragment { message_id, pipeline, mut batch } = fragment;
             let mut origins = vec![Origin { message_id, pipeline, end: batch.len() }];
             let mut receipts = vec![receipt];
-            while let Some(Parcel { fragment, receipt }) = parcels.next_if(|p| same_kind(&p.fragment.batch, &batch)) {
+            let mut work = came.work(batch.len());
+            while let Some(Parcel { fragment, receipt, came }) =
+                parcels.next_if(|p| same_kind(&p.fragment.batch, &batch))
+            {
                 let Fragment { message_id, pipeline, batch: more } = fragment;
+                work += came.work(more.len());
                 append(&mut batch, more);
                 origins.push(Origin { message_id, pipeline, end: batch.len() });
                 receipts.push(receipt);
             }
-            if !self.deliver_batch(only, &Load { batch, origins }, receipts, context).await? {
+            if !self.deliver_batch(only, &Load { batch, origins }, (receipts, work), context).await? {
                 return Ok(false);
             }
         }
@@ -86,10 +94,11 @@ impl SinkSlot {
         &self,
         only: Option<&str>,
         load: &Load,
-        receipts: Vec<Receipt>,
+        (receipts, work): (Vec<Receipt>, Work),
         context: &SinkContext,
     ) -> Result<bool, PublisherFailed> {
         let mut refused = vec![false; receipts.len()];
+        let mut offered_to: Vec<(Arc<str>, Offered)> = Vec::new();
         // Each destination is offered a batch once, whatever is configured meanwhile.
         let mut offered = BTreeSet::new();
         loop {
@@ -110,9 +119,8 @@ impl SinkSlot {
             let outcomes = join_all(offers).await;
             let mut gone = false;
             for (outcome, destination) in outcomes.into_iter().zip(due) {
-                let which = match outcome {
-                    Outcome::Accepted => continue,
-                    Outcome::Refused(which) => which,
+                let taken = match outcome {
+                    Outcome::Taken(taken) => taken,
                     Outcome::Halted(Halt::Gone) if only.is_none() => {
                         context.offer.metrics.publisher_gone(&self.name, &destination.url);
                         gone = true;
@@ -121,7 +129,8 @@ impl SinkSlot {
                     Outcome::Halted(Halt::Gone | Halt::Ended | Halt::OutOfPatience) => return Ok(false),
                     Outcome::Halted(Halt::Failed(failed)) => return Err(failed),
                 };
-                for unwanted in which {
+                let mut parked = 0;
+                for unwanted in taken.refused {
                     let record = unwanted.refused.record;
                     let Some((body, case)) = load.refused(unwanted, &self.name, destination) else { continue };
                     if !context.parking.park(body.into(), &case, &context.offer.until).await {
@@ -129,12 +138,17 @@ impl SinkSlot {
                         return Ok(false);
                     }
                     refused[load.origin(record)] = true;
+                    parked += 1;
                 }
+                let [offered, published, overflow] =
+                    [load.batch.len(), taken.published, taken.overflow].map(|count| count as u64);
+                offered_to.push((Arc::clone(&destination.key), Offered { offered, published, overflow, parked }));
             }
             if !gone {
                 break;
             }
         }
+        context.account.worked(work, offered_to.iter().map(|(key, offered)| (&**key, *offered)));
         for (receipt, refused) in receipts.into_iter().zip(refused) {
             receipt.settle(if refused { Verdict::Parked } else { Verdict::Kept });
         }

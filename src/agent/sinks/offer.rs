@@ -54,12 +54,20 @@ pub(in crate::agent) struct Unwanted {
 
 /// What became of a batch at one destination.
 pub(in crate::agent) enum Outcome {
-    /// Taken.
-    Accepted,
-    /// Taken but for these.
-    Refused(Vec<Unwanted>),
+    /// Taken, but for what is refused.
+    Taken(Taken),
     /// Not all of it is taken.
     Halted(Halt),
+}
+
+/// What became of a batch that is taken: each record is in one of these.
+pub(in crate::agent) struct Taken {
+    /// So many records the destination accepted.
+    pub published: usize,
+    /// So many its overflow queue has.
+    pub overflow: usize,
+    /// These it refused for good.
+    pub refused: Vec<Unwanted>,
 }
 
 /// Why a batch is not offered any more, though not all of it is taken.
@@ -80,6 +88,8 @@ pub(in crate::agent) struct Offering<'b> {
     /// Where each record that is still to be taken stands in the whole batch.
     positions: Vec<usize>,
     refused: Vec<Unwanted>,
+    /// How many the destination accepted.
+    published: usize,
     /// How often what is still to be taken was offered.
     offers: u32,
     /// How long it waited for turns.
@@ -93,7 +103,8 @@ impl<'b> Offering<'b> {
     pub(in crate::agent) fn new(batch: &'b Batch) -> Self {
         let positions = (0..batch.len()).collect();
         let batch = Cow::Borrowed(batch);
-        Offering { batch, positions, refused: Vec::new(), offers: 0, waited: Duration::ZERO, patience: None }
+        let (refused, waited) = (Vec::new(), Duration::ZERO);
+        Offering { batch, positions, refused, published: 0, offers: 0, waited, patience: None }
     }
 
     /// Waits for turns no longer than this altogether: past it the offer is halted. Nothing: as long as it takes.
@@ -111,9 +122,16 @@ impl<'b> Offering<'b> {
         &self.positions
     }
 
-    /// The outcome, now that the rest is taken, here or elsewhere.
+    /// The outcome, now that the destination has taken all of it.
     pub(in crate::agent) fn taken(self) -> Outcome {
-        if self.refused.is_empty() { Outcome::Accepted } else { Outcome::Refused(self.refused) }
+        let Offering { published, refused, .. } = self;
+        Outcome::Taken(Taken { published, overflow: 0, refused })
+    }
+
+    /// The outcome, now that the overflow queue has the rest.
+    pub(in crate::agent) fn overflowed(self) -> Outcome {
+        let Offering { published, refused, positions, .. } = self;
+        Outcome::Taken(Taken { published, overflow: positions.len(), refused })
     }
 
     /// The first records of the rest.
@@ -235,6 +253,7 @@ async fn offer_on(
         let others = refused.len() + left.as_ref().map_or(0, |left| left.records.len());
         if others < sent {
             metrics.published(sink, url, sent - others, offered.elapsed());
+            offering.published += sent - others;
         }
         offering.refuse(refused);
         let rest = sent..records;

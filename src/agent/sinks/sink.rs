@@ -4,6 +4,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::agent::packets::packet::Fragment;
+use crate::books::Work;
 use crate::model::Receipt;
 use crate::pipeline::transform::Transformers;
 use crate::publish::Publisher;
@@ -42,6 +43,38 @@ pub(in crate::agent) struct Parcel {
     pub fragment: Fragment,
     /// Settled when it is.
     pub receipt: Receipt,
+    /// What its records came of.
+    pub came: Came,
+}
+
+/// What the records of a parcel came of, for the books.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::agent) struct Came {
+    /// So many records came; it is known when they are not those of the parcel.
+    pub of: usize,
+    /// Of these, transformers with state had taken so many before.
+    pub repeated: usize,
+    /// The others went through transformers.
+    pub transformed: bool,
+}
+
+impl Came {
+    /// What became of the records that came, of which so many are published.
+    pub(in crate::agent) fn work(self, delivered: usize) -> Work {
+        let Came { of, repeated, transformed } = self;
+        let (transformed, made) = if transformed { (of - repeated.min(of), delivered) } else { (0, 0) };
+        let [records, repeated, transformed, made, delivered] =
+            [of, repeated, transformed, made, delivered].map(|count| count as u64);
+        Work { records, repeated, transformed, made, delivered, ..Work::default() }
+    }
+}
+
+impl Parcel {
+    /// A fragment as it came.
+    pub(in crate::agent) fn new(fragment: Fragment, receipt: Receipt) -> Parcel {
+        let came = Came { of: fragment.batch.len(), ..Came::default() };
+        Parcel { fragment, receipt, came }
+    }
 }
 
 impl SinkSlot {

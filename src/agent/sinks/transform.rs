@@ -4,10 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::deliver::SinkContext;
-use super::sink::{Parcel, SinkSlot};
+use super::sink::{Came, Parcel, SinkSlot};
 use crate::agent::packets::packet::Fragment;
 use crate::agent::parked::label::{Content, Whose};
 use crate::agent::parked::parking::{Case, Reason};
+use crate::books::Work;
 use crate::model::{Receipt, Sample, Value, Verdict, json};
 use crate::observe::ParkReason;
 use crate::pipeline::transform::Chain;
@@ -26,8 +27,9 @@ pub(in crate::agent) async fn stateless(
     let new = || Chain::new(sink.transformers.clone(), &slot.name, context.chain.clone());
     let mut chain = new();
     let mut transformed = Vec::with_capacity(parcels.len());
-    for Parcel { fragment: Fragment { message_id, pipeline, batch }, receipt } in parcels {
+    for Parcel { fragment: Fragment { message_id, pipeline, batch }, receipt, .. } in parcels {
         let Batch::Samples(samples) = batch else { continue };
+        let came = Came { of: samples.len(), repeated: 0, transformed: true };
         let mut complaints = Vec::new();
         let now = context.clock.now();
         let worked = catch_unwind(AssertUnwindSafe(|| {
@@ -35,10 +37,13 @@ pub(in crate::agent) async fn stateless(
         }));
         complaints.iter().for_each(|complaint| context.offer.metrics.complained(complaint));
         match worked {
-            Ok(samples) if samples.is_empty() => receipt.settle(Verdict::Kept),
-            Ok(samples) => {
-                let fragment = Fragment { message_id, pipeline, batch: Batch::Samples(samples) };
-                transformed.push(Parcel { fragment, receipt });
+            Ok(made) if made.is_empty() => {
+                context.account.worked(came.work(0), []);
+                receipt.settle(Verdict::Kept);
+            }
+            Ok(made) => {
+                let fragment = Fragment { message_id, pipeline, batch: Batch::Samples(made) };
+                transformed.push(Parcel { fragment, receipt, came });
             }
             Err(_) => {
                 chain = new();
@@ -81,6 +86,8 @@ pub(in crate::agent) async fn park(
             return false;
         }
     }
+    let parked = samples.len() as u64;
+    context.account.worked(Work { records: parked, parked, ..Work::default() }, []);
     receipt.settle(Verdict::Parked);
     true
 }

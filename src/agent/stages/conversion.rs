@@ -16,6 +16,7 @@ use crate::agent::parked::parking::{Reason, Unfit};
 use crate::agent::runtime::task_group::TaskGroup;
 use crate::model::Receipt;
 use crate::model::envelope::{self, Unreadable};
+use crate::observe::tap::Passing;
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::Delivery;
 use crate::transport::dispatch::Route;
@@ -141,6 +142,11 @@ fn convert<T: Part>(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> 
         text: "a mistake in the converter: please report it".to_owned(),
     })?;
     metrics.converted(&converted.samples, &converted.events);
+    if metrics.taps().is_open() {
+        let (samples, events) = (&converted.samples, &converted.events);
+        let queue = &*delivery.queue;
+        metrics.taps().pass(&Passing { queue, notification: Some(&notification), samples, events });
+    }
     converted.complaints.iter().for_each(|complaint| metrics.complained(complaint));
     let mut complaints = Vec::new();
     let fragments = routes.fragments(&notification, converted, &mut complaints);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::route::Routes;
+use crate::agent::books::Account;
 use crate::agent::packets::encoding::EncodedFragment;
 use crate::agent::packets::lane::Expected;
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
@@ -24,11 +25,11 @@ impl Forwarder {
         context: &Arc<Context>,
         session: Arc<dyn Session>,
         queues: Arc<dyn CreateAgain>,
-        queue: &str,
-        epoch: i64,
+        (queue, epoch): (&str, i64),
+        account: &Arc<Account>,
     ) -> Self {
         let group = Arc::clone(&context.group);
-        let lanes = Lanes::new(&context.member, epoch, context.options.packet);
+        let lanes = Lanes::new(&context.member, epoch, context.options.packet, account);
         let carry = lanes::carry(lanes.clone(), session, Arc::clone(context), queues);
         context.tasks.spawn(&format!("packets of {queue}"), carry);
         Forwarder { group, lanes }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::rescue::Rescue;
+use crate::agent::books::Account;
 use crate::agent::runtime::Context;
 use crate::agent::runtime::until::Until;
 use crate::model::Receipt;
@@ -46,6 +47,7 @@ pub(in crate::agent) struct Intake {
     over: CancellationToken,
     why: Why,
     context: Arc<Context>,
+    account: Arc<Account>,
 }
 
 impl Intake {
@@ -55,13 +57,16 @@ impl Intake {
         session: &Arc<dyn Session>,
         queue: &str,
         options: ConsumeOptions,
-        rescued: u32,
+        (rescued, account): (u32, &Arc<Account>),
     ) -> Result<Intake, TransportError> {
         let consumer = session.consume(queue, options.clone()).await?;
+        let prefetch = options.prefetch_messages;
         let (over, why) = (consumer.over().child_token(), consumer.why());
         let queue: Arc<str> = queue.into();
         let deliveries = Rescue::open(context, session, &queue, (consumer, options), rescued, over.clone()).await?;
-        Ok(Intake { deliveries, in_flight: TaskTracker::new(), over, why, context: Arc::clone(context) })
+        let (in_flight, context, account) = (TaskTracker::new(), Arc::clone(context), Arc::clone(account));
+        account.holds(&in_flight, prefetch);
+        Ok(Intake { deliveries, in_flight, over, why, context, account })
     }
 
     /// Until when the listener may hold what it took.
@@ -157,11 +162,16 @@ impl Intake {
     /// A receipt that counts as in flight until it is settled.
     fn counted(&self, mut delivery: Delivery) -> Delivery {
         let (token, metrics) = (self.in_flight.token(), self.context.metrics.clone());
-        let queue = Arc::clone(&delivery.queue);
+        let (queue, again) = (Arc::clone(&delivery.queue), delivery.redelivered);
+        let (account, tally) = (Arc::clone(&self.account), metrics.tally(&delivery.queue));
         let (inner, came) = (delivery.receipt, Instant::now());
+        tally.taken(came);
         delivery.receipt = Receipt::new(move |verdict| {
+            account.message(verdict, again);
             inner.settle(verdict);
-            metrics.delivery_settled(&queue, verdict, came.elapsed());
+            let took = came.elapsed();
+            tally.settled(came, took);
+            metrics.delivery_settled(&queue, verdict, took);
             drop(token);
         });
         delivery

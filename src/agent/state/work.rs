@@ -13,7 +13,7 @@ use crate::agent::packets::packet::Fragment;
 use crate::agent::runtime::until::Until;
 use crate::agent::sinks::deliver::SinkContext;
 use crate::agent::sinks::offer::{OfferContext, PublisherFailed};
-use crate::agent::sinks::sink::{Parcel, SinkSlot};
+use crate::agent::sinks::sink::{Came, Parcel, SinkSlot};
 use crate::agent::sinks::transform;
 use crate::model::{Receipt, Sample, Verdict};
 use crate::publish::Batch as Records;
@@ -30,6 +30,15 @@ pub(in crate::agent) enum Done {
     Lost(Lost),
     /// A publisher is at its end.
     Failed(PublisherFailed),
+}
+
+/// What came of one parcel.
+#[derive(Debug, Default)]
+pub(super) struct Worked {
+    /// What transformers made of it.
+    pub(super) samples: Vec<Sample>,
+    /// How many of its samples had taken effect before, and are left out.
+    pub(super) repeated: usize,
 }
 
 impl Keeper {
@@ -49,7 +58,7 @@ impl Keeper {
             match self.work(&parcels, now) {
                 Ok(worked) => break worked,
                 Err(at) => {
-                    let Parcel { fragment, receipt } = parcels.remove(at);
+                    let Parcel { fragment, receipt, .. } = parcels.remove(at);
                     let Fragment { message_id, pipeline, batch: Records::Samples(samples) } = fragment else {
                         continue;
                     };
@@ -60,24 +69,29 @@ impl Keeper {
                 }
             }
         };
-        let outputs: Vec<Fragment> = parcels
+        let came = |parcel: &Parcel, repeated| Came { of: parcel.fragment.batch.len(), repeated, transformed: true };
+        let outputs: Vec<(Fragment, Came)> = parcels
             .iter()
             .zip(outputs)
-            .map(|(parcel, samples)| Fragment {
-                message_id: parcel.fragment.message_id.clone(),
-                pipeline: Arc::clone(&parcel.fragment.pipeline),
-                batch: Records::Samples(samples),
+            .map(|(parcel, Worked { samples, repeated })| {
+                let output = Fragment {
+                    message_id: parcel.fragment.message_id.clone(),
+                    pipeline: Arc::clone(&parcel.fragment.pipeline),
+                    batch: Records::Samples(samples),
+                };
+                (output, came(parcel, repeated))
             })
             .collect();
         // Where everything was there before, there is nothing to commit.
         if !batch.ids.is_empty() {
-            let some: Vec<&Fragment> = outputs.iter().filter(|fragment| !fragment.batch.is_empty()).collect();
+            let fragments = outputs.iter().map(|(fragment, _)| fragment);
+            let some: Vec<&Fragment> = fragments.filter(|fragment| !fragment.batch.is_empty()).collect();
             if let Err(lost) = self.commit(batch, &some).await {
                 return Done::Lost(lost);
             }
         }
-        let parcels = parcels.into_iter().zip(outputs).map(|(parcel, fragment)| (fragment, parcel.receipt));
-        self.publish(parcels.collect(), slot, context).await
+        let parcel = |(parcel, (fragment, came)): (Parcel, _)| Parcel { fragment, receipt: parcel.receipt, came };
+        self.publish(parcels.into_iter().zip(outputs).map(parcel).collect(), slot, context).await
     }
 
     /// Publishes what is committed and perhaps was not published: under the same ids, so that who gets it twice can tell.
@@ -87,21 +101,20 @@ impl Keeper {
             Some(Err(lost)) => Done::Lost(lost),
             Some(Ok(pending)) => {
                 // What they came of is settled, or comes again and is known by its ids.
-                let outputs = pending.into_iter().map(|fragment| (fragment, Receipt::new(|_| {}))).collect();
-                self.publish(outputs, slot, context).await
+                let came = Came { transformed: true, ..Came::default() };
+                let parcel = |fragment| Parcel { fragment, receipt: Receipt::new(|_| {}), came };
+                self.publish(pending.into_iter().map(parcel).collect(), slot, context).await
             }
         }
     }
 
     /// Publishes what is committed and settles what it came of.
-    async fn publish(&mut self, outputs: Vec<(Fragment, Receipt)>, slot: &SinkSlot, context: &SinkContext) -> Done {
-        let mut parcels = Vec::with_capacity(outputs.len());
-        for (fragment, receipt) in outputs {
-            if fragment.batch.is_empty() {
-                receipt.settle(Verdict::Kept);
-            } else {
-                parcels.push(Parcel { fragment, receipt });
-            }
+    async fn publish(&mut self, outputs: Vec<Parcel>, slot: &SinkSlot, context: &SinkContext) -> Done {
+        let (parcels, empty): (Vec<_>, Vec<_>) =
+            outputs.into_iter().partition(|parcel| !parcel.fragment.batch.is_empty());
+        for Parcel { receipt, came, .. } in empty {
+            context.account.worked(came.work(0), []);
+            receipt.settle(Verdict::Kept);
         }
         match self.deliver(parcels, slot, context).await {
             Ok(Ok(true)) => {}
@@ -147,7 +160,7 @@ impl Keeper {
 
     /// Runs what is new through the transformers; what comes out, parcel by parcel. The position of a parcel that they
     /// cannot bear (a mistake of ours) comes back as an error; their state is then as it was committed.
-    pub(super) fn work(&mut self, parcels: &[Parcel], now: DateTime<Utc>) -> Result<(Batch, Vec<Vec<Sample>>), usize> {
+    pub(super) fn work(&mut self, parcels: &[Parcel], now: DateTime<Utc>) -> Result<(Batch, Vec<Worked>), usize> {
         let mut batch = Batch {
             epoch: self.owner.epoch,
             number: self.state.number + 1,
@@ -161,24 +174,24 @@ impl Keeper {
         for (at, Parcel { fragment, .. }) in parcels.iter().enumerate() {
             let Records::Samples(samples) = &fragment.batch else {
                 // Sinks of events have no transformers.
-                outputs.push(Vec::new());
+                outputs.push(Worked::default());
                 continue;
             };
             let mut fresh = Vec::with_capacity(samples.len());
             let already = batch.ids.len();
             for sample in samples {
                 let id = window::id(&fragment.pipeline, sample);
-                if self.state.window.contains(id) || taken.contains(&id) {
-                    again += 1;
-                } else {
+                if !self.state.window.contains(id) && !taken.contains(&id) {
                     batch.ids.push(id);
                     fresh.push(sample.clone());
                 }
             }
             // The same sample twice in one notification is what the notification says.
             taken.extend(&batch.ids[already..]);
+            let repeated = samples.len() - fresh.len();
+            again += repeated;
             if fresh.is_empty() {
-                outputs.push(Vec::new());
+                outputs.push(Worked { repeated, ..Worked::default() });
                 continue;
             }
             let chain = &mut self.chain;
@@ -189,7 +202,7 @@ impl Keeper {
                 self.restore();
                 return Err(at);
             };
-            outputs.push(samples);
+            outputs.push(Worked { samples, repeated });
         }
         complaints.iter().for_each(|complaint| self.metrics.complained(complaint));
         self.metrics.samples_again(&self.owner.queue, again);

@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::transport::{Broker, Session, topology};
 use shown::{Done, List, Record, Records};
 use which::Which;
+pub(super) use which::age;
 
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(2);

@@ -46,8 +46,8 @@ impl Which {
     }
 }
 
-/// A number with a unit.
-fn age(text: &str) -> Result<Duration, String> {
+/// A time that is written as a number with a unit.
+pub(in crate::cli) fn age(text: &str) -> Result<Duration, String> {
     let expected = || "expected a whole number and one of s, m, h, d, e.g. 12h".to_owned();
     let unit = text.chars().last().ok_or_else(expected)?;
     let seconds = match unit {

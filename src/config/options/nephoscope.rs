@@ -1,6 +1,6 @@
 //! `[nephoscope]`: the options that Ceilometer does not have.
 
-use super::{Kind, Opt, PARTITIONING, flag, multi, number, one_of, row, text, whole};
+use super::{Kind, Opt, PARTITIONING, flag, multi, number, one_of, row, secret, text, whole};
 
 const OWN: &str = "nephoscope";
 
@@ -49,6 +49,15 @@ pub(super) const ROWS: &[Opt] = &[
     )
     .at_most(1_099_511_627_776)
     .unit("bytes"),
+    whole(
+        OWN,
+        "books_max_bytes",
+        0,
+        "1073741824",
+        "Maximum size of the books that nephoscope audit reads; applies to a newly created stream only; 0: no books are kept",
+    )
+    .at_most(1_099_511_627_776)
+    .unit("bytes"),
     whole(OWN, "max_moves", 1, "20", "Maximum number of queues that a member releases at once when the members change")
         .at_most(1_000_000)
         .unit("queues")
@@ -92,7 +101,13 @@ pub(super) const ROWS: &[Opt] = &[
         "Maximum size of the overflow queue of one publisher, after which its sink waits; 0: no overflow queues, every publisher waits for all",
     )
     .unit("bytes"),
-    text(OWN, "listen", "127.0.0.1:9187", "Address of /metrics, /livez, /readyz and /status; empty: none"),
+    text(OWN, "listen", "127.0.0.1:9187", "Address of the page, /metrics, /livez, /readyz and /status; empty: none"),
+    secret(
+        OWN,
+        "tap_token",
+        "",
+        "Token of nephoscope tap, at least 16 bytes; without it, only an agent that listens on loopback can be tapped",
+    ),
     one_of(OWN, "log_format", &["text", "json"], "", "Format of log lines; without it, as [DEFAULT] use_json says"),
     text(
         OWN,

@@ -26,6 +26,9 @@ const LEASE_TTL: Duration = Duration::from_secs(10);
 /// The shortest lease: etcd grants 2 seconds where 1 is asked, and a keepalive needs a third of it.
 const LEASE_TTL_MIN: Duration = Duration::from_secs(3);
 
+/// The shortest `tap_token`, in bytes: a shorter one can be guessed.
+const TAP_TOKEN_BYTES_MIN: usize = 16;
+
 /// What was written means these settings. Where a complaint is an error they are nobody's wish: what is wrong has its
 /// default in them, so that whatever they lead to can be complained about too.
 pub(in crate::config) fn of(file_options: &FileOptions, mut sources: Sources) -> (Settings, Vec<Complaint>) {
@@ -223,6 +226,7 @@ fn cluster(v: &mut Values<'_>, host: &str) -> Cluster {
         packet_notifications_max: v.count(OWN, "packet_notifications_max"),
         packet_bytes_max: v.count(OWN, "packet_bytes_max"),
         parked_messages_max: v.count(OWN, "parked_messages_max"),
+        books_max_bytes: v.count(OWN, "books_max_bytes"),
         state_log_bytes_max: v.count(OWN, "state_log_bytes_max"),
         max_moves: u32::try_from(v.whole(OWN, "max_moves")).unwrap_or(u32::MAX),
     }
@@ -295,12 +299,17 @@ fn observing(v: &mut Values<'_>) -> Observing {
         }
         address
     });
+    let tap_token = v.text(OWN, "tap_token").map(Secret::new);
+    if tap_token.as_ref().is_some_and(|token| token.reveal().len() < TAP_TOKEN_BYTES_MIN) {
+        v.expected(OWN, "tap_token", "at least 16 bytes, as openssl rand -hex 16 prints them");
+    }
     let debug = v.flag(DEFAULT, "debug");
     let json = v.flag(DEFAULT, "use_json");
     let log_dir = v.path(DEFAULT, "log_dir");
     let log_file = v.path(DEFAULT, "log_file");
     Observing {
         listen,
+        tap_token,
         log_format: match v.one_of(OWN, "log_format") {
             Some("json") => LogFormat::Json,
             None if json => LogFormat::Json,

@@ -1,6 +1,7 @@
 //! The meaning of the configuration: typed, bounded, complete. A [`Settings`] cannot be wrong.
 
 pub(super) mod meaning;
+mod shown;
 
 use super::broker::TransportUrl;
 use super::broker::rabbit;
@@ -134,6 +135,8 @@ pub struct Cluster {
     pub packet_bytes_max: usize,
     /// Messages that the parking queue holds.
     pub parked_messages_max: usize,
+    /// `[nephoscope] books_max_bytes`; 0: no books.
+    pub books_max_bytes: usize,
     /// `[nephoscope] state_log_bytes_max`, of one queue.
     pub state_log_bytes_max: usize,
     /// Queues that a member releases at once when the members change.
@@ -197,6 +200,8 @@ pub enum Envelope {
 pub struct Observing {
     /// Address of `/metrics`, `/livez`, `/readyz`; `None`: off.
     pub listen: Option<SocketAddr>,
+    /// `[nephoscope] tap_token`: who has it sees what passes, where the address is open to others.
+    pub tap_token: Option<Secret>,
     /// Form of log lines.
     pub log_format: LogFormat,
     /// What is logged, as a `tracing` filter: `info`, `nephoscope=debug,warn`.

@@ -12,8 +12,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tracing::error;
 
+use crate::observe::desk::tally::Tallies;
 use crate::observe::repeats::Repeats;
 use crate::observe::series::{Registrar, Series, Tally};
+use crate::observe::tap::Taps;
 
 /// The counters of one process. Cheap to clone: all clones count into the same.
 #[derive(Clone)]
@@ -24,6 +26,10 @@ pub(super) struct Families {
     rows: String,
     /// What may happen with every record, and is logged once and again after minutes.
     pub repeats: Repeats,
+    /// What was done with each queue.
+    pub tallies: Tallies,
+    /// Those who ask to see what passes.
+    pub taps: Arc<Taps>,
 
     pub received: Series<1, Counter>,
     pub redelivered: Series<1, Counter>,
@@ -71,6 +77,9 @@ pub(super) struct Families {
     pub reloads: Series<1, Counter>,
     pub troubles: Series<1, Counter>,
 }
+
+/// Counters by sink and publisher.
+pub(super) type Counters2 = Series<2, Counter>;
 
 /// 0.5 ms to 16 s.
 fn seconds() -> Histogram {
@@ -143,6 +152,8 @@ impl Metrics {
             registry: Registry::default(),
             rows: String::new(),
             repeats: Repeats::default(),
+            tallies: Tallies::default(),
+            taps: Arc::default(),
         };
         let (registry, rows) = r.finish();
         Metrics(Arc::new(Families { registry, rows, ..families }))

@@ -63,4 +63,22 @@ impl Metrics {
         debug!(event = "agent.link.removed", link);
         self.0.link_up.forget([link]);
     }
+
+    /// The broker refuses what this member says once a second for those who watch. `said` is how often, where it is news.
+    pub fn beats_refused(&self, cause: &str, said: Option<u64>) {
+        if let Some(times) = said {
+            warn!(
+                event = "desk.beat.refused",
+                times,
+                cause,
+                "the broker refuses what this agent tells those who watch: nephoscope top and the page do not see it; everything \
+                 else goes on; give the user the rights of docs/rabbitmq.md"
+            );
+        } else {
+            debug!(
+                event = "desk.beat.refused",
+                cause, "the broker still refuses what this agent tells those who watch"
+            );
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod parked;
 mod publishers;
 mod queues;
 mod state;
+mod totals;
 
 pub use families::Metrics;
 pub use parked::ParkReason;

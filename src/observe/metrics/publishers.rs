@@ -18,12 +18,17 @@ pub enum Breaker {
 
 impl Breaker {
     /// The word of the log line, and the value of the gauge.
-    fn shown(self) -> (&'static str, i64) {
+    pub(super) fn shown(self) -> (&'static str, i64) {
         match self {
             Breaker::Closed => ("closed", 0),
             Breaker::HalfOpen => ("half-open", 1),
             Breaker::Open => ("open", 2),
         }
+    }
+
+    /// The one with this value of the gauge.
+    pub(super) fn of_level(level: i64) -> Breaker {
+        [Breaker::HalfOpen, Breaker::Open].into_iter().find(|one| one.shown().1 == level).unwrap_or(Breaker::Closed)
     }
 }
 

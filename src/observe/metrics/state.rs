@@ -17,12 +17,14 @@ impl Metrics {
         trace!(event = "state.batch.committed", queue, bytes, ?took);
         self.0.committed.observe(took.as_secs_f64());
         self.0.log_bytes.inc_by(bytes as u64);
+        self.0.tallies.of(queue).logged(bytes);
     }
 
     /// A snapshot of a queue's state is in the log.
     pub fn state_snapshot(&self, queue: &str, cells: usize, bytes: usize) {
         debug!(event = "state.snapshot.written", queue, cells, bytes);
         self.0.log_bytes.inc_by(bytes as u64);
+        self.0.tallies.of(queue).logged(bytes);
     }
 
     /// A log was created with another bound than the configuration has now.
@@ -47,6 +49,33 @@ impl Metrics {
              (max-length-bytes); [nephoscope] state_log_bytes_max applies to newly created logs only"
         );
         self.trouble(Step::BoundLog);
+    }
+
+    /// The group had no books yet.
+    pub fn books_created(&self, stream: &str) {
+        info!(event = "agent.books.created", stream, "the group had no books; created the stream that keeps them");
+    }
+
+    /// The stream with the group's books does not accept a note, or cannot be created.
+    pub fn books_not_written(&self, stream: &str, cause: &str) {
+        warn!(
+            event = "agent.books.held",
+            stream,
+            cause,
+            "cannot write into the books of the group; deliveries go on, and the agent tries again every second; give the agent's \
+             user the right to configure and write this stream"
+        );
+    }
+
+    /// The stream with the group's books cannot be created: the agent works on without books.
+    pub fn books_given_up(&self, stream: &str, cause: &str) {
+        warn!(
+            event = "agent.books.absent",
+            stream,
+            cause,
+            "the broker cannot keep the books of the group; the agent works on without them, and nephoscope audit has nothing to \
+             read from it; enable streams on the broker and restart the agent, or set [nephoscope] books_max_bytes = 0"
+        );
     }
 
     /// A queue's state log cannot be used although its session lives: the queue is opened again, by this member or another.

@@ -1,13 +1,13 @@
 //! What is said to a broker in the terms of AMQP: names, arguments, the beginning of a consumer.
 
 use futures_util::future::try_join;
-use lapin::options::{BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer as Consumed};
 use std::collections::BTreeMap;
 
-use super::super::{Argument, TransportError};
-use super::reply::Line;
+use super::super::{Argument, Subscription, TransportError};
+use super::reply::{Line, Refusal};
 
 /// A name on the wire: 255 bytes at most.
 pub(super) fn short(name: &str) -> Result<ShortString, TransportError> {
@@ -48,4 +48,19 @@ pub(super) async fn subscribe(
     );
     let begun = line.within(begin).await.map_err(|refusal| refusal.about_queue(queue));
     begun.map(|((), consumed)| consumed)
+}
+
+/// Declares the queue of a subscription, and binds it.
+pub(super) async fn declare_own(
+    line: &Line,
+    channel: &Channel,
+    subscription: &Subscription,
+) -> Result<(), TransportError> {
+    let Subscription { queue, exchange, routing_key, .. } = subscription;
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    let declared = line.within(channel.queue_declare(short(queue)?, options, table(&subscription.arguments()))).await;
+    declared.map_err(|refusal| refusal.about_queue(queue))?;
+    let (key, options, none) = (short(routing_key)?, QueueBindOptions::default(), FieldTable::default());
+    let bound = line.within(channel.queue_bind(short(queue)?, short(exchange)?, key, options, none)).await;
+    bound.map_err(Refusal::plain)
 }

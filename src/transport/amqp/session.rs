@@ -19,12 +19,12 @@ use tokio_util::task::TaskTracker;
 
 use super::super::{
     Binding, Confirmation, ConsumeOptions, Consumer, Exchange, Follower, Outgoing, Queue, QueueState, Session,
-    StreamStart, Topology, TransportError, Why, fallback,
+    StreamStart, Subscription, Topology, TransportError, Why, fallback,
 };
 use super::AmqpBroker;
 use super::consumer::AmqpConsumer;
 use super::dial::Wire;
-use super::fields::{short, table};
+use super::fields::{declare_own, short, table};
 use super::follower::AmqpFollower;
 use super::producer::Producer;
 use super::reply::{self, Line, Refusal};
@@ -247,6 +247,13 @@ impl Session for AmqpSession {
         let channel = self.channel().await?;
         let over = self.over.clone();
         Ok(Box::new(AmqpFollower::begin(self.line.clone(), channel, stream, start, over, &self.consumers).await?))
+    }
+
+    async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Consumer>, TransportError> {
+        let channel = self.channel().await?;
+        declare_own(&self.line, &channel, subscription).await?;
+        let (queue, options, over) = (&subscription.queue, subscription.consume_options(), self.over.clone());
+        Ok(Box::new(AmqpConsumer::begin(self.line.clone(), channel, queue, &options, over, &self.consumers).await?))
     }
 
     async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError> {

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::compression::{self, COMPRESSION_HEADER};
 use super::super::{
-    Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, QueueState, Session, StreamRecord,
-    StreamStart, Topology, TransportError, Why, fallback,
+    Binding, Confirmation, ConsumeOptions, Consumer, Delivery, Follower, Outgoing, Queue, QueueState, Session,
+    StreamRecord, StreamStart, Subscription, Topology, TransportError, Why, fallback,
 };
 use super::state::{Message, Read, Taken};
 use super::{MemoryBroker, Shared};
@@ -77,6 +77,21 @@ impl Session for MemorySession {
         self.check()?;
         let (id, wake) = self.broker.state().follow(self.id, stream, start)?;
         Ok(Box::new(MemoryFollower { shared: Arc::downgrade(&self.broker.shared), id, wake }))
+    }
+
+    async fn subscribe(&self, subscription: &Subscription) -> Result<Box<dyn Consumer>, TransportError> {
+        let Subscription { queue, exchange, routing_key, .. } = subscription.clone();
+        let own = Queue {
+            name: queue.clone(),
+            durable: false,
+            auto_delete: true,
+            exclusive: true,
+            arguments: subscription.arguments(),
+            fallback_transient: false,
+        };
+        let binding = Binding { exchange, queue: queue.clone(), routing_key };
+        self.declare(&Topology { queues: vec![own], bindings: vec![binding], ..Topology::default() }).await?;
+        self.consume(&queue, subscription.consume_options()).await
     }
 
     async fn publish(&self, message: Outgoing) -> Result<Confirmation, TransportError> {

@@ -1,5 +1,6 @@
 //! The witness: notes what was promised and what came of it, and says which promise was broken.
 
+mod books;
 mod logs;
 mod promises;
 mod records;
@@ -51,6 +52,8 @@ struct Notes {
     /// Bodies that nobody can read, and how often each was parked.
     poison: BTreeMap<Vec<u8>, usize>,
     refused: BTreeMap<Id, usize>,
+    /// What was sent, and what of it nobody can read.
+    sent: (u64, u64),
     queue_of: BTreeMap<(String, String), String>,
     epochs: BTreeMap<String, i64>,
     /// Who consumes what, and whether it still knows of it.
@@ -105,8 +108,14 @@ impl Witness {
         self.notes().cells = cells;
     }
 
+    /// A sender sends one more notification.
+    pub(crate) fn sends(&self) {
+        self.notes().sent.0 += 1;
+    }
+
     /// A sender was promised that this body is parked.
     pub(crate) fn expect_parked(&self, body: &[u8]) {
+        self.notes().sent.1 += 1;
         self.notes().poison.insert(body.to_vec(), 0);
     }
 

@@ -21,6 +21,8 @@ pub enum Invariant {
     OneQueue,
     /// The parking queue has what nobody could use, and nothing else.
     Parking,
+    /// The books that the agents keep balance, and say what came out.
+    Books,
     /// When the faults are over, everything is owned, consumed and settled within bounded time.
     Rest,
     /// An agent ends only when it is told to, and then within its time.

@@ -33,6 +33,8 @@ use nephoscope::transport::MemoryBroker;
 
 /// How long a drain may take.
 const DRAIN: Duration = Duration::from_secs(30);
+/// The books of the group.
+const BOOKS: &str = "nephoscope.ceilometer.books";
 /// After which an agent that ended by itself is started again, as systemd does.
 const RESTART: Duration = Duration::from_secs(1);
 
@@ -183,6 +185,7 @@ impl World {
         if self.come_to_rest().await {
             self.close_down().await;
             self.witness.judge_state();
+            self.witness.judge_books(&self.broker.stream_records(BOOKS));
         }
         self.take_parked().await;
     }

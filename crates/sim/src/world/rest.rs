@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::{DRAIN, RESTART, Then, World};
+use super::{BOOKS, DRAIN, RESTART, Then, World};
 use crate::witness::Invariant;
 use nephoscope::coordination::Coordinator;
 use nephoscope::model::Verdict;
@@ -83,8 +83,9 @@ impl World {
         let generation = format!(".g{generation}.");
         let (mut owned, mut logs) = (0, 0);
         for queue in self.broker.queues() {
-            let ours = queue.name.starts_with("nephoscope.") && queue.name != PARKED;
+            let ours = queue.name.starts_with("nephoscope.") && queue.name != PARKED && queue.name != BOOKS;
             if queue.name == PARKED
+                || queue.name == BOOKS
                 || queue.name.starts_with(ANSWERS)
                 || !ours && !self.main_queues.contains(&queue.name)
             {

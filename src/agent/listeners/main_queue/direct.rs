@@ -18,6 +18,7 @@ use crate::agent::runtime::until::Until;
 use crate::agent::sinks::sink::{Parcel, SinkSlot};
 use crate::agent::stages::route::Routes;
 use crate::agent::state::{Done, Keeper, Lost, MemoryLog, Owner};
+use crate::books;
 
 /// Batches that wait at a sink, at most; each is bounded by the intake.
 const WAITING_BATCHES_MAX: usize = 4;
@@ -65,7 +66,7 @@ impl Way for DirectWay {
     async fn take(&mut self, routes: &Routes, yielded: Yielded<Fragment>, _: Expected) -> bool {
         let mut by_sink: Vec<Vec<Parcel>> = routes.sinks.iter().map(|_| Vec::new()).collect();
         for (sink, fragment, receipt) in yielded {
-            by_sink[sink].push(Parcel { fragment, receipt });
+            by_sink[sink].push(Parcel::new(fragment, receipt));
         }
         for (slot, parcels) in routes.sinks.iter().zip(by_sink) {
             if !parcels.is_empty() && !self.hand_over(slot, parcels).await {
@@ -118,7 +119,8 @@ async fn work(
 ) {
     let mut kept: Option<Worker> = None;
     let mut next = None;
-    let detours = agent.overflow.detours(&slot.name, 0, None);
+    let account = agent.books.open(books::Kind::Sink, &slot.name, Some(&slot.name), 0);
+    let detours = agent.overflow.detours((&slot.name, 0), None, &account);
     loop {
         let handed = match next.take() {
             Some(handed) => Some(handed),
@@ -139,7 +141,7 @@ async fn work(
             continue;
         }
         let until = Until { stop: give_up.clone(), over: CancellationToken::clone(&broken) };
-        let context = agent.sink_context(until, 0, detours.clone());
+        let context = agent.sink_context(until, 0, detours.clone(), &account);
         let mut worker = match kept.take() {
             Some(worker) if Worker::fits(&worker, &slot) => worker,
             _ => match worker_of(&agent, &slot).await {

@@ -6,6 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::source::MainQueue;
 use super::way::Way;
+use crate::agent::books::Account;
+use crate::agent::packets::encoding::Part;
 use crate::agent::packets::lane::Expected;
 use crate::agent::parked::parking::Parking;
 use crate::agent::runtime::task_group::TaskGroup;
@@ -37,6 +39,8 @@ pub(in crate::agent) struct MainListener<W: Way> {
     pub tasks: TaskGroup,
     /// Counters.
     pub metrics: Metrics,
+    /// What is settled is counted here.
+    pub account: Arc<Account>,
 }
 
 /// How a listener goes on that has worked for a while.
@@ -137,15 +141,36 @@ impl<W: Way> MainListener<W> {
         let mut yielded = Vec::with_capacity(2 * messages.len());
         for message in messages {
             match message {
-                Read::Yields(parts, receipt) => {
-                    yielded.extend(parts.into_iter().map(|(sink, part)| (sink, part, receipt.split())));
-                    // The parts now carry the delivery; where there are none, it is done with.
+                Read::Yields(parts, receipt) if parts.is_empty() => {
+                    self.account.nothing();
                     receipt.settle(Verdict::Kept);
                 }
-                Read::Unfit(unfit) => self.parking.set_aside(unfit, until, &self.tasks).await,
+                Read::Yields(parts, receipt) => {
+                    let receipt = self.account.going_on(receipt, given(&routes, &parts));
+                    yielded.extend(parts.into_iter().map(|(sink, part)| (sink, part, receipt.split())));
+                    // The parts now carry the delivery.
+                    receipt.settle(Verdict::Kept);
+                }
+                Read::Unfit(mut unfit) => {
+                    unfit.receipt = self.account.unread(unfit.receipt);
+                    self.parking.set_aside(unfit, until, &self.tasks).await;
+                }
             }
         }
         let more = !self.conversion.is_idle() || self.intake.has_ready();
         self.way.take(&routes, yielded, Expected { more, at_once: self.source.messages() }).await
     }
+}
+
+/// How many records a notification gives for each sink.
+fn given<P: Part>(routes: &Routes, parts: &[(usize, P)]) -> Vec<(Arc<str>, u64)> {
+    let mut given: Vec<(Arc<str>, u64)> = Vec::with_capacity(parts.len());
+    for (sink, part) in parts {
+        let (sink, records) = (&routes.sinks[*sink].name, part.count() as u64);
+        match given.iter_mut().find(|(known, _)| Arc::ptr_eq(known, sink)) {
+            Some((_, known)) => *known += records,
+            None => given.push((Arc::clone(sink), records)),
+        }
+    }
+    given
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::books::Account;
 use crate::agent::listeners::agent_context::AgentContext;
 use crate::agent::stages::intake::{Ended, Intake};
 use crate::agent::stages::prefetch::Prefetch;
@@ -17,6 +18,7 @@ pub(in crate::agent) struct MainQueue {
     /// Position of its broker in [`AgentContext::brokers`].
     broker: usize,
     queue: Arc<str>,
+    account: Arc<Account>,
     /// Nothing where the number of unacknowledged messages is fixed.
     prefetch: Option<Prefetch>,
 }
@@ -27,7 +29,7 @@ impl MainQueue {
         agent: &Arc<AgentContext>,
         session: Arc<dyn Session>,
         broker: usize,
-        queue: &str,
+        (queue, account): (&str, Arc<Account>),
     ) -> MainQueue {
         let prefetch = match agent.options.main_prefetch.by_size {
             Some(bounds) if agent.brokers[broker].is_classic(&*session, queue).await => {
@@ -35,7 +37,7 @@ impl MainQueue {
             }
             _ => None,
         };
-        MainQueue { agent: Arc::clone(agent), session, broker, queue: queue.into(), prefetch }
+        MainQueue { agent: Arc::clone(agent), session, broker, queue: queue.into(), account, prefetch }
     }
 
     /// Begins to consume.
@@ -43,12 +45,12 @@ impl MainQueue {
         &self,
         stop: &CancellationToken,
     ) -> Result<Intake, TransportError> {
-        let MainQueue { agent, session, broker, queue, prefetch } = self;
+        let MainQueue { agent, session, broker, queue, account, prefetch } = self;
         let (options, place) = (&agent.options, &agent.brokers[*broker]);
         let exclusive = options.partitioned && options.main_queue_exclusive;
         let rescued = rescue::look(&**session, queue).await?;
         let consume = place.consume_options(self.present(), exclusive);
-        let intake = Intake::open(&agent.context, session, queue, consume, rescued).await?;
+        let intake = Intake::open(&agent.context, session, queue, consume, (rescued, account)).await?;
         // The fewest are taken whatever their size: more of them would wait each time.
         if let Some(prefetch) = prefetch.as_ref().filter(|prefetch| prefetch.messages() > prefetch.smallest()) {
             intake.hold_at_most(prefetch.waiting_bytes_max());

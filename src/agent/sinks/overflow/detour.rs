@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::answers::{Answers, Expected};
 use super::found::Found;
+use crate::agent::books::Account;
 use crate::agent::packets::encoding::EncodedFragment;
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
 use crate::agent::packets::packet::{FRAGMENT_BYTES_MAX, Fragment, PacketBuilder, Question};
@@ -41,6 +42,8 @@ pub(in crate::agent) struct Detours {
     /// Whose packets they are, in words.
     sender: String,
     epoch: i64,
+    /// What the overflow queues confirm is counted here.
+    account: Arc<Account>,
     /// The listener's own session, so that nothing of it is sent when its consumer is over; else the present one.
     session: Option<Arc<dyn Session>>,
     road: Mutex<Option<Road>>,
@@ -98,13 +101,13 @@ impl Detours {
     pub(super) fn new(
         (context, broker): (Arc<Context>, Arc<BrokerPlace>),
         (answers, found): (Arc<Answers>, Arc<Found>),
-        queue: &str,
-        epoch: i64,
+        (queue, epoch): (&str, i64),
         session: Option<Arc<dyn Session>>,
+        account: &Arc<Account>,
     ) -> Self {
         let sender = format!("{} {queue}", context.member);
-        let (road, known) = (Mutex::new(None), StdMutex::default());
-        Detours { context, broker, answers, found, sender, epoch, session, road, known }
+        let (road, known, account) = (Mutex::new(None), StdMutex::default(), Arc::clone(account));
+        Detours { context, broker, answers, found, sender, epoch, account, session, road, known }
     }
 
     /// Offers a batch to a destination, or puts it into its overflow queue. One that is alone in its sink (as it is configured now) is
@@ -176,7 +179,7 @@ impl Detours {
         if let Some(asked) = &mut detour.question {
             asked.more = true;
         }
-        offering.taken()
+        offering.overflowed()
     }
 
     fn detour(&self, destination: &Destination) -> Arc<Mutex<Detour>> {
@@ -339,7 +342,7 @@ impl Detours {
                 // Another sender in every session, for a lane counts its packets from 1.
                 let nonce = hash::stable(format!("{} {}", self.epoch, self.context.options.clock.now()).as_bytes());
                 let sender = format!("{} {nonce:016x}", self.sender).into();
-                let lanes = Lanes::new(&sender, self.epoch, self.context.options.packet);
+                let lanes = Lanes::new(&sender, self.epoch, self.context.options.packet, &self.account);
                 let queues = Arc::new(OverflowQueues(Arc::clone(&self.context)));
                 let carry = lanes::carry(lanes.clone(), Arc::clone(&session), Arc::clone(&self.context), queues);
                 self.context.tasks.spawn(&format!("overflow of {}", self.sender), carry);

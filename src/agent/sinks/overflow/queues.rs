@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use super::answers::Answers;
 use super::detour::Detours;
 use super::found::Found;
+use crate::agent::books::Account;
 use crate::agent::runtime::{BrokerPlace, Context};
 use crate::agent::sinks::sink::SinkSlot;
 use crate::transport::{Queue, QueueState, Session, topology};
@@ -72,16 +73,16 @@ impl Overflow {
     /// queues.
     pub(in crate::agent) fn detours(
         &self,
-        queue: &str,
-        epoch: i64,
+        ownership: (&str, i64),
         session: Option<Arc<dyn Session>>,
+        account: &Arc<Account>,
     ) -> Option<Arc<Detours>> {
         if self.context.options.overflow.bytes_max == 0 {
             return None;
         }
         let (context, broker) = (Arc::clone(&self.context), Arc::clone(&self.broker));
         let (answers, found) = (Arc::clone(&self.answers), Arc::clone(&self.found));
-        Some(Arc::new(Detours::new((context, broker), (answers, found), queue, epoch, session)))
+        Some(Arc::new(Detours::new((context, broker), (answers, found), ownership, session, account)))
     }
 
     /// A queue of a destination that is alone in its sink is gone.

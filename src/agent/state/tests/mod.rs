@@ -118,11 +118,11 @@ fn fragment(resource: &str, step: i64, volume: i64) -> Fragment {
 
 /// Works on one fragment and commits it; the volumes that came out.
 async fn take(keeper: &mut Keeper, fragment: Fragment, step: i64) -> Result<Vec<Value>, Lost> {
-    let parcels = [crate::agent::sinks::sink::Parcel { fragment, receipt: Receipt::new(|_| {}) }];
+    let parcels = [crate::agent::sinks::sink::Parcel::new(fragment, Receipt::new(|_| {}))];
     let (batch, outputs) = keeper.work(&parcels, at(step)).unwrap();
-    let output = Fragment { batch: Records::Samples(outputs[0].clone()), ..parcels[0].fragment.clone() };
+    let output = Fragment { batch: Records::Samples(outputs[0].samples.clone()), ..parcels[0].fragment.clone() };
     if !batch.ids.is_empty() {
         keeper.commit(batch, &[&output]).await?;
     }
-    Ok(outputs[0].iter().map(|sample| sample.volume.clone()).collect())
+    Ok(outputs[0].samples.iter().map(|sample| sample.volume.clone()).collect())
 }
