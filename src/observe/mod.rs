@@ -16,6 +16,7 @@ mod series;
 pub mod status;
 pub mod systemd;
 pub mod tap;
+mod trace;
 
 pub use http::{ServeError, Serving};
 pub use logs::{Format, LogSettings};
@@ -23,3 +24,4 @@ pub use metrics::{Breaker, Closed, Metrics, ParkReason};
 pub use repeats::Repeats;
 pub use status::{Board, Status};
 pub use systemd::Systemd;
+pub use trace::Trace;

@@ -1,6 +1,7 @@
 //! Families of counters and gauges with a bounded number of label values, and the list of registered metrics.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -22,6 +23,9 @@ pub(super) const PREFIX: &str = "nephoscope";
 
 /// How a histogram of the page is made: buckets in seconds.
 type Buckets = fn() -> Histogram;
+
+/// A histogram that keeps the ids of one value for each bucket, the newest.
+pub(super) type Traced = HistogramWithExemplars<Vec<(&'static str, String)>>;
 
 /// Metrics of one name, told apart by `N` labels.
 #[derive(Debug, Clone)]
@@ -169,6 +173,16 @@ impl Registrar {
         help: &'static str,
         buckets: Buckets,
     ) -> Series<N, Histogram> {
+        self.many(name, labels, "histogram", help, buckets)
+    }
+
+    pub(super) fn traced<const N: usize>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        help: &'static str,
+        buckets: fn() -> Traced,
+    ) -> Series<N, Traced> {
         self.many(name, labels, "histogram", help, buckets)
     }
 

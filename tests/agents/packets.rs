@@ -115,3 +115,22 @@ async fn the_prefetch_stays_while_the_group_is_away() {
     assert!(consumes_main(&board));
     assert!(!lab.context.metrics.page().contains("nephoscope_queues_closed_total{reason=\"lost\"} 1"), "it let go");
 }
+
+/// From a value on the page to the notification, at the main queue and behind the pipeline queue.
+#[rstest::rstest]
+#[tokio::test(start_paused = true)]
+async fn one_message_of_each_second_is_named_on_the_page(#[values(false, true)] partitioned: bool) {
+    let mut lab = Lab::new(partitioned).await;
+    let (_agent, board) = lab.start("a");
+    lab.until("it consumes", || consumes_main(&board)).await;
+    lab.send(200).await;
+    lab.settle().await;
+    let page = lab.context.metrics.page();
+    let traced = |queue: &str| {
+        let of_queue = "nephoscope_handling_seconds_bucket{le=";
+        let lines = page.lines().filter(|line| line.starts_with(of_queue) && line.contains(queue));
+        lines.filter_map(|line| line.split_once(" # {message_id=\"m-")).count()
+    };
+    assert_eq!(traced("notifications.info"), 1, "{page}");
+    assert_eq!(traced("nephoscope.") > 0, partitioned, "{page}");
+}

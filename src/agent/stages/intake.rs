@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::rescue::Rescue;
+use super::trace;
 use crate::agent::books::Account;
 use crate::agent::runtime::Context;
 use crate::agent::runtime::until::Until;
@@ -165,13 +166,14 @@ impl Intake {
         let (queue, again) = (Arc::clone(&delivery.queue), delivery.redelivered);
         let (account, tally) = (Arc::clone(&self.account), metrics.tally(&delivery.queue));
         let (inner, came) = (delivery.receipt, Instant::now());
-        tally.taken(came);
+        // Parsed once more when it is settled: one message a second.
+        let traced = tally.taken(came).then(|| delivery.body.clone());
         delivery.receipt = Receipt::new(move |verdict| {
             account.message(verdict, again);
             inner.settle(verdict);
             let took = came.elapsed();
             tally.settled(came, took);
-            metrics.delivery_settled(&queue, verdict, took);
+            metrics.delivery_settled(&queue, verdict, took, traced.map(|body| trace::of(&body)));
             drop(token);
         });
         delivery

@@ -1,5 +1,5 @@
 //! The stages of a notification's way, in their order: it is taken from its queue (`intake`, `prefetch`, `rescue`), opened and converted
-//! (`conversion`), routed to pipelines (`route`), and forwarded to the pipeline queues (`forward`).
+//! (`conversion`), routed to pipelines (`route`), and forwarded to the pipeline queues (`forward`); `trace` finds the id of one.
 //!
 //! Never here: what a definition means, what a sink does with a record.
 
@@ -9,3 +9,4 @@ pub(super) mod intake;
 pub(super) mod prefetch;
 pub(super) mod rescue;
 pub(super) mod route;
+pub(super) mod trace;

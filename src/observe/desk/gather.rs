@@ -168,9 +168,11 @@ mod tests {
         });
         metrics.notifications_received("notifications.info", 5, 0);
         let came = Instant::now();
-        (0..5).for_each(|_| metrics.tally("notifications.info").taken(came));
+        for _ in 0..5 {
+            metrics.tally("notifications.info").taken(came);
+        }
         metrics.tally("notifications.info").settled(came, Duration::from_millis(3));
-        metrics.delivery_settled("notifications.info", Verdict::Kept, Duration::from_millis(3));
+        metrics.delivery_settled("notifications.info", Verdict::Kept, Duration::from_millis(3), None);
         metrics.published("cpu", "file:///a", 9, Duration::from_millis(1));
         metrics.message_parked("notifications.info", ParkReason::Unreadable, None, "no JSON");
         let ready = BTreeMap::from([("notifications.info".to_owned(), 40)]);

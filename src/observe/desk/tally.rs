@@ -39,6 +39,8 @@ pub struct Counts {
     pub latency: Buckets,
     /// Messages that are taken and not settled, by the second in which they came, oldest first.
     held: VecDeque<(u64, u32)>,
+    /// The second of the last message that was traced, from 1.
+    traced: u64,
 }
 
 impl Counts {
@@ -81,8 +83,8 @@ impl Tally {
         Tally { began: Instant::now(), counts: Mutex::default() }
     }
 
-    /// A message was taken at that time.
-    pub fn taken(&self, came: Instant) {
+    /// A message was taken at that time. Whether it is the one of its second that is traced.
+    pub fn taken(&self, came: Instant) -> bool {
         let second = self.second(came);
         let mut counts = self.counts();
         counts.taken += 1;
@@ -90,6 +92,11 @@ impl Tally {
             Some((last, held)) if *last >= second => *held += 1,
             _ => counts.held.push_back((second, 1)),
         }
+        let traced = second >= counts.traced;
+        if traced {
+            counts.traced = second + 1;
+        }
+        traced
     }
 
     /// A message that came at that time is settled.

@@ -14,7 +14,7 @@ use tracing::error;
 
 use crate::observe::desk::tally::Tallies;
 use crate::observe::repeats::Repeats;
-use crate::observe::series::{Registrar, Series, Tally};
+use crate::observe::series::{Registrar, Series, Tally, Traced};
 use crate::observe::tap::Taps;
 
 /// The counters of one process. Cheap to clone: all clones count into the same.
@@ -37,7 +37,7 @@ pub(super) struct Families {
     pub parked: Series<2, Counter>,
     pub rescued: Series<1, Counter>,
     pub settled: Series<1, Counter>,
-    pub handling: Series<1, Histogram>,
+    pub handling: Series<1, Traced>,
 
     pub samples: Tally,
     pub events: Tally,
@@ -86,6 +86,11 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 16))
 }
 
+/// The same, with exemplars.
+fn traced_seconds() -> Traced {
+    Traced::new(exponential_buckets(0.0005, 2.0, 16))
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Metrics::new()
@@ -109,7 +114,12 @@ impl Metrics {
             ),
             rescued: r.counters("rescued", ["queue"], "Messages moved to a rescue queue because they came back often"),
             settled: r.counters("settled", ["verdict"], "Deliveries settled: kept, parked, or returned to the broker"),
-            handling: r.histograms("handling_seconds", ["queue"], "Time from delivery to settlement, in seconds", seconds),
+            handling: r.traced(
+                "handling_seconds",
+                ["queue"],
+                "Time from delivery to settlement, in seconds; the exemplar is a message of each second",
+                traced_seconds,
+            ),
             samples: r.tally("samples", "meter", "Samples made of notifications"),
             events: r.tally("events", "event_type", "Events made of notifications"),
             complaints: r.counters("complaints", ["place"], "Times a definition gave nothing for a notification"),

@@ -1,10 +1,11 @@
 //! Main queues: notifications come in, are converted, and are settled.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tracing::{debug, info, trace, warn};
 
 use super::families::{Metrics, Step};
 use crate::model::{Complaint, Event, Priority, Sample, Verdict};
+use crate::observe::trace::Trace;
 
 impl Metrics {
     /// `count` notifications came from a main queue, `again` of them not for the first time.
@@ -22,8 +23,8 @@ impl Metrics {
         self.0.unwanted.of([priority.name()]).inc();
     }
 
-    /// A delivery of `queue` was settled, `took` after it came.
-    pub fn delivery_settled(&self, queue: &str, verdict: Verdict, took: Duration) {
+    /// A delivery of `queue` was settled, `took` after it came. One of each second has a trace.
+    pub fn delivery_settled(&self, queue: &str, verdict: Verdict, took: Duration, trace: Option<Trace>) {
         let name = match verdict {
             Verdict::Kept => "kept",
             Verdict::Parked => "parked",
@@ -31,7 +32,8 @@ impl Metrics {
         };
         trace!(event = "agent.delivery.settled", queue, verdict = name, ?took);
         self.0.settled.of([name]).inc();
-        self.0.handling.of([queue]).observe(took.as_secs_f64());
+        let labels = trace.map(Trace::labels).filter(|labels| !labels.is_empty());
+        self.0.handling.of([queue]).observe(took.as_secs_f64(), labels, Some(SystemTime::now()));
     }
 
     /// One notification gave these.
