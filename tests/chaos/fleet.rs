@@ -224,7 +224,10 @@ impl Fleet {
 
     /// A counter of one process, all its series added.
     async fn metric(&self, at: usize, name: &str) -> u64 {
-        let asking = ask(self.members[at].home.metrics());
+        let member = &self.members[at];
+        let log = self.folder.join(format!("{}.log", member.process()));
+        let Some(address) = member.home.metrics(&log) else { return 0 };
+        let asking = ask(address);
         let Ok(Ok(text)) = tokio::time::timeout(Duration::from_secs(2), asking).await else { return 0 };
         let series = text.lines().filter(|line| line.starts_with(name));
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()

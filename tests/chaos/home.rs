@@ -25,8 +25,6 @@ pub enum Home {
     Process {
         /// None before the start and after the end.
         child: Option<Child>,
-        /// For its metrics, on 127.0.0.1.
-        port: u16,
         /// Before the first broker.
         broker: Option<Proxy>,
         /// Before etcd.
@@ -59,8 +57,7 @@ impl Home {
                 } else {
                     (None, None)
                 };
-                let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-                Home::Process { child: None, port, broker, etcd }
+                Home::Process { child: None, broker, etcd }
             }
             Place::Containers(project) => {
                 Home::Container { project: Rc::clone(project), service: format!("agent{}", at + 1) }
@@ -72,21 +69,26 @@ impl Home {
     pub fn addresses(&self, stage: &Stage) -> (Vec<String>, String, String) {
         let proxied = |proxy: &Proxy| format!("127.0.0.1:{}", proxy.port);
         match self {
-            Home::Process { port, broker, etcd, .. } => (
+            Home::Process { broker, etcd, .. } => (
                 broker.as_ref().map_or(stage.brokers.clone(), |proxy| vec![proxied(proxy)]),
                 etcd.as_ref().map_or(stage.etcd.clone(), proxied),
-                format!("127.0.0.1:{port}"),
+                // A port that is chosen here may be another's before the agent takes it.
+                "127.0.0.1:0".to_owned(),
             ),
             Home::Container { .. } => (stage.brokers.clone(), stage.etcd.clone(), format!("0.0.0.0:{CONTAINER_PORT}")),
         }
     }
 
-    /// Where its metrics are asked for.
-    pub fn metrics(&self) -> SocketAddr {
+    /// Where the agent with this log is asked for its metrics; `None` where it does not listen yet.
+    pub fn metrics(&self, log: &Path) -> Option<SocketAddr> {
         match self {
-            Home::Process { port, .. } => ([127, 0, 0, 1], *port).into(),
+            Home::Process { .. } => {
+                let text = fs::read_to_string(log).ok()?;
+                let line = text.lines().find(|line| line.contains("observe.http.listening"))?;
+                serde_json::from_str::<serde_json::Value>(line).ok()?["address"].as_str()?.parse().ok()
+            }
             Home::Container { project, service } => {
-                (project.address(service, "outlet").parse::<std::net::IpAddr>().unwrap(), CONTAINER_PORT).into()
+                Some((project.address(service, "outlet").parse::<std::net::IpAddr>().unwrap(), CONTAINER_PORT).into())
             }
         }
     }

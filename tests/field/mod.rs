@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Past this, what is waited for does not come.
@@ -236,9 +237,17 @@ pub async fn until(what: &str, mut so: impl FnMut() -> bool, instead: impl Fn() 
     }
 }
 
-/// A port that nobody has now.
+/// A port that nobody has now, and that nobody is given in a moment: it lies below those that the kernel hands out, and below
+/// those of the servers (`tests/rig/rig.sh`). Each test process begins at another one.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let n = std::process::id().wrapping_mul(31).wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(n % 6_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The whole answer to a GET, head included; empty if nobody answers.
