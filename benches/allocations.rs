@@ -26,6 +26,8 @@ mod mix;
 mod process;
 #[path = "../tests/rig/mod.rs"]
 mod rig;
+#[path = "throughput/watchers.rs"]
+mod watchers;
 #[path = "throughput/yardsticks.rs"]
 mod yardsticks;
 

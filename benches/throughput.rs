@@ -30,6 +30,8 @@ mod process;
 mod rig;
 #[path = "throughput/table.rs"]
 mod table;
+#[path = "throughput/watchers.rs"]
+mod watchers;
 #[path = "throughput/yardsticks.rs"]
 mod yardsticks;
 
@@ -44,10 +46,11 @@ const NOTIFICATIONS: usize = 20_000;
 const FOR_CEILOMETER: usize = 4_000;
 const ROUNDS: usize = 3;
 /// The loops, each with what its CPU is compared with.
-const LOOPS: [(&str, Yardstick); 7] = [
+const LOOPS: [(&str, Yardstick); 8] = [
     ("bare", Yardstick::Bare),
     ("relay50", Yardstick::Relay50),
     ("alone", Yardstick::Bare),
+    ("watched", Yardstick::Bare),
     ("group", Yardstick::Relay50),
     ("rated", Yardstick::Relay50),
     ("samples", Yardstick::Bare),
@@ -123,6 +126,7 @@ async fn drain_once(name: &str, broker: &Broker, bodies: &[Vec<u8>]) -> Drain {
         // A group that has seen these notifications would leave them out.
         "rated" => Setup { rates: true, ..Setup::in_new_group(name) },
         "samples" => Setup { events: false, ..alone },
+        "watched" => Setup { watchers: 100, ..alone },
         _ => alone,
     };
     drain::drain(broker, &setup, bodies, NOTIFICATIONS).await

@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     /// Pipelines for samples, and as many for events.
     pub(crate) pipelines: usize,
     pub(crate) main_queues: usize,
+    /// Who look at the page and at what passes, of each agent.
+    pub(crate) watchers: usize,
     /// Lines of `[notification]`.
     pub(crate) lines: String,
 }
@@ -51,6 +53,7 @@ impl Setup {
             events: true,
             pipelines: 1,
             main_queues: 1,
+            watchers: 0,
             lines: String::new(),
         }
     }

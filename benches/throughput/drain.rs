@@ -4,6 +4,7 @@ use crate::agent::{self, Process, Setup, Written};
 use crate::broker::Broker;
 use crate::measures::{Drain, Meter};
 use crate::mix::makes_an_event;
+use crate::watchers::Watchers;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,6 +37,7 @@ pub(crate) async fn drain_with(
     let written: Vec<Written> = (0..setup.agents).map(|agent| setup.write(broker, agent)).collect();
     let began = Instant::now();
     let agents: Vec<Process> = written.iter().map(|written| Process::start(program(&written.file))).collect();
+    let watchers: Vec<Watchers> = written.iter().map(|w| Watchers::of(w.port, setup.watchers)).collect();
     until_taken(broker, &queues, count, began).await;
     let first_ms = began.elapsed().as_secs_f64() * 1e3;
     let mut left = count;
@@ -57,7 +59,9 @@ pub(crate) async fn drain_with(
         println!("(in {}: {} events came twice)", setup.topic, events - events_due);
     }
     let pages: Vec<String> = written.iter().map(|written| agent::metrics(written.port)).collect();
-    drop(agents);
+    let watched: usize = watchers.iter().map(Watchers::count).sum();
+    assert_eq!(watched, setup.watchers * setup.agents, "somebody went away");
+    drop((watchers, agents));
     // A group that comes again keeps its queues.
     if setup.group != Setup::grouped(&setup.topic).group {
         for queue in pages.iter().flat_map(|page| agent::declared(page)) {

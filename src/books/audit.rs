@@ -7,22 +7,22 @@ use std::collections::BTreeMap;
 
 use super::line::Line;
 use super::note::{Kind, Offered, Work};
+use super::owners::{Fault, Owners};
 use super::report::{Difference, MainRow, PublisherRow, QueueRow, Report, SinkRow, Unsplit};
-use super::sums::{Owner, QueueSums, Sums};
+use super::sums::{QueueSums, Sums};
 
 /// What the names of senders begin with that put back what was parked …
 const BY_HAND: &str = "nephoscope parked ";
 /// … and what those have in them that only look whether a queue is there.
 const LOOKS: &str = " looks ";
 
-/// The clocks of members differ by this at most, with what a note may be late.
-const CLOCKS_MS: i64 = 5_000;
-
 /// What the broker says of one queue, when all notes of that moment have been read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Messages that nobody has taken.
     pub ready: u64,
+    /// Messages in its rescue queue, which nobody has taken.
+    pub rescued: u64,
     /// Somebody consumes the queue.
     pub is_consumed: bool,
 }
@@ -33,6 +33,8 @@ struct Open {
     waiting: u64,
     unsplit: BTreeMap<(String, &'static str), (u64, Option<i64>)>,
     missing: u64,
+    /// Missing, and nobody who keeps books owned the queue.
+    unowned: u64,
     surplus: u64,
 }
 
@@ -53,9 +55,9 @@ pub fn audit(
     };
     for (queue, owners) in &all.owners {
         let is_consumed = waiting.get(queue).is_none_or(|now| now.is_consumed);
-        let newest = owners.keys().next_back().map(|(epoch, _)| *epoch);
-        let dead = owners.iter().filter(|((epoch, _), owner)| {
-            !owner.over && owner.last_ms >= from_ms && owner.last_ms <= to_ms && (Some(*epoch) < newest || !is_consumed)
+        let owners = Owners(owners, is_consumed);
+        let dead = owners.0.iter().filter(|(ownership, owner)| {
+            owner.last_ms >= from_ms && owner.last_ms <= to_ms && owners.is_dead(ownership, owner)
         });
         report.died += dead.count() as u64;
     }
@@ -87,8 +89,13 @@ pub fn audit(
         sink.given = given.saturating_sub(begin.given.get(name).copied().unwrap_or_default());
     }
     for (queue, sums) in end.queues.iter().filter(|(_, sums)| sums.kind == Kind::Sink && !end.is_cut()) {
-        let given = end.given.get(queue).copied().unwrap_or_default();
-        if given > sums.work.records {
+        // Counted in the sink first: what is more was given and lost.
+        let more = |sums: &Sums| {
+            let worked = sums.queues.get(queue).map_or(0, |sums| sums.work.records);
+            sums.given_alone.get(queue).copied().unwrap_or_default().saturating_sub(worked)
+        };
+        if more(end) > more(begin) {
+            let given = end.given_alone.get(queue).copied().unwrap_or_default();
             let what = format!("notifications gave {given} records, and the sink worked on {}", sums.work.records);
             report.differences.push(Difference { queue: queue.clone(), what });
         }
@@ -187,7 +194,6 @@ fn queue_row(
     waiting: &BTreeMap<String, Waiting>,
     report: &mut Report,
 ) -> QueueRow {
-    let (then, now) = (open(queue, begin, all, waiting), open(queue, end, all, waiting));
     let none = QueueSums::default();
     let of = |sums: &Sums| {
         let QueueSums { sent, taken, .. } = sums.queues.get(queue).unwrap_or(&none);
@@ -195,29 +201,33 @@ fn queue_row(
         (*sent, *taken, lines.map(|line| line.again.0).fold(0, u64::saturating_add))
     };
     let ((sent_before, taken_before, again_before), (sent, taken, again)) = (of(begin), of(end));
-    let mut row = QueueRow {
+    let now = open(queue, (begin, end, all), waiting);
+    let row = QueueRow {
         queue: queue.to_owned(),
         sent: sent.saturating_sub(sent_before),
         taken: taken.saturating_sub(taken_before),
         packets_again: again.saturating_sub(again_before),
         packets_waiting: now.waiting,
-        packets_missing: now.missing.saturating_sub(then.missing),
-        packets_unsplit: 0,
+        packets_missing: now.missing.saturating_add(now.unowned),
+        packets_unsplit: now.unsplit.values().map(|(packets, _)| *packets).fold(0, u64::saturating_add),
     };
-    for ((member, deed), (packets, after_ms)) in now.unsplit {
-        let before = then.unsplit.get(&(member.clone(), deed)).map_or(0, |(packets, _)| *packets);
-        if packets > before {
-            row.packets_unsplit += packets - before;
-            let (queue, packets) = (queue.to_owned(), packets - before);
-            report.unsplit.push(Unsplit { queue, packets, member, deed, after_ms });
-        }
-    }
+    report.unsplit.extend(now.unsplit.into_iter().map(|((member, deed), (packets, after_ms))| {
+        let queue = queue.to_owned();
+        Unsplit { queue, packets, member, deed, after_ms }
+    }));
     let mut note = |what: String| report.differences.push(Difference { queue: queue.to_owned(), what });
-    if row.packets_missing > 0 {
-        note(format!("{} packets were sent here, and nobody took them: they are lost", row.packets_missing));
+    if now.missing > 0 {
+        note(format!("{} packets were sent here, and nobody took them: they are lost", now.missing));
     }
-    if now.surplus > then.surplus {
-        note(format!("{} packets were taken that nobody sent", now.surplus - then.surplus));
+    if now.unowned > 0 {
+        note(format!(
+            "{} packets were sent here, and whoever owned the queue then keeps no books: an agent of an older version, or one with \
+             books_max_bytes = 0; if there was none, they are lost",
+            now.unowned
+        ));
+    }
+    if now.surplus > 0 {
+        note(format!("{} packets were taken that nobody sent", now.surplus));
     }
     let lines = end.lines.get(queue).into_iter().flatten();
     for ((sender, epoch), line) in lines.filter(|(_, line)| line.last_ms >= report.from_ms && line.is_whole()) {
@@ -231,49 +241,75 @@ fn queue_row(
     row
 }
 
-/// Numbers that are missing: whether later ones of their sender are not, the sender, the first and the last.
-type Hole<'s> = (bool, &'s (String, i64), (u64, u64));
+/// Numbers of one sender that no owner noted, the first and the last.
+struct Hole<'s> {
+    sender: &'s (String, i64),
+    range: (u64, u64),
+    /// Later ones of this sender were settled.
+    is_passed: bool,
+    /// The present owner is so much further that it cannot have them: none of them waits in the queue.
+    is_behind: bool,
+}
 
-/// What was on its way to a queue by `then` and is not settled in any note.
-fn open(queue: &str, then: &Sums, all: &Sums, waiting: &BTreeMap<String, Waiting>) -> Open {
-    let (Some(lines), Some(known)) = (then.lines.get(queue), all.lines.get(queue)) else { return Open::default() };
-    let none = BTreeMap::new();
+/// What was sent to a queue in the window, by `begin` and `end`, and is not settled in any note.
+fn open(queue: &str, (begin, end, all): (&Sums, &Sums, &Sums), waiting: &BTreeMap<String, Waiting>) -> Open {
+    let (Some(lines), Some(known)) = (end.lines.get(queue), all.lines.get(queue)) else { return Open::default() };
+    let (none, no_lines) = (BTreeMap::new(), BTreeMap::new());
+    let before = begin.lines.get(queue).unwrap_or(&no_lines);
     let owners = Owners(all.owners.get(queue).unwrap_or(&none), waiting.get(queue).is_none_or(|now| now.is_consumed));
-    let sums = all.queues.get(queue);
     let mut open = Open::default();
     // Packets that nobody could read, or tell apart, have been settled.
-    let mut nameless = sums.map_or(0, |sums| sums.unread.saturating_add(sums.unnumbered));
-    let mut may_wait = waiting.get(queue).map_or(0, |now| now.ready).saturating_add(owners.held());
+    let nameless = |sums: &Sums| sums.queues.get(queue).map_or(0, |sums| sums.unread.saturating_add(sums.unnumbered));
+    let mut nameless = nameless(all).saturating_sub(nameless(begin));
+    let now = waiting.get(queue).copied().unwrap_or_default();
+    let (mut may_wait, mut rescued) = (now.ready.saturating_add(owners.held()), now.rescued);
     let mut holes: Vec<Hole<'_>> = Vec::new();
     for (sender, line) in lines {
         let Some(line_in_all) = known.get(sender) else { continue };
         let last = line_in_all.settled.last().unwrap_or_default();
-        holes.extend(line.missing_in(line_in_all).into_iter().map(|hole| (hole.0 <= last, sender, hole)));
-        surplus(&mut open, all, sender, line, line_in_all);
+        // What was sent before the window is another window's.
+        let sent_before = before.get(sender).and_then(|line| line.sent).map_or(0, |(_, to)| to);
+        let holes_in_window = line.missing_in(line_in_all).into_iter().filter(|(_, to)| *to > sent_before);
+        holes.extend(holes_in_window.map(|(from, to)| Hole {
+            sender,
+            range: (from.max(sent_before.saturating_add(1)), to),
+            is_passed: from <= last,
+            is_behind: owners.is_behind(sender, to),
+        }));
+        surplus(&mut open, all, sender, before.get(sender), line, line_in_all);
     }
     // What is behind everything that was settled is what waits.
-    holes.sort_by_key(|(is_passed, _, _)| *is_passed);
-    for (_, sender, (from, to)) in holes {
+    holes.sort_by_key(|hole| hole.is_passed);
+    for Hole { sender, range: (from, to), is_behind, .. } in holes {
         let mut left = (to - from).saturating_add(1);
         let mut explain = |by: &mut u64| {
             let explained = left.min(*by);
             (left, *by) = (left - explained, *by - explained);
             explained
         };
-        open.waiting += explain(&mut may_wait);
+        open.waiting += if is_behind { 0 } else { explain(&mut may_wait) };
+        open.waiting += explain(&mut rescued);
         explain(&mut nameless);
         let sent_ms = known.get(sender).map_or(i64::MIN, |line| line.sent_ms);
-        match owners.dead_before(sender, sent_ms, (from, to)).filter(|_| left > 0) {
-            Some((member, last_ms)) => open.unsplit(&member, "settled", left, Some(last_ms)),
+        match owners.at_fault(sender, sent_ms, (from, to)).filter(|_| left > 0) {
+            Some(Fault::Died(member, last_ms)) => open.unsplit(&member, "settled", left, Some(last_ms)),
+            Some(Fault::Unowned) => open.unowned = open.unowned.saturating_add(left),
             None => open.missing = open.missing.saturating_add(left),
         }
     }
     open
 }
 
-/// Packets that were taken, and that no note of their sender tells of.
-fn surplus(open: &mut Open, all: &Sums, (sender, epoch): &(String, i64), then: &Line, line: &Line) {
-    let packets = then.extra_in(line);
+/// Packets that were taken in the window, and that no note of their sender tells of.
+fn surplus(
+    open: &mut Open,
+    all: &Sums,
+    (sender, epoch): &(String, i64),
+    before: Option<&Line>,
+    then: &Line,
+    line: &Line,
+) {
+    let packets = then.extra_in(line).saturating_sub(before.map_or(0, |before| before.extra_in(line)));
     // Nothing is in those by which an agent looks for a queue; and of what a person put back, nobody keeps books.
     let is_by_hand = *epoch == 0 && (sender.starts_with(BY_HAND) || sender.contains(LOOKS));
     if packets == 0 || is_by_hand || line.sent.is_none() && all.is_cut() {
@@ -300,45 +336,6 @@ impl Open {
     fn unsplit(&mut self, member: &str, deed: &'static str, more: u64, last_ms: Option<i64>) {
         let (packets, after_ms) = self.unsplit.entry((member.to_owned(), deed)).or_default();
         (*packets, *after_ms) = (packets.saturating_add(more), (*after_ms).max(last_ms));
-    }
-}
-
-/// The owners of one queue, and whether somebody consumes it now.
-struct Owners<'s>(&'s BTreeMap<(i64, String), Owner>, bool);
-
-impl Owners<'_> {
-    /// What the present owner may hold, as it noted last: where it works on something, what the broker lets it have of the queue, and of
-    /// the rescue queue, waits behind that unseen. An owner that holds nothing has taken all that it was given.
-    fn held(&self) -> u64 {
-        let present = self.0.values().next_back().filter(|owner| !owner.over && owner.held > 0);
-        present.map_or(0, |owner| owner.held.max(owner.prefetch.saturating_mul(2)))
-    }
-
-    /// The owner that died when it may have settled these numbers of a sender, whose first note of them is of this time, and its last
-    /// note; nothing where all that owned the
-    /// queue meanwhile have noted everything.
-    fn dead_before(&self, sender: &(String, i64), sent_ms: i64, (from, to): (u64, u64)) -> Option<(String, i64)> {
-        let Owners(owners, is_consumed) = self;
-        let numbers = |owner: &Owner| owner.numbers.get(sender).copied();
-        // One that went past them knew of them.
-        let passed = |owner: &Owner| numbers(owner).is_some_and(|(first, last)| first < from && last > to);
-        if owners.values().any(passed) {
-            return None;
-        }
-        let before = owners.iter().filter(|(_, owner)| numbers(owner).is_some_and(|(_, last)| last < from));
-        let after = owners.iter().filter(|(_, owner)| numbers(owner).is_some_and(|(first, _)| first > to));
-        let first = before.map(|((epoch, _), _)| *epoch).max().unwrap_or(i64::MIN);
-        let end = after.map(|((epoch, _), _)| *epoch).min().unwrap_or(i64::MAX);
-        let (newest, _) = owners.keys().next_back()?;
-        let meanwhile = owners.range((first, String::new())..).take_while(|((epoch, _), _)| *epoch < end);
-        // The next owner begins when the former one consumes no more: what is sent later than that did not come to it.
-        let is_earlier = |epoch: i64| {
-            let next = owners.range((epoch.saturating_add(1), String::new())..).next();
-            next.is_none_or(|(_, next)| sent_ms <= next.first_ms.saturating_add(CLOCKS_MS))
-        };
-        let may_have = |epoch: i64| (epoch < *newest || !is_consumed) && is_earlier(epoch);
-        let dead = meanwhile.filter(|((epoch, _), owner)| !owner.over && may_have(*epoch));
-        dead.last().map(|((_, member), owner)| (member.clone(), owner.last_ms))
     }
 }
 

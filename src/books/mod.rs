@@ -11,6 +11,7 @@ mod audit;
 mod line;
 mod note;
 mod numbers;
+mod owners;
 mod report;
 mod sums;
 mod tally;

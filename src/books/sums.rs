@@ -1,6 +1,6 @@
 //! Notes, added up. Those of one process come in order, those of several processes in any order; one that comes twice counts once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::line::{Line, Ownership};
 use super::note::{Entry, Kind, Note, Offered, Packets, Work};
@@ -27,6 +27,8 @@ pub struct Sums {
     /// Notes of which others of their process tell, and that are not there.
     pub(super) notes_missing: u64,
     processes: BTreeMap<(String, String), u64>,
+    /// Processes that work alone: what notifications give goes to their own sinks.
+    alone: BTreeSet<(String, String)>,
     /// By name.
     pub(super) queues: BTreeMap<String, QueueSums>,
     /// By queue, then by sender and epoch.
@@ -34,7 +36,9 @@ pub struct Sums {
     lines_known: usize,
     /// Of sinks, by name: the records that main queues gave.
     pub(super) given: BTreeMap<String, u64>,
-    /// By queue and epoch; those that are over and came out even are forgotten.
+    /// Of these, what agents alone gave.
+    pub(super) given_alone: BTreeMap<String, u64>,
+    /// By queue and epoch.
     pub(super) owners: BTreeMap<String, BTreeMap<(i64, String), Owner>>,
     /// Ownerships that were over, and did not come out even: when, which queue, and what is wrong.
     pub(super) uneven: Vec<(i64, String, String)>,
@@ -71,6 +75,8 @@ pub(super) struct Owner {
     begun: bool,
     /// All that it settled is noted.
     pub(super) over: bool,
+    /// It works alone, perhaps beside others.
+    pub(super) alone: bool,
     pub(super) held: u64,
     pub(super) prefetch: u64,
     /// The first and the last number that it settled, by sender and epoch.
@@ -124,18 +130,22 @@ impl Sums {
             let expected = before.unwrap_or_default().saturating_add(1);
             self.notes_missing = self.notes_missing.saturating_add(note.number.saturating_sub(expected));
         }
+        if note.entries.iter().any(|entry| entry.kind == Kind::Sink) {
+            self.alone.insert(process.clone());
+        }
+        let is_alone = self.alone.contains(&process);
         self.processes.insert(process, note.number);
         self.notes += 1;
         self.first_ms = Some(self.first_ms.map_or(note.time_ms, |first| first.min(note.time_ms)));
         self.last_ms = Some(self.last_ms.map_or(note.time_ms, |last| last.max(note.time_ms)));
         let compares = self.first_ms.is_some_and(|first| note.time_ms.saturating_sub(first) >= BEGINNING_MS);
         for entry in &note.entries {
-            self.add_entry(&note.member, note.time_ms, entry, compares);
+            self.add_entry(&note.member, note.time_ms, entry, (compares, is_alone));
         }
         self.forget_lines();
     }
 
-    fn add_entry(&mut self, member: &str, time_ms: i64, entry: &Entry, compares: bool) {
+    fn add_entry(&mut self, member: &str, time_ms: i64, entry: &Entry, (compares, is_alone): (bool, bool)) {
         let ownership = (entry.queue.clone(), entry.epoch, member.to_owned());
         let mut sent_records = 0_u64;
         for sent in &entry.sent {
@@ -171,10 +181,15 @@ impl Sums {
         for (sink, records) in &entry.given {
             let known = self.given.entry(sink.clone()).or_default();
             *known = known.saturating_add(*records);
+            if is_alone {
+                let known = self.given_alone.entry(sink.clone()).or_default();
+                *known = known.saturating_add(*records);
+            }
         }
         self.queues.entry(entry.queue.clone()).or_default().add(entry, (given, taken));
         let owner = self.owners.entry(entry.queue.clone()).or_default().entry((entry.epoch, member.to_owned()));
         let owner = owner.or_insert_with(|| Owner { first_ms: time_ms, ..Owner::default() });
+        owner.alone |= is_alone;
         owner.add(entry, time_ms, (given, sent_records, taken));
         if owner.over && owner.begun {
             let wrong = owner.uneven(entry.kind);

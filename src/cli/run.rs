@@ -80,7 +80,7 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
                 systemd.reloading().await;
                 if let Some(taken) = reload(config, &settings, &read, &context, &agent, &metrics).await {
                     watch.follow(&taken);
-                    configuration.send_replace(in_force(&taken));
+                    configuration.send_replace(in_force_after(&settings, &taken));
                     read.clone_from(&taken.sources.files);
                 }
                 systemd.reloaded().await;
@@ -105,6 +105,59 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
 fn in_force(settings: &Settings) -> Arc<str> {
     // Strings only: writing them cannot fail.
     serde_json::to_string(&settings.in_force()).unwrap_or_default().into()
+}
+
+/// Options that a reload applies, by section; of a section without names, all. All others are those of [`needs_restart`].
+const RELOADED: [(&str, &[&str]); 8] = [
+    ("meter", &[]),
+    ("event", &[]),
+    ("gnocchi", &[]),
+    ("zaqar", &[]),
+    ("service_credentials", &[]),
+    ("notification", &["pipelines", "store_events", "disable_non_metric_meters"]),
+    (
+        "DEFAULT",
+        &[
+            "pipeline_cfg_file",
+            "event_pipeline_cfg_file",
+            "sample_source",
+            "reserved_metadata_namespace",
+            "reserved_metadata_length",
+            "reserved_metadata_keys",
+        ],
+    ),
+    (
+        "nephoscope",
+        &[
+            "state_ttl",
+            "state_cells_max",
+            "verify_signatures",
+            "user_id_fallback",
+            "unparsable_literals",
+            "lookup_constants",
+            "failed_traits",
+            "polled_monotonic_time",
+            "renamed_gauge_aggregates",
+            "arithmetic_timestamps",
+        ],
+    ),
+];
+
+fn is_reloaded(section: &str, name: &str) -> bool {
+    RELOADED.iter().any(|(of, names)| *of == section && (names.is_empty() || names.contains(&name)))
+}
+
+/// The configuration in force after a reload: an option that a reload does not apply has the value with which the agent runs.
+fn in_force_after(running: &Settings, taken: &Settings) -> Arc<str> {
+    let mut in_force = taken.in_force();
+    // The options of the program, in the same order each time.
+    for (option, before) in in_force.options.iter_mut().zip(running.in_force().options) {
+        if option.value != before.value && !is_reloaded(option.section, option.name) {
+            *option = before;
+        }
+    }
+    // Strings only: writing them cannot fail.
+    serde_json::to_string(&in_force).unwrap_or_default().into()
 }
 
 fn log_settings(settings: &Settings) -> LogSettings {
@@ -227,4 +280,40 @@ impl Signals {
 enum Asked {
     Stop,
     Reload,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Named, options};
+
+    fn settings(text: &str) -> Settings {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ceilometer.conf");
+        std::fs::write(&file, text).unwrap();
+        ConfigArguments(vec![Named::File(file)]).load().0.unwrap()
+    }
+
+    #[test]
+    fn a_reload_shows_what_it_applies_and_nothing_else() {
+        let running = settings("[nephoscope]\ngroup = blue\nstate_ttl = 60\n");
+        let taken = settings("[nephoscope]\ngroup = red\nstate_ttl = 70\n[DEFAULT]\ndebug = true\n");
+        assert!(!needs_restart(&running, &taken).is_empty());
+        let shown: serde_json::Value = serde_json::from_str(&in_force_after(&running, &taken)).unwrap();
+        let of = |name: &str| {
+            let options = shown["options"].as_array().unwrap();
+            options.iter().find(|option| option["name"] == name).unwrap()["value"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(["group", "state_ttl", "debug"].map(of), ["blue", "70", "false"]);
+    }
+
+    #[test]
+    fn what_a_reload_applies_are_options() {
+        for (section, names) in RELOADED {
+            assert!(options::knows_section(section), "{section}");
+            for name in names {
+                assert!(options::find(section, name).is_some(), "[{section}] {name}");
+            }
+        }
+    }
 }

@@ -44,6 +44,11 @@ impl GroupWatch {
         self.lock().clone()
     }
 
+    /// Whether etcd names this member.
+    pub fn is_member(&self, id: &str) -> bool {
+        self.lock().view.as_ref().is_some_and(|view| view.members.contains_key(id))
+    }
+
     /// Whether there is a group to be seen.
     pub fn has_group(&self) -> bool {
         self.coordinator.is_some()

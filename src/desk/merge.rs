@@ -1,27 +1,30 @@
 //! From what was heard of the members and seen of the group to one picture.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 use super::group::GroupSeen;
-use super::picture::{Count, Member, Now, Picture, Publisher, QUEUES_MAX, Queue, QueueMove, Times};
+use super::picture::{Count, Member, Now, PUBLISHERS_MAX, Picture, Publisher, QUEUES_MAX, Queue, QueueMove, Times};
 use super::seen::{Heard, Seen};
 use crate::coordination::View;
 use crate::observe::desk::Beat;
 use crate::observe::desk::beat::{OTHER, PublisherBeat, QueueBeat};
 use crate::observe::desk::latency::{Buckets, quantile_us, since};
-use crate::observe::desk::minutes::{MINUTES_MAX, Minute};
+use crate::observe::desk::minutes::{MINUTES_AHEAD_MAX, MINUTES_MAX, Minute};
 
-/// The picture of a group, now.
-pub fn picture(name: &str, at: String, seen: &Seen, group: &GroupSeen, shared: bool, now: Instant) -> Picture {
-    let there: Vec<(&String, &Heard)> = seen.members().filter(|(_, heard)| heard.now(now).is_some()).collect();
-    let beats: Vec<&Beat> = there.iter().filter_map(|(_, heard)| heard.now(now)).collect();
+/// The picture of a group, now: `at` by the watcher's own clock.
+pub fn picture(name: &str, at: DateTime<Utc>, seen: &Seen, group: &GroupSeen, shared: bool, now: Instant) -> Picture {
     let view = group.view.as_ref();
+    let mut there: Vec<(&String, &Heard)> = seen.members().filter(|(_, heard)| heard.now(now).is_some()).collect();
+    // Those that etcd names come first: where there is not room for all, it is theirs.
+    there.sort_by_key(|(id, _)| view.is_none_or(|view| !view.members.contains_key(*id)));
+    let beats: Vec<&Beat> = there.iter().filter_map(|(_, heard)| heard.now(now)).collect();
     let queues = queues(&there, seen, view, now);
     let publishers = publishers(&there);
     Picture {
         group: name.to_owned(),
-        at,
+        at: at.to_rfc3339_opts(SecondsFormat::Secs, true),
         unseen: group.away.clone().into_iter().collect(),
         shared,
         paused: view.is_some_and(|view| view.paused),
@@ -33,7 +36,7 @@ pub fn picture(name: &str, at: String, seen: &Seen, group: &GroupSeen, shared: b
         parked: counts(beats.iter().map(|beat| &beat.parked)),
         complaints: counts(beats.iter().map(|beat| &beat.complaints)),
         moves: group.moves.iter().map(moved).collect(),
-        minutes: minutes(&beats),
+        minutes: minutes(&beats, at),
     }
 }
 
@@ -208,6 +211,9 @@ fn publishers(there: &[(&String, &Heard)]) -> Vec<Publisher> {
     for (id, heard) in there {
         let (Some(beat), before) = (heard.newest(), heard.before()) else { continue };
         for one in &beat.publishers {
+            if all.len() >= PUBLISHERS_MAX && !all.contains_key(&(&*one.sink, &*one.publisher)) {
+                continue;
+            }
             let is = |other: &&PublisherBeat| other.sink == one.sink && other.publisher == one.publisher;
             let former = before.and_then(|beat| beat.publishers.iter().find(is));
             let rate = former.and_then(|former| heard.rate_of(one.accepted, former.accepted));
@@ -261,10 +267,12 @@ fn counts<'b>(all: impl Iterator<Item = &'b BTreeMap<String, u64>>) -> Vec<Count
     counts
 }
 
-/// The last hour of all members: only minutes of the hour before the newest one.
-fn minutes(beats: &[&Beat]) -> Vec<Minute> {
+/// The last hour of all members: only minutes of the hour before the newest one. A minute that has not come yet is of a member
+/// whose clock is wrong, and would put all others out of this hour.
+fn minutes(beats: &[&Beat], at: DateTime<Utc>) -> Vec<Minute> {
+    let latest = u64::try_from(at.timestamp()).unwrap_or(0) / 60 + MINUTES_AHEAD_MAX;
     let mut all: BTreeMap<u64, Minute> = BTreeMap::new();
-    for one in beats.iter().flat_map(|beat| &beat.minutes) {
+    for one in beats.iter().flat_map(|beat| &beat.minutes).filter(|one| one.minute <= latest) {
         let sum = all.entry(one.minute).or_insert(Minute { minute: one.minute, ..Minute::default() });
         sum.received = sum.received.saturating_add(one.received);
         sum.published = sum.published.saturating_add(one.published);
@@ -272,7 +280,7 @@ fn minutes(beats: &[&Beat]) -> Vec<Minute> {
         sum.p99_us = sum.p99_us.max(one.p99_us);
     }
     let newest = all.keys().next_back().copied().unwrap_or(0);
-    all.into_values().filter(|one| one.minute + MINUTES_MAX as u64 > newest).collect()
+    all.into_values().filter(|one| one.minute.saturating_add(MINUTES_MAX as u64) > newest).collect()
 }
 
 #[cfg(test)]

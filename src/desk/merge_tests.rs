@@ -36,6 +36,8 @@ fn hear(seen: &mut Seen, said: &Said<'_>) {
     };
     let minute =
         Minute { minute: 100, received: said.received, published: 1, p50_us: Some(500), p99_us: Some(said.uptime_s) };
+    // Of a clock that is wrong, or of somebody who wishes no good.
+    let later = [103, u64::MAX].map(|minute| Minute { minute, received: 7, ..Minute::default() });
     let beat = Beat {
         member: said.member.to_owned(),
         phase: "running".to_owned(),
@@ -45,10 +47,15 @@ fn hear(seen: &mut Seen, said: &Said<'_>) {
         queues: said.queues.iter().map(queue).collect(),
         publishers: vec![publisher(said.received)],
         parked: BTreeMap::from([("unreadable".to_owned(), 2), ("refused".to_owned(), 1)]),
-        minutes: vec![minute],
+        minutes: [minute].into_iter().chain(later).collect(),
         ..Beat::default()
     };
-    seen.hear(&beat.encode(), Instant::now());
+    seen.hear(&beat.encode(), Instant::now(), |_| true);
+}
+
+/// The minute of the beats, by the watcher's clock.
+fn at() -> DateTime<Utc> {
+    DateTime::from_timestamp(100 * 60, 0).unwrap()
 }
 
 fn record(id: &str) -> (String, MemberRecord) {
@@ -77,7 +84,7 @@ fn group(members: &[&str], owners: &[(&str, &str)]) -> GroupSeen {
 }
 
 fn look(seen: &Seen, group: &GroupSeen) -> Picture {
-    picture("g", "now".to_owned(), seen, group, true, Instant::now())
+    picture("g", at(), seen, group, true, Instant::now())
 }
 
 fn states(picture: &Picture) -> (Vec<String>, Vec<String>) {
@@ -109,6 +116,7 @@ async fn two_members_are_one_picture_and_one_of_them_is_killed() {
     assert_eq!((&*collector.state, collector.accepted, collector.waiting), ("held", Some(150.0), 30));
     assert_eq!((collector.held_at.join(" "), collector.why.as_deref()), ("b".to_owned(), Some("connection refused")));
     assert_eq!((whole.parked[0].what.as_str(), whole.parked[0].count, whole.now.parked), ("unreadable", 4, 6));
+    assert_eq!(whole.minutes.len(), 1, "{:?}", whole.minutes);
     let minute = whole.minutes[0];
     assert_eq!((minute.received, minute.published, minute.p99_us), (450, 2, Some(3)));
 
@@ -142,7 +150,7 @@ async fn agents_without_a_group_are_known_by_what_they_say() {
         let queues = vec![("main:notifications.info", "running", second)];
         hear(&mut seen, &Said { member: "a", uptime_s: second, received: second, queues });
     }
-    let picture = picture("g", "now".to_owned(), &seen, &GroupSeen::default(), false, Instant::now());
+    let picture = picture("g", at(), &seen, &GroupSeen::default(), false, Instant::now());
     let (members, queues) = states(&picture);
     assert_eq!(
         (members, queues),
@@ -162,4 +170,26 @@ async fn a_queue_that_nobody_owns_is_free_and_one_that_etcd_gives_to_another_is_
     hear(&mut seen, &Said { member: "b", uptime_s: 1, received: 1, queues: vec![("q1", "opening", 0)] });
     let (_, queues) = states(&look(&seen, &seen_group));
     assert_eq!(queues, ["q1 b opening", "q9 - free"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_invents_publishers() {
+    let mut seen = Seen::default();
+    let beat = |member: &str, publishers: usize| {
+        let publisher = |n: usize| PublisherBeat {
+            sink: format!("{member}{n}"),
+            publisher: "http://collector".to_owned(),
+            ..PublisherBeat::default()
+        };
+        let (member, phase) = (member.to_owned(), "running".to_owned());
+        Beat { member, phase, publishers: (0..publishers).map(publisher).collect(), ..Beat::default() }
+    };
+    for n in 0..12 {
+        seen.hear(&beat(&format!("a{n:02}-"), 60).encode(), Instant::now(), |_| false);
+    }
+    seen.hear(&beat("z", 3).encode(), Instant::now(), |_| true);
+    let picture = look(&seen, &group(&["z"], &[]));
+    assert_eq!(picture.publishers.len(), PUBLISHERS_MAX);
+    // What etcd names has its place before what it does not.
+    assert_eq!(picture.publishers.iter().filter(|publisher| publisher.sink.starts_with('z')).count(), 3);
 }

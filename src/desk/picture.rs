@@ -8,6 +8,8 @@ use crate::observe::desk::minutes::Minute;
 
 /// Queues of a picture, at most; the others are summed in one.
 pub const QUEUES_MAX: usize = 2_000;
+/// Publishers of a picture, at most.
+pub const PUBLISHERS_MAX: usize = 500;
 
 /// The group at a glance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::observe::desk::Beat;
 
-/// Members that are kept, at most: more are no group, but somebody who wishes no good.
+/// Members that are kept, at most: more are no group, but somebody who wishes no good. Those that the group names have a place in
+/// any case.
 pub const MEMBERS_MAX: usize = 256;
 /// Beats of a member: rates are over so many seconds less one.
 const BEATS_MAX: usize = 4;
@@ -32,19 +33,24 @@ pub struct Heard {
 }
 
 impl Seen {
-    /// Takes a message.
-    pub fn hear(&mut self, message: &[u8], now: Instant) {
+    /// Takes a message. `is_named` says whether the group names a member.
+    pub fn hear(&mut self, message: &[u8], now: Instant, is_named: impl Fn(&str) -> bool) {
         match Beat::decode(message) {
-            Ok(beat) => self.take(beat, now),
+            Ok(beat) => self.take(beat, now, is_named),
             Err(_) => self.unread = self.unread.saturating_add(1),
         }
     }
 
-    fn take(&mut self, beat: Beat, now: Instant) {
+    fn take(&mut self, beat: Beat, now: Instant, is_named: impl Fn(&str) -> bool) {
         self.members.retain(|_, heard| now - heard.last < FORGOTTEN_AFTER);
         if !self.members.contains_key(&beat.member) && self.members.len() >= MEMBERS_MAX {
-            self.unread = self.unread.saturating_add(1);
-            return;
+            // Only one that the group names takes the place of another, which it does not.
+            let mut others = self.members.keys().filter(|id| is_named(&beat.member) && !is_named(id.as_str()));
+            let Some(other) = others.next().cloned() else {
+                self.unread = self.unread.saturating_add(1);
+                return;
+            };
+            self.members.remove(&other);
         }
         let new = || Heard { last: now, beats: VecDeque::new() };
         let heard = self.members.entry(beat.member.clone()).or_insert_with(new);
@@ -147,7 +153,7 @@ mod tests {
             // A wrong one takes nothing with it.
             ("2", 2_000, 9, None),
         ] {
-            seen.hear(&beat(started, uptime, received), Instant::now());
+            seen.hear(&beat(started, uptime, received), Instant::now(), |_| false);
             let heard = seen.member("a").unwrap();
             assert_eq!(heard.rate(|beat| beat.totals.received), rate, "{started} {uptime}");
         }
@@ -156,7 +162,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_member_that_is_not_heard_says_nothing_and_is_forgotten() {
         let mut seen = Seen::default();
-        seen.hear(&beat("1", 1_000, 1), Instant::now());
+        seen.hear(&beat("1", 1_000, 1), Instant::now(), |_| false);
         let is_there = |seen: &Seen| seen.member("a").map(|heard| heard.now(Instant::now()).is_some());
         tokio::time::advance(Duration::from_secs(3)).await;
         assert_eq!(is_there(&seen), Some(true));
@@ -165,7 +171,7 @@ mod tests {
         assert_eq!(seen.member("a").unwrap().silent_s(Instant::now()), 4);
         tokio::time::advance(FORGOTTEN_AFTER).await;
         let other = Beat { member: "b".to_owned(), ..Beat::default() };
-        seen.hear(&other.encode(), Instant::now());
+        seen.hear(&other.encode(), Instant::now(), |_| false);
         assert_eq!(is_there(&seen), None);
     }
 
@@ -173,9 +179,16 @@ mod tests {
     fn somebody_invents_members() {
         let mut seen = Seen::default();
         for n in 0..MEMBERS_MAX + 9 {
-            seen.hear(&Beat { member: n.to_string(), ..Beat::default() }.encode(), Instant::now());
+            seen.hear(&Beat { member: n.to_string(), ..Beat::default() }.encode(), Instant::now(), |_| false);
         }
-        seen.hear(b"what?", Instant::now());
+        seen.hear(b"what?", Instant::now(), |_| false);
         assert_eq!((seen.members().count(), seen.unread), (MEMBERS_MAX, 10));
+        // A real one has its place all the same, and keeps it.
+        let is_named = |id: &str| id == "real";
+        for id in ["real", "invented"] {
+            seen.hear(&Beat { member: id.to_owned(), ..Beat::default() }.encode(), Instant::now(), is_named);
+        }
+        assert_eq!((seen.members().count(), seen.unread), (MEMBERS_MAX, 11));
+        assert!(seen.member("real").is_some());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A session that is not closed by then is cut.
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+/// So long it is watched after the last one has gone: a page that is loaded anew makes no new connection to the broker.
+const LINGER: Duration = Duration::from_secs(20);
 
 /// Watches a group.
 pub struct Watcher {
@@ -73,8 +76,7 @@ impl Watcher {
 
     /// What is known now.
     pub fn picture(&self) -> Picture {
-        let at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        let group = self.seen_group.seen();
+        let (at, group) = (chrono::Utc::now(), self.seen_group.seen());
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let mut picture =
             merge::picture(&self.group, at, &heard.seen, &group, self.seen_group.has_group(), Instant::now());
@@ -113,7 +115,8 @@ impl Watcher {
     }
 
     fn hear(&self, message: &[u8]) {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).seen.hear(message, Instant::now());
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.seen.hear(message, Instant::now(), |id| self.seen_group.is_member(id));
     }
 
     fn deaf(&self, why: Option<String>) {
@@ -121,7 +124,7 @@ impl Watcher {
     }
 }
 
-/// Watches while somebody looks at the page, and shows the pictures there; until it is stopped.
+/// Watches while somebody looks at the page, and 20 s longer, and shows the pictures there; until it is stopped.
 pub async fn serve(watcher: impl Fn() -> Watcher, feed: Feed, stop: CancellationToken) {
     let mut wanted = feed.wanted();
     loop {
@@ -137,13 +140,51 @@ pub async fn serve(watcher: impl Fn() -> Watcher, feed: Feed, stop: Cancellation
             // Strings and numbers: writing them cannot fail.
             feed.show(strings_shown(&serde_json::to_string(&picture).unwrap_or_default()));
         });
-        let mut until = wanted.clone();
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            _ = until.wait_for(|wanted| !*wanted) => {}
+            () = deserted(wanted.clone()) => {}
             () = watching => {}
         }
         watcher.close().await;
+        // Whoever comes next is not shown what is old by then.
+        feed.show(String::new());
+    }
+}
+
+/// Returns when nobody has looked for a while.
+async fn deserted(mut wanted: watch::Receiver<bool>) {
+    while wanted.wait_for(|wanted| !*wanted).await.is_ok() {
+        let is_back = timeout(LINGER, wanted.wait_for(|wanted| *wanted)).await.is_ok_and(|seen| seen.is_ok());
+        if !is_back {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::MemoryBroker;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_back_soon_is_shown_pictures_over_the_same_session() {
+        let (broker, feed, stop) = (MemoryBroker::default(), Feed::new(), CancellationToken::new());
+        let made = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&made);
+        let watcher = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Watcher::new(Arc::new(broker.clone()), "g", None)
+        };
+        let serving = tokio::spawn(serve(watcher, feed.clone(), stop.clone()));
+        for (away_s, watchers) in [(0, 1), (10, 1), (15, 1), (25, 2)] {
+            sleep(Duration::from_secs(away_s)).await;
+            let mut viewer = feed.look().unwrap();
+            assert!(viewer.next().await.contains("\"group\":\"g\""));
+            assert_eq!(made.load(Ordering::Relaxed), watchers, "after {away_s} s");
+        }
+        stop.cancel();
+        serving.await.unwrap();
     }
 }

@@ -98,6 +98,7 @@ pub async fn serve(
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     info!(event = "observe.http.listening", %address, "serving metrics and health");
+    let desk = page::router(desk, address);
     let task = tokio::spawn(accept(listener, router(metrics, board, desk), stop));
     Ok(Serving { address, task })
 }
@@ -206,7 +207,7 @@ fn connections_max() -> usize {
         .map_or(CONNECTIONS_MAX, |most| (most / DESCRIPTORS_PER_CONNECTION).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX))
 }
 
-fn router(metrics: Metrics, board: Board, desk: Desk) -> Router {
+fn router(metrics: Metrics, board: Board, desk: Router) -> Router {
     Router::new()
         .route("/metrics", get(async |State((metrics, board)): State<(Metrics, Board)>| page(&metrics, &board)))
         .with_state((metrics, board.clone()))
@@ -217,7 +218,7 @@ fn router(metrics: Metrics, board: Board, desk: Desk) -> Router {
                 .route("/status", get(async |State(board): State<Board>| json(StatusCode::OK, &board.read())))
                 .with_state(board),
         )
-        .merge(page::router(desk))
+        .merge(desk)
 }
 
 fn page(metrics: &Metrics, board: &Board) -> Response {

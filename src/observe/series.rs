@@ -44,6 +44,12 @@ impl<const N: usize, M: Clone, C: MetricConstructor<M>> Series<N, M, C> {
         if let Some(metric) = self.family.get(&wanted) {
             return metric.clone();
         }
+        // What finds no place is looked up, and nobody waits for it.
+        if self.count.load(Ordering::Relaxed) >= SERIES_MAX
+            && let Some(rest) = self.family.get(&self.rest())
+        {
+            return rest.clone();
+        }
         // Counted before it is made: two threads with the same new labels waste one place, never exceed the bound.
         if self.count.fetch_add(1, Ordering::Relaxed) < SERIES_MAX {
             self.known().insert(wanted.clone().map(|(_, value)| value));
@@ -51,7 +57,12 @@ impl<const N: usize, M: Clone, C: MetricConstructor<M>> Series<N, M, C> {
         }
         self.count.fetch_sub(1, Ordering::Relaxed);
         self.known().insert(std::array::from_fn(|_| OTHER.to_owned()));
-        self.family.get_or_create_owned(&self.labels.map(|label| (label, OTHER.to_owned())))
+        self.family.get_or_create_owned(&self.rest())
+    }
+
+    /// The labels of everything past the bound.
+    fn rest(&self) -> [(&'static str, String); N] {
+        self.labels.map(|label| (label, OTHER.to_owned()))
     }
 
     /// The metric with these label values, if there is one.
@@ -100,12 +111,19 @@ impl Tally {
 
     /// Counts one.
     pub(super) fn bump(&self, value: &str) {
-        if let Some(counter) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(value) {
-            counter.inc();
-            return;
-        }
+        let is_full = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(counter) = known.get(value) {
+                counter.inc();
+                return;
+            }
+            known.len() >= SERIES_MAX
+        };
         let counter = self.series.of([value]);
         counter.inc();
+        if is_full {
+            return;
+        }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() < SERIES_MAX {
             known.insert(value.into(), counter);
@@ -233,6 +251,11 @@ mod tests {
         assert_eq!(tally.series.of([OTHER]).get(), 40);
         assert_eq!(tally.series.of(["kind-0"]).get(), 1 + SERIES_MAX as u64 + 40);
         assert_eq!(tally.series.count.load(Ordering::Relaxed), SERIES_MAX);
+        // Nobody waits for one that finds no place.
+        let (known, rows) = (tally.known.read().unwrap(), tally.series.rows.read().unwrap());
+        tally.bump("one more");
+        drop((known, rows));
+        assert_eq!(tally.series.of([OTHER]).get(), 41);
     }
 
     #[test]

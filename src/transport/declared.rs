@@ -90,6 +90,10 @@ pub struct Subscription {
     pub routing_key: String,
     /// Messages that wait in it at most.
     pub messages_max: i64,
+    /// Bytes of these messages at most.
+    pub bytes_max: i64,
+    /// Messages that its consumer has beside these, at most.
+    pub prefetch_messages: u16,
     /// How long a message waits in it at most, in milliseconds.
     pub age_max_ms: i64,
 }
@@ -100,6 +104,7 @@ impl Subscription {
         BTreeMap::from([
             ("x-queue-type".to_owned(), Argument::Text("classic".to_owned())),
             ("x-max-length".to_owned(), Argument::Integer(self.messages_max)),
+            ("x-max-length-bytes".to_owned(), Argument::Integer(self.bytes_max)),
             ("x-message-ttl".to_owned(), Argument::Integer(self.age_max_ms)),
             ("x-overflow".to_owned(), Argument::Text("drop-head".to_owned())),
         ])
@@ -107,7 +112,6 @@ impl Subscription {
 
     /// How the queue is consumed.
     pub(super) fn consume_options(&self) -> super::ConsumeOptions {
-        let prefetch_messages = u16::try_from(self.messages_max).unwrap_or(super::PREFETCH_MESSAGES_MAX);
-        super::ConsumeOptions { prefetch_messages, exclusive: true, arguments: BTreeMap::new() }
+        super::ConsumeOptions { prefetch_messages: self.prefetch_messages, exclusive: true, arguments: BTreeMap::new() }
     }
 }

@@ -255,6 +255,10 @@ pub fn desk_exchange_name(group: &str) -> String {
 pub const BEAT_KEY: &str = "beat";
 /// Beats that wait for one who watches, at most.
 const BEATS_MAX: i64 = 256;
+/// Bytes of these beats, at most: a watcher that stands still costs the broker no more.
+const BEATS_BYTES_MAX: i64 = 8 * 1024 * 1024;
+/// Beats that a watcher has and has not read yet, at most.
+const BEATS_PREFETCHED: u16 = 32;
 /// A beat that nobody has taken for so long is old news, in milliseconds.
 const BEAT_AGE_MAX_MS: i64 = 5_000;
 
@@ -273,6 +277,8 @@ pub fn desk_subscription(group: &str, watcher: &str) -> Subscription {
         exchange,
         routing_key: BEAT_KEY.to_owned(),
         messages_max: BEATS_MAX,
+        bytes_max: BEATS_BYTES_MAX,
+        prefetch_messages: BEATS_PREFETCHED,
         age_max_ms: BEAT_AGE_MAX_MS,
     }
 }

@@ -440,6 +440,8 @@ async fn the_parking_queue_is_full_and_what_cannot_be_parked_waits() {
     lab.until("the parking queue is full", || lab.parked() == 100).await;
     let waiting =
         || lab.broker.queues().iter().find(|q| q.name == "notifications.info").map_or(0, |q| q.ready + q.unacked);
+    lab.until("all others are settled", || waiting() == 1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(waiting(), 1, "one is neither parked nor lost");
     // A person takes them away.
     let mut consumer = lab.session.consume("nephoscope.ceilometer.parked", consume()).await.unwrap();

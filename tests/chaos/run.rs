@@ -214,6 +214,8 @@ async fn one(form: Form, scenario: Scenario, fault: Fault, seconds: u64, rate: O
     let silent = scenario.must_say.iter().filter(|event| !journal.said.contains_key(**event));
     let silent = silent.map(|event| format!("nobody said {event}: it proves nothing"));
     let mut wrong: Vec<String> = found.wrong.into_iter().chain(silent).collect();
+    // What was settled last is noted within a second.
+    sleep(Duration::from_secs(2)).await;
     let audited = audit::ask(&stage).await;
     let (fates, book) = (fates.lock().unwrap(), collector.book.lock().unwrap());
     let verdict = ledger::judge(&fates, &book, load, began);

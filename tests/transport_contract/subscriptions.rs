@@ -23,7 +23,8 @@ async fn who_hears_slowly_misses_the_oldest_and_holds_nobody_up(
     telling.declare(&topology::desk_exchange(&group)).await.unwrap();
     let exchange = topology::desk_exchange_name(&group);
     assert_eq!(why(&tell(&telling, &exchange, 0).await.unwrap_err()), UNROUTABLE);
-    let subscription = Subscription { messages_max: 4, ..topology::desk_subscription(&group, "w") };
+    let bounds = topology::desk_subscription(&group, "w");
+    let subscription = Subscription { messages_max: 4, prefetch_messages: 4, ..bounds };
     let mut consumer = hearing.subscribe(&subscription).await.unwrap();
     for n in 0..20 {
         tell(&telling, &exchange, n).await.unwrap();

@@ -13,6 +13,8 @@ const NEWEST_WITHIN: Duration = Duration::from_secs(3);
 const NEXT_WITHIN: Duration = Duration::from_secs(30);
 /// What is settled is noted within this time: so long is read on after the broker was asked what waits.
 const NOTED_WITHIN: Duration = Duration::from_secs(4);
+/// Where it does not balance, so long.
+const LATE_WITHIN: Duration = Duration::from_secs(12);
 
 /// A time, in milliseconds since 1970: from the first moment up to the last one. Without one, as far as the books go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,16 +63,19 @@ pub async fn audit_books(session: &dyn Session, group: &str, window: Window) -> 
     let last = last_offset(session, &stream).await?;
     let mut reading = Reading::begin(session, stream, window).await?;
     reading.read_to(last).await?;
-    let end = reading.end();
+    reading.is_at_end = true;
     let waiting = look(session, &reading.sums).await?;
-    reading.read_until(Instant::now() + NOTED_WITHIN).await?;
-    let Reading { sums, unreadable, follower, begin, .. } = reading;
-    follower.close().await?;
-    let begin = begin.unwrap_or_else(|| Sums::new(sums.is_cut()));
-    let from_ms = window.from_ms.or(end.first_ms()).unwrap_or_default();
-    let to_ms = window.to_ms.or(end.last_ms()).unwrap_or_default().max(from_ms);
-    let mut report = audit((&begin, &end, &sums), (from_ms, to_ms), &waiting);
-    report.unreadable = unreadable;
+    let asked = Instant::now();
+    let mut report = loop {
+        reading.read_until(Instant::now() + NOTED_WITHIN).await?;
+        let report = reading.report(&waiting);
+        // Where the stream has no leader for a moment, notes are late.
+        if report.is_balanced() || asked.elapsed() >= LATE_WITHIN {
+            break report;
+        }
+    };
+    report.unreadable = reading.unreadable;
+    reading.follower.close().await?;
     Ok(report)
 }
 
@@ -80,10 +85,12 @@ struct Reading {
     follower: Box<dyn Follower>,
     /// All notes so far.
     sums: Sums,
-    /// Those before the window, once it has begun.
-    begin: Option<Sums>,
-    /// Those up to the window's end, once it is over.
-    end: Option<Sums>,
+    /// Those of before the window. By the time in each note: the clock of one member moves nothing but its own.
+    begin: Sums,
+    /// Those up to the window's end.
+    end: Sums,
+    /// What comes from now on is behind a window without an end.
+    is_at_end: bool,
     read: Option<u64>,
     unreadable: u64,
 }
@@ -91,8 +98,14 @@ struct Reading {
 impl Reading {
     async fn begin(session: &dyn Session, stream: String, window: Window) -> Result<Reading, BooksError> {
         let follower = session.follow(&stream, StreamStart::First).await?;
-        let sums = Sums::new(false);
-        Ok(Reading { stream, window, follower, sums, begin: None, end: None, read: None, unreadable: 0 })
+        let [sums, begin, end] = std::array::from_fn(|_| Sums::new(false));
+        Ok(Reading { stream, window, follower, sums, begin, end, is_at_end: false, read: None, unreadable: 0 })
+    }
+
+    fn report(&self, waiting: &BTreeMap<String, Waiting>) -> Report {
+        let from_ms = self.window.from_ms.or(self.end.first_ms()).unwrap_or_default();
+        let to_ms = self.window.to_ms.or(self.end.last_ms()).unwrap_or_default().max(from_ms);
+        audit((&self.begin, &self.end, &self.sums), (from_ms, to_ms), waiting)
     }
 
     /// Reads up to an offset, which is there.
@@ -123,7 +136,9 @@ impl Reading {
 
     fn take(&mut self, record: &StreamRecord) -> Result<(), BooksError> {
         if self.read.is_none() {
-            self.sums = Sums::new(record.offset > 0);
+            for sums in [&mut self.sums, &mut self.begin, &mut self.end] {
+                *sums = Sums::new(record.offset > 0);
+            }
         }
         self.read = Some(record.offset);
         let note = match Note::decode(&record.body) {
@@ -134,25 +149,14 @@ impl Reading {
                 return Ok(());
             }
         };
-        let is_due =
-            |moment: Option<i64>, reached: fn(i64, i64) -> bool| moment.is_some_and(|at| reached(note.time_ms, at));
-        if self.begin.is_none() && is_due(self.window.from_ms, |time, from| time >= from) {
-            self.begin = Some(self.sums.clone());
+        if self.window.from_ms.is_some_and(|from| note.time_ms < from) {
+            self.begin.add(&note);
         }
-        if self.end.is_none() && is_due(self.window.to_ms, |time, to| time > to) {
-            self.end = Some(self.sums.clone());
+        if self.window.to_ms.map_or(!self.is_at_end, |to| note.time_ms <= to) {
+            self.end.add(&note);
         }
         self.sums.add(&note);
         Ok(())
-    }
-
-    /// What was noted up to the window's end, as far as it is read; what comes from now on is behind it.
-    fn end(&mut self) -> Sums {
-        if self.begin.is_none() && self.window.from_ms.is_some() {
-            // Nothing is noted in the window yet.
-            self.begin = Some(self.sums.clone());
-        }
-        self.end.get_or_insert_with(|| self.sums.clone()).clone()
     }
 }
 
@@ -185,13 +189,13 @@ async fn look(session: &dyn Session, sums: &Sums) -> Result<BTreeMap<String, Wai
             Err(TransportError::NoQueue(_)) => continue,
             Err(error) => return Err(error.into()),
         };
-        let rescued = match session.inspect(&topology::rescue_queue_name(queue)).await {
+        let in_rescue = match session.inspect(&topology::rescue_queue_name(queue)).await {
             Ok(rescued) => rescued.messages,
             Err(TransportError::NoQueue(_)) => 0,
             Err(error) => return Err(error.into()),
         };
-        let ready = u64::from(state.messages) + u64::from(rescued);
-        waiting.insert(queue.to_owned(), Waiting { ready, is_consumed: state.consumers > 0 });
+        let (ready, rescued) = (u64::from(state.messages), u64::from(in_rescue));
+        waiting.insert(queue.to_owned(), Waiting { ready, rescued, is_consumed: state.consumers > 0 });
     }
     Ok(waiting)
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
@@ -26,6 +26,10 @@ const LAST_AGAIN: Duration = Duration::from_millis(50);
 const REJECTED_MAX: u32 = 3;
 /// Where the stream cannot be made, so often is tried. Each attempt may cost the connection: RabbitMQ answers some with its end.
 const MAKE_MAX: u32 = 3;
+/// Notes for which there is no stream, and nobody makes one, before this agent gives up too.
+const HOMELESS_MAX: u64 = 60;
+/// Whoever gave up tries again after this time: a broker that was upgraded, or a right that was given, says nothing.
+const AGAIN_AFTER: Duration = Duration::from_mins(5);
 /// Agents alone that share a broker wait for each other at most so many notes before one makes the stream.
 const TURNS: u64 = 5;
 /// What a note says it is.
@@ -69,13 +73,29 @@ struct Writing {
     /// Notes for which there was no stream.
     homeless: u64,
     said: bool,
-    given_up: bool,
+    /// Until then nothing is noted: what is counted meanwhile is forgotten.
+    given_up: Option<Instant>,
 }
 
 impl Writing {
     /// Nobody waits any more.
     fn release(&mut self) {
         self.announced.drain(..).for_each(|announced| announced.cancel());
+    }
+
+    /// Leaves out what is counted, for a while.
+    fn give_up(&mut self) {
+        self.release();
+        (self.given_up, self.pending) = (Some(Instant::now() + AGAIN_AFTER), None);
+    }
+
+    /// Whether it has given up, and it is not yet time to try again.
+    fn has_given_up(&mut self) -> bool {
+        if self.given_up.is_some_and(|until| Instant::now() >= until) {
+            // What was left out counts as a note that is missing.
+            (self.given_up, self.made, self.homeless, self.number) = (None, 0, 0, self.number + 1);
+        }
+        self.given_up.is_some()
     }
 }
 
@@ -155,7 +175,7 @@ impl Books {
         loop {
             self.write(writing).await;
             let is_done = writing.pending.is_none() && self.accounts().all.is_empty();
-            if is_done || writing.given_up || self.link.current().is_none() {
+            if is_done || writing.given_up.is_some() || self.link.current().is_none() {
                 return;
             }
             sleep(LAST_AGAIN).await;
@@ -166,7 +186,7 @@ impl Books {
         if writing.pending.is_none() {
             let (entries, announced) = self.entries();
             writing.announced = announced;
-            if writing.given_up || self.context.options.books_bytes_max == 0 {
+            if self.context.options.books_bytes_max == 0 || writing.has_given_up() {
                 return writing.release();
             }
             if entries.is_empty() {
@@ -210,6 +230,9 @@ impl Books {
         writing.release();
         writing.homeless += 1;
         if !self.makes_the_stream(writing.homeless) {
+            if writing.homeless >= HOMELESS_MAX {
+                writing.give_up();
+            }
             return;
         }
         writing.made += 1;
@@ -219,7 +242,7 @@ impl Books {
             Err(error) => {
                 self.say(writing, &error);
                 if writing.made >= MAKE_MAX {
-                    (writing.given_up, writing.pending) = (true, None);
+                    writing.give_up();
                     self.context.metrics.books_given_up(&self.stream, &error.to_string());
                 }
             }

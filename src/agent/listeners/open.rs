@@ -1,5 +1,6 @@
 //! Opening a queue: what must be there before its first message is taken, and which listener takes it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -163,9 +164,11 @@ impl Opening {
     }
 
     async fn main(self, session: Arc<dyn Session>, broker: usize, queue: &str) -> Result<Listener, OpenError> {
+        // Two brokers may have a queue of one name.
+        let noted = if broker == 0 { Cow::Borrowed(queue) } else { Cow::Owned(format!("{queue}@{broker}")) };
         if !self.agent.options.partitioned {
             let way = DirectWay::new(&self.direct);
-            let account = self.agent.books.open(books::Kind::Main, queue, None, self.epoch);
+            let account = self.agent.books.open(books::Kind::Main, &noted, None, self.epoch);
             let listener = self.listen(session, broker, (queue, account), async { Ok(way) }).await?;
             return Ok(Listener::Direct(Box::new(listener)));
         }
@@ -173,7 +176,7 @@ impl Opening {
         if agent.layouts.get().is_some_and(|group_layout| group_layout.routing().is_none()) {
             return Err(OpenError::Closed);
         }
-        let account = agent.books.open(books::Kind::Main, queue, None, epoch);
+        let account = agent.books.open(books::Kind::Main, &noted, None, epoch);
         // Asked for now that the queue is consumed: who changes the layout waits until it is not, and we would not know of a
         // change that began before.
         let way = async {

@@ -12,6 +12,7 @@ use crate::agent::books::Account;
 use crate::agent::runtime::Context;
 use crate::agent::runtime::until::Until;
 use crate::model::Receipt;
+use crate::observe::desk::tally::Tally;
 use crate::transport::{ConsumeOptions, Delivery, Session, TransportError, Why};
 
 /// Who wants everything taken to be settled waits no longer than this.
@@ -49,6 +50,8 @@ pub(in crate::agent) struct Intake {
     why: Why,
     context: Arc<Context>,
     account: Arc<Account>,
+    /// Of the queue. What comes from its rescue queue is counted as of the queue, too.
+    tally: Arc<Tally>,
 }
 
 impl Intake {
@@ -67,7 +70,8 @@ impl Intake {
         let deliveries = Rescue::open(context, session, &queue, (consumer, options), rescued, over.clone()).await?;
         let (in_flight, context, account) = (TaskTracker::new(), Arc::clone(context), Arc::clone(account));
         account.holds(&in_flight, prefetch);
-        Ok(Intake { deliveries, in_flight, over, why, context, account })
+        let tally = context.metrics.tally(&queue);
+        Ok(Intake { deliveries, in_flight, over, why, context, account, tally })
     }
 
     /// Until when the listener may hold what it took.
@@ -164,10 +168,11 @@ impl Intake {
     fn counted(&self, mut delivery: Delivery) -> Delivery {
         let (token, metrics) = (self.in_flight.token(), self.context.metrics.clone());
         let (queue, again) = (Arc::clone(&delivery.queue), delivery.redelivered);
-        let (account, tally) = (Arc::clone(&self.account), metrics.tally(&delivery.queue));
+        let (account, tally) = (Arc::clone(&self.account), Arc::clone(&self.tally));
         let (inner, came) = (delivery.receipt, Instant::now());
-        // Parsed once more when it is settled: one message a second.
-        let traced = tally.taken(came).then(|| delivery.body.clone());
+        // Parsed once more when it is settled: one message a second, if it is small.
+        let is_traced = tally.taken(came) && trace::reads(&delivery.body);
+        let traced = is_traced.then(|| delivery.body.clone());
         delivery.receipt = Receipt::new(move |verdict| {
             account.message(verdict, again);
             inner.settle(verdict);

@@ -9,6 +9,13 @@ use crate::observe::Trace;
 
 /// How what an agent puts on a pipeline queue begins.
 const PACKET: &[u8] = b"{\"format\":";
+/// A larger message is not read once more for its id.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Whether a message is small enough to be read once more.
+pub(in crate::agent) fn reads(body: &[u8]) -> bool {
+    body.len() <= BODY_BYTES_MAX
+}
 
 /// The ids in a message: of a notification, its own and that of the request that caused it; of a packet, of the first
 /// notification in it. Empty where there are none.
@@ -52,6 +59,12 @@ mod tests {
         builder.push(&fragment(id));
         builder.push(&fragment("another"));
         assert_eq!(labels(&builder.finish()), [("message_id", id.to_owned())]);
+    }
+
+    #[test]
+    fn a_large_message_is_not_read_once_more() {
+        let read = |bytes: usize| reads(" ".repeat(bytes).as_bytes());
+        assert!(read(BODY_BYTES_MAX) && !read(BODY_BYTES_MAX + 1));
     }
 
     #[test]

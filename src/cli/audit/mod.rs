@@ -12,7 +12,11 @@ use super::cluster::{Answer, Shown, print, table};
 use super::{ConfigArguments, Failure, refuse_errors, runtime, unwritten};
 use crate::agent::{BooksError, Window, audit_books, wiring};
 use crate::books::{Offered, Report, SinkRow};
+use crate::model::shown::on_one_line;
 use crate::transport::Broker;
+
+/// A longer text is cut.
+const SHOWN_CHARS_MAX: usize = 1_000;
 
 /// The window, and how it is shown.
 #[derive(clap::Args)]
@@ -67,17 +71,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if balanced {
         return Ok(());
     }
-    let queues = audited.report.wrong_queues().join(", ");
+    let queues = shown(&audited.report.wrong_queues().join(", "));
     Err(Failure::Other(format!(
         "the books do not balance: see the differences in {queues}; look for agent.packet.missing and for what was deleted or purged \
          in the logs of this time"
     )))
 }
 
+/// What agents wrote is text on a terminal.
+fn shown(text: &str) -> String {
+    on_one_line(text, SHOWN_CHARS_MAX)
+}
+
 impl Arguments {
     fn window(&self, now: DateTime<Utc>) -> Result<Window, Failure> {
         let from = match self.last {
-            Some(last) => Some(now - TimeDelta::from_std(last).unwrap_or(TimeDelta::MAX / 2)),
+            // Longer than there is time: from the beginning on.
+            Some(last) => TimeDelta::from_std(last).ok().and_then(|last| now.checked_sub_signed(last)),
             None => self.from,
         };
         if let (Some(from), Some(to)) = (from, self.to)
@@ -136,7 +146,7 @@ impl Answer for Audited {
         out.push('\n');
         out.push_str(&publishers(report));
         for unsplit in &report.unsplit {
-            let (packets, queue, member) = (unsplit.packets, &unsplit.queue, &unsplit.member);
+            let (packets, queue, member) = (unsplit.packets, shown(&unsplit.queue), shown(&unsplit.member));
             if unsplit.deed == "unconfirmed" {
                 let _written = write!(
                     out,
@@ -152,7 +162,7 @@ impl Answer for Audited {
                 write!(out, "\n{deed}, not split: {packets} packets of {queue}, by {member}, which died {after}");
         }
         for difference in &report.differences {
-            let _written = write!(out, "\nDIFFERENCE in {}: {}", difference.queue, difference.what);
+            let _written = write!(out, "\nDIFFERENCE in {}: {}", shown(&difference.queue), shown(&difference.what));
         }
         let verdict = if report.is_balanced() { "the books balance" } else { "the books do not balance" };
         let _written = write!(out, "\n{verdict}\n");
@@ -219,8 +229,8 @@ fn publishers(report: &Report) -> String {
         .map(|(sink, row)| {
             let Offered { published, overflow, parked, .. } = row.direct;
             let counts = [
-                published + row.from_overflow.published,
-                parked + row.from_overflow.parked,
+                published.saturating_add(row.from_overflow.published),
+                parked.saturating_add(row.from_overflow.parked),
                 overflow,
                 row.from_overflow.offered,
                 row.packets_waiting,

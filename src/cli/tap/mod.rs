@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{ConfigArguments, Failure, print_whole, refuse_errors, runtime};
 use crate::config::{Secret, Settings};
+use crate::model::shown::json_on_terminal;
 use answer::{Answer, TapError};
 
 /// The arguments of `nephoscope tap`.
@@ -79,7 +80,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let mut answer = Answer::ask(address, &request).await.map_err(failed)?;
         while let Some(lines) = answer.next().await.map_err(failed)? {
-            print_whole(&lines)?;
+            // Senders of notifications are free in what they write: on a terminal it must do nothing.
+            print_whole(json_on_terminal(&String::from_utf8_lossy(&lines)).as_bytes())?;
         }
         Ok(())
     })

@@ -25,6 +25,7 @@ use super::{ConfigArguments, Failure, print_line, print_whole, refuse_errors, ru
 use crate::agent::wiring;
 use crate::coordination::{Coordinator, Operation};
 use crate::desk::{Picture, Watcher};
+use crate::model::shown::json_on_terminal;
 use terminal::{Input, Terminal};
 use ui::{Action, Ui};
 
@@ -105,7 +106,7 @@ async fn once(watcher: &Watcher, output: Output) -> Result<(), Failure> {
     match output {
         Output::Text => print_whole(screen::whole(&picture).as_bytes()),
         // Strings and numbers: writing them cannot fail.
-        Output::Json => print_line(&serde_json::to_string_pretty(&picture).unwrap_or_default()),
+        Output::Json => print_line(&json_on_terminal(&serde_json::to_string_pretty(&picture).unwrap_or_default())),
     }
 }
 

@@ -5,6 +5,7 @@ use super::lines::{Line, Tone};
 use super::summary;
 use super::tabs::Tab;
 use super::ui::{Mode, Ui};
+use crate::coordination::Operation;
 use crate::desk::Picture;
 
 /// What the keys do.
@@ -27,7 +28,7 @@ pub(super) fn lines(picture: &Picture, ui: &Ui, width: usize, height: usize) -> 
     let mut lines = top;
     lines.extend(body);
     lines.resize_with(height.saturating_sub(2), Line::default);
-    lines.push(foot(picture, ui));
+    lines.push(foot(ui));
     lines.push(Line::of(KEYS, Tone::Dim));
     lines.truncate(height);
     lines.into_iter().map(|line| line.within(width)).collect()
@@ -60,14 +61,13 @@ fn table(picture: &Picture, ui: &Ui, width: usize, room: usize) -> Vec<Line> {
 }
 
 /// The last line but one: a question, or what came of the last one.
-fn foot(picture: &Picture, ui: &Ui) -> Line {
+fn foot(ui: &Ui) -> Line {
     match &ui.mode {
         Mode::Filter => Line::of(&format!("/{}▏", ui.filter), Tone::Warn),
-        Mode::Pause if picture.paused => Line::of("resume rebalancing? y or n", Tone::Warn),
-        Mode::Pause => Line::of("pause rebalancing: no queue moves until it is resumed? y or n", Tone::Warn),
+        Mode::Pause(Operation::Resume) => Line::of("resume rebalancing? y or n", Tone::Warn),
+        Mode::Pause(_) => Line::of("pause rebalancing: no queue moves until it is resumed? y or n", Tone::Warn),
         Mode::Unpin(queue) => Line::of(&format!("let any member own {queue} again? y or n"), Tone::Warn),
-        Mode::Move { queue, typed } => {
-            let members = Ui::members(picture);
+        Mode::Move { queue, members, typed } => {
             let named = members.iter().enumerate().map(|(n, id)| format!("{} {id}", n + 1));
             let named = named.collect::<Vec<_>>().join("  ");
             Line::of(&format!("move {queue} to (number or ID): {typed}▏  {named}"), Tone::Warn)

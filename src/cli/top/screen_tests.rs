@@ -2,7 +2,6 @@
 
 use super::super::ui::{Action, Key};
 use super::*;
-use crate::coordination::Operation;
 use crate::desk::picture::{Count, Member, Now, Publisher, Queue, QueueMove, Times};
 use crate::observe::desk::minutes::Minute;
 use std::fmt::Write as _;
@@ -204,6 +203,21 @@ fn keys_lead_to_operations() {
     let (ui, action) = after(&alone, &typed("p"));
     assert_eq!(action, Action::Show);
     assert!(ui.said.contains("no group"), "{}", ui.said);
+}
+
+#[test]
+fn an_answer_is_to_what_was_asked_whatever_the_group_does_meanwhile() {
+    let (mut ui, _) = after(&picture(), &typed("p"));
+    let paused = Picture { paused: true, ..picture() };
+    assert!(shown(&paused, &ui, 90, 20).contains("pause rebalancing"));
+    assert_eq!(ui.press(Key::Char('y'), &paused, 5), Action::Operate(Operation::Pause));
+    let (mut ui, _) = after(&picture(), &typed("m2"));
+    let mut one_more = picture();
+    one_more.members.insert(0, Member { id: "controller-0".to_owned(), ..picture().members[0].clone() });
+    assert!(shown(&one_more, &ui, 160, 20).contains("1 controller-1  2 controller-2"));
+    let queue = "nephoscope.ceilometer.cpu_sink.g1.0".to_owned();
+    let pin = Operation::Pin { queue, member: "controller-2".to_owned() };
+    assert_eq!(ui.press(Key::Enter, &one_more, 5), Action::Operate(pin));
 }
 
 #[test]

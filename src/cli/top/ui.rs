@@ -33,10 +33,10 @@ pub(super) enum Mode {
     Detail(String),
     /// A filter is typed.
     Filter,
-    /// It is asked whether to pause, or to resume.
-    Pause,
-    /// It is asked to which member a queue is moved.
-    Move { queue: String, typed: String },
+    /// It is asked whether to pause, or to resume: the one that was right when it was asked.
+    Pause(Operation),
+    /// It is asked to which member a queue is moved: one of those that there were when it was asked, in that order.
+    Move { queue: String, members: Vec<String>, typed: String },
     /// It is asked whether a queue is unpinned.
     Unpin(String),
 }
@@ -101,9 +101,9 @@ impl Ui {
     }
 
     /// Members that a queue can be moved to.
-    pub(super) fn members(picture: &Picture) -> Vec<&str> {
+    fn members(picture: &Picture) -> Vec<String> {
         let is_there = |member: &&crate::desk::picture::Member| member.state != "gone";
-        picture.members.iter().filter(is_there).map(|member| member.id.as_str()).collect()
+        picture.members.iter().filter(is_there).map(|member| member.id.clone()).collect()
     }
 
     /// A key was pressed while this picture was shown, with room for so many rows.
@@ -135,12 +135,9 @@ impl Ui {
                 }
                 _ => Action::Show,
             },
-            Mode::Pause => {
-                let operation = if picture.paused { Operation::Resume } else { Operation::Pause };
-                self.asked(key, operation)
-            }
+            Mode::Pause(operation) => self.asked(key, operation),
             Mode::Unpin(queue) => self.asked(key, Operation::Unpin { queue }),
-            Mode::Move { queue, typed } => self.moving(key, picture, queue, typed),
+            Mode::Move { queue, members, typed } => self.moving(key, queue, members, typed),
         }
     }
 
@@ -161,25 +158,24 @@ impl Ui {
         }
     }
 
-    fn moving(&mut self, key: Key, picture: &Picture, queue: String, mut typed: String) -> Action {
+    fn moving(&mut self, key: Key, queue: String, members: Vec<String>, mut typed: String) -> Action {
         match key {
             Key::Escape => return self.back(),
             Key::Enter => {
-                let members = Ui::members(picture);
-                let by_number = typed.parse::<usize>().ok().and_then(|n| members.get(n.checked_sub(1)?).copied());
-                let by_id = members.iter().find(|id| **id == typed).copied();
+                let by_number = typed.parse::<usize>().ok().and_then(|n| members.get(n.checked_sub(1)?));
+                let by_id = members.iter().find(|id| **id == typed);
                 self.mode = Mode::Table;
                 let Some(member) = by_id.or(by_number) else {
                     self.said = format!("cannot move {queue}: there is no member {typed:?}");
                     return Action::Show;
                 };
-                return Action::Operate(Operation::Pin { queue, member: member.to_owned() });
+                return Action::Operate(Operation::Pin { queue, member: member.clone() });
             }
             Key::Backspace => drop(typed.pop()),
             Key::Char(c) if typed.chars().count() < TYPED_MAX => typed.push(c),
             _ => {}
         }
-        self.mode = Mode::Move { queue, typed };
+        self.mode = Mode::Move { queue, members, typed };
         Action::Show
     }
 
@@ -223,9 +219,14 @@ impl Ui {
             Key::Char('p' | 'm' | 'u') if !picture.shared => {
                 "these agents have no group: there is nothing to pause or to move".clone_into(&mut self.said);
             }
-            Key::Char('p') => self.mode = Mode::Pause,
+            Key::Char('p') => {
+                self.mode = Mode::Pause(if picture.paused { Operation::Resume } else { Operation::Pause });
+            }
             Key::Char(what @ ('m' | 'u')) => match table.rows.get(at).filter(|_| self.tab == Tab::Queues) {
-                Some(row) if what == 'm' => self.mode = Mode::Move { queue: row.name.clone(), typed: String::new() },
+                Some(row) if what == 'm' => {
+                    let (queue, members) = (row.name.clone(), Ui::members(picture));
+                    self.mode = Mode::Move { queue, members, typed: String::new() };
+                }
                 Some(row) => self.mode = Mode::Unpin(row.name.clone()),
                 None => "choose a queue in the first table".clone_into(&mut self.said),
             },

@@ -106,7 +106,7 @@ pub(super) const ROWS: &[Opt] = &[
         OWN,
         "tap_token",
         "",
-        "Token of nephoscope tap, at least 16 bytes; without it, only an agent that listens on loopback can be tapped",
+        "Token of nephoscope tap, at least 16 bytes; without it, only an agent that listens on loopback can be tapped; if a proxy stands before the agent, set it",
     ),
     one_of(OWN, "log_format", &["text", "json"], "", "Format of log lines; without it, as [DEFAULT] use_json says"),
     text(

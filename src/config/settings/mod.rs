@@ -200,7 +200,7 @@ pub enum Envelope {
 pub struct Observing {
     /// Address of `/metrics`, `/livez`, `/readyz`; `None`: off.
     pub listen: Option<SocketAddr>,
-    /// `[nephoscope] tap_token`: who has it sees what passes, where the address is open to others.
+    /// `[nephoscope] tap_token`: who has it sees what passes. Without it, who is on this machine does, if the address is loopback.
     pub tap_token: Option<Secret>,
     /// Form of log lines.
     pub log_format: LogFormat,

@@ -23,6 +23,10 @@ const COMPLAINTS_MAX: usize = 24;
 const SENTENCES_MAX: usize = 16;
 /// The longest text, in bytes.
 const TEXT_BYTES_MAX: usize = 240;
+/// A beat that is too large has half of its queues, so often; then half of everything else too …
+const HALVINGS_OF_QUEUES: u32 = 3;
+/// … until nothing is left that could be long.
+const HALVINGS_MAX: u32 = 10;
 /// What is summed of all that has no place.
 pub const OTHER: &str = "other";
 
@@ -159,19 +163,40 @@ pub enum NoBeat {
     Format(u32),
 }
 
+/// How many of each list a beat has, at most.
+struct Bounds {
+    queues: usize,
+    publishers: usize,
+    complaints: usize,
+    sentences: usize,
+}
+
+impl Bounds {
+    /// After so many halvings.
+    fn halved(times: u32) -> Bounds {
+        let others = times.saturating_sub(HALVINGS_OF_QUEUES);
+        Bounds {
+            queues: QUEUES_MAX >> times,
+            publishers: PUBLISHERS_MAX >> others,
+            complaints: COMPLAINTS_MAX >> others,
+            sentences: SENTENCES_MAX >> others,
+        }
+    }
+}
+
 impl Beat {
-    /// The message, within its bound: as many queues as find room.
+    /// The message, within its bound: as many queues as find room, and less of everything else where that is not enough.
     pub fn encode(mut self) -> Vec<u8> {
         self.format = FORMAT;
-        let mut queues_max = QUEUES_MAX;
+        let mut halvings = 0;
         loop {
-            self.keep_to_bounds(queues_max);
+            self.keep_to_bounds(&Bounds::halved(halvings));
             // Strings and numbers: writing them cannot fail.
             let bytes = serde_json::to_vec(&self).unwrap_or_default();
-            if bytes.len() <= BEAT_BYTES_MAX || queues_max == 0 {
+            if bytes.len() <= BEAT_BYTES_MAX || halvings == HALVINGS_MAX {
                 return bytes;
             }
-            queues_max /= 2;
+            halvings += 1;
         }
     }
 
@@ -193,7 +218,7 @@ impl Beat {
         if beat.member.is_empty() {
             return Err(NoBeat::Unreadable);
         }
-        beat.keep_to_bounds(QUEUES_MAX);
+        beat.keep_to_bounds(&Bounds::halved(0));
         Ok(beat)
     }
 
@@ -202,24 +227,24 @@ impl Beat {
         self.phase.is_empty()
     }
 
-    fn keep_to_bounds(&mut self, queues_max: usize) {
+    fn keep_to_bounds(&mut self, bounds: &Bounds) {
         let texts = [&mut self.member, &mut self.host, &mut self.version, &mut self.started, &mut self.phase];
         texts.into_iter().for_each(cut);
-        self.waiting_for.truncate(SENTENCES_MAX);
+        self.waiting_for.truncate(bounds.sentences);
         self.waiting_for.iter_mut().for_each(cut);
-        sum_up(&mut self.queues, queues_max);
+        sum_up(&mut self.queues, bounds.queues);
         for queue in &mut self.queues {
             [&mut queue.queue, &mut queue.kind, &mut queue.state, &mut queue.since].into_iter().for_each(cut);
             queue.error.iter_mut().for_each(cut);
         }
-        self.publishers.truncate(PUBLISHERS_MAX);
+        self.publishers.truncate(bounds.publishers);
         for publisher in &mut self.publishers {
             [&mut publisher.sink, &mut publisher.publisher, &mut publisher.breaker].into_iter().for_each(cut);
             publisher.held_since.iter_mut().chain(publisher.why.iter_mut()).for_each(cut);
         }
-        most(&mut self.parked, SENTENCES_MAX);
-        most(&mut self.complaints, COMPLAINTS_MAX);
-        let links = std::mem::take(&mut self.links).into_iter().take(SENTENCES_MAX);
+        most(&mut self.parked, bounds.sentences);
+        most(&mut self.complaints, bounds.complaints);
+        let links = std::mem::take(&mut self.links).into_iter().take(bounds.sentences);
         self.links = links.map(|(name, state)| (short(name), short(state))).collect();
         self.latency.main.truncate(BUCKETS);
         self.latency.pipeline.truncate(BUCKETS);
@@ -283,83 +308,5 @@ fn cut(text: &mut String) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn queue(n: usize) -> QueueBeat {
-        let name = format!("nephoscope.ceilometer.{}.g1.{n}", "s".repeat(150));
-        QueueBeat {
-            queue: name,
-            kind: "pipeline".to_owned(),
-            taken: 2,
-            held: 1,
-            ready: Some(3),
-            ..QueueBeat::default()
-        }
-    }
-
-    fn beat(queues: usize) -> Beat {
-        Beat { member: "a".to_owned(), queues: (0..queues).map(queue).collect(), ..Beat::default() }
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let mut small = beat(3);
-        small.latency.main = vec![1; BUCKETS];
-        small.parked.insert("refused".to_owned(), 4);
-        let read = Beat::decode(&small.clone().encode()).unwrap();
-        assert_eq!(read, Beat { format: FORMAT, ..small });
-    }
-
-    #[test]
-    fn a_beat_of_too_many_queues_sums_the_last_ones_up_and_stays_within_its_bound() {
-        let mut all = beat(10_000);
-        for queue in &mut all.queues {
-            queue.error = Some("x".repeat(10_000));
-        }
-        let bytes = all.encode();
-        assert!(bytes.len() <= BEAT_BYTES_MAX, "{}", bytes.len());
-        let read = Beat::decode(&bytes).unwrap();
-        let other = read.queues.last().unwrap();
-        let named = (read.queues.len() - 1) as u64;
-        assert!(named > 20 && other.queue == OTHER, "{named}");
-        assert_eq!(other.taken + 2 * named, 20_000);
-        assert_eq!((other.held + named, u64::from(other.ready.unwrap()) + 3 * named), (10_000, 30_000));
-    }
-
-    #[test]
-    fn a_hostile_beat_is_cut_or_left() {
-        let text = "\u{202e}é".repeat(10_000);
-        let hostile =
-            format!("{{\"format\":1,\"member\":\"{}\",\"queues\":[{{\"taken\":1}}]}}", &text[..text.len() / 2]);
-        let read = Beat::decode(hostile.as_bytes()).unwrap();
-        assert!(read.member.len() <= TEXT_BYTES_MAX && read.member.ends_with('…'));
-        for (bytes, why) in [
-            (vec![b' '; BEAT_BYTES_MAX + 1], NoBeat::Unreadable),
-            (b"{\"format\":1}".to_vec(), NoBeat::Unreadable),
-            (b"{\"format\":2,\"member\":7}".to_vec(), NoBeat::Format(2)),
-            (b"[]".to_vec(), NoBeat::Format(0)),
-            (b"{\"format\":1,\"member\":\"a\",\"queues\":7}".to_vec(), NoBeat::Unreadable),
-            (format!("{{\"format\":1,\"x\":{}", "[".repeat(60_000)).into_bytes(), NoBeat::Unreadable),
-        ] {
-            assert_eq!(Beat::decode(&bytes), Err(why), "{}", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]));
-        }
-    }
-
-    #[test]
-    fn the_most_frequent_complaints_are_named() {
-        let mut many = beat(0);
-        many.complaints = (0..1_000u64).map(|n| (format!("meters.yaml:{n}"), n)).collect();
-        many.encode_and(|read| {
-            assert_eq!(read.complaints.len(), COMPLAINTS_MAX + 1);
-            assert_eq!(read.complaints["meters.yaml:999"], 999);
-            assert_eq!(read.complaints.values().sum::<u64>(), 499_500);
-        });
-    }
-
-    impl Beat {
-        fn encode_and(self, look: impl FnOnce(Beat)) {
-            look(Beat::decode(&self.encode()).unwrap());
-        }
-    }
-}
+#[path = "beat_tests.rs"]
+mod tests;

@@ -7,6 +7,8 @@ use super::latency::{BUCKETS, Buckets, quantile_us, since};
 
 /// Minutes that are kept.
 pub const MINUTES_MAX: usize = 60;
+/// So many minutes two clocks may differ. What is further ahead is of a clock that was wrong.
+pub const MINUTES_AHEAD_MAX: u64 = 2;
 
 /// One minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +57,12 @@ impl Minutes {
     pub fn note(&mut self, seconds: u64, totals: Totals) {
         let minute = seconds / 60;
         let begin = match self.now.take() {
-            // A clock that was set back goes on in the minute that it was in.
+            // A clock that was far ahead: until that minute nothing else would come, and what it called those minutes is wrong.
+            Some(open) if open.minute > minute.saturating_add(MINUTES_AHEAD_MAX) => {
+                self.done.retain(|done| done.minute < minute);
+                open.began
+            }
+            // A clock that was set back a little goes on in the minute that it was in.
             Some(open) if open.minute >= minute => {
                 self.now = Some(Open { last: totals, ..open });
                 return;
@@ -125,5 +132,17 @@ mod tests {
         minutes.note(180, totals(6));
         let told: Vec<_> = minutes.read().iter().map(|m| (m.minute, m.received, m.p50_us)).collect();
         assert_eq!(told, [(2, 6, Some(2_000)), (3, 0, None)]);
+    }
+
+    #[test]
+    fn a_clock_that_was_a_day_ahead_is_set_right() {
+        let mut minutes = Minutes::default();
+        minutes.note(600, totals(5));
+        minutes.note(600 + 86_400, totals(6));
+        minutes.note(660 + 86_400, totals(8));
+        minutes.note(660, totals(9));
+        minutes.note(720, totals(10));
+        let told: Vec<_> = minutes.read().iter().map(|m| (m.minute, m.received)).collect();
+        assert_eq!(told, [(10, 6), (11, 2), (12, 0)]);
     }
 }

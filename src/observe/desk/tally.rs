@@ -51,10 +51,14 @@ impl Counts {
 }
 
 impl Tallies {
-    /// The counters of a queue.
+    /// The counters of a queue. Only a queue that is new and finds a place is waited for by all others.
     pub fn of(&self, queue: &str) -> Arc<Tally> {
-        if let Some(tally) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(queue) {
-            return Arc::clone(tally);
+        {
+            let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            let other = || all.get(OTHER).filter(|_| all.len() >= QUEUES_MAX);
+            if let Some(tally) = all.get(queue).or_else(other) {
+                return Arc::clone(tally);
+            }
         }
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let name = if all.len() < QUEUES_MAX { queue } else { OTHER };
@@ -178,6 +182,10 @@ mod tests {
             tallies.of(&format!("q{n}")).taken(Instant::now());
         }
         assert_eq!(tallies.of(OTHER).read().0.taken, 30);
+        // Nobody waits for one that finds no place.
+        let all = tallies.0.read().unwrap();
+        assert!(Arc::ptr_eq(&tallies.of("one more"), &all[OTHER]));
+        drop(all);
         assert_eq!(tallies.of("q0").read().0.taken, 1);
         assert!(tallies.find("q529").is_none());
     }

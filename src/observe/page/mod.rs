@@ -3,6 +3,8 @@
 //! It shows and changes nothing. All text in it that comes from outside is text and never markup; the browser may load nothing
 //! else, from nowhere (`Content-Security-Policy`).
 //!
+//! A page of somebody else's, in a browser that can reach this agent, gets nothing below `/desk/`.
+//!
 //! Never here: what a picture means, or a right but that of the tap.
 
 mod access;
@@ -49,14 +51,29 @@ impl Desk {
     }
 }
 
-/// `/`, `/desk/events`, `/desk/config` and `/desk/tap`.
-pub fn router(desk: Desk) -> Router {
+/// What is shown, and whether the agent listens on loopback: then each request must name this machine.
+#[derive(Clone)]
+struct Place {
+    desk: Desk,
+    on_loopback: bool,
+}
+
+/// `/`, `/desk/events`, `/desk/config` and `/desk/tap` of an agent that listens at this address.
+pub fn router(desk: Desk, listen: SocketAddr) -> Router {
     Router::new()
         .route("/", get(async || page()))
         .route("/desk/events", get(events))
         .route("/desk/config", get(configuration))
         .route("/desk/tap", get(tap))
-        .with_state(desk)
+        .with_state(Place { desk, on_loopback: listen.ip().is_loopback() })
+}
+
+/// What a request is answered behind which a page of somebody else's may be.
+const FOREIGN: &str = "cannot answer: this request comes from a page of another site, or names this agent by a name that is none of \
+                       this machine; ask for 127.0.0.1 or localhost, and let a proxy send one of them as Host\n";
+
+fn refused() -> Response {
+    (StatusCode::FORBIDDEN, NO_SNIFFING, FOREIGN).into_response()
 }
 
 /// What nothing of ours needs, and nobody shall have.
@@ -72,7 +89,14 @@ fn page() -> Response {
     (NO_SNIFFING, headers, text::page()).into_response()
 }
 
-async fn events(State(desk): State<Desk>, Extension(life): Extension<Life>) -> Response {
+async fn events(
+    State(Place { desk, on_loopback }): State<Place>,
+    Extension(life): Extension<Life>,
+    headers: HeaderMap,
+) -> Response {
+    if access::is_foreign(on_loopback, &headers) {
+        return refused();
+    }
     let Some(viewer) = desk.feed.look() else {
         let said = "as many as may look at this page do so already; try again in a minute\n";
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "60")], said).into_response();
@@ -81,18 +105,25 @@ async fn events(State(desk): State<Desk>, Extension(life): Extension<Life>) -> R
     (NO_SNIFFING, headers, stream::pictures(viewer, life)).into_response()
 }
 
-async fn configuration(State(desk): State<Desk>) -> Response {
+async fn configuration(State(Place { desk, on_loopback }): State<Place>, headers: HeaderMap) -> Response {
+    if access::is_foreign(on_loopback, &headers) {
+        return refused();
+    }
     let text = desk.configuration.borrow().to_string();
     (NO_SNIFFING, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 async fn tap(
-    State(desk): State<Desk>,
+    State(Place { desk, .. }): State<Place>,
     Extension(life): Extension<Life>,
     Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
+    // The right to tap looks at the name itself: a client that has the token may use any.
+    if access::is_foreign(false, &headers) {
+        return refused();
+    }
     if let Err(why) = desk.tap_access.allows(peer.ip(), &headers) {
         return (why.code(), NO_SNIFFING, format!("{why}\n")).into_response();
     }

@@ -151,11 +151,34 @@ async fn who_does_not_take_pictures_is_left_and_who_does_is_kept() {
 async fn who_looks_does_not_keep_the_agent_from_stopping() {
     let Started { serving, stop, desk, .. } = started(TapAccess::Loopback).await;
     let mut stream = TcpStream::connect(serving.address).await.unwrap();
-    stream.write_all(b"GET /desk/events HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /desk/events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     until(&mut stream, "retry").await;
     drop(stop);
     timeout(Duration::from_millis(500), serving.stopped()).await.expect("it waits for who looks");
     drop(desk);
+}
+
+#[tokio::test]
+async fn a_page_of_somebody_else_gets_nothing() {
+    let started = started(TapAccess::Loopback).await;
+    let ask = async |path: &str, head: &str| {
+        let mut stream = TcpStream::connect(started.serving.address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n{head}\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    for path in ["/desk/events", "/desk/config", "/desk/tap"] {
+        for head in ["Host: evil.example:9187\r\n", "Host: 127.0.0.1\r\nSec-Fetch-Site: cross-site\r\n"] {
+            let answer = ask(path, head).await;
+            assert!(answer.starts_with("HTTP/1.0 403") && answer.contains("cannot "), "{path} {head}: {answer}");
+        }
+    }
+    // Who looks after the agent may use any name.
+    for path in ["/livez", "/metrics", "/status"] {
+        let answer = ask(path, "Host: controller-1:9187\r\nSec-Fetch-Site: cross-site\r\n").await;
+        assert!(answer.starts_with("HTTP/1.0 200"), "{path}: {answer}");
+    }
 }
 
 fn pass(metrics: &Metrics, times: usize) {

@@ -20,12 +20,20 @@ pub struct Passing<'p> {
     pub events: &'p [Event],
 }
 
-/// Takes a line, as a function that writes it.
-pub(super) type Take<'t> = dyn FnMut(&dyn Fn(&mut Vec<u8>)) + 't;
+/// One line of what passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Item {
+    /// The notification.
+    Notification,
+    /// The sample at this place.
+    Sample(usize),
+    /// The event at this place.
+    Event(usize),
+}
 
 impl Passing<'_> {
     /// Gives every line that is wished.
-    pub(super) fn lines(&self, wish: &Wish, take: &mut Take<'_>) {
+    pub(super) fn items(&self, wish: &Wish, mut take: impl FnMut(Item)) {
         // Behind a pipeline queue is shown what was asked for by its name: what passes there was seen before.
         let is_of_queue = match &wish.queue {
             Some(queue) => queue == self.queue,
@@ -34,55 +42,69 @@ impl Passing<'_> {
         if !is_of_queue {
             return;
         }
-        let event_type = self.notification.and_then(Notification::event_type);
         match wish.kind {
             Kind::Notifications => {
-                let Some(notification) = self.notification else { return };
-                let is_wished = matches_name(wish.event_type.as_ref(), event_type)
+                let is_wished = self.notification.is_some()
+                    && matches_name(wish.event_type.as_ref(), self.event_type())
                     && self.has_meter(wish.meter.as_ref())
                     && self.has_resource(wish.resource.as_deref());
                 if is_wished {
-                    take(&|out| {
-                        self.begin(event_type, out);
-                        out.extend_from_slice(b",\"notification\":");
-                        json::write(notification.root(), out);
-                        out.push(b'}');
-                    });
+                    take(Item::Notification);
                 }
             }
             Kind::Samples => {
-                if self.notification.is_some() && !matches_name(wish.event_type.as_ref(), event_type) {
+                if self.notification.is_some() && !matches_name(wish.event_type.as_ref(), self.event_type()) {
                     return;
                 }
-                for sample in self.samples {
+                for (n, sample) in self.samples.iter().enumerate() {
                     let is_wished = matches_name(wish.meter.as_ref(), Some(&sample.name))
                         && wish.resource.as_deref().is_none_or(|wanted| is_text(&sample.resource_id, wanted));
                     if is_wished {
-                        take(&|out| {
-                            self.begin(event_type, out);
-                            out.extend_from_slice(b",\"sample\":");
-                            sample.write_json(out);
-                            out.push(b'}');
-                        });
+                        take(Item::Sample(n));
                     }
                 }
             }
             Kind::Events => {
-                for event in self.events {
+                for (n, event) in self.events.iter().enumerate() {
                     let is_wished = matches_name(wish.event_type.as_ref(), Some(&event.event_type))
                         && self.has_meter(wish.meter.as_ref())
                         && wish.resource.as_deref().is_none_or(|wanted| is_of(event, wanted));
                     if is_wished {
-                        take(&|out| {
-                            self.begin(Some(&event.event_type), out);
-                            out.extend_from_slice(b",\"event\":");
-                            event.write_json(out);
-                            out.push(b'}');
-                        });
+                        take(Item::Event(n));
                     }
                 }
             }
         }
+    }
+
+    /// Writes a line, with its end. Passwords, tokens and user data are not in it: whoever reads it may keep it.
+    pub(super) fn write(&self, item: Item, out: &mut Vec<u8>) {
+        match item {
+            Item::Notification => {
+                let Some(notification) = self.notification else { return };
+                self.begin(self.event_type(), out);
+                out.extend_from_slice(b",\"notification\":");
+                json::write_without_secrets(notification.root(), out);
+            }
+            Item::Sample(n) => {
+                let Some(sample) = self.samples.get(n) else { return };
+                self.begin(self.event_type(), out);
+                out.extend_from_slice(b",\"sample\":");
+                // Its metadata may be a whole payload.
+                json::write_without_secrets(&Value::Dict(sample.as_dict()), out);
+            }
+            Item::Event(n) => {
+                let Some(event) = self.events.get(n) else { return };
+                self.begin(Some(&event.event_type), out);
+                out.extend_from_slice(b",\"event\":");
+                event.write_json(out);
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn event_type(&self) -> Option<&str> {
+        self.notification.and_then(Notification::event_type)
     }
 
     fn begin(&self, event_type: Option<&str>, out: &mut Vec<u8>) {

@@ -1,7 +1,8 @@
 //! Notifications, samples and events as they pass, for those who ask to see some of them.
 //!
 //! While nobody asks this costs one look at a number for each batch. What is asked for is filtered before anything is copied or
-//! written, and goes into a bounded buffer of the newest: who reads slowly misses lines, and is told how many.
+//! written. It is written once for all who asked for it, and goes into a bounded buffer of the newest for each: a reader that is
+//! slow misses lines, and is told how many.
 //!
 //! Never here: a delivery, or anything that could hold one up.
 
@@ -12,7 +13,8 @@ pub use line::Passing;
 pub use wish::{BadWish, Kind, Wish};
 
 use bytes::Bytes;
-use std::collections::VecDeque;
+use line::Item;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -49,7 +51,7 @@ struct Waiting {
     bytes: usize,
     /// What matched and found no room, or was longer than a line may be.
     left_out: u64,
-    /// Lines that may still be taken.
+    /// Lines that may still be taken. One that finds no room later is given back to it: nobody has read that.
     left: Option<u64>,
     /// The second that is counted, and the lines that were taken in it.
     second: (Instant, u32),
@@ -77,42 +79,66 @@ impl Taps {
 
     /// Something passes: whoever asked for it gets it.
     pub fn pass(&self, passing: &Passing<'_>) {
-        for open in self.open.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            passing.lines(&open.wish, &mut |write| open.take(write));
+        // Writing takes its time: no lock is held meanwhile.
+        let all: Vec<Arc<Open>> = self.open.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut written: BTreeMap<Item, Option<Bytes>> = BTreeMap::new();
+        for open in &all {
+            passing.items(&open.wish, |item| {
+                if open.has_room() {
+                    open.take(written.entry(item).or_insert_with(|| line(passing, item)).clone());
+                }
+            });
         }
     }
 }
 
+/// A line; nothing where it would be too long.
+fn line(passing: &Passing<'_>, item: Item) -> Option<Bytes> {
+    let mut line = Vec::new();
+    passing.write(item, &mut line);
+    (line.len() <= LINE_BYTES_MAX).then(|| line.into())
+}
+
 impl Open {
-    /// Takes a line that matches, if its second has room for it. It is written only then.
-    fn take(&self, write: &dyn Fn(&mut Vec<u8>)) {
+    /// Whether a line that matches finds room in its second. It is counted there, whatever becomes of it: writing it takes as long
+    /// where it turns out to be too long.
+    fn has_room(&self) -> bool {
         let mut waiting = self.waiting();
         if waiting.left == Some(0) {
-            return;
+            return false;
         }
         let now = Instant::now();
         if now - waiting.second.0 >= Duration::from_secs(1) {
             waiting.second = (now, 0);
         }
-        if waiting.second.1 >= self.wish.rate {
+        let has_room = waiting.second.1 < self.wish.rate;
+        if has_room {
+            waiting.second.1 += 1;
+        } else {
             waiting.left_out += 1;
+        }
+        has_room
+    }
+
+    /// Takes a line; nothing is one that is too long.
+    fn take(&self, line: Option<Bytes>) {
+        let mut waiting = self.waiting();
+        // Another may have been the last one meanwhile.
+        if waiting.left == Some(0) {
             return;
         }
-        let mut line = Vec::new();
-        write(&mut line);
-        line.push(b'\n');
-        if line.len() > LINE_BYTES_MAX {
+        if let Some(line) = line {
+            waiting.left = waiting.left.map(|left| left - 1);
+            waiting.bytes += line.len();
+            waiting.lines.push_back(line);
+        } else {
             waiting.left_out += 1;
-            return;
         }
-        waiting.second.1 += 1;
-        waiting.left = waiting.left.map(|left| left - 1);
-        waiting.bytes += line.len();
-        waiting.lines.push_back(line.into());
         while waiting.lines.len() > LINES_MAX || waiting.bytes > BYTES_MAX {
             let Some(oldest) = waiting.lines.pop_front() else { break };
             waiting.bytes -= oldest.len();
             waiting.left_out += 1;
+            waiting.left = waiting.left.map(|left| left + 1);
         }
         drop(waiting);
         self.more.notify_one();

@@ -153,3 +153,51 @@ async fn as_many_as_were_asked_for_have_come() {
     assert!(matches!(tap.next().await, Next::Line(_)));
     assert_eq!(tap.next().await, Next::Over);
 }
+
+#[tokio::test]
+async fn lines_that_nobody_read_are_not_among_those_that_were_asked_for() {
+    let taps = Arc::new(Taps::default());
+    let limit = LINES_MAX as u64 + 10;
+    let tap = taps.open(Wish { limit: Some(limit), rate: wish::RATE_MAX, ..Wish::default() }).unwrap();
+    let notification = notification("a");
+    let came = Passing { queue: "q", notification: Some(&notification), samples: &[], events: &[] };
+    (0..LINES_MAX + 50).for_each(|_| taps.pass(&came));
+    assert_eq!(tap.next().await, Next::LeftOut(50));
+    assert_eq!(std::iter::from_fn(|| tap.ready()).count(), LINES_MAX);
+    (0..50).for_each(|_| taps.pass(&came));
+    let rest: Vec<Next> = std::iter::from_fn(|| tap.ready()).take(11).collect();
+    assert!(rest[..10].iter().all(|next| matches!(next, Next::Line(_))), "{rest:?}");
+    assert_eq!(rest[10], Next::Over);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_too_long_is_one_of_its_second() {
+    let taps = Arc::new(Taps::default());
+    let tap = taps.open(Wish { kind: Kind::Samples, rate: 3, ..Wish::default() }).unwrap();
+    let notification = notification("a");
+    let samples = [sample("huge", &"x".repeat(LINE_BYTES_MAX)), sample("small", "i-1")];
+    let came = Passing { queue: "q", notification: Some(&notification), samples: &samples, events: &[] };
+    (0..5).for_each(|_| taps.pass(&came));
+    // Two too long ones and one small one were written, and that was all of this second.
+    assert_eq!(tap.next().await, Next::LeftOut(9));
+    assert_eq!(std::iter::from_fn(|| tap.ready()).count(), 1);
+}
+
+#[test]
+fn no_secret_passes() {
+    let body = r#"{"event_type":"compute.instance.create.start","publisher_id":"compute.a","message_id":"m","priority":"INFO",
+        "timestamp":"2026-03-01 10:00:00","_context_auth_token":"s3cret",
+        "payload":{"admin_pass":"s3cret","user_data":"s3cret","name":"vm"}}"#;
+    let notification = envelope::open(body.as_bytes()).unwrap();
+    let metadata = Dict::from_iter([("admin_pass", "s3cret"), ("flavor", "small")]);
+    let samples = [Sample { resource_metadata: metadata, ..sample("vcpus", "i-1") }];
+    let taps = Arc::new(Taps::default());
+    for (kind, kept) in [(Kind::Notifications, "\"name\":\"vm\""), (Kind::Samples, "\"flavor\":\"small\"")] {
+        let tap = taps.open(Wish { kind, ..Wish::default() }).unwrap();
+        taps.pass(&Passing { queue: "q", notification: Some(&notification), samples: &samples, events: &[] });
+        let Some(Next::Line(line)) = tap.ready() else { panic!("no line") };
+        let text = String::from_utf8(line.to_vec()).unwrap();
+        assert!(text.contains("\"admin_pass\":\"removed\"") && text.contains(kept), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::model::json::{self, NonFinite};
+use crate::model::json::{self, NonFinite, REMOVED, is_secret};
 use crate::model::{Dict, Text, Value};
 
 /// What becomes of a field.
@@ -41,34 +41,8 @@ const fn rule(action: Action, name: &'static str) -> Rule {
 
 use Action::{Hash, HashUnlessMeasured, Keep, Remove};
 
-/// Which members are what. Beside them, e-mail addresses, IP addresses and MAC addresses are hashed wherever they stand in a text.
+/// Which members are what. Those of [`SECRETS`](json::SECRETS) are removed. Beside them, e-mail addresses, IP addresses and MAC addresses are hashed wherever they stand in a text.
 pub const RULES: &[Rule] = &[
-    rule(Remove, "access_key"),
-    rule(Remove, "admin_pass"),
-    rule(Remove, "admin_password"),
-    rule(Remove, "adminpass"),
-    rule(Remove, "auth_token"),
-    rule(Remove, "authorization"),
-    rule(Remove, "client_secret"),
-    rule(Remove, "cookie"),
-    rule(Remove, "credentials"),
-    rule(Remove, "http_authorization"),
-    rule(Remove, "http_cookie"),
-    rule(Remove, "http_x_auth_token"),
-    rule(Remove, "http_x_service_token"),
-    rule(Remove, "injected_files"),
-    rule(Remove, "key_data"),
-    rule(Remove, "passwd"),
-    rule(Remove, "password"),
-    rule(Remove, "personality"),
-    rule(Remove, "private_key"),
-    rule(Remove, "secret"),
-    rule(Remove, "secret_key"),
-    rule(Remove, "service_token"),
-    rule(Remove, "token"),
-    rule(Remove, "user_data"),
-    rule(Remove, "x-auth-token"),
-    rule(Remove, "x_auth_token"),
     rule(Hash, "description"),
     rule(Hash, "display_description"),
     rule(Hash, "display_name"),
@@ -112,8 +86,6 @@ pub const RULES: &[Rule] = &[
     rule(Keep, "timestamp"),
 ];
 
-/// What stands for a removed value.
-const REMOVED: &str = "removed";
 /// What oslo.messaging and pycadf write in the place of a secret.
 const MASKED: &str = "***";
 /// What stands deeper is removed: nobody knows what is in it.
@@ -243,6 +215,9 @@ fn written(value: &Value) -> Vec<u8> {
 
 /// The rule for a member.
 fn rule_of(name: &str) -> Option<Action> {
+    if is_secret(name) {
+        return Some(Remove);
+    }
     let plain = name.strip_prefix("_context_").unwrap_or(name).to_ascii_lowercase();
     RULES.iter().find(|rule| rule.name == plain).map(|rule| rule.action)
 }

@@ -232,20 +232,15 @@ impl Session for AmqpSession {
 
     async fn consume(&self, queue: &str, options: ConsumeOptions) -> Result<Box<dyn Consumer>, TransportError> {
         if options.exclusive {
-            // A classic queue refuses a second consumer by itself; for a quorum queue, which ignores `exclusive`, this is all
-            // there is.
+            // A classic queue refuses a second consumer by itself; a quorum queue ignores `exclusive`.
             self.until_alone(queue, 0).await?;
         }
-        let channel = self.channel().await?;
-        let consumer =
-            AmqpConsumer::begin(self.line.clone(), channel, queue, &options, self.over.clone(), &self.consumers)
-                .await?;
-        Ok(Box::new(consumer))
+        let (channel, over) = (self.channel().await?, self.over.clone());
+        Ok(Box::new(AmqpConsumer::begin(self.line.clone(), channel, queue, &options, over, &self.consumers).await?))
     }
 
     async fn follow(&self, stream: &str, start: StreamStart) -> Result<Box<dyn Follower>, TransportError> {
-        let channel = self.channel().await?;
-        let over = self.over.clone();
+        let (channel, over) = (self.channel().await?, self.over.clone());
         Ok(Box::new(AmqpFollower::begin(self.line.clone(), channel, stream, start, over, &self.consumers).await?))
     }
 

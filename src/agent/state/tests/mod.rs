@@ -2,6 +2,7 @@
 
 mod logs;
 mod owners;
+mod upgrade;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! Never here: what is a password by its option; that is `config`'s to know.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// What stands for anything that must not be shown.
 const HIDDEN: &str = "***";
@@ -226,6 +227,27 @@ pub fn on_one_line(text: &str, chars_max: usize) -> String {
     out
 }
 
+/// JSON for a terminal: what moves the cursor, changes the direction of writing or is not seen is written as `\uXXXX`. In JSON such
+/// characters stand in texts only, so that it says the same. Ends of lines stay.
+pub fn json_on_terminal(json: &str) -> Cow<'_, str> {
+    let acts = |c: char| c != '\n' && is_odd(c);
+    if !json.contains(acts) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if acts(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _written = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Control characters; separators of lines; marks of direction; characters without width.
 fn is_odd(c: char) -> bool {
     c.is_control()
@@ -300,6 +322,16 @@ mod tests {
             let sentence = format!("there is no sink {url:?} in \"a\"; did you mean {url:?}?");
             prop_assert!(!without_secrets(&sentence).contains("PASS"), "{}", without_secrets(&sentence));
         }
+    }
+
+    #[rstest]
+    #[case("{\n  \"a\": \"é 日本 \\u001b\"\n}")]
+    #[case("{\"a\":\"x\u{7f}\u{85}\u{9b}31m\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\u{e0041}\"}\n")]
+    fn json_on_a_terminal_says_the_same_and_does_nothing(#[case] json: &str) {
+        let shown = json_on_terminal(json);
+        assert!(!shown.contains(|c: char| c != '\n' && is_odd(c)), "{shown}");
+        let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(read(&shown), read(json));
     }
 
     #[rstest]

@@ -7,8 +7,10 @@
 mod exact;
 pub(super) mod one_pass;
 mod python;
+mod secrets;
 
 pub use exact::Exact;
+pub use secrets::{REMOVED, SECRETS, is_secret, write_without_secrets};
 
 use super::text::Text;
 use super::value::{Dict, Value};

@@ -1,5 +1,7 @@
 //! Notes as data: what was noted, what the broker has, and what the audit says of it.
 
+mod windows;
+
 use rstest::rstest;
 use std::collections::BTreeMap;
 
@@ -20,11 +22,15 @@ struct Books {
 
 impl Books {
     fn note(&mut self, member: &str, entry: Option<Entry>) {
+        self.notes_of(member, [entry]);
+    }
+
+    fn notes_of<const N: usize>(&mut self, member: &str, entries: [Option<Entry>; N]) {
         let number = self.numbers.entry(member.to_owned()).or_default();
         *number += 1;
         self.time_ms += 1_000;
         let (member, process, number) = (member.to_owned(), "p".to_owned(), *number);
-        let entries = entry.into_iter().collect();
+        let entries = entries.into_iter().flatten().collect();
         self.notes.push(Note { format: FORMAT, member, process, number, time_ms: self.time_ms, entries });
     }
 }
@@ -66,7 +72,7 @@ fn sums<'n>(notes: impl IntoIterator<Item = &'n Note>) -> Sums {
 }
 
 fn waits(ready: u64) -> BTreeMap<String, Waiting> {
-    [(QUEUE.to_owned(), Waiting { ready, is_consumed: true })].into()
+    [(QUEUE.to_owned(), Waiting { ready, is_consumed: true, ..Waiting::default() })].into()
 }
 
 fn audited(books: &Books, ready: u64) -> Report {
@@ -143,7 +149,7 @@ fn the_rest_is_open(
     one.may_hold(2);
     books.note("b", one.take(held, over));
     let (none, all) = (sums([]), sums(&books.notes));
-    let waiting = [(QUEUE.to_owned(), Waiting { ready, is_consumed: consumed })].into();
+    let waiting = [(QUEUE.to_owned(), Waiting { ready, is_consumed: consumed, ..Waiting::default() })].into();
     let report = audit((&none, &all, &all), (0, books.time_ms), &waiting);
     let [waiting, unsplit, missing, differences] = said(&report);
     assert_eq!([waiting, unsplit, missing], is[..3], "{report:?}");
@@ -304,8 +310,7 @@ fn an_agent_alone_settles_a_notification_that_its_sink_did_not_get() {
     main.went_on([("sink", 3)]);
     let mut one = Tally::new(Kind::Sink, "sink", Some("sink"), 8);
     one.worked(Work { records: 2, delivered: 2, ..Work::default() });
-    books.note("a", main.take(0, false));
-    books.note("a", one.take(0, false));
+    books.notes_of("a", [main.take(0, false), one.take(0, false)]);
     assert_eq!(audited(&books, 0).wrong_queues(), ["sink"]);
 }
 
@@ -324,51 +329,6 @@ fn an_owner_ends_and_its_two_sides_are_not_even() {
         books.note("a", one.take(0, true));
         assert_eq!(sums(&books.notes).uneven.len(), 1, "{kind:?}");
     }
-}
-
-#[test]
-fn a_window_has_what_was_added_in_it_and_what_was_lost_before_is_not_its_matter() {
-    let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
-    sends(&mut main, "a", 1..=3);
-    books.note("a", main.take(0, false));
-    settles(&mut one, "a", 1..=1);
-    settles(&mut one, "a", 3..=3);
-    books.note("b", one.take(0, false));
-    let before = books.notes.len();
-    sends(&mut main, "a", 4..=9);
-    books.note("a", main.take(0, false));
-    settles(&mut one, "a", 4..=8);
-    books.note("b", one.take(0, false));
-    let end = books.notes.len();
-    settles(&mut one, "a", 9..=9);
-    books.note("b", one.take(0, false));
-    let of = |count: usize| sums(&books.notes[..count]);
-    let all = sums(&books.notes);
-    let window = audit((&of(before), &of(end), &all), (2_001, 4_000), &waits(0));
-    assert_eq!(said(&window), [0, 0, 0, 0], "the last one was settled later: {window:?}");
-    assert_eq!((window.main_queues[0].taken, window.sinks[0].taken), (6, 10));
-    assert_eq!(said(&audit((&sums([]), &of(before), &all), (0, 2_000), &waits(0))), [0, 0, 1, 1]);
-}
-
-#[test]
-fn where_the_oldest_notes_are_cut_off_nothing_is_said_of_what_they_told() {
-    let mut books = quiet();
-    books.notes.remove(0);
-    let mut cut = Sums::new(true);
-    books.notes.iter().for_each(|note| cut.add(note));
-    let report = audit((&Sums::new(true), &cut, &cut), (0, books.time_ms), &waits(0));
-    assert!(report.is_balanced() && !report.covered && report.unsplit.is_empty(), "{report:?}");
-}
-
-#[test]
-fn in_the_first_seconds_of_a_stream_owners_could_not_say_that_they_began() {
-    let mut books = quiet();
-    books.notes[1].entries[0].packets.clear();
-    let mut young = Sums::new(false);
-    books.notes.iter().for_each(|note| young.add(note));
-    let report = audit((&Sums::new(false), &young, &young), (0, books.time_ms), &waits(0));
-    assert_eq!(said(&report), [0, 0, 0, 0], "{report:?}");
-    assert_eq!(said(&audited(&books, 0)), [0, 0, 10, 1]);
 }
 
 #[test]

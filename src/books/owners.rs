@@ -1,0 +1,77 @@
+//! The owners of one queue, one after the other: who may have settled a packet that no note tells of.
+
+use std::collections::BTreeMap;
+
+use super::sums::Owner;
+
+/// The clocks of members differ by this at most, with what a note may be late.
+const CLOCKS_MS: i64 = 5_000;
+/// An owner that is so many numbers further may still hold a packet: more than it is given at once.
+const REACH: u64 = 256;
+
+/// Why packets are not in the notes of a queue's owners.
+pub(super) enum Fault {
+    /// The owner that may have settled them died, after this note.
+    Died(String, i64),
+    /// Nobody who keeps books owned the queue then.
+    Unowned,
+}
+
+/// The owners of one queue, and whether somebody consumes it now.
+pub(super) struct Owners<'s>(pub(super) &'s BTreeMap<(i64, String), Owner>, pub(super) bool);
+
+impl Owners<'_> {
+    /// What the present owner may hold, as it noted last: where it works on something, what the broker lets it have of the queue, and of
+    /// the rescue queue, waits behind that unseen. An owner that holds nothing has taken all that it was given.
+    pub(super) fn held(&self) -> u64 {
+        let present = self.0.values().next_back().filter(|owner| !owner.over && owner.held > 0);
+        present.map_or(0, |owner| owner.held.max(owner.prefetch.saturating_mul(2)))
+    }
+
+    /// Whether the present owner has settled packets of a sender before this one, and others so far behind it that this one can
+    /// neither wait nor be held.
+    pub(super) fn is_behind(&self, sender: &(String, i64), number: u64) -> bool {
+        let numbers = self.0.values().next_back().and_then(|owner| owner.numbers.get(sender));
+        numbers.is_some_and(|(first, last)| *first < number && last.saturating_sub(number) > REACH)
+    }
+
+    /// Whether an owner ended without a last note. Agents alone own a queue together: only its own next start says that of one.
+    pub(super) fn is_dead(&self, (epoch, member): &(i64, String), owner: &Owner) -> bool {
+        let Owners(owners, is_consumed) = self;
+        let mut later = owners.range((epoch.saturating_add(1), String::new())..);
+        !owner.over && (!is_consumed || later.any(|((_, later), _)| !owner.alone || later == member))
+    }
+
+    /// Why these numbers of a sender, whose first note of them is of this time, were not noted; nothing where all that owned the
+    /// queue meanwhile have noted everything.
+    pub(super) fn at_fault(&self, sender: &(String, i64), sent_ms: i64, (from, to): (u64, u64)) -> Option<Fault> {
+        let Owners(owners, _) = self;
+        let numbers = |owner: &Owner| owner.numbers.get(sender).copied();
+        // One that went past them knew of them. Behind one that died, the first that it had may have come again, and what that one
+        // settled out of order, not.
+        let mut after_dead = false;
+        for (ownership, owner) in *owners {
+            let first = if after_dead { REACH } else { 0 };
+            if numbers(owner).is_some_and(|(at, last)| at.saturating_add(first) < from && last > to) {
+                return None;
+            }
+            after_dead |= self.is_dead(ownership, owner);
+        }
+        let before = owners.iter().filter(|(_, owner)| numbers(owner).is_some_and(|(_, last)| last < from));
+        let after = owners.iter().filter(|(_, owner)| numbers(owner).is_some_and(|(first, _)| first > to));
+        let first = before.map(|((epoch, _), _)| *epoch).max().unwrap_or(i64::MIN);
+        let end = after.map(|((epoch, _), _)| *epoch).min().unwrap_or(i64::MAX);
+        let meanwhile = owners.range((first, String::new())..).take_while(|((epoch, _), _)| *epoch < end);
+        // The next owner begins when the former one consumes no more: what is sent later than that did not come to it.
+        let is_earlier = |epoch: i64| {
+            let next = owners.range((epoch.saturating_add(1), String::new())..).next();
+            next.is_none_or(|(_, next)| sent_ms <= next.first_ms.saturating_add(CLOCKS_MS))
+        };
+        let mut meanwhile = meanwhile.peekable();
+        if meanwhile.peek().is_none() {
+            return Some(Fault::Unowned);
+        }
+        let dead = meanwhile.filter(|(ownership, owner)| self.is_dead(ownership, owner) && is_earlier(ownership.0));
+        dead.last().map(|((_, member), owner)| Fault::Died(member.clone(), owner.last_ms))
+    }
+}
