@@ -155,8 +155,8 @@ pub async fn serve(watcher: impl Fn() -> Watcher, feed: Feed, stop: Cancellation
 /// Returns when nobody has looked for a while.
 async fn deserted(mut wanted: watch::Receiver<bool>) {
     while wanted.wait_for(|wanted| !*wanted).await.is_ok() {
-        let is_back = timeout(LINGER, wanted.wait_for(|wanted| *wanted)).await.is_ok_and(|seen| seen.is_ok());
-        if !is_back {
+        // A short visit is one too.
+        if timeout(LINGER, wanted.changed()).await.is_err() {
             return;
         }
     }
