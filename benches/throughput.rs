@@ -45,12 +45,15 @@ const NOTIFICATIONS: usize = 20_000;
 /// Ceilometer is slower by more than an order.
 const FOR_CEILOMETER: usize = 4_000;
 const ROUNDS: usize = 3;
+/// As many as take seconds, with so many who look.
+const WATCHED_NOTIFICATIONS: usize = 100_000;
+const WATCHED_ROUNDS: usize = 5;
+const WATCHERS: usize = 100;
 /// The loops, each with what its CPU is compared with.
-const LOOPS: [(&str, Yardstick); 8] = [
+const LOOPS: [(&str, Yardstick); 7] = [
     ("bare", Yardstick::Bare),
     ("relay50", Yardstick::Relay50),
     ("alone", Yardstick::Bare),
-    ("watched", Yardstick::Bare),
     ("group", Yardstick::Relay50),
     ("rated", Yardstick::Relay50),
     ("samples", Yardstick::Bare),
@@ -74,6 +77,9 @@ fn main() {
             load()
         );
         drain_all(&broker, &bodies, wants).await;
+        if wants("watched") {
+            watched(&broker, &bodies).await;
+        }
         if wants("restore") {
             latency::restore(&broker, &bodies).await;
         }
@@ -126,10 +132,30 @@ async fn drain_once(name: &str, broker: &Broker, bodies: &[Vec<u8>]) -> Drain {
         // A group that has seen these notifications would leave them out.
         "rated" => Setup { rates: true, ..Setup::in_new_group(name) },
         "samples" => Setup { events: false, ..alone },
-        "watched" => Setup { watchers: 100, ..alone },
         _ => alone,
     };
     drain::drain(broker, &setup, bodies, NOTIFICATIONS).await
+}
+
+/// Drains with nobody who looks and with a hundred, in turn.
+async fn watched(broker: &Broker, bodies: &[Vec<u8>]) {
+    let (mut quiet, mut crowded) = (Vec::new(), Vec::new());
+    for _ in 0..WATCHED_ROUNDS {
+        for (watchers, drains) in [(0, &mut quiet), (WATCHERS, &mut crowded)] {
+            let setup = Setup { watchers, ..Setup::alone("watched") };
+            drains.push(drain::drain(broker, &setup, bodies, WATCHED_NOTIFICATIONS).await);
+        }
+    }
+    let of = |drains: &[Drain], figure: fn(&Drain) -> f64| measures::median(drains.iter().map(figure));
+    let (without, with) = (of(&quiet, |drain| drain.rate), of(&crowded, |drain| drain.rate));
+    println!(
+        "watched: {without:.0} per s with nobody who looks, {with:.0} with {WATCHERS} at the page and the tap: {:.1} %; RSS {:.1} and {:.1} MiB",
+        100.0 * with / without,
+        of(&quiet, |drain| drain.rss_mib),
+        of(&crowded, |drain| drain.rss_mib),
+    );
+    let each = |drains: &[Drain]| drains.iter().map(|drain| format!("{:.0}", drain.rate)).collect::<Vec<_>>().join(" ");
+    println!("watched: each round: {}; {}", each(&quiet), each(&crowded));
 }
 
 /// The load averages of the machine.

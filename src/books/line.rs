@@ -27,7 +27,7 @@ pub(super) struct Line {
     pub(super) again_unsplit: u64,
     /// Where the sender is noted: the ownership that it worked for.
     pub(super) ownership: Option<Ownership>,
-    /// When the sender first noted something.
+    /// The earliest that the sender can have sent something.
     pub(super) sent_ms: i64,
     /// When something was last noted of it.
     pub(super) last_ms: i64,
@@ -38,9 +38,9 @@ pub(super) struct Line {
 pub(super) type Ownership = (String, i64, String);
 
 impl Line {
-    /// The sender noted packets.
-    pub(super) fn sent(&mut self, packets: &Packets, time_ms: i64) {
-        self.sent_ms = if self.sent.is_some() { self.sent_ms.min(time_ms) } else { time_ms };
+    /// The sender noted packets that it sent at this time or later.
+    pub(super) fn sent(&mut self, packets: &Packets, since_ms: i64) {
+        self.sent_ms = if self.sent.is_some() { self.sent_ms.min(since_ms) } else { since_ms };
         let (from, to) = self.sent.unwrap_or((packets.from, packets.to));
         self.sent = Some((from.min(packets.from), to.max(packets.to)));
         self.sent_records = self.sent_records.saturating_add(packets.records);

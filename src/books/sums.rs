@@ -26,7 +26,8 @@ pub struct Sums {
     pub(super) notes: u64,
     /// Notes of which others of their process tell, and that are not there.
     pub(super) notes_missing: u64,
-    processes: BTreeMap<(String, String), u64>,
+    /// The number and the time of the last note.
+    processes: BTreeMap<(String, String), (u64, i64)>,
     /// Processes that work alone: what notifications give goes to their own sinks.
     alone: BTreeSet<(String, String)>,
     /// By name.
@@ -122,30 +123,38 @@ impl Sums {
     pub fn add(&mut self, note: &Note) {
         let process = (note.member.clone(), note.process.clone());
         let before = self.processes.get(&process).copied();
-        if before.is_some_and(|before| note.number <= before) {
+        if before.is_some_and(|(before, _)| note.number <= before) {
             return;
         }
         // Of a process that began before the cut, the first is not there.
         if before.is_some() || !self.is_cut {
-            let expected = before.unwrap_or_default().saturating_add(1);
+            let expected = before.map_or(0, |(before, _)| before).saturating_add(1);
             self.notes_missing = self.notes_missing.saturating_add(note.number.saturating_sub(expected));
         }
         if note.entries.iter().any(|entry| entry.kind == Kind::Sink) {
             self.alone.insert(process.clone());
         }
         let is_alone = self.alone.contains(&process);
-        self.processes.insert(process, note.number);
+        // What a note tells of happened since the one before, which may have waited for long.
+        let since_ms = before.map_or(note.time_ms, |(_, before_ms)| before_ms.min(note.time_ms));
+        self.processes.insert(process, (note.number, note.time_ms));
         self.notes += 1;
         self.first_ms = Some(self.first_ms.map_or(note.time_ms, |first| first.min(note.time_ms)));
         self.last_ms = Some(self.last_ms.map_or(note.time_ms, |last| last.max(note.time_ms)));
         let compares = self.first_ms.is_some_and(|first| note.time_ms.saturating_sub(first) >= BEGINNING_MS);
         for entry in &note.entries {
-            self.add_entry(&note.member, note.time_ms, entry, (compares, is_alone));
+            self.add_entry(&note.member, (since_ms, note.time_ms), entry, (compares, is_alone));
         }
         self.forget_lines();
     }
 
-    fn add_entry(&mut self, member: &str, time_ms: i64, entry: &Entry, (compares, is_alone): (bool, bool)) {
+    fn add_entry(
+        &mut self,
+        member: &str,
+        (since_ms, time_ms): (i64, i64),
+        entry: &Entry,
+        (compares, is_alone): (bool, bool),
+    ) {
         let ownership = (entry.queue.clone(), entry.epoch, member.to_owned());
         let mut sent_records = 0_u64;
         for sent in &entry.sent {
@@ -162,7 +171,7 @@ impl Sums {
             let line = self.line(&sent.queue, packets);
             line.last_ms = line.last_ms.max(time_ms);
             line.ownership = Some(ownership.clone());
-            line.sent(packets, time_ms);
+            line.sent(packets, since_ms);
             if !compares {
                 line.floor = line.floor.max(packets.to);
             }

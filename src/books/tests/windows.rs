@@ -47,6 +47,21 @@ fn what_is_in_the_rescue_queue_waits_however_far_the_owner_is() {
     assert_eq!(said(&audit((&none, &all, &all), (0, books.time_ms), &waiting)), [1, 0, 0, 0]);
 }
 
+/// The sender was cut off before it could note what the dead owner settled (seed 201881 of the simulator).
+#[test]
+fn a_note_that_waited_for_long_tells_of_what_was_sent_before() {
+    let (mut books, mut main, mut dead, mut next) = (Books::default(), main(), owner(8), owner(9));
+    books.note("b", dead.take(0, false));
+    books.note("a", main.take(0, false));
+    books.note("c", next.take(0, false));
+    books.time_ms += 20_000;
+    sends(&mut main, "a", 1..=2);
+    books.note("a", main.take(0, false));
+    settles(&mut next, "a", 2..=2);
+    books.note("c", next.take(0, true));
+    assert_eq!(said(&audited(&books, 0)), [0, 1, 0, 0], "the dead owner may have had it");
+}
+
 /// An older version, or `books_max_bytes = 0`: the sender keeps books, and the owner does not.
 #[test]
 fn an_owner_without_books_is_not_called_a_loss() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{EVENTS, Invariant, Notes, SAMPLES, Witness};
-use nephoscope::books::{MainRow, Note, PublisherRow, Report, Sums, Waiting, audit};
+use nephoscope::books::{Entry, MainRow, Note, PublisherRow, Report, Sums, Waiting, audit};
 use nephoscope::cluster::hash;
 use nephoscope::transport::StreamRecord;
 
@@ -26,6 +26,16 @@ impl Witness {
         let waiting: BTreeMap<String, Waiting> =
             queues.keys().map(|queue| ((*queue).to_owned(), Waiting::default())).collect();
         let report = audit((&Sums::new(false), &sums, &sums), (0, i64::MAX), &waiting);
+        let wrong = report.wrong_queues();
+        let about =
+            |entry: &Entry| wrong.contains(&&*entry.queue) || entry.sent.iter().any(|s| wrong.contains(&&*s.queue));
+        let decoded = records.iter().filter(|_| !wrong.is_empty()).filter_map(|record| Note::decode(&record.body).ok());
+        for note in decoded {
+            for entry in note.entries.iter().filter(|entry| about(entry)) {
+                let Note { member, number, time_ms, .. } = &note;
+                self.trace.say("books", format_args!("note {number} of {member} at {time_ms} ms: {entry:?}"));
+            }
+        }
         for difference in &report.differences {
             notes.broken(Invariant::Books, format!("{}: {}", difference.queue, difference.what));
         }
