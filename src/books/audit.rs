@@ -35,6 +35,8 @@ struct Open {
     missing: u64,
     /// Missing, and nobody who keeps books owned the queue.
     unowned: u64,
+    /// Missing, and the present owner says nothing since.
+    silent: BTreeMap<String, u64>,
     surplus: u64,
 }
 
@@ -208,7 +210,11 @@ fn queue_row(
         taken: taken.saturating_sub(taken_before),
         packets_again: again.saturating_sub(again_before),
         packets_waiting: now.waiting,
-        packets_missing: now.missing.saturating_add(now.unowned),
+        packets_missing: now
+            .silent
+            .values()
+            .copied()
+            .fold(now.missing.saturating_add(now.unowned), u64::saturating_add),
         packets_unsplit: now.unsplit.values().map(|(packets, _)| *packets).fold(0, u64::saturating_add),
     };
     report.unsplit.extend(now.unsplit.into_iter().map(|((member, deed), (packets, after_ms))| {
@@ -224,6 +230,12 @@ fn queue_row(
             "{} packets were sent here, and whoever owned the queue then keeps no books: an agent of an older version, or one with \
              books_max_bytes = 0; if there was none, they are lost",
             now.unowned
+        ));
+    }
+    for (member, packets) in &now.silent {
+        note(format!(
+            "{packets} packets were sent here, and the owner {member} has noted nothing since: it is frozen or stuck and holds them, \
+             or they are lost; look whether it is alive, and ask again"
         ));
     }
     if now.surplus > 0 {
@@ -290,10 +302,14 @@ fn open(queue: &str, (begin, end, all): (&Sums, &Sums, &Sums), waiting: &BTreeMa
         open.waiting += if is_behind { 0 } else { explain(&mut may_wait) };
         open.waiting += explain(&mut rescued);
         explain(&mut nameless);
-        let sent_ms = known.get(sender).map_or(i64::MIN, |line| line.sent_ms);
-        match owners.at_fault(sender, sent_ms, (from, to)).filter(|_| left > 0) {
+        let times = known.get(sender).map_or((i64::MIN, i64::MIN), |line| (line.sent_ms, line.last_ms));
+        match owners.at_fault(sender, times, (from, to)).filter(|_| left > 0) {
             Some(Fault::Died(member, last_ms)) => open.unsplit(&member, "settled", left, Some(last_ms)),
             Some(Fault::Unowned) => open.unowned = open.unowned.saturating_add(left),
+            Some(Fault::Silent(member)) => {
+                let packets = open.silent.entry(member).or_default();
+                *packets = packets.saturating_add(left);
+            }
             None => open.missing = open.missing.saturating_add(left),
         }
     }

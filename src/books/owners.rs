@@ -15,6 +15,8 @@ pub(super) enum Fault {
     Died(String, i64),
     /// Nobody who keeps books owned the queue then.
     Unowned,
+    /// The present owner has noted nothing since: it holds them, or they are lost.
+    Silent(String),
 }
 
 /// The owners of one queue, and whether somebody consumes it now.
@@ -42,10 +44,15 @@ impl Owners<'_> {
         !owner.over && (!is_consumed || later.any(|((_, later), _)| !owner.alone || later == member))
     }
 
-    /// Why these numbers of a sender, whose first note of them is of this time, were not noted; nothing where all that owned the
-    /// queue meanwhile have noted everything.
-    pub(super) fn at_fault(&self, sender: &(String, i64), sent_ms: i64, (from, to): (u64, u64)) -> Option<Fault> {
-        let Owners(owners, _) = self;
+    /// Why these numbers of a sender, who sent them at the first of these times or later, were not noted; the last one is that of
+    /// the newest note about this sender. Nothing where all that owned the queue meanwhile have noted everything.
+    pub(super) fn at_fault(
+        &self,
+        sender: &(String, i64),
+        (sent_ms, last_ms): (i64, i64),
+        (from, to): (u64, u64),
+    ) -> Option<Fault> {
+        let Owners(owners, is_consumed) = self;
         let numbers = |owner: &Owner| owner.numbers.get(sender).copied();
         // One that went past them knew of them. Behind one that died, the first that it had may have come again, and what that one
         // settled out of order, not.
@@ -72,6 +79,10 @@ impl Owners<'_> {
             return Some(Fault::Unowned);
         }
         let dead = meanwhile.filter(|(ownership, owner)| self.is_dead(ownership, owner) && is_earlier(ownership.0));
-        dead.last().map(|((_, member), owner)| Fault::Died(member.clone(), owner.last_ms))
+        if let Some(((_, member), owner)) = dead.last() {
+            return Some(Fault::Died(member.clone(), owner.last_ms));
+        }
+        let ((_, member), owner) = owners.iter().next_back().filter(|_| *is_consumed && end == i64::MAX)?;
+        (!owner.over && owner.last_ms < last_ms).then(|| Fault::Silent(member.clone()))
     }
 }

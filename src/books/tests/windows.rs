@@ -62,6 +62,21 @@ fn a_note_that_waited_for_long_tells_of_what_was_sent_before() {
     assert_eq!(said(&audited(&books, 0)), [0, 1, 0, 0], "the dead owner may have had it");
 }
 
+/// An owner that is frozen holds what it was given, and has noted nothing of it.
+#[test]
+fn an_owner_that_says_nothing_any_more_is_not_called_a_loss() {
+    let (mut books, mut main, mut one) = (Books::default(), main(), owner(8));
+    sends(&mut main, "a", 1..=4);
+    books.note("a", main.take(0, false));
+    settles(&mut one, "a", 1..=4);
+    books.note("b", one.take(0, false));
+    sends(&mut main, "a", 5..=10);
+    books.note("a", main.take(0, false));
+    let report = audited(&books, 0);
+    assert_eq!(said(&report), [0, 0, 6, 1]);
+    assert!(report.differences[0].what.contains("the owner b has noted nothing since"), "{report:?}");
+}
+
 /// An older version, or `books_max_bytes = 0`: the sender keeps books, and the owner does not.
 #[test]
 fn an_owner_without_books_is_not_called_a_loss() {

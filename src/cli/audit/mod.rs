@@ -53,10 +53,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (settings, complaints) = arguments.config.load();
     let Some(settings) = settings else { return Err(Failure::Config(complaints)) };
     refuse_errors(complaints)?;
-    let window = arguments.window(Utc::now())?;
+    let asked = Utc::now();
+    let window = arguments.window(asked)?;
     let cannot = |error: &dyn std::fmt::Display| Failure::Other(format!("cannot read the books: {error}"));
     let group = settings.cluster.group.clone();
-    let report = runtime()?.block_on(async {
+    let mut report = runtime()?.block_on(async {
         let session = wiring::broker(&settings.intake.urls[0]).connect().await.map_err(|error| cannot(&error))?;
         let report = audit_books(&*session, &group, window).await.map_err(|error| match error {
             BooksError::Transport(error) => cannot(&error),
@@ -65,6 +66,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         session.close().await;
         Ok(report)
     })?;
+    if arguments.to.is_none() {
+        report.to_ms = report.to_ms.max(asked.timestamp_millis());
+    }
     let (from, to, balanced) = (rfc3339(report.from_ms), rfc3339(report.to_ms), report.is_balanced());
     let audited = Audited { group, from, to, balanced, report };
     print(arguments.shown, &audited).map_err(unwritten)?;
@@ -127,8 +131,11 @@ impl Answer for Audited {
         let mut line = |text: std::fmt::Arguments<'_>| {
             let _written = writeln!(out, "{text}");
         };
-        if let (false, Some(begin)) = (report.covered, report.books_begin_ms) {
+        if let Some(begin) = report.books_begin_ms.filter(|begin| *begin > report.from_ms) {
             line(format_args!("the books begin at {}: nothing is known of the time before", rfc3339(begin)));
+        }
+        if report.notes == 0 {
+            line(format_args!("nothing is noted in this window"));
         }
         if report.unreadable > 0 {
             line(format_args!("{} messages in the books are no notes; they are passed over", report.unreadable));
@@ -262,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_last() {
         let difference = crate::books::Difference { queue: "q".to_owned(), what: "2 packets are lost".to_owned() };
-        let report = Report { differences: vec![difference], books_begin_ms: Some(0), ..Report::default() };
+        let report = Report { differences: vec![difference], books_begin_ms: Some(500), ..Report::default() };
         let (group, from, to) = ("g".to_owned(), rfc3339(0), rfc3339(1_000));
         let text = Audited { group, from, to, balanced: false, report }.text();
         assert!(text.starts_with("group g, from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z: 0 notes"), "{text}");

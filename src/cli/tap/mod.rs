@@ -7,9 +7,10 @@
 mod answer;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{ConfigArguments, Failure, print_whole, refuse_errors, runtime};
+use super::{ConfigArguments, Failure, refuse_errors, runtime, unwritten};
 use crate::config::{Secret, Settings};
 use crate::model::shown::json_on_terminal;
 use answer::{Answer, TapError};
@@ -79,13 +80,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let request = request(&path(arguments), address, &settings);
     runtime()?.block_on(async {
         let mut answer = Answer::ask(address, &request).await.map_err(failed)?;
+        let mut left = arguments.limit;
         while let Some(lines) = answer.next().await.map_err(failed)? {
+            let lines = String::from_utf8_lossy(&lines);
+            let whole = lines.lines().filter(|line| !line.starts_with(LEFT_OUT)).count();
+            left = left.map(|left| left.saturating_sub(whole as u64));
             // Senders of notifications are free in what they write: on a terminal it must do nothing.
-            print_whole(json_on_terminal(&String::from_utf8_lossy(&lines)).as_bytes())?;
+            let mut out = io::stdout().lock();
+            match out.write_all(json_on_terminal(&lines).as_bytes()).and_then(|()| out.flush()) {
+                // Nobody reads any more: the place is another's.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                written => written.map_err(unwritten)?,
+            }
         }
-        Ok(())
+        if left == Some(0) {
+            return Ok(());
+        }
+        Err(Failure::Other(format!(
+            "the agent at {address} ended the tap: it was stopped, or the tap was open for an hour; run the command again"
+        )))
     })
 }
+
+/// How a line begins that says how much is not shown.
+const LEFT_OUT: &str = "{\"left_out\":";
 
 fn failed(error: TapError) -> Failure {
     Failure::Other(error.to_string())
