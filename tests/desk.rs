@@ -28,15 +28,6 @@ fn states(picture: &Value) -> Vec<String> {
     members.iter().map(|m| format!("{} {}", m["id"].as_str().unwrap(), m["state"].as_str().unwrap())).collect()
 }
 
-/// Shows the newest picture with other names, and nothing after it.
-const DRESSED: &str = r#"{
-    const real = show;
-    show = () => {};
-    let text = JSON.stringify(newest).replaceAll("GROUP", "ceilometer");
-    ["a", "b", "c"].forEach((id, n) => { text = text.replaceAll(`"${id}"`, `"controller-${n + 1}"`); });
-    real(JSON.parse(text));
-}"#;
-
 /// How many queues run at each owner.
 fn running_at(picture: &Value, owner: &str) -> usize {
     let queues = picture["queues"].as_array().unwrap();
@@ -199,7 +190,6 @@ async fn desk_the_page_shows_the_group_in_a_browser_and_asks_nobody_else() {
         println!("SKIPPED: Chromium is not installed; the page was looked at over HTTP alone");
         return;
     };
-    // As high as the picture in docs/ is.
     browser.open(&address, 1240, 860, "light").await;
     browser
         .until("document.querySelectorAll('.member').length === 3 && document.querySelectorAll('.cell').length > 10")
@@ -208,23 +198,6 @@ async fn desk_the_page_shows_the_group_in_a_browser_and_asks_nobody_else() {
     browser.until("document.querySelectorAll('#rates circle').length > 0").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     browser.shoot(&Path::new(TMP).join("desk-light.png"));
-    let shown = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/desk.png");
-    let regenerate = std::env::var_os("NEPHOSCOPE_REGENERATE").is_some();
-    if regenerate {
-        // A quarter of an hour for the curves: with `cargo test`, as nextest does not wait so long.
-        for n in 0..15 {
-            let more: Vec<_> = (0..[0, 1, 2, 1][n % 4]).map(|_| fleet.send()).collect();
-            tokio::time::sleep(Duration::from_mins(1)).await;
-            drop(more);
-        }
-    }
-    // Groups and members of a test have names that tell nobody anything.
-    browser.evaluate(&DRESSED.replace("GROUP", &fleet.group));
-    let picture = browser.shoot(&Path::new(TMP).join("desk-dressed.png"));
-    if regenerate {
-        std::fs::write(&shown, &picture).unwrap();
-    }
-    assert!(std::fs::metadata(&shown).unwrap().len() <= 200 * 1024, "docs/desk.png is too large for a page");
     // By keyboard: from one tab to the next.
     browser.evaluate("byId('tab-queues').focus()");
     for (tab, words) in [

@@ -64,7 +64,9 @@ impl Owners<'_> {
             }
             after_dead |= self.is_dead(ownership, owner);
         }
-        let before = owners.iter().filter(|(_, owner)| numbers(owner).is_some_and(|(_, last)| last < from));
+        // One before that died may have settled a packet, and not the one in front of it, which came again.
+        let is_before = |(_, last): (u64, u64)| last.saturating_add(REACH) < from;
+        let before = owners.iter().filter(|(_, owner)| numbers(owner).is_some_and(is_before));
         let after = owners.iter().filter(|(_, owner)| numbers(owner).is_some_and(|(first, _)| first > to));
         let first = before.map(|((epoch, _), _)| *epoch).max().unwrap_or(i64::MIN);
         let end = after.map(|((epoch, _), _)| *epoch).min().unwrap_or(i64::MAX);

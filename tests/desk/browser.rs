@@ -169,11 +169,10 @@ impl Browser {
     }
 
     /// Takes a picture of what the window shows.
-    pub(super) fn shoot(&mut self, file: &Path) -> Vec<u8> {
+    pub(super) fn shoot(&mut self, file: &Path) {
         let picture = self.ask("Page.captureScreenshot", json!({ "format": "png" }));
         let bytes = base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
         std::fs::write(file, &bytes).unwrap();
-        bytes
     }
 
     /// The addresses that the page asked.

@@ -77,6 +77,18 @@ fn an_owner_that_says_nothing_any_more_is_not_called_a_loss() {
     assert!(report.differences[0].what.contains("the owner b has noted nothing since"), "{report:?}");
 }
 
+/// Of two packets the dead owner settled the second, and the first came again (seed 303935 of the simulator).
+#[test]
+fn what_is_in_front_comes_again_and_what_is_behind_it_does_not() {
+    let (mut books, mut main, mut dead, mut next) = (Books::default(), main(), owner(8), owner(9));
+    sends(&mut main, "a", 1..=2);
+    books.note("a", main.take(0, false));
+    books.note("b", dead.take(0, false));
+    settles(&mut next, "a", 1..=1);
+    books.note("c", next.take(0, true));
+    assert_eq!(said(&audited(&books, 0)), [0, 1, 0, 0]);
+}
+
 /// An older version, or `books_max_bytes = 0`: the sender keeps books, and the owner does not.
 #[test]
 fn an_owner_without_books_is_not_called_a_loss() {
