@@ -35,8 +35,8 @@ struct Open {
     missing: u64,
     /// Missing, and nobody who keeps books owned the queue.
     unowned: u64,
-    /// Missing, and the present owner says nothing since.
-    silent: BTreeMap<String, u64>,
+    /// Missing, and the present owner says nothing since: who that is, and how many.
+    silent: Option<(String, u64)>,
     surplus: u64,
 }
 
@@ -211,10 +211,9 @@ fn queue_row(
         packets_again: again.saturating_sub(again_before),
         packets_waiting: now.waiting,
         packets_missing: now
-            .silent
-            .values()
-            .copied()
-            .fold(now.missing.saturating_add(now.unowned), u64::saturating_add),
+            .missing
+            .saturating_add(now.unowned)
+            .saturating_add(now.silent.as_ref().map_or(0, |(_, packets)| *packets)),
         packets_unsplit: now.unsplit.values().map(|(packets, _)| *packets).fold(0, u64::saturating_add),
     };
     report.unsplit.extend(now.unsplit.into_iter().map(|((member, deed), (packets, after_ms))| {
@@ -232,7 +231,7 @@ fn queue_row(
             now.unowned
         ));
     }
-    for (member, packets) in &now.silent {
+    if let Some((member, packets)) = &now.silent {
         note(format!(
             "{packets} packets were sent here, and the owner {member} has noted nothing since: it is frozen or stuck and holds them, \
              or they are lost; look whether it is alive, and ask again"
@@ -302,12 +301,15 @@ fn open(queue: &str, (begin, end, all): (&Sums, &Sums, &Sums), waiting: &BTreeMa
         open.waiting += if is_behind { 0 } else { explain(&mut may_wait) };
         open.waiting += explain(&mut rescued);
         explain(&mut nameless);
+        if left == 0 {
+            continue;
+        }
         let times = known.get(sender).map_or((i64::MIN, i64::MIN), |line| (line.sent_ms, line.last_ms));
-        match owners.at_fault(sender, times, (from, to)).filter(|_| left > 0) {
+        match owners.at_fault(sender, times, (from, to)) {
             Some(Fault::Died(member, last_ms)) => open.unsplit(&member, "settled", left, Some(last_ms)),
             Some(Fault::Unowned) => open.unowned = open.unowned.saturating_add(left),
             Some(Fault::Silent(member)) => {
-                let packets = open.silent.entry(member).or_default();
+                let (_, packets) = open.silent.get_or_insert((member, 0));
                 *packets = packets.saturating_add(left);
             }
             None => open.missing = open.missing.saturating_add(left),

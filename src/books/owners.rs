@@ -23,17 +23,22 @@ pub(super) enum Fault {
 pub(super) struct Owners<'s>(pub(super) &'s BTreeMap<(i64, String), Owner>, pub(super) bool);
 
 impl Owners<'_> {
+    /// The owner of the newest epoch, with its member.
+    fn present(&self) -> Option<(&str, &Owner)> {
+        self.0.iter().next_back().map(|((_, member), owner)| (member.as_str(), owner))
+    }
+
     /// What the present owner may hold, as it noted last: where it works on something, what the broker lets it have of the queue, and of
     /// the rescue queue, waits behind that unseen. An owner that holds nothing has taken all that it was given.
     pub(super) fn held(&self) -> u64 {
-        let present = self.0.values().next_back().filter(|owner| !owner.over && owner.held > 0);
-        present.map_or(0, |owner| owner.held.max(owner.prefetch.saturating_mul(2)))
+        let present = self.present().filter(|(_, owner)| !owner.over && owner.held > 0);
+        present.map_or(0, |(_, owner)| owner.held.max(owner.prefetch.saturating_mul(2)))
     }
 
     /// Whether the present owner has settled packets of a sender before this one, and others so far behind it that this one can
     /// neither wait nor be held.
     pub(super) fn is_behind(&self, sender: &(String, i64), number: u64) -> bool {
-        let numbers = self.0.values().next_back().and_then(|owner| owner.numbers.get(sender));
+        let numbers = self.present().and_then(|(_, owner)| owner.numbers.get(sender));
         numbers.is_some_and(|(first, last)| *first < number && last.saturating_sub(number) > REACH)
     }
 
@@ -84,7 +89,7 @@ impl Owners<'_> {
         if let Some(((_, member), owner)) = dead.last() {
             return Some(Fault::Died(member.clone(), owner.last_ms));
         }
-        let ((_, member), owner) = owners.iter().next_back().filter(|_| *is_consumed && end == i64::MAX)?;
-        (!owner.over && owner.last_ms < last_ms).then(|| Fault::Silent(member.clone()))
+        let (member, owner) = self.present().filter(|_| *is_consumed && end == i64::MAX)?;
+        (!owner.over && owner.last_ms < last_ms).then(|| Fault::Silent(member.to_owned()))
     }
 }

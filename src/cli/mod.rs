@@ -240,13 +240,18 @@ fn grammar() -> clap::Command {
     Arguments::command().disable_help_subcommand(true)
 }
 
-/// Writes all of it to standard output; a reader that has seen enough (`| head`) is no failure.
-fn write_whole(text: &[u8]) -> io::Result<()> {
+/// Writes all of it to standard output; whether anybody still reads.
+fn pass_on(text: &[u8]) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
     }
+}
+
+/// Writes all of it to standard output; a reader that has seen enough (`| head`) is no failure.
+fn write_whole(text: &[u8]) -> io::Result<()> {
+    pass_on(text).map(drop)
 }
 
 /// What a command says if it cannot write its output.

@@ -13,7 +13,7 @@ use super::{ConfigArguments, Failure, runtime};
 use crate::agent::wiring;
 use crate::agent::{Agent, DeskParts, Outcome, Parts};
 use crate::config::definitions::gone;
-use crate::config::settings::LogFormat;
+use crate::config::settings::{InForce, LogFormat};
 use crate::config::{Secret, Settings};
 use crate::model::{Complaint, Place, Severity};
 use crate::observe::desk::Feed;
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|e| Failure::Other(format!("cannot listen for signals: {e}")))?;
     let (board, stop, feed) = (Board::new(), CancellationToken::new(), Feed::new());
-    let configuration = watch::Sender::new(in_force(&settings));
+    let configuration = watch::Sender::new(shown(&settings.in_force()));
     let server = match settings.observing.listen {
         Some(address) => {
             let token = settings.observing.tap_token.as_ref().map(Secret::reveal);
@@ -102,9 +102,9 @@ async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -
 }
 
 /// The configuration in force, as the page shows it.
-fn in_force(settings: &Settings) -> Arc<str> {
+fn shown(in_force: &InForce) -> Arc<str> {
     // Strings only: writing them cannot fail.
-    serde_json::to_string(&settings.in_force()).unwrap_or_default().into()
+    serde_json::to_string(in_force).unwrap_or_default().into()
 }
 
 /// Options that a reload applies, by section; of a section without names, all. All others are those of [`needs_restart`].
@@ -156,8 +156,7 @@ fn in_force_after(running: &Settings, taken: &Settings) -> Arc<str> {
             *option = before;
         }
     }
-    // Strings only: writing them cannot fail.
-    serde_json::to_string(&in_force).unwrap_or_default().into()
+    shown(&in_force)
 }
 
 fn log_settings(settings: &Settings) -> LogSettings {

@@ -202,8 +202,8 @@ impl Books {
         match self.append(&*session, note, writing.alone).await {
             Ok(()) => {
                 writing.release();
-                let Writing { number, alone, given_up, .. } = *writing;
-                *writing = Writing { number, alone, given_up, ..Writing::default() };
+                let Writing { number, alone, .. } = *writing;
+                *writing = Writing { number, alone, ..Writing::default() };
             }
             Err(TransportError::NotTaken { why: UNROUTABLE, .. }) => self.no_stream(writing, &*session).await,
             Err(error @ TransportError::Rejected { .. }) => {

@@ -7,12 +7,12 @@
 mod answer;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{ConfigArguments, Failure, refuse_errors, runtime, unwritten};
+use super::{ConfigArguments, Failure, pass_on, refuse_errors, runtime, unwritten};
 use crate::config::{Secret, Settings};
 use crate::model::shown::json_on_terminal;
+use crate::observe::tap::LEFT_OUT;
 use answer::{Answer, TapError};
 
 /// The arguments of `nephoscope tap`.
@@ -86,11 +86,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             let whole = lines.lines().filter(|line| !line.starts_with(LEFT_OUT)).count();
             left = left.map(|left| left.saturating_sub(whole as u64));
             // Senders of notifications are free in what they write: on a terminal it must do nothing.
-            let mut out = io::stdout().lock();
-            match out.write_all(json_on_terminal(&lines).as_bytes()).and_then(|()| out.flush()) {
-                // Nobody reads any more: the place is another's.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-                written => written.map_err(unwritten)?,
+            if !pass_on(json_on_terminal(&lines).as_bytes()).map_err(unwritten)? {
+                // The place is another's.
+                return Ok(());
             }
         }
         if left == Some(0) {
@@ -101,9 +99,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         )))
     })
 }
-
-/// How a line begins that says how much is not shown.
-const LEFT_OUT: &str = "{\"left_out\":";
 
 fn failed(error: TapError) -> Failure {
     Failure::Other(error.to_string())

@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::model::shown::is_odd;
+
 /// What stands for what was cut off.
 const CUT: char = '…';
 
@@ -14,7 +16,7 @@ pub(super) fn plain(text: &str) -> String {
     }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || acts(c) || c.width().unwrap_or(0) == 0 {
+        if is_odd(c) || c.width().unwrap_or(0) == 0 {
             // Writing to a string cannot fail.
             let _written = write!(out, "\\u{{{:x}}}", u32::from(c));
         } else {
@@ -22,13 +24,6 @@ pub(super) fn plain(text: &str) -> String {
         }
     }
     out
-}
-
-/// Marks and embeddings of direction, separators of lines, tags.
-fn acts(c: char) -> bool {
-    matches!(c,
-        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The places that a text takes.

@@ -3,6 +3,8 @@
 pub(super) mod meaning;
 mod shown;
 
+pub use shown::InForce;
+
 use super::broker::TransportUrl;
 use super::broker::rabbit;
 use super::coordination_url::CoordinationUrl;

@@ -33,7 +33,8 @@ impl Metrics {
         trace!(event = "agent.delivery.settled", queue, verdict = name, ?took);
         self.0.settled.of([name]).inc();
         let labels = trace.map(Trace::labels).filter(|labels| !labels.is_empty());
-        self.0.handling.of([queue]).observe(took.as_secs_f64(), labels, Some(SystemTime::now()));
+        let at = labels.is_some().then(SystemTime::now);
+        self.0.handling.of([queue]).observe(took.as_secs_f64(), labels, at);
     }
 
     /// One notification gave these.

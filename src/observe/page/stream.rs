@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::desk::feed::Viewer;
-use crate::observe::tap::{Next, Tap};
+use crate::observe::tap::{LEFT_OUT, Next, Tap};
 
 /// A client that takes nothing for so long is left. An answer that has an end must be taken within it.
 pub const TAKEN_WITHIN: Duration = Duration::from_secs(30);
@@ -100,7 +100,7 @@ pub(super) fn lines(tap: Tap, life: Life) -> Body {
         while chunk.len() < CHUNK_BYTES && !over {
             match timeout(wait, tap.next()).await {
                 Ok(Next::Line(line)) => chunk.extend_from_slice(&line),
-                Ok(Next::LeftOut(lines)) => chunk.extend_from_slice(format!("{{\"left_out\":{lines}}}\n").as_bytes()),
+                Ok(Next::LeftOut(lines)) => chunk.extend_from_slice(format!("{LEFT_OUT}{lines}}}\n").as_bytes()),
                 Ok(Next::Over) => over = true,
                 Err(_) => break,
             }

@@ -27,6 +27,8 @@ pub const TAPS_MAX: usize = 8;
 pub const LINES_MAX: usize = 256;
 /// Bytes of these lines, at most.
 pub const BYTES_MAX: usize = 1024 * 1024;
+/// How a line begins that says how many are not there.
+pub const LEFT_OUT: &str = "{\"left_out\":";
 /// A longer line is left out.
 pub const LINE_BYTES_MAX: usize = 256 * 1024;
 

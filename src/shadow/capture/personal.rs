@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::model::json::{self, NonFinite, REMOVED, is_secret};
+use crate::model::json::{self, LOOKED_INTO_MAX, MASKED, NonFinite, REMOVED, is_secret};
 use crate::model::{Dict, Text, Value};
 
 /// What becomes of a field.
@@ -86,10 +86,6 @@ pub const RULES: &[Rule] = &[
     rule(Keep, "timestamp"),
 ];
 
-/// What oslo.messaging and pycadf write in the place of a secret.
-const MASKED: &str = "***";
-/// What stands deeper is removed: nobody knows what is in it.
-const DEPTH_MAX: usize = 128;
 /// An e-mail address; a MAC address; an IPv4 address; what may be an IPv6 address.
 const ADDRESSES: &str = r"(?x)
     (?P<mail>[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})
@@ -259,7 +255,7 @@ impl Walk<'_> {
     }
 
     fn value(&mut self, value: Value, depth: usize) -> Value {
-        if depth > DEPTH_MAX {
+        if depth > LOOKED_INTO_MAX {
             self.changed = true;
             return Value::from(REMOVED);
         }
@@ -307,7 +303,7 @@ impl Walk<'_> {
                 self.changed = true;
                 Value::from(self.personal.hashed(&json::to_string(&value)))
             }
-            Value::List(_) | Value::Dict(_) if depth > DEPTH_MAX => {
+            Value::List(_) | Value::Dict(_) if depth > LOOKED_INTO_MAX => {
                 self.changed = true;
                 Value::from(REMOVED)
             }

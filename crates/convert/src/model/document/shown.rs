@@ -248,8 +248,9 @@ pub fn json_on_terminal(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Control characters; separators of lines; marks of direction; characters without width.
-fn is_odd(c: char) -> bool {
+/// Whether it does something to a terminal, or is not seen: control characters; separators of lines; marks of direction; characters
+/// without width.
+pub fn is_odd(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -10,7 +10,7 @@ mod python;
 mod secrets;
 
 pub use exact::Exact;
-pub use secrets::{REMOVED, SECRETS, is_secret, write_without_secrets};
+pub use secrets::{LOOKED_INTO_MAX, MASKED, REMOVED, SECRETS, is_secret, write_without_secrets};
 
 use super::text::Text;
 use super::value::{Dict, Value};

@@ -38,9 +38,9 @@ pub const SECRETS: [&str; 26] = [
 /// What stands for a removed value.
 pub const REMOVED: &str = "removed";
 /// What oslo.messaging and pycadf write in the place of a secret: it stays as it is.
-const MASKED: &str = "***";
+pub const MASKED: &str = "***";
 /// What stands deeper is removed: nobody looks into it.
-const DEPTH_MAX: usize = 128;
+pub const LOOKED_INTO_MAX: usize = 128;
 
 /// Whether the value of a member with this name is never shown.
 pub fn is_secret(name: &str) -> bool {
@@ -57,7 +57,7 @@ pub fn write_without_secrets(value: &Value, out: &mut Vec<u8>) {
 /// Whether something was removed.
 fn put(value: &Value, depth: usize, out: &mut Vec<u8>) -> bool {
     match value {
-        Value::List(_) | Value::Dict(_) | Value::Str(_) if depth > DEPTH_MAX => {
+        Value::List(_) | Value::Dict(_) | Value::Str(_) if depth > LOOKED_INTO_MAX => {
             write_str(REMOVED, out);
             true
         }
