@@ -132,6 +132,12 @@ impl Stage {
         repeats
     }
 
+    /// The broker has the settlement of everything.
+    fn is_drained(&self) -> bool {
+        let listed = self.ctl(&["list_queues", "name", "messages"]);
+        listed.lines().find_map(|line| line.strip_prefix(INFO)?.trim().parse::<u32>().ok()) == Some(0)
+    }
+
     fn ready(&self) -> bool {
         ask(self.health, "/readyz").starts_with("HTTP/1.1 200")
     }
@@ -358,6 +364,26 @@ async fn an_alarm_of_the_broker_is_no_readiness(#[case] generation: Generation, 
     stage.ctl(&["set_vm_memory_high_watermark", "absolute", "4GB"]);
     until("it is ready", || stage.ready(), || agent.log()).await;
     agent.until_it_says("agent.message.parked").await;
+}
+
+#[rstest]
+#[case(Three, "classic")]
+#[case(Four, "quorum")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_publishes_nothing_over_rabbitmq_works_on_under_an_alarm(
+    #[case] generation: Generation,
+    #[case] queues: &str,
+) {
+    let stage = Stage::new("drained", generation, queues, "").await;
+    stage.send(0..100).await;
+    stage.ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"]);
+    let (agent, collector) = (stage.folder.start(), stage.collector().await);
+    assert_eq!(stage.all_collected(&collector, 100, &agent).await, 0);
+    until("all is acknowledged", || stage.is_drained(), || agent.log()).await;
+    assert!(stage.ready(), "{}", ask(stage.health, "/readyz"));
+    // Its books could not be written meanwhile, and have it all afterwards.
+    stage.ctl(&["set_vm_memory_high_watermark", "absolute", "4GB"]);
+    agent.until_it_says("agent.books.created").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -156,6 +156,11 @@ impl Link {
         &self.name
     }
 
+    /// Who it connects to, for a session beside its own.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
     /// The virtual host that its sessions are in.
     pub fn virtual_host(&self) -> String {
         self.broker.virtual_host()

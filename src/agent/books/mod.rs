@@ -3,11 +3,12 @@
 //!
 //! The `reader` reads the notes of all agents of the group, and says whether they balance.
 //!
-//! No delivery ever waits for a note; the opening of a queue waits a moment for its first. What cannot be written yet adds up in the accounts, which are bounded.
+//! No delivery ever waits for a note, which goes over a `line` of its own; the opening of a queue waits a moment for its first. What cannot be written yet adds up in the accounts, which are bounded.
 //!
 //! Never here: what a note looks like and what notes add up to; that is `books` on the pure floor.
 
 mod account;
+mod line;
 mod reader;
 mod writer;
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
+use super::line::Line;
 use crate::agent::runtime::Context;
 use crate::books::{Entry, FORMAT, Kind, Note};
 use crate::cluster::hash;
@@ -38,6 +39,7 @@ const CONTENT_TYPE: &str = "application/octet-stream";
 /// The accounts of one agent, and where they are noted.
 pub(in crate::agent) struct Books {
     context: Arc<Context>,
+    /// To the same broker: notes go while it is up, over a session of their own.
     link: Link,
     /// Whoever owns this main queue makes the stream: never two at a time.
     first_main_queue: Option<String>,
@@ -60,6 +62,7 @@ struct Accounts {
 /// The state of the writer.
 #[derive(Default)]
 struct Writing {
+    line: Line,
     /// The last note, until the stream has it: always the same bytes.
     pending: Option<Bytes>,
     /// Who waits for it.
@@ -155,6 +158,15 @@ impl Books {
     /// Writes notes for as long as the agent lives.
     pub(in crate::agent) async fn run(self: Arc<Self>) {
         let mut writing = Writing::default();
+        if self.context.options.books_bytes_max > 0 {
+            // Before anything is opened, if that can be: the first note is waited for.
+            let early = async {
+                if self.link.session().await.is_ok() {
+                    let _tried_again_later = writing.line.session(&self.link).await;
+                }
+            };
+            self.finishing.run_until_cancelled(early).await;
+        }
         loop {
             let last = tokio::select! {
                 biased;
@@ -167,6 +179,7 @@ impl Books {
             }
             self.write(&mut writing).await;
         }
+        writing.line.close().await;
         self.finished.cancel();
     }
 
@@ -175,7 +188,7 @@ impl Books {
         loop {
             self.write(writing).await;
             let is_done = writing.pending.is_none() && self.accounts().all.is_empty();
-            if is_done || writing.given_up.is_some() || self.link.current().is_none() {
+            if is_done || writing.given_up.is_some() || !writing.line.is_up() {
                 return;
             }
             sleep(LAST_AGAIN).await;
@@ -198,12 +211,18 @@ impl Books {
             let note = Note { format: FORMAT, member, process, number, time_ms, entries };
             writing.pending = Some(note.encode().into());
         }
-        let (Some(note), Some(session)) = (writing.pending.clone(), self.link.current()) else { return };
+        let Some(note) = writing.pending.clone() else { return };
+        let session = match writing.line.session(&self.link).await {
+            Ok(Some(session)) => session,
+            Ok(None) => return,
+            Err(error) => return self.say(writing, &error),
+        };
         match self.append(&*session, note, writing.alone).await {
             Ok(()) => {
                 writing.release();
+                let line = std::mem::take(&mut writing.line);
                 let Writing { number, alone, .. } = *writing;
-                *writing = Writing { number, alone, ..Writing::default() };
+                *writing = Writing { line, number, alone, ..Writing::default() };
             }
             Err(TransportError::NotTaken { why: UNROUTABLE, .. }) => self.no_stream(writing, &*session).await,
             Err(error @ TransportError::Rejected { .. }) => {

@@ -366,7 +366,7 @@ async fn watch_connection(
                     event = "transport.broker.blocked",
                     broker,
                     reason,
-                    "an alarm of the broker blocks this connection; the agent holds its messages; free the broker's memory or disk"
+                    "an alarm of the broker blocks this connection: what is sent over it waits; free the broker's memory or disk"
                 );
                 block.send_replace(Some(reason));
             }
