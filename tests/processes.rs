@@ -32,9 +32,7 @@ async fn processes_one_of_three_is_killed_while_notifications_flow(
     let group = Group::new(generation, queues, "killed");
     let mut agents: Vec<Agent> = ["a", "b", "c"].iter().map(|id| group.start(id)).collect();
     let (_connection, channel) = group.connect().await;
-    group
-        .wait_until("all three are there", || agents.iter().all(|agent| agent.log().contains("agent.queue.opened")))
-        .await;
+    group.all_work(&agents).await;
     group.send(&channel, 0..NOTIFICATIONS / 2).await;
     // The one with the main queue dies in the middle of its work, and a pipeline owner or two with it.
     let busy = agents.iter().position(|agent| agent.owns(MAIN)).unwrap();
@@ -60,9 +58,7 @@ async fn processes_one_of_three_is_stopped_in_order(#[case] generation: Generati
     let group = Group::new(generation, queues, "stopped");
     let mut agents: Vec<Agent> = ["a", "b", "c"].iter().map(|id| group.start(id)).collect();
     let (_connection, channel) = group.connect().await;
-    group
-        .wait_until("all three are there", || agents.iter().all(|agent| agent.log().contains("agent.queue.opened")))
-        .await;
+    group.all_work(&agents).await;
     group.send(&channel, 0..NOTIFICATIONS / 4).await;
     let busy = agents.iter().position(|agent| agent.owns(MAIN)).unwrap();
     let mut leaver = agents.swap_remove(busy);
@@ -228,6 +224,13 @@ impl Group {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// Each has a queue, and one of them has the main queue, which may be opened last.
+    async fn all_work(&self, agents: &[Agent]) {
+        let each_has_one = || agents.iter().all(|agent| agent.log().contains("agent.queue.opened"));
+        let works = || each_has_one() && agents.iter().any(|agent| agent.owns(MAIN));
+        self.wait_until("all are there", works).await;
     }
 
     async fn wait_until(&self, what: &str, so: impl Fn() -> bool) {
