@@ -217,7 +217,8 @@ impl Books {
             Ok(None) => return,
             Err(error) => return self.say(writing, &error),
         };
-        match self.append(&*session, note, writing.alone).await {
+        let appended = writing.line.answered(self.append(&*session, note, writing.alone)).await;
+        match appended.unwrap_or_else(|| Err(self.link.absence())) {
             Ok(()) => {
                 writing.release();
                 let line = std::mem::take(&mut writing.line);
