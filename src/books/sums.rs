@@ -141,7 +141,7 @@ impl Sums {
         self.notes += 1;
         self.first_ms = Some(self.first_ms.map_or(note.time_ms, |first| first.min(note.time_ms)));
         self.last_ms = Some(self.last_ms.map_or(note.time_ms, |last| last.max(note.time_ms)));
-        let compares = self.first_ms.is_some_and(|first| note.time_ms.saturating_sub(first) >= BEGINNING_MS);
+        let compares = self.first_ms.is_some_and(|first| since_ms.saturating_sub(first) >= BEGINNING_MS);
         for entry in &note.entries {
             self.add_entry(&note.member, (since_ms, note.time_ms), entry, (compares, is_alone));
         }

@@ -178,3 +178,22 @@ fn in_the_first_seconds_of_a_stream_owners_could_not_say_that_they_began() {
     assert_eq!(said(&report), [0, 0, 0, 0], "{report:?}");
     assert_eq!(said(&audited(&books, 0)), [0, 0, 10, 1]);
 }
+
+/// The sender was frozen before it could note what an owner took that had no place to note anything (seed 505131 of the simulator).
+#[test]
+fn a_note_that_waited_tells_of_the_first_seconds_of_a_stream() {
+    let (mut books, mut main) = (Books::default(), main());
+    books.note("a", main.take(0, false));
+    books.time_ms += 20_000;
+    sends(&mut main, "a", 1..=2);
+    books.note("a", main.take(0, false));
+    let audited = |books: &Books| {
+        let mut young = Sums::new(false);
+        books.notes.iter().for_each(|note| young.add(note));
+        audit((&Sums::new(false), &young, &young), (0, books.time_ms), &waits(0))
+    };
+    assert_eq!(said(&audited(&books)), [0, 0, 0, 0]);
+    sends(&mut main, "a", 3..=4);
+    books.note("a", main.take(0, false));
+    assert!(!audited(&books).is_balanced(), "what was sent later is compared");
+}
