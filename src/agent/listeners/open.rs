@@ -278,7 +278,13 @@ impl Opening {
         };
         let (log, rescued) = tokio::join!(log, rescued);
         let (rescued, log) = (rescued?, log?);
-        let log = if stateful && log.is_none() { Some(made_log(&agent.context, queue, &session).await?) } else { log };
+        let log = if stateful && log.is_none() {
+            // Whoever is to stop makes none: it was frozen perhaps, and the log deleted for good meanwhile.
+            let made = stop.run_until_cancelled(made_log(&agent.context, queue, &session)).await;
+            Some(made.ok_or(OpenError::Stopped)??)
+        } else {
+            log
+        };
         let mut kept = None;
         if let Some(log) = log {
             let mut keeper = restore((&agent.context, &agent.memory), &slot, queue, epoch, log).await?;
