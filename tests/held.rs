@@ -323,7 +323,8 @@ async fn a_main_queue_is_there_with_other_arguments(#[case] generation: Generati
     assert!(ask(stage.health, "/status").contains("rabbit_quorum_queue"));
     let metrics = ask(stage.health, "/metrics");
     assert!(metrics.contains(r#"nephoscope_queue_up{queue="main:notifications.info"} 0"#), "{metrics}");
-    assert!(metrics.contains(r#"nephoscope_queue_up{queue="main:notifications.audit"} 1"#), "the others are consumed");
+    let other = r#"nephoscope_queue_up{queue="main:notifications.audit"} 1"#;
+    until("the others are consumed", || ask(stage.health, "/metrics").contains(other), || agent.log()).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(agent.said("agent.queue.not_opened"), 1, "said once: {}", agent.log());
     stage.ctl(&["delete_queue", INFO]);
