@@ -1,5 +1,6 @@
-//! The session that notes go over. It is their own: RabbitMQ stops to read from a connection that sends while an alarm of memory or
-//! disk lasts, and deliveries, and what settles them, must not stand still for the sake of a note.
+//! The session that notes go over. It is their own: RabbitMQ reads nothing more from a connection that sends while an alarm of memory
+//! or disk lasts, and deliveries must not stand still for the sake of a note. It is no [`Link`]: it ends with that of the queues,
+//! which says what is wrong with the broker.
 
 use std::sync::Arc;
 use std::time::Duration;

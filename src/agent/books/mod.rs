@@ -3,7 +3,8 @@
 //!
 //! The `reader` reads the notes of all agents of the group, and says whether they balance.
 //!
-//! No delivery ever waits for a note, which goes over a `line` of its own; the opening of a queue waits a moment for its first. What cannot be written yet adds up in the accounts, which are bounded.
+//! Notes go over a `line` of their own, and no delivery ever waits for one; the opening of a queue waits a moment for its first.
+//! What cannot be written yet adds up in the accounts, which are bounded.
 //!
 //! Never here: what a note looks like and what notes add up to; that is `books` on the pure floor.
 

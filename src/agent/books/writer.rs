@@ -221,8 +221,7 @@ impl Books {
         match appended.unwrap_or_else(|| Err(self.link.absence())) {
             Ok(()) => {
                 writing.release();
-                let line = std::mem::take(&mut writing.line);
-                let Writing { number, alone, .. } = *writing;
+                let Writing { line, number, alone, .. } = std::mem::take(writing);
                 *writing = Writing { line, number, alone, ..Writing::default() };
             }
             Err(TransportError::NotTaken { why: UNROUTABLE, .. }) => self.no_stream(writing, &*session).await,

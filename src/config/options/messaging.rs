@@ -6,8 +6,7 @@ const DEFAULT: &str = "DEFAULT";
 const RABBIT: &str = "oslo_messaging_rabbit";
 const QUORUM: &[(&str, &str)] = &[(RABBIT, "rabbit_quorum_queue")];
 const REPLIES: &str = "it is about reply and fanout queues, and the agent has none";
-const POOL: &str =
-    "the agent holds one connection per broker, and two more to the first, for its books and for those who watch";
+const POOL: &str = "the agent holds one connection per broker, and two more to the first: for its books, and for nephoscope top and the page";
 const ONE_PAUSE: &str = "a lost connection is renewed after rabbit_retry_interval, cut at random by up to a half";
 
 pub(super) const ROWS: &[Opt] = &[
