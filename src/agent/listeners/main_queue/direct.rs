@@ -127,6 +127,8 @@ async fn work(
             None => receiver.recv().await,
         };
         let Some(Handed { mut parcels, broken }) = handed else { return };
+        // A write costs much more than a record in it: what the listeners can hand over at once goes along.
+        tokio::task::yield_now().await;
         // Of one listener only: what comes back of one must not keep back what another handed over.
         while parcels.len() < PARCELS_AT_ONCE_MAX
             && let Ok(more) = receiver.try_recv()
