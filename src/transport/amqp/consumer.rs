@@ -204,15 +204,13 @@ async fn receive(
     closed: CancellationToken,
 ) {
     loop {
-        let item = tokio::select! {
+        let instead = tokio::select! {
             biased;
             () = accounts.ending.cancelled() => break,
-            item = stream.next() => item,
+            instead = pass_on(&mut stream, &deliveries) => instead,
         };
-        match item {
-            // There is room: the broker delivers no more than the prefetch. The receiver goes only when the consumer ends.
-            Some(Ok(delivery)) => drop(deliveries.send(delivery).await),
-            Some(Err(error)) => match reply::about_channel(&error) {
+        match instead {
+            Some(error) => match reply::about_channel(&error) {
                 Some(why) => accounts.end(why),
                 // The connection is over, and the link says so once for all.
                 None => accounts.ending.cancel(),
@@ -226,6 +224,19 @@ async fn receive(
     }
     // A stream that is dropped before its channel is closed sends `basic.cancel`, which reorders.
     closed.cancelled().await;
+}
+
+/// Passes deliveries on until something else comes: an error, or nothing where the consumer is over. One future for many
+/// deliveries: to watch for the end anew with each costs more than to pass it on.
+async fn pass_on(stream: &mut AmqpStream, deliveries: &mpsc::Sender<AmqpDelivery>) -> Option<lapin::Error> {
+    while let Some(next) = stream.next().await {
+        match next {
+            // There is room: the broker delivers no more than the prefetch. The receiver goes only when the consumer ends.
+            Ok(delivery) => drop(deliveries.send(delivery).await),
+            Err(error) => return Some(error),
+        }
+    }
+    None
 }
 
 /// Acknowledges settled runs until the consumer ends; then sends what is settled and closes the channel, which gives back
