@@ -290,17 +290,9 @@ fn print_complaints(complaints: &[Complaint]) {
 
 /// A runtime for a command that uses the network.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    // Where the variable is set, tokio reads it.
-    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
-        builder.worker_threads(threads(std::thread::available_parallelism().map_or(1, usize::from)));
-    }
-    builder.enable_all().build().map_err(|e| Failure::Other(format!("cannot start the runtime: {e}")))
+    built(&mut tokio::runtime::Builder::new_multi_thread())
 }
 
-/// Threads that run tasks, of a machine with so many cores: half of them. Each connection to a broker has a thread of its own
-/// beside these, and so has the writing of files. With one for each core, threads wake each other for every few messages: on two
-/// cores that took a quarter of an agent's CPU ([decision 0055](../../docs/decisions/0055-threads.md)).
-fn threads(cores: usize) -> usize {
-    cores.div_ceil(2)
+fn built(builder: &mut tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    builder.enable_all().build().map_err(|e| Failure::Other(format!("cannot start the runtime: {e}")))
 }

@@ -1,15 +1,18 @@
 //! `nephoscope run`: the agent as a service, from start to drain.
 
+use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::examine::{self, Examined, sort};
 use super::watch::Watch;
-use super::{ConfigArguments, Failure, runtime};
+use super::{ConfigArguments, Failure, built};
 use crate::agent::wiring;
 use crate::agent::{Agent, DeskParts, Outcome, Parts};
 use crate::config::definitions::gone;
@@ -38,7 +41,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     observe::logs::init(&log_settings(&settings)).map_err(|e| Failure::Other(e.to_string()))?;
     let metrics = Metrics::new();
     warnings.iter().for_each(|warning| metrics.configuration_warned(warning));
-    runtime()?.block_on(serve(&arguments.config, settings, metrics))
+    runtime_for(&settings)?.block_on(serve(&arguments.config, settings, metrics))
+}
+
+/// An agent alone has half as many threads for tasks as there are cores: its connection has a thread of its own beside them, and
+/// so has each write to a file. With more of them they wake each other for every few messages. In a group, where every
+/// notification comes twice, more threads gain more than they cost (decision 0055).
+fn runtime_for(settings: &Settings) -> Result<Runtime, Failure> {
+    let mut builder = Builder::new_multi_thread();
+    // Where the variable is set, tokio reads it.
+    if !settings.cluster.workload_partitioning && env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        builder.worker_threads(available_parallelism().map_or(1, usize::from).div_ceil(2));
+    }
+    built(&mut builder)
 }
 
 async fn serve(config: &ConfigArguments, settings: Settings, metrics: Metrics) -> Result<(), Failure> {

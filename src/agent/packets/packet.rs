@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// one message, and a state log has it together with as much again that was taken at once.
 pub(in crate::agent) const FRAGMENT_BYTES_MAX: usize = 8 << 20;
 
+/// The first guess of how many bytes a packet has: a third of what a full one has.
+const BODY_BYTES: usize = 16 * 1024;
+
 /// What a message that holds a packet says it is.
 pub(in crate::agent) const CONTENT_TYPE: &str = "application/json";
 
@@ -50,7 +53,10 @@ impl PacketBuilder {
     /// An empty packet from a listener: its member id, the epoch of its main queue, and the number of this packet in
     /// that epoch on its queue.
     pub fn new(member: &str, epoch: i64, sequence: u64) -> Self {
-        let mut body = format!(r#"{{"format":{FORMAT},"epoch":{epoch},"sequence":{sequence},"member":"#).into_bytes();
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        body.extend_from_slice(
+            format!(r#"{{"format":{FORMAT},"epoch":{epoch},"sequence":{sequence},"member":"#).as_bytes(),
+        );
         json::write_str(member, &mut body);
         body.extend_from_slice(br#","fragments":["#);
         PacketBuilder { body, notifications: 0 }

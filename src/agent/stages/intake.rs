@@ -86,6 +86,8 @@ impl Intake {
 
     /// Waits for a delivery and takes what else is already here.
     pub(in crate::agent) async fn next(&mut self, stop: &CancellationToken) -> Taken {
+        // Other tasks run once before: what they bring is taken along, and a batch costs wake-ups and a write at its end.
+        tokio::task::yield_now().await;
         let first = tokio::select! {
             biased;
             () = stop.cancelled() => return Taken::Stopped,
