@@ -1,7 +1,7 @@
 #!/bin/bash
 # Make a Debian package below target/debian, and print its path. What is in it: [package.metadata.deb] of Cargo.toml.
 #
-#   deploy/package.sh          compiles the program as it is shipped
+#   deploy/package.sh          compiles the program as it is shipped (deploy/tuned.sh)
 #   PROFILE=dev deploy/package.sh    packs what is compiled already, to try the package
 #   NEPHOSCOPE_BINARY=FILE     packs this program, and compiles nothing
 #
@@ -12,7 +12,9 @@ export PATH=$PWD/target/tools/bin:$PATH
 command -v cargo-deb > /dev/null || { echo "cargo-deb is missing: run .ci/tools deb" >&2; exit 1; }
 profile=${PROFILE:-release}
 binary=${NEPHOSCOPE_BINARY:-}
-if [ -z "$binary" ]; then
+if [ -z "$binary" ] && [ "$profile" = release ]; then
+    binary=$(deploy/tuned.sh)
+elif [ -z "$binary" ]; then
     cargo build --locked --quiet --profile "$profile" --bin nephoscope
     binary=${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}/nephoscope
 fi
@@ -28,7 +30,7 @@ target/package/nephoscope completions zsh > target/package/_nephoscope
 target/package/nephoscope completions fish > target/package/nephoscope.fish
 package=target/debian/nephoscope_$(sed -n '0,/^version = "\(.*\)"/s//\1/p' Cargo.toml)_$(dpkg --print-architecture).deb
 fast=()
-[ "$profile$binary" = "release${CARGO_TARGET_DIR:-target}/release/nephoscope" ] || fast=(--fast)
+[ "$profile${NEPHOSCOPE_BINARY:-}" = release ] || fast=(--fast)
 cargo-deb --quiet --no-build --no-strip --locked -Z gz "${fast[@]}" --output "$package.new" >&2
 # There whole or not at all: another may copy it now.
 mv "$package.new" "$package"

@@ -136,9 +136,14 @@ pub(crate) fn this_program() -> Command {
     Command::new(std::env::current_exe().unwrap())
 }
 
-/// The agent's program, with the configuration that it shall run.
+/// The agent's program: the one that `make bench` names, which is compiled as it is shipped, or what cargo compiled for this bench.
+pub(crate) fn program_file() -> PathBuf {
+    std::env::var_os("NEPHOSCOPE_BENCH_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_nephoscope").into(), PathBuf::from)
+}
+
+/// The same, with the configuration that it shall run.
 pub(crate) fn program(config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+    let mut command = Command::new(program_file());
     command.args(["run", "--config-file"]).arg(config);
     command
 }
