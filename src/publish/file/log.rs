@@ -4,8 +4,13 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::Options;
+
+/// A line that has no end for so long will never have one.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(10);
 
 /// Lines on their way, and how many bytes of them are in the file.
 pub(super) struct Pending {
@@ -120,8 +125,8 @@ impl Log {
             },
         };
         let mut appended = 0;
-        let outcome = if size > 0 && self.is_torn() {
-            // Somebody died while writing: what he left must not spoil our first line.
+        let outcome = if size > 0 && is_torn(|| self.unended(), || thread::sleep(WRITTEN_WITHIN)) {
+            // What he left must not spoil our first line.
             self.append(&[b"\n", chunk].concat(), &mut appended)
         } else {
             self.append(chunk, &mut appended)
@@ -163,12 +168,21 @@ impl Log {
         Ok(())
     }
 
-    /// Whether the last line has no end.
-    fn is_torn(&mut self) -> bool {
+    /// The place of the last byte, if the last line has no end.
+    fn unended(&mut self) -> Option<u64> {
         let mut last = [b'\n'];
-        let read = self.file.seek(SeekFrom::End(-1)).and_then(|_| self.file.read_exact(&mut last));
-        read.is_ok() && last != *b"\n"
+        let place = self.file.seek(SeekFrom::End(-1)).ok()?;
+        self.file.read_exact(&mut last).ok()?;
+        (last != *b"\n").then_some(place)
     }
+}
+
+/// Whether somebody died while writing: two looks at the end, with a pause between, find the same line without an end. Of who
+/// appends without the lock, one look may find half of what he writes, and the end a moment later.
+pub(super) fn is_torn(mut unended: impl FnMut() -> Option<u64>, pause: impl FnOnce()) -> bool {
+    let Some(place) = unended() else { return false };
+    pause();
+    unended() == Some(place)
 }
 
 /// Opens for appending (and for looking at the last byte, where that is allowed).

@@ -77,6 +77,19 @@ async fn a_file_that_was_moved_away_is_opened_anew() {
     assert_eq!((ids(&read(&folder, "old")), ids(&read(&folder, "out"))), (vec![1], vec![2]));
 }
 
+/// With an agent paused that had the lock, two others appended without it: one saw half of what the other wrote, and began a
+/// line of its own for nothing.
+#[rstest]
+#[case::whole(&[None], false)]
+#[case::half_and_then_whole(&[Some(5), None], false)]
+#[case::half_and_then_more(&[Some(5), Some(9)], false)]
+#[case::left_by_who_died(&[Some(5), Some(5)], true)]
+fn what_is_being_written_is_not_torn(#[case] looks: &[Option<u64>], #[case] torn: bool) {
+    let mut looks = looks.iter();
+    assert_eq!(log::is_torn(|| *looks.next().unwrap(), || {}), torn);
+    assert_eq!(looks.next(), None, "it looks again where it must");
+}
+
 #[tokio::test]
 async fn a_line_torn_by_a_crash_spoils_no_other() {
     let folder = tempfile::tempdir().unwrap();
