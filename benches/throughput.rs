@@ -109,10 +109,14 @@ async fn drain_all(broker: &Broker, bodies: &[Vec<u8>], wants: impl Fn(&str) -> 
             None => println!("skipped: ceilometer: it is not installed (apt-get install python3-ceilometer)"),
         }
     }
-    for _ in 0..ROUNDS {
+    for round in 0..=ROUNDS {
         // Interleaved, so that a slow minute of the machine hits all of them.
         for one in &mut loops {
-            one.rounds.push(drain_once(one.name, broker, bodies).await);
+            let drain = drain_once(one.name, broker, bodies).await;
+            // The first one does not count: the broker makes queues and streams in it that the others find.
+            if round > 0 {
+                one.rounds.push(drain);
+            }
         }
     }
     if !loops.is_empty() {
