@@ -4,13 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use super::Options;
-
-/// A line that has no end for so long will never have one.
-const WRITTEN_WITHIN: Duration = Duration::from_millis(10);
 
 /// Lines on their way, and how many bytes of them are in the file.
 pub(super) struct Pending {
@@ -23,7 +18,7 @@ pub(super) struct Pending {
 pub(super) enum Progress {
     /// All is written.
     Done,
-    /// Somebody else has the lock.
+    /// Somebody else has the lock, or is writing without it. To be tried again in a moment.
     Locked,
 }
 
@@ -46,13 +41,15 @@ pub(super) struct Log {
     regular: bool,
     /// Somebody has had the lock for [`LOCK_WAIT`](super::LOCK_WAIT), and has it still.
     frozen: bool,
+    /// The place of the last byte, where the last line had no end at the last look.
+    unended: Option<u64>,
 }
 
 impl Log {
     pub(super) fn open(options: Options) -> Result<Log, (PathBuf, io::Error)> {
         let opened = open(&options.path);
         match opened {
-            Ok((file, regular)) => Ok(Log { options, file, regular, frozen: false }),
+            Ok((file, regular)) => Ok(Log { options, file, regular, frozen: false, unended: None }),
             Err(cause) => Err((options.path, cause)),
         }
     }
@@ -77,7 +74,10 @@ impl Log {
             if guard == Guard::Lock {
                 self.file.unlock()?;
             }
-            pending.written += written?;
+            match written? {
+                Some(written) => pending.written += written,
+                None => return Ok(Progress::Locked),
+            }
         }
         Ok(Progress::Done)
     }
@@ -100,8 +100,9 @@ impl Log {
         self.frozen = frozen;
     }
 
-    /// Appends as many whole lines as belong into this file. 0 means: opened anew, take the lock again.
-    fn write_under(&mut self, guard: Guard, rest: &[u8]) -> io::Result<usize> {
+    /// Appends as many whole lines as belong into this file. 0 means: opened anew, take the lock again. Nothing: somebody may be
+    /// writing.
+    fn write_under(&mut self, guard: Guard, rest: &[u8]) -> io::Result<Option<usize>> {
         let here = self.file.metadata()?;
         let moved = match fs::metadata(&self.options.path) {
             Ok(there) => (there.dev(), there.ino()) != (here.dev(), here.ino()),
@@ -109,7 +110,7 @@ impl Log {
             Err(cause) => return Err(cause),
         };
         if moved {
-            return self.reopen().map(|()| 0);
+            return self.reopen().map(|()| Some(0));
         }
         let size = here.len();
         let chunk = match self.options.rotation {
@@ -119,14 +120,20 @@ impl Log {
             Some(rotation) => match fitting(rest, size, rotation.max_bytes) {
                 [] => {
                     rotate(&self.options.path, rotation.backup_count)?;
-                    return self.reopen().map(|()| 0);
+                    return self.reopen().map(|()| Some(0));
                 }
                 chunk => chunk,
             },
         };
+        let unended = if size > 0 { self.unended_at() } else { None };
+        if unended.is_some() && std::mem::replace(&mut self.unended, unended) != unended {
+            // Of who appends without the lock, one look may find half of what he writes. The next look tells.
+            return Ok(None);
+        }
+        self.unended = None;
         let mut appended = 0;
-        let outcome = if size > 0 && is_torn(|| self.unended(), || thread::sleep(WRITTEN_WITHIN)) {
-            // What he left must not spoil our first line.
+        let outcome = if unended.is_some() {
+            // Somebody died while writing: what he left must not spoil our first line.
             self.append(&[b"\n", chunk].concat(), &mut appended)
         } else {
             self.append(chunk, &mut appended)
@@ -140,7 +147,7 @@ impl Log {
             }
             return Err(cause);
         }
-        Ok(chunk.len())
+        Ok(Some(chunk.len()))
     }
 
     /// Counts into `appended` the bytes that the file took, also when it fails.
@@ -164,25 +171,17 @@ impl Log {
     fn reopen(&mut self) -> io::Result<()> {
         let (file, regular) = open(&self.options.path)?;
         // The caller unlocks `file`: letting the old one go has done that, and a lock not held is no error to unlock.
-        (self.file, self.regular) = (file, regular);
+        (self.file, self.regular, self.unended) = (file, regular, None);
         Ok(())
     }
 
     /// The place of the last byte, if the last line has no end.
-    fn unended(&mut self) -> Option<u64> {
+    fn unended_at(&mut self) -> Option<u64> {
         let mut last = [b'\n'];
         let place = self.file.seek(SeekFrom::End(-1)).ok()?;
         self.file.read_exact(&mut last).ok()?;
         (last != *b"\n").then_some(place)
     }
-}
-
-/// Whether somebody died while writing: two looks at the end, with a pause between, find the same line without an end. Of who
-/// appends without the lock, one look may find half of what he writes, and the end a moment later.
-pub(super) fn is_torn(mut unended: impl FnMut() -> Option<u64>, pause: impl FnOnce()) -> bool {
-    let Some(place) = unended() else { return false };
-    pause();
-    unended() == Some(place)
 }
 
 /// Opens for appending (and for looking at the last byte, where that is allowed).

@@ -5,6 +5,7 @@ use crate::publish::record::tests::{event, sample};
 use crate::publish::{build, check};
 use rstest::rstest;
 use std::fs::{self, File};
+use std::io::Write;
 
 fn url(folder: &tempfile::TempDir, options: &str) -> String {
     format!("file://{}/out?{options}", folder.path().display())
@@ -79,15 +80,18 @@ async fn a_file_that_was_moved_away_is_opened_anew() {
 
 /// With an agent paused that had the lock, two others appended without it: one saw half of what the other wrote, and began a
 /// line of its own for nothing.
-#[rstest]
-#[case::whole(&[None], false)]
-#[case::half_and_then_whole(&[Some(5), None], false)]
-#[case::half_and_then_more(&[Some(5), Some(9)], false)]
-#[case::left_by_who_died(&[Some(5), Some(5)], true)]
-fn what_is_being_written_is_not_torn(#[case] looks: &[Option<u64>], #[case] torn: bool) {
-    let mut looks = looks.iter();
-    assert_eq!(log::is_torn(|| *looks.next().unwrap(), || {}), torn);
-    assert_eq!(looks.next(), None, "it looks again where it must");
+#[test]
+fn what_is_being_written_is_not_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out");
+    fs::write(&path, "half").unwrap();
+    let options = Options { path: path.clone(), form: Form::Repr, rotation: None, fsync: false };
+    let mut log = Log::open(options).map_err(|(_, cause)| cause).unwrap();
+    let mut pending = Pending { lines: b"ours\n".to_vec(), written: 0 };
+    assert_eq!(log.write(&mut pending, false).unwrap(), Progress::Locked);
+    File::options().append(true).open(&path).unwrap().write_all(b" and half\n").unwrap();
+    assert_eq!(log.write(&mut pending, false).unwrap(), Progress::Done);
+    assert_eq!(read(&folder, "out"), "half and half\nours\n");
 }
 
 #[tokio::test]
