@@ -32,7 +32,7 @@ help:
 	@echo "make test    install what is missing from Debian, then every check and test, as .ci/run does"
 	@echo "make check   the quick checks alone: format, lints, scripts, messages of commits, spelling, licences"
 	@echo "make tools   install typos and cargo-deny below target/tools, which Debian does not have; takes minutes"
-	@echo "make release the archive of a release below target/release-archive, a quarter of an hour: docs/releasing.md; TUNED=no compiles once"
+	@echo "make release the archive of a release below target/release-archive, in a quarter of an hour: docs/releasing.md; TUNED=no compiles once"
 	@echo "make deb     the Debian package of a release below target/debian: docs/installing.md; TUNED=no as for release"
 	@echo "make bench   throughput, CPU, latency, memory beside bare loops and Ceilometer; GROWTH=1: how cost grows"
 	@echo "make fuzz    what senders and operators may write, changed at random: SECONDS=600 for each of three readers"
@@ -74,13 +74,15 @@ test: deps check
 	cargo test --locked --workspace --doc $(QUIET)
 	@.ci/tests
 
-# The agent that is measured is compiled as it is shipped (deploy/tuned.sh; TUNED=no: once).
+# What is needed to compile what is shipped (deploy/tuned.sh; TUNED=no: once). The agent that is measured is that, too.
+FOR_SHIPPING := $(if $(filter no,$(TUNED)),build,tuned)
+
 # At most ten minutes of running: the parts of the conversion and the placing get a second each, the agent with a publisher
 # that is away ten. GROWTH=1 prints how cost grows instead.
 BENCHES := $(if $(GROWTH),conversion throughput,conversion placement throughput allocations publishers)
 bench:
 	@.ci/deps
-	@.ci/deps tuned
+	@.ci/deps $(FOR_SHIPPING)
 	@trap 'FAST=1 WIPE=1 tests/rig/stop-all.sh' EXIT; program=$$(deploy/tuned.sh); \
 	DIVAN_MAX_TIME=1 NEPHOSCOPE_BENCH_AWAY_SECONDS=10 NEPHOSCOPE_BENCH_PROGRAM=$$(realpath "$$program") \
 	cargo bench --locked --workspace $(QUIET) $(BENCHES:%=--bench %) $(if $(GROWTH),-- growth)
@@ -105,11 +107,11 @@ chaos:
 	NEPHOSCOPE_CHAOS_QUEUES="$(QUEUES)" NEPHOSCOPE_CHAOS_GENERATION="$(GENERATION)" NEPHOSCOPE_CHAOS_BEFORE="$(BEFORE)" cargo test --release --locked $(QUIET) --test chaos -- --ignored --nocapture
 
 release:
-	@.ci/deps $(if $(filter no,$(TUNED)),build,tuned)
+	@.ci/deps $(FOR_SHIPPING)
 	@.ci/release
 
 deb:
-	@.ci/deps $(if $(filter no,$(TUNED)),build,tuned)
+	@.ci/deps $(FOR_SHIPPING)
 	@.ci/tools deb
 	@deploy/package.sh
 

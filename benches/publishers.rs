@@ -18,7 +18,7 @@ use nephoscope::config;
 use nephoscope::model::{Dict, Sample, SampleType, Value};
 use nephoscope::observe::Metrics;
 use nephoscope::publish::{Batch, Context, Kind, build};
-use process::{cpu_seconds, peak_mib};
+use process::{agent_program, cpu_seconds, peak_mib};
 use sink::Sink;
 use std::fs;
 use std::process::Command;
@@ -179,7 +179,7 @@ async fn agent_memory(publishers: &[&str], gnocchi: u16, seconds: u64, folder: &
     let file = folder.path().join("ceilometer.conf");
     fs::write(&file, conf).unwrap();
     let log = fs::File::create(folder.path().join("agent.log")).unwrap();
-    let mut agent = Command::new(env!("CARGO_BIN_EXE_nephoscope"));
+    let mut agent = Command::new(agent_program());
     let mut agent = agent.args(["run", "--config-file"]).arg(&file).stderr(log).spawn().unwrap();
     send(&vhost, seconds).await;
     let peak = peak_mib(agent.id());
@@ -222,8 +222,7 @@ async fn real_gnocchi() {
     let file = folder.path().join("ceilometer.conf");
     let text = format!("[service_credentials]\nauth_type = gnocchi-basic\nuser = admin\nendpoint = {endpoint}\n");
     fs::write(&file, text).unwrap();
-    let done =
-        Command::new(env!("CARGO_BIN_EXE_nephoscope")).arg("gnocchi-setup").arg("--config-file").arg(&file).output();
+    let done = Command::new(agent_program()).arg("gnocchi-setup").arg("--config-file").arg(&file).output();
     assert!(done.unwrap().status.success(), "gnocchi-setup failed");
     let (context, _) = context(&endpoint);
     let publisher = build("gnocchi://?enable_filter_project=false&timeout=60", Kind::Samples, &context);

@@ -76,7 +76,7 @@ fn main() {
             std::thread::available_parallelism().map_or(0, usize::from),
             load()
         );
-        println!("the agent is {}", agent::program_file().display());
+        println!("the agent is {}", process::agent_program().display());
         drain_all(&broker, &bodies, wants).await;
         if wants("watched") {
             watched(&broker, &bodies).await;

@@ -12,12 +12,7 @@ export PATH=$PWD/target/tools/bin:$PATH
 command -v cargo-deb > /dev/null || { echo "cargo-deb is missing: run .ci/tools deb" >&2; exit 1; }
 profile=${PROFILE:-release}
 binary=${NEPHOSCOPE_BINARY:-}
-if [ -z "$binary" ] && [ "$profile" = release ]; then
-    binary=$(deploy/tuned.sh)
-elif [ -z "$binary" ]; then
-    cargo build --locked --quiet --profile "$profile" --bin nephoscope
-    binary=${CARGO_TARGET_DIR:-target}/${profile/#dev/debug}/nephoscope
-fi
+[ -n "$binary" ] || binary=$(PROFILE=$profile deploy/tuned.sh)
 # Two runs at once would mix their files.
 mkdir -p target/package target/debian
 exec 8> target/package.lock

@@ -1,7 +1,13 @@
-//! What a process has used so far, as Linux tells it.
+//! The agent's program, and what a process has used so far, as Linux tells it.
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 use std::fs;
+use std::path::PathBuf;
+
+/// The agent's program: the one that `make bench` names, which is compiled as it is shipped, or what cargo compiled for this bench.
+pub(crate) fn agent_program() -> PathBuf {
+    std::env::var_os("NEPHOSCOPE_BENCH_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_nephoscope").into(), PathBuf::from)
+}
 
 /// CPU seconds of a process so far, user and system.
 pub(crate) fn cpu_seconds(pid: u32) -> f64 {

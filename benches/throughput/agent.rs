@@ -1,6 +1,7 @@
 //! Agents as processes: their files, their start and end, their page of metrics.
 
 use crate::broker::Broker;
+use crate::process::agent_program;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
@@ -136,14 +137,9 @@ pub(crate) fn this_program() -> Command {
     Command::new(std::env::current_exe().unwrap())
 }
 
-/// The agent's program: the one that `make bench` names, which is compiled as it is shipped, or what cargo compiled for this bench.
-pub(crate) fn program_file() -> PathBuf {
-    std::env::var_os("NEPHOSCOPE_BENCH_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_nephoscope").into(), PathBuf::from)
-}
-
-/// The same, with the configuration that it shall run.
+/// The agent's program, with the configuration that it shall run.
 pub(crate) fn program(config: &Path) -> Command {
-    let mut command = Command::new(program_file());
+    let mut command = Command::new(agent_program());
     command.args(["run", "--config-file"]).arg(config);
     command
 }
