@@ -185,11 +185,7 @@ async fn what_a_publisher_refused_arrives_once_it_is_put_back(#[case] generation
             .map(|s| s["volume"].as_u64().unwrap())
             .collect::<Vec<_>>()
     };
-    let began = std::time::Instant::now();
-    while sizes().await.len() < 30 {
-        assert!(began.elapsed() < field::PATIENCE, "{:?}: {}", sizes().await, agent.log());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    field::until_answered("all are published", async || sizes().await.len() >= 30, || agent.log()).await;
     let mut sizes = sizes().await;
     sizes.sort_unstable();
     assert_eq!(sizes, (0..30).collect::<Vec<u64>>(), "each once");

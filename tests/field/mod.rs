@@ -230,8 +230,13 @@ impl Wire {
 
 /// Waits until it is so; panics with what there is instead.
 pub async fn until(what: &str, mut so: impl FnMut() -> bool, instead: impl Fn() -> String) {
+    until_answered(what, async || so(), instead).await;
+}
+
+/// The same, where somebody has to be asked.
+pub async fn until_answered(what: &str, mut so: impl AsyncFnMut() -> bool, instead: impl Fn() -> String) {
     let began = Instant::now();
-    while !so() {
+    while !so().await {
         assert!(began.elapsed() < PATIENCE, "waited in vain until {what}: {}", instead());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

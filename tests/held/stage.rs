@@ -3,13 +3,13 @@
 use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, ExchangeKind};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
-use std::time::Duration;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::field::{Agent, Folder, Wire, ask, free_port, notification};
+use crate::field::{Agent, Folder, Wire, ask, free_port, notification, until_answered};
 use crate::rig::{self, Generation};
 
 pub(super) const INFO: &str = "notifications.info";
@@ -104,20 +104,19 @@ impl Stage {
     /// Waits until the sizes of all numbers are with the collector; checks their order by resource, and says how many came
     /// more than once.
     pub(super) async fn all_collected(&self, collector: &MockServer, count: usize, agent: &Agent) -> usize {
-        let (mut collected, began) = (Vec::new(), std::time::Instant::now());
-        loop {
+        let (mut collected, came) = (Vec::new(), Cell::new(0));
+        let all_came = async || {
             collected.clear();
             for request in collector.received_requests().await.unwrap() {
                 let samples: Vec<serde_json::Value> = serde_json::from_slice(&request.body).unwrap();
                 collected.extend(samples.into_iter().filter(|sample| sample["name"] == "image.size"));
             }
             let distinct: BTreeSet<i64> = collected.iter().filter_map(|sample| sample["volume"].as_i64()).collect();
-            if distinct.len() == count {
-                break;
-            }
-            assert!(began.elapsed() < Duration::from_secs(60), "{} of {count} came: {}", distinct.len(), agent.log());
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+            came.set(distinct.len());
+            came.get() == count
+        };
+        let instead = || format!("{} of {count} came: {}", came.get(), agent.log());
+        until_answered("everything is collected", all_came, instead).await;
         let (mut seen, mut last, mut repeats) = (BTreeSet::new(), BTreeMap::new(), 0);
         for sample in &collected {
             let size = sample["volume"].as_i64().unwrap();

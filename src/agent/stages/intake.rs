@@ -86,7 +86,7 @@ impl Intake {
 
     /// Waits for a delivery and takes what else is already here.
     pub(in crate::agent) async fn next(&mut self, stop: &CancellationToken) -> Taken {
-        // Other tasks run once before: what they bring is taken along, and a batch costs wake-ups and a write at its end.
+        // The other tasks run once first, so that more is here: each batch costs wake-ups and a write at its end.
         tokio::task::yield_now().await;
         let first = tokio::select! {
             biased;

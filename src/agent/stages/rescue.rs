@@ -257,23 +257,11 @@ impl Sorting {
     /// Sorts until asked to end or the consumer is over; gives the consumer back.
     async fn run(mut self, mut consumer: Box<dyn Consumer>) -> Box<dyn Consumer> {
         let closing = self.closing.clone();
-        let mut here = None;
-        loop {
-            let delivery = match here.take() {
-                Some(delivery) => delivery,
-                None => match closing.run_until_cancelled(consumer.next()).await {
-                    Some(Some(delivery)) => delivery,
-                    _ => break,
-                },
-            };
+        while let Some(delivery) = next(&mut *consumer, &closing).await {
             if delivery.returns < RETURNS_MAX {
                 self.room.bytes.fetch_add(delivery.body.len(), Ordering::Relaxed);
                 if self.room.is_overfull() || self.sorter.send(Sorted::Delivery(delivery)).await.is_err() {
                     break;
-                }
-                if !closing.is_cancelled() {
-                    // Without a wait, which costs more than all else here.
-                    here = consumer.ready();
                 }
                 continue;
             }
@@ -355,5 +343,17 @@ impl Sorting {
         // As it came: what it unpacks to may be larger than the broker takes.
         let message = Outgoing { headers, ..Outgoing::to_queue(&name, delivery.raw.clone(), CONTENT_TYPE).alone() };
         self.session.publish(message).await?.wait().await
+    }
+}
+
+/// The next delivery, until asked to end. What is here already needs no wait, and a wait costs more than all else that is done with
+/// a delivery here.
+async fn next(consumer: &mut dyn Consumer, closing: &CancellationToken) -> Option<Delivery> {
+    if closing.is_cancelled() {
+        return None;
+    }
+    match consumer.ready() {
+        Some(delivery) => Some(delivery),
+        None => closing.run_until_cancelled(consumer.next()).await.flatten(),
     }
 }

@@ -29,7 +29,7 @@ use crate::config::files::appendable;
 
 /// How long another process may keep the file locked before it is taken for frozen.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// Between two looks at a lock that another process has.
+/// Between two looks at a lock that another process has, or at a line that it may be writing.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
 
 /// What the URL says.

@@ -127,7 +127,7 @@ async fn work(
             None => receiver.recv().await,
         };
         let Some(Handed { mut parcels, broken }) = handed else { return };
-        // A write costs much more than a record in it: what the listeners can hand over at once goes along.
+        // The other tasks run once first, so that more is here: a write costs much more than a record in it.
         tokio::task::yield_now().await;
         // Of one listener only: what comes back of one must not keep back what another handed over.
         while parcels.len() < PARCELS_AT_ONCE_MAX
