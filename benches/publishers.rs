@@ -292,7 +292,8 @@ fn batch(n: usize) -> Batch {
                 ("host", "cmp-01.rack-a.cloud.example.org".into()),
                 ("status", "available".into()),
                 ("size", Value::Int(20)),
-            ]),
+            ])
+            .into(),
             source: "openstack".into(),
             id: format!("b3a1c9f0-0000-4000-8000-{:012x}", n * BATCH + at).into(),
             monotonic_time: Value::Null,

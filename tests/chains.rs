@@ -49,7 +49,7 @@ fn sample(name: &str, resource: &str, volume: impl Into<Value>, seconds: i64) ->
         project_name: Value::Null,
         resource_id: Value::from(resource),
         timestamp: iso(seconds).into(),
-        resource_metadata: Dict::from_iter([("n", Value::Int(2))]),
+        resource_metadata: Dict::from_iter([("n", Value::Int(2))]).into(),
         source: "elsewhere".into(),
         id: "as it came".into(),
         monotonic_time: Value::Null,
@@ -337,7 +337,7 @@ fn any_sample(wild: bool) -> BoxedStrategy<Sample> {
         .prop_map(|((name, resource, volume, timestamp, kind, n, odd_resource), user, project)| Sample {
             kind: [SampleType::Gauge, SampleType::Delta, SampleType::Cumulative][kind],
             timestamp: timestamp.into(),
-            resource_metadata: Dict::from_iter([("n", Value::Int(n))]),
+            resource_metadata: Dict::from_iter([("n", Value::Int(n))]).into(),
             resource_id: odd_resource.unwrap_or(Value::from(resource.as_str())),
             user_id: user.unwrap_or(Value::from("u")),
             project_id: project.unwrap_or(Value::from("p")),

@@ -3,7 +3,7 @@
 
 use nephoscope::config::yaml;
 use nephoscope::convert::{ConvertOptions, Converter, Repairs, Sources};
-use nephoscope::model::{Complaint, Notification, Parts, Priority, Severity, Value, json};
+use nephoscope::model::{Complaint, Dict, Notification, Parts, Priority, Severity, Value, json};
 use rstest::rstest;
 
 fn build(meters: &[&str], events: &str, options: ConvertOptions) -> (Option<Converter>, Vec<Complaint>) {
@@ -178,7 +178,7 @@ fn definitions_of_before_9_0_look_at_the_priority() {
     let sample = &converted.samples[0];
     assert_eq!((sample.name.as_str(), &sample.unit), ("priority", &"timestamp".into()), "words are not paths");
     assert_eq!(sample.user_id, "info".into());
-    assert_eq!(json::to_string(&Value::Dict(sample.resource_metadata.clone())), r#"{"p":"info"}"#);
+    assert_eq!(json::to_string(&Value::Dict(Dict::clone(&sample.resource_metadata))), r#"{"p":"info"}"#);
     let traits = json::to_string(converted.events[0].serialize().get("traits").unwrap());
     assert!(traits.contains(r#"["p",1,"info"],["id",1,"id"]"#), "{traits}");
 }
@@ -264,4 +264,35 @@ fn an_event_type_is_no_text(#[case] event_type: Value) {
     let parts = Parts { event_type, ..Parts::default() };
     let converted = converter.convert(&Notification::new(Priority::Info, parts));
     assert_eq!((converted.samples.len(), converted.events.len(), converted.complaints.len()), (0, 0, 1));
+}
+
+/// Metadata are made once for all meters that name the same: each has what it has alone.
+#[test]
+fn each_meter_has_the_metadata_that_it_names() {
+    let metadata = [
+        "{a: $.payload.v}",
+        "{a: $.payload.v}",
+        "{a: 1}",
+        "{a: '`1`'}",
+        "{b: $.payload.v}",
+        "{}",
+        "{}",
+        "{a: priority}",
+    ];
+    let meters: Vec<String> = metadata
+        .iter()
+        .enumerate()
+        .map(|(n, named)| meter(&[("name", &format!("m{n}")), ("metadata", named)]))
+        .collect();
+    let notification = notification(r#"{"v": {"x": [1.5]}}"#);
+    let shown = |meters: &[&str]| -> Vec<String> {
+        let (converter, complaints) = build(meters, "[]", ConvertOptions::default());
+        assert!(complaints.iter().all(|complaint| complaint.severity != Severity::Error), "{complaints:?}");
+        let samples = converter.unwrap().convert(&notification).samples;
+        samples.iter().map(|s| json::to_string(&Value::Dict(Dict::clone(&s.resource_metadata)))).collect()
+    };
+    let alone: Vec<String> = meters.iter().flat_map(|meter| shown(&[meter])).collect();
+    let together = shown(&meters.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!((together.len(), &together), (metadata.len(), &alone));
+    assert_eq!((&together[0], &together[2]), (&r#"{"a":{"x":[1.5]}}"#.to_owned(), &r#"{"a":1}"#.to_owned()));
 }

@@ -64,14 +64,14 @@ fn bundled_notifications_give_what_is_written_down() {
 fn describe(converted: &Converted, table: &mut String) {
     for s in &converted.samples {
         let line = [&s.volume, &s.unit, &s.user_id, &s.project_id, &s.resource_id].map(json::to_string).join(" ");
-        let metadata = json::to_string(&Value::Dict(s.resource_metadata.clone()));
+        let metadata = json::to_string(&Value::Dict(Dict::clone(&s.resource_metadata)));
         let kind = s.kind.name();
         writeln!(table, "  {} {kind} {line} {} {} {metadata}", s.name, s.timestamp, s.id).unwrap();
     }
     for event in &converted.events {
         let serialized = event.serialize();
         writeln!(table, "  event {}", json::to_string(serialized.get("generated").unwrap())).unwrap();
-        for t in &event.traits {
+        for t in event.traits.iter() {
             writeln!(table, "    {} {} {}", t.name, t.value.dtype(), json::to_string(&t.value.to_value())).unwrap();
         }
     }

@@ -32,7 +32,7 @@ fn fields(sample: &Sample) -> Dict {
         ("project_name", sample.project_name.clone()),
         ("resource_id", sample.resource_id.clone()),
         ("timestamp", Value::from(sample.timestamp.as_str())),
-        ("resource_metadata", Value::Dict(sample.resource_metadata.clone())),
+        ("resource_metadata", Value::Dict(Dict::clone(&sample.resource_metadata))),
         ("message_id", Value::from(sample.id.as_str())),
         ("monotonic_time", sample.monotonic_time.clone()),
     ])
@@ -74,7 +74,7 @@ mod tests {
             project_name: Value::Null,
             resource_id: "r".into(),
             timestamp: "2020-01-01T00:00:00+00:00".into(),
-            resource_metadata: json::read(br#"{"a":{"b":1},"l":[1,"x"]}"#).unwrap().as_dict().unwrap().clone(),
+            resource_metadata: json::read(br#"{"a":{"b":1},"l":[1,"x"]}"#).unwrap().as_dict().unwrap().clone().into(),
             source: "openstack".into(),
             id: "11111111-1111-1111-1111-111111111111".into(),
             monotonic_time: Value::Null,
@@ -104,7 +104,8 @@ mod tests {
             traits: vec![
                 of("t", TraitValue::Text("v".into())),
                 of("d", TraitValue::Datetime(at("2020-01-01T00:00:00"))),
-            ],
+            ]
+            .into(),
             raw: Dict::new(),
         };
         let signature = |event: &Event| of_event(event, SECRET, NonFinite::Null).remove(signature::FIELD).unwrap();

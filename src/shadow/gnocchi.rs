@@ -241,7 +241,7 @@ mod tests {
             project_name: Value::Null,
             resource_id: Value::from(resource),
             timestamp: format!("2026-03-01T10:{minute:02}:{second:02}").into(),
-            resource_metadata: Dict::new(),
+            resource_metadata: Dict::new().into(),
             source: "openstack".into(),
             id: "i".into(),
             monotonic_time: Value::Null,

@@ -90,7 +90,7 @@ fn sample(value: &Value) -> Option<Sample> {
         project_name: Value::Null,
         resource_id: any("resource_id"),
         timestamp: dict.get("timestamp")?.as_str()?.into(),
-        resource_metadata: dict.get("resource_metadata")?.as_dict()?.clone(),
+        resource_metadata: dict.get("resource_metadata")?.as_dict()?.clone().into(),
         source: "openstack".into(),
         id: "id".into(),
         monotonic_time: any("monotonic_time"),

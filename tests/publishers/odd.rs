@@ -29,7 +29,7 @@ fn odd_sample(text: &str, volume: Value, is_metric: bool) -> Sample {
         volume,
         user_id: text.into(),
         project_id: text.into(),
-        resource_metadata: Dict::from_iter([(text, Value::from(text))]),
+        resource_metadata: Dict::from_iter([(text, Value::from(text))]).into(),
         ..sample(text, &format!("id of {text}"))
     }
 }

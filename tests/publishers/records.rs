@@ -19,7 +19,7 @@ pub(crate) fn sample(resource: &str, id: &str) -> Sample {
         project_name: Value::Null,
         resource_id: resource.into(),
         timestamp: "2026-03-01T12:00:00+00:00".into(),
-        resource_metadata: Dict::from_iter([("name", Value::from("n"))]),
+        resource_metadata: Dict::from_iter([("name", Value::from("n"))]).into(),
         source: "openstack".into(),
         id: id.into(),
         monotonic_time: Value::Null,
@@ -33,7 +33,7 @@ pub(crate) fn event(resource: &str, id: &str) -> Event {
         message_id: id.into(),
         event_type: "volume.transfer.accept.end".into(),
         generated: time::parse("2026-03-01T12:00:00").unwrap().naive_utc(),
-        traits: vec![of("resource_id", resource), of("project_id", "p"), of("service", "volume.host")],
+        traits: vec![of("resource_id", resource), of("project_id", "p"), of("service", "volume.host")].into(),
         raw: Dict::new(),
     }
 }

@@ -24,7 +24,7 @@ fn sample(name: &str, resource: &str) -> Sample {
         project_name: Value::Null,
         resource_id: Value::from(resource),
         timestamp: "2026-03-01".into(),
-        resource_metadata: Dict::new(),
+        resource_metadata: Dict::new().into(),
         source: "openstack".into(),
         id: "1".into(),
         monotonic_time: Value::Null,
@@ -190,7 +190,7 @@ fn no_secret_passes() {
         "payload":{"admin_pass":"s3cret","user_data":"s3cret","name":"vm"}}"#;
     let notification = envelope::open(body.as_bytes()).unwrap();
     let metadata = Dict::from_iter([("admin_pass", "s3cret"), ("flavor", "small")]);
-    let samples = [Sample { resource_metadata: metadata, ..sample("vcpus", "i-1") }];
+    let samples = [Sample { resource_metadata: metadata.into(), ..sample("vcpus", "i-1") }];
     let taps = Arc::new(Taps::default());
     for (kind, kept) in [(Kind::Notifications, "\"name\":\"vm\""), (Kind::Samples, "\"flavor\":\"small\"")] {
         let tap = taps.open(Wish { kind, ..Wish::default() }).unwrap();

@@ -78,7 +78,7 @@ mod tests {
         let mut one = sample("cpu", "i");
         one.kind = SampleType::Delta;
         one.volume = Field::Int(i64::MAX);
-        one.resource_metadata = Dict::from_iter([("n", Field::Int(7)), ("f", Field::Float(f64::NAN))]);
+        one.resource_metadata = Dict::from_iter([("n", Field::Int(7)), ("f", Field::Float(f64::NAN))]).into();
         let form = Form { metadata: Metadata::All, place: Place::Resource, ..Form::default() };
         let version = env!("CARGO_PKG_VERSION");
         let of = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);

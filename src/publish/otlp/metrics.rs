@@ -287,7 +287,8 @@ pub(super) mod tests {
     fn ids_and_metadata_go_where_they_are_wanted() {
         let mut one = sample("cpu", "i");
         one.resource_metadata =
-            Dict::from_iter([("a.b", Value::from("x")), ("a", Dict::from_iter([("c", 1)]).into()), ("d", Value::Null)]);
+            Dict::from_iter([("a.b", Value::from("x")), ("a", Dict::from_iter([("c", 1)]).into()), ("d", Value::Null)])
+                .into();
         let metadata = Metadata::Named(["a.b", "a.c", "a.e", "nothing"].map(str::to_owned).to_vec());
         let form = Form { place: Place::Point, sample_id: SampleId::Attribute, metadata };
         let sent = sent(&[one], &form);

@@ -145,7 +145,7 @@ fn sample(value: &Value) -> Sample {
         project_name: any("project_name"),
         resource_id: any("resource_id"),
         timestamp: text(dict, "timestamp").into(),
-        resource_metadata: any("resource_metadata").as_dict().unwrap().clone(),
+        resource_metadata: any("resource_metadata").as_dict().unwrap().clone().into(),
         source: text(dict, "source").into(),
         id: text(dict, "id").into(),
         monotonic_time: any("monotonic_time"),

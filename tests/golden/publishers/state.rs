@@ -293,7 +293,7 @@ fn ids(batch: &Batch) -> Vec<String> {
             all.iter().filter(|s| !s.resource_id.is_null()).map(|sample| id(&sample.resource_id)).collect()
         }
         Batch::Events(all) => {
-            let traits = all.iter().flat_map(|event| &event.traits);
+            let traits = all.iter().flat_map(|event| event.traits.iter());
             traits
                 .filter(|one| matches!(&*one.name, "resource_id" | "instance_id"))
                 .map(|one| id(&one.value.to_value()))

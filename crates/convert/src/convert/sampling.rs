@@ -1,16 +1,26 @@
 //! The samples of one notification while they are being made: identity, timestamp, the copied payload.
 
 use super::field::Raised;
-use crate::model::{Complaint, Dict, Notification, Place, Sample, SampleType, Text, Value, json, time};
+use crate::model::{Complaint, Dict, Notification, OnDemand, Place, Sample, SampleType, Text, Value, json, time};
+use std::cell::OnceCell;
 use uuid::Uuid;
 
 /// The namespace of sample ids: UUIDv5 of `nephoscope.sample` in the OID namespace.
 const SAMPLE_IDS: Uuid = Uuid::from_u128(0x87f5_969c_742e_51c4_814a_09f8_8de6_60fc);
 
+/// The first guess of how many bytes are hashed for an id.
+const ID_BYTES: usize = 192;
+
 /// What became of one notification so far: samples in emission order, and what could not be made.
 pub(crate) struct Sampling<'a> {
     notification: &'a Notification,
     source: &'a Text,
+    /// The notification's own timestamp, read once.
+    timestamp: OnceCell<Result<Text, Raised>>,
+    /// See [`Sampling::payload_copy`]; made once.
+    payload_copy: OnceCell<OnDemand<Dict>>,
+    /// The named metadata that were made, by the number that definitions of the same metadata have.
+    metadata: Vec<(usize, OnDemand<Dict>)>,
     /// `["message_id","event_type","timestamp",` once the first id was needed.
     id_prefix: Vec<u8>,
     samples: &'a mut Vec<Sample>,
@@ -27,7 +37,7 @@ pub(crate) struct Draft {
     pub(crate) project_id: Value,
     pub(crate) resource_id: Value,
     pub(crate) timestamp: Text,
-    pub(crate) metadata: Dict,
+    pub(crate) metadata: OnDemand<Dict>,
 }
 
 impl<'a> Sampling<'a> {
@@ -37,7 +47,9 @@ impl<'a> Sampling<'a> {
         samples: &'a mut Vec<Sample>,
         complaints: &'a mut Vec<Complaint>,
     ) -> Self {
-        Sampling { notification, source, id_prefix: Vec::new(), samples, complaints }
+        let (timestamp, payload_copy) = (OnceCell::new(), OnceCell::new());
+        let (metadata, id_prefix) = (Vec::new(), Vec::new());
+        Sampling { notification, source, timestamp, payload_copy, metadata, id_prefix, samples, complaints }
     }
 
     pub(crate) fn notification(&self) -> &'a Notification {
@@ -93,6 +105,7 @@ impl<'a> Sampling<'a> {
     /// The id of the sample that comes next: the same at every repeat of the same notification.
     pub(crate) fn next_id(&mut self) -> Text {
         if self.id_prefix.is_empty() {
+            self.id_prefix.reserve(ID_BYTES);
             self.id_prefix.push(b'[');
             let event_type = self.notification.root().as_dict().and_then(|d| d.get("event_type"));
             let parts =
@@ -103,7 +116,8 @@ impl<'a> Sampling<'a> {
             }
         }
         let kept = self.id_prefix.len();
-        self.id_prefix.extend_from_slice(format!("{}]", self.samples.len()).as_bytes());
+        json::write_integer(self.samples.len(), &mut self.id_prefix);
+        self.id_prefix.push(b']');
         let id = Uuid::new_v5(&SAMPLE_IDS, &self.id_prefix);
         self.id_prefix.truncate(kept);
         Text::from(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
@@ -111,15 +125,35 @@ impl<'a> Sampling<'a> {
 
     /// The metadata of a sample whose definition names none: a copy of the payload, with `event_type` and `host`
     /// (Ceilometer reference §4.1.3).
-    pub(crate) fn payload_copy(&self) -> Dict {
-        let root = self.notification.root().as_dict();
-        let event_type = root.and_then(|d| d.get("event_type")).unwrap_or(&Value::Null);
-        copy_with_origin(self.notification.payload(), event_type, self.notification.publisher_id())
+    pub(crate) fn payload_copy(&self) -> OnDemand<Dict> {
+        let make = || {
+            let root = self.notification.root().as_dict();
+            let event_type = root.and_then(|d| d.get("event_type")).unwrap_or(&Value::Null);
+            copy_with_origin(self.notification.payload(), event_type, self.notification.publisher_id()).into()
+        };
+        self.payload_copy.get_or_init(make).clone()
+    }
+
+    /// The metadata of a number, made once: several definitions name the same.
+    pub(crate) fn metadata(
+        &mut self,
+        number: usize,
+        make: impl FnOnce(&'a Notification) -> Result<Dict, Raised>,
+    ) -> Result<OnDemand<Dict>, Raised> {
+        if let Some((_, made)) = self.metadata.iter().find(|(known, _)| *known == number) {
+            return Ok(made.clone());
+        }
+        let made = OnDemand::from(make(self.notification)?);
+        self.metadata.push((number, made.clone()));
+        Ok(made)
     }
 
     /// A sample's timestamp: the value if it is true in Python's sense, else the notification's own.
     pub(crate) fn timestamp(&self, found: &Value) -> Result<Text, Raised> {
-        read_timestamp(if found.is_truthy() { found } else { self.notification.timestamp() })
+        if found.is_truthy() {
+            return read_timestamp(found);
+        }
+        self.timestamp.get_or_init(|| read_timestamp(self.notification.timestamp())).clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! An event: what happened, with typed traits.
 
 use super::json;
+use super::on_demand::{OnDemand, Part};
 use super::text::Text;
 use super::time;
 use super::value::{Dict, Value};
@@ -63,7 +64,7 @@ pub struct Event {
     /// When the notification was sent; naive, UTC.
     pub generated: NaiveDateTime,
     /// The traits, default traits first.
-    pub traits: Vec<Trait>,
+    pub traits: OnDemand<Vec<Trait>>,
     /// The whole notification where `store_raw` asks for it, else empty.
     pub raw: Dict,
 }
@@ -93,21 +94,12 @@ impl Event {
         json::write_str(&self.event_type, out);
         out.extend_from_slice(b",\"generated\":");
         json::write_str(&time::isoformat_naive(&self.generated), out);
-        out.extend_from_slice(b",\"traits\":[");
-        for (n, one) in self.traits.iter().enumerate() {
-            out.extend_from_slice(if n > 0 { b",[" } else { b"[" });
-            json::write_str(&one.name, out);
-            out.push(b',');
-            json::write(&Value::Int(one.value.dtype()), out);
-            out.push(b',');
-            match &one.value {
-                TraitValue::None(text) | TraitValue::Text(text) => json::write_str(text, out),
-                TraitValue::Int(int) => json::write(int, out),
-                other => json::write(&other.to_value(), out),
-            }
-            out.push(b']');
+        out.extend_from_slice(b",\"traits\":");
+        match self.traits.json() {
+            Some(json) => out.extend_from_slice(json.as_bytes()),
+            None => write_traits(&self.traits, out),
         }
-        out.extend_from_slice(b"],\"raw\":");
+        out.extend_from_slice(b",\"raw\":");
         json::write_dict(&self.raw, out);
         out.push(b'}');
     }
@@ -121,16 +113,7 @@ impl Event {
         from.literal(b",\"generated\":")?;
         let generated = time::parse(&from.string()?)?.naive_utc();
         from.literal(b",\"traits\":")?;
-        let traits = from.list(|from| {
-            from.literal(b"[")?;
-            let name = from.string()?;
-            from.literal(b",")?;
-            let dtype = from.value()?;
-            from.literal(b",")?;
-            let value = from.value()?;
-            from.literal(b"]")?;
-            trait_of(name, &dtype, value)
-        })?;
+        let traits = from.on_demand(|from| from.list(|from| RawTrait::read(from).map(drop)).map(drop))?;
         from.literal(b",\"raw\":")?;
         let raw = from.dict()?;
         from.literal(b"}")?;
@@ -147,9 +130,77 @@ impl Event {
             message_id: dict.remove("message_id").unwrap_or_default(),
             event_type,
             generated: generated.naive_utc(),
-            traits: traits.into_iter().map(read_trait).collect::<Option<_>>().ok_or("traits")?,
+            traits: traits.into_iter().map(read_trait).collect::<Option<Vec<_>>>().ok_or("traits")?.into(),
             raw,
         })
+    }
+}
+
+fn write_traits(traits: &[Trait], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (n, one) in traits.iter().enumerate() {
+        out.extend_from_slice(if n > 0 { b",[" } else { b"[" });
+        json::write_str(&one.name, out);
+        out.push(b',');
+        json::write(&Value::Int(one.value.dtype()), out);
+        out.push(b',');
+        match &one.value {
+            TraitValue::None(text) | TraitValue::Text(text) => json::write_str(text, out),
+            TraitValue::Int(int) => json::write(int, out),
+            other => json::write(&other.to_value(), out),
+        }
+        out.push(b']');
+    }
+    out.push(b']');
+}
+
+/// A trait as [`Event::write_json`] writes it: the JSON of its name, its type's code, and the JSON of its value. The value is of
+/// that type; a time is as [`time::isoformat_naive`] has it.
+pub struct RawTrait<'t> {
+    /// A string.
+    pub name: &'t str,
+    /// See [`TraitValue::dtype`].
+    pub dtype: u8,
+    /// A string or a number.
+    pub value: &'t str,
+}
+
+impl<'t> RawTrait<'t> {
+    /// Reads one, and nothing else.
+    pub fn read(from: &mut json::Exact<'t>) -> Option<RawTrait<'t>> {
+        let is_string = |raw: &str| raw.starts_with('"');
+        from.literal(b"[")?;
+        let name = from.raw().filter(|name| is_string(name))?;
+        from.literal(b",")?;
+        let &[dtype @ b'0'..=b'4'] = from.raw()?.as_bytes() else { return None };
+        from.literal(b",")?;
+        let value = from.raw()?;
+        from.literal(b"]")?;
+        let is_number = || value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        let is_float = || value.contains(['.', 'e', 'E']);
+        let fits = match dtype {
+            b'0' | b'1' => is_string(value),
+            b'2' => is_number() && !is_float(),
+            b'3' => is_number() && is_float(),
+            _ => is_isoformat(value.strip_prefix('"')?.strip_suffix('"')?),
+        };
+        fits.then_some(RawTrait { name, dtype: dtype - b'0', value })
+    }
+}
+
+/// Whether this is a time as [`time::isoformat_naive`] writes it.
+fn is_isoformat(text: &str) -> bool {
+    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.dddddd";
+    let as_in = |(byte, form): (u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == *form };
+    matches!(text.len(), 19 | 26) && text.bytes().zip(FORM).all(as_in) && time::parse(text).is_some()
+}
+
+impl Part for Vec<Trait> {
+    fn read(json: &Text) -> Option<Vec<Trait>> {
+        match json::read(json.as_bytes()) {
+            Ok(Value::List(traits)) => traits.into_iter().map(read_trait).collect(),
+            _ => None,
+        }
     }
 }
 
@@ -189,7 +240,8 @@ mod tests {
                 of("i", TraitValue::Int(Value::Int(-7))),
                 of("f", TraitValue::Float(f64::INFINITY)),
                 of("d", TraitValue::Datetime(moment)),
-            ],
+            ]
+            .into(),
             raw: Dict::from_iter([("k", Dict::from_iter([("l", Value::Null)]))]),
         };
         let mut out = Vec::new();

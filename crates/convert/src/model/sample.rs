@@ -1,6 +1,7 @@
 //! A sample: one measured value of one meter of one resource.
 
-use super::json;
+use super::json::{self, NonFinite};
+use super::on_demand::OnDemand;
 use super::text::Text;
 use super::value::{Dict, Value};
 
@@ -55,7 +56,7 @@ pub struct Sample {
     /// When, ISO 8601.
     pub timestamp: Text,
     /// What else is known of the resource.
-    pub resource_metadata: Dict,
+    pub resource_metadata: OnDemand<Dict>,
     /// Where it comes from; `[DEFAULT] sample_source`.
     pub source: Text,
     /// The same at every repeat of the same notification.
@@ -99,7 +100,7 @@ impl Sample {
             ("project_name", self.project_name.clone()),
             ("resource_id", self.resource_id.clone()),
             ("timestamp", Value::Str(self.timestamp.clone())),
-            ("resource_metadata", Value::Dict(self.resource_metadata.clone())),
+            ("resource_metadata", Value::Dict(Dict::clone(&self.resource_metadata))),
             ("source", Value::Str(self.source.clone())),
             ("id", Value::Str(self.id.clone())),
             ("monotonic_time", self.monotonic_time.clone()),
@@ -129,7 +130,7 @@ impl Sample {
         out.extend_from_slice(b",\"timestamp\":");
         json::write_str(&self.timestamp, out);
         out.extend_from_slice(b",\"resource_metadata\":");
-        json::write_dict(&self.resource_metadata, out);
+        self.resource_metadata.write_json(NonFinite::Python, out);
         out.extend_from_slice(b",\"source\":");
         json::write_str(&self.source, out);
         out.extend_from_slice(b",\"id\":");
@@ -154,7 +155,7 @@ impl Sample {
             project_name: value(from, b",\"project_name\":")?,
             resource_id: value(from, b",\"resource_id\":")?,
             timestamp: text(from, b",\"timestamp\":")?,
-            resource_metadata: from.literal(b",\"resource_metadata\":").and_then(|()| from.dict())?,
+            resource_metadata: from.literal(b",\"resource_metadata\":").and_then(|()| from.dict_on_demand())?,
             source: text(from, b",\"source\":")?,
             id: text(from, b",\"id\":")?,
             monotonic_time: value(from, b",\"monotonic_time\":")?,
@@ -189,7 +190,7 @@ impl Sample {
             project_name: any("project_name"),
             resource_id: any("resource_id"),
             timestamp,
-            resource_metadata,
+            resource_metadata: resource_metadata.into(),
             source,
             id,
             monotonic_time: any("monotonic_time"),
@@ -214,7 +215,7 @@ mod tests {
             project_name: Value::Bool(true),
             resource_id: Value::List(vec![Value::Float(1.5)]),
             timestamp: "2020-01-01T00:00:00".into(),
-            resource_metadata: Dict::from_iter([("k", Dict::from_iter([("l", Value::Null)]))]),
+            resource_metadata: Dict::from_iter([("k", Dict::from_iter([("l", Value::Null)]))]).into(),
             source: "s".into(),
             id: "i".into(),
             monotonic_time: Value::Float(0.25),

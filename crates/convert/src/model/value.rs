@@ -82,6 +82,16 @@ impl Value {
         }
     }
 
+    /// See [`Dict::is_finite`].
+    fn is_finite(&self) -> bool {
+        match self {
+            Value::Float(float) => float.is_finite(),
+            Value::List(items) => items.iter().all(Value::is_finite),
+            Value::Dict(dict) => dict.is_finite(),
+            _ => true,
+        }
+    }
+
     /// See [`Dict::without_non_finite`].
     fn without_non_finite(&mut self) {
         match self {
@@ -226,6 +236,11 @@ impl Dict {
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let at = self.0.iter().position(|(k, _)| &**k == key)?;
         Some(self.0.remove(at).1)
+    }
+
+    /// Whether every float in it has a finite value, at any depth.
+    pub fn is_finite(&self) -> bool {
+        self.0.iter().all(|(_, value)| value.is_finite())
     }
 
     /// Puts `null` for every float without a finite value, at any depth: JSON has no word for those.

@@ -108,7 +108,7 @@ fn fragment(resource: &str, step: i64, volume: i64) -> Fragment {
         project_name: Value::Null,
         resource_id: Value::from(resource),
         timestamp: at(step).format("%Y-%m-%dT%H:%M:%S").to_string().into(),
-        resource_metadata: Dict::new(),
+        resource_metadata: Dict::new().into(),
         source: "openstack".into(),
         id: format!("{resource}-{step}").into(),
         monotonic_time: Value::Null,

@@ -18,7 +18,7 @@ fn sample(name: &str, volume: Value) -> Sample {
         project_name: Value::Null,
         resource_id: Value::from("r"),
         timestamp: "2026-03-01T12:00:00".into(),
-        resource_metadata,
+        resource_metadata: resource_metadata.into(),
         source: "openstack".into(),
         id: "i".into(),
         monotonic_time: Value::Null,
@@ -176,7 +176,7 @@ proptest! {
     #[test]
     fn metadata_of_any_kind_is_no_trouble(key in "[a-z_]{1,8}", value in any::<i64>()) {
         let mut sample = sample("a", Value::Int(value));
-        sample.resource_metadata = Dict::from_iter([(key.as_str(), Value::Int(value))]);
+        sample.resource_metadata = Dict::from_iter([(key.as_str(), Value::Int(value))]).into();
         if let Ok(expression) = Expression::of_fields(&format!("resource_metadata.{key} + volume")) {
             let _ = expression.evaluate(Seed::Fields(&sample));
         }

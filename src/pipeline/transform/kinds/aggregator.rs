@@ -111,7 +111,7 @@ impl Aggregator {
             none => {
                 let mut first = told.scaling.convert(sample, &Value::Int(1), scope)?;
                 if told.resource_metadata == Policy::Drop {
-                    first.resource_metadata = Dict::new();
+                    first.resource_metadata = Dict::new().into();
                 }
                 *none = Some(first.detached());
                 Ok(())

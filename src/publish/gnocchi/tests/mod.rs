@@ -89,7 +89,7 @@ fn volume(id: &str, size: i64) -> Sample {
     let mut sample = tests::sample("volume.size", "s");
     sample.resource_id = id.into();
     sample.volume = Value::Int(size);
-    sample.resource_metadata = Dict::from_iter([("name", Value::from("n"))]);
+    sample.resource_metadata = Dict::from_iter([("name", Value::from("n"))]).into();
     sample
 }
 
@@ -102,7 +102,8 @@ fn event(event_type: &str, id: &str) -> Event {
     event.event_type = event_type.into();
     event.traits = ["resource_id", "instance_id"]
         .map(|name| Trait { name: name.into(), value: TraitValue::Text(id.into()) })
-        .to_vec();
+        .to_vec()
+        .into();
     event
 }
 

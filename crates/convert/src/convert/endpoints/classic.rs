@@ -60,7 +60,7 @@ impl Listener {
                 project_id: item(ctxt, "tenant_id")?.clone(),
                 resource_id: item(resource, "id")?.clone(),
                 timestamp: sampling.timestamp(&Value::Null)?,
-                metadata: copy_with_origin(resource, &Value::from(event_type), notification.publisher_id()),
+                metadata: copy_with_origin(resource, &Value::from(event_type), notification.publisher_id()).into(),
             })
         };
         let gauge = draft(self.counter.into(), SampleType::Gauge)?;
@@ -91,7 +91,7 @@ pub(super) fn instance(sampling: &mut Sampling<'_>, reserved: &Reserved) -> Resu
         project_id: item(payload, "tenant_id")?.clone(),
         resource_id: item(payload, "instance_id")?.clone(),
         timestamp: sampling.timestamp(&Value::Null)?,
-        metadata: origin(described, sampling),
+        metadata: origin(described, sampling).into(),
     };
     sampling.push(draft);
     Ok(())
@@ -116,7 +116,7 @@ pub(super) fn instance_scheduled(sampling: &mut Sampling<'_>, reserved: &Reserve
         project_id: item(properties, "project_id")?.clone(),
         resource_id: item(payload, "instance_id")?.clone(),
         timestamp: sampling.timestamp(&Value::Null)?,
-        metadata: origin(described, sampling),
+        metadata: origin(described, sampling).into(),
     };
     sampling.push(draft);
     Ok(())

@@ -87,7 +87,7 @@ fn read(metric: &str, outer: &Value, sensor: &Value, sampling: &Sampling<'_>) ->
         project_id: any("project_id"),
         resource_id: format!("{}-{}", python::str(node)?, sensor_id.to_lowercase().replace(' ', "_")).into(),
         timestamp: read_timestamp(timestamp)?,
-        metadata: copy_with_origin(&described, event_type, sampling.notification().publisher_id()),
+        metadata: copy_with_origin(&described, event_type, sampling.notification().publisher_id()).into(),
     })
 }
 

@@ -74,7 +74,7 @@ fn read(polled: &Value, sampling: &mut Sampling<'_>) -> Result<Sample, Raised> {
         project_name: optional(by_name, "project_name"),
         resource_id: any("resource_id")?,
         timestamp: text(polled, "timestamp")?,
-        resource_metadata,
+        resource_metadata: resource_metadata.into(),
         source,
         id,
         monotonic_time: Value::Null,

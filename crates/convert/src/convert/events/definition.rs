@@ -211,6 +211,6 @@ impl EventDefinition {
         }
         let raw = if store_raw { notification.root().as_dict().cloned().unwrap_or_default() } else { Dict::new() };
         let message_id = notification.message_id().clone();
-        (Some(Event { message_id, event_type, generated, traits, raw }), failed)
+        (Some(Event { message_id, event_type, generated, traits: traits.into(), raw }), failed)
     }
 }

@@ -6,7 +6,7 @@ use crate::convert::metadata::copy_reserved;
 use crate::convert::options::{ConvertOptions, Reserved};
 use crate::convert::sampling::{Draft, Sampling, shown};
 use crate::model::python::Raised;
-use crate::model::{Complaint, Data, Dict, Node, SampleType, Value, json};
+use crate::model::{Complaint, Data, Dict, Node, OnDemand, SampleType, Value, json};
 use std::borrow::Cow;
 
 /// The attributes in Ceilometer's order, which decides what raises first.
@@ -127,7 +127,7 @@ impl Attributes {
 
 impl Values<'_> {
     /// The sample of these values.
-    pub(super) fn draft(self, metadata: Dict, sampling: &Sampling<'_>) -> Result<Draft, Raised> {
+    pub(super) fn draft(self, metadata: OnDemand<Dict>, sampling: &Sampling<'_>) -> Result<Draft, Raised> {
         let values = self.0;
         let timestamp = sampling.timestamp(&values[TIMESTAMP])?;
         let name = match &*values[NAME] {

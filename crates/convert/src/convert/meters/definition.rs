@@ -8,6 +8,7 @@ use crate::convert::options::ConvertOptions;
 use crate::convert::sampling::Sampling;
 use crate::model::python::{Pattern, Raised};
 use crate::model::{Complaint, ContextMembers, Data, Node, Notification, Place, SampleType, Text, Value};
+use std::collections::HashMap;
 
 /// The keys that must be true in Python's sense, in the order in which their absence is reported.
 const REQUIRED: [&str; 6] = ["name", "type", "event_type", "unit", "volume", "resource_id"];
@@ -24,6 +25,8 @@ pub(crate) struct MeterDefinition {
     attributes: Attributes,
     /// Named metadata, in order.
     metadata: Vec<(Text, Field)>,
+    /// Definitions with the same number find the same metadata in a notification.
+    metadata_number: usize,
     /// The user's own metadata.
     user_metadata: Option<UserMetadata>,
     /// One sample, or as many as names are found.
@@ -67,6 +70,7 @@ impl MeterDefinition {
             event_types,
             attributes,
             metadata,
+            metadata_number: 0,
             user_metadata,
             lookup,
             reads_priority: false,
@@ -74,6 +78,14 @@ impl MeterDefinition {
         let reads_priority = definition.fields().any(|(_, field)| field.reads_priority());
         definition.reads_priority = reads_priority;
         Ok(definition)
+    }
+
+    /// Numbers its metadata: definitions whose entries name the same have the same number.
+    pub(super) fn number_metadata(&mut self, entry: &Node, numbers: &mut HashMap<String, usize>) {
+        let written = |key| entry.get(key).map(|node| crate::model::json::to_string(&node.to_value()));
+        let named = format!("{} {:?} {:?}", self.reads_priority, written("metadata"), written("user_metadata"));
+        let next = numbers.len();
+        self.metadata_number = *numbers.entry(named).or_insert(next);
     }
 
     /// What its paths are evaluated on.
@@ -129,7 +141,7 @@ impl MeterDefinition {
 
     fn sample_one(&self, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
         let root = self.root_of(sampling.notification());
-        let metadata = self.metadata(sampling.notification())?;
+        let metadata = sampling.metadata(self.metadata_number, |notification| self.metadata(notification))?;
         let found = self.attributes.first(root)?;
         let draft = found.draft(metadata, sampling)?;
         sampling.push(draft);
@@ -139,7 +151,7 @@ impl MeterDefinition {
     /// As many samples as names are found. One that cannot be made costs only itself.
     fn sample_each(&self, lookup: &Lookup, sampling: &mut Sampling<'_>) -> Result<(), Raised> {
         let root = self.root_of(sampling.notification());
-        let metadata = self.metadata(sampling.notification())?;
+        let metadata = sampling.metadata(self.metadata_number, |notification| self.metadata(notification))?;
         match lookup.find(&self.attributes, root)? {
             Found::Rows(rows) => {
                 for row in rows {

@@ -26,6 +26,7 @@ pub(crate) fn load(
 ) -> Option<Vec<MeterDefinition>> {
     let mut loaded: Vec<MeterDefinition> = Vec::new();
     let mut names: HashMap<String, Place> = HashMap::new();
+    let mut numbers = HashMap::new();
     let mut whole = true;
     for file in files {
         let Some(entries) = entries(file, complaints) else {
@@ -34,7 +35,10 @@ pub(crate) fn load(
         };
         for entry in entries.iter().rev() {
             match load_one(entry, options, &mut names, complaints) {
-                Ok(Some(definition)) => loaded.push(definition),
+                Ok(Some(mut definition)) => {
+                    definition.number_metadata(entry, &mut numbers);
+                    loaded.push(definition);
+                }
                 Ok(None) => {}
                 Err(complaint) => {
                     complaints.push(complaint);

@@ -2,6 +2,7 @@
 //! up, and no object is built that is taken apart at once. What is written otherwise is not read, and left to [`read`](super::read).
 
 use super::one_pass::Reader;
+use crate::model::on_demand::{OnDemand, Part};
 use crate::model::text::Text;
 use crate::model::value::{Dict, Value};
 
@@ -32,6 +33,26 @@ impl<'t> Exact<'t> {
     /// An object.
     pub fn dict(&mut self) -> Option<Dict> {
         self.0.dict(0)
+    }
+
+    /// Any value, looked at and not built: its text. Between its tokens stands nothing; a key may be there twice.
+    pub fn raw(&mut self) -> Option<&'t str> {
+        self.0.raw(0)
+    }
+
+    /// An object, which is read when somebody looks into it.
+    pub fn dict_on_demand(&mut self) -> Option<OnDemand<Dict>> {
+        self.on_demand(|from| from.raw().filter(|raw| raw.starts_with('{')).map(drop))
+    }
+
+    /// What `look` looks at, which is read when somebody looks into it: all that is looked at must be such a part.
+    pub(in crate::model) fn on_demand<T: Part>(
+        &mut self,
+        look: impl FnOnce(&mut Self) -> Option<()>,
+    ) -> Option<OnDemand<T>> {
+        let begin = self.0.at();
+        look(self)?;
+        self.0.share_from(begin).map(OnDemand::unread)
     }
 
     /// A list of what `item` reads.

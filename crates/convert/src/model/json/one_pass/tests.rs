@@ -134,6 +134,16 @@ fn shown<E>(read: Result<Value, E>) -> Result<String, E> {
     read.map(|value| to_string(&value))
 }
 
+fn spaces_outside_of_strings(text: &str) -> usize {
+    let (mut inside, mut escaped, mut spaces) = (false, false, 0);
+    for byte in text.bytes() {
+        spaces += usize::from(!inside && byte.is_ascii_whitespace());
+        inside ^= byte == b'"' && !escaped;
+        escaped = inside && byte == b'\\' && !escaped;
+    }
+    spaces
+}
+
 proptest! {
     #[test]
     fn text_of_pieces_is_read_as_the_others_read_it(text in json_text()) {
@@ -149,6 +159,21 @@ proptest! {
     fn values_are_read_as_the_others_read_them(value in value()) {
         let text = value.to_string();
         prop_assert_eq!(super::super::read(text.as_bytes()), read_plainly(text.as_bytes()));
+    }
+
+    /// What is only looked at is JSON, and on one line.
+    #[test]
+    fn what_is_looked_at_can_be_read(text in prop_oneof![json_text(), value().prop_map(|v| v.to_string())]) {
+        let text = Text::from(text);
+        let mut reader = Reader::<false>::new(&text);
+        let raw = reader.raw(0).filter(|raw| raw.len() == text.len());
+        let value = read_plainly(text.as_bytes());
+        if raw.is_some() {
+            prop_assert!(value.is_ok());
+            prop_assert_eq!(spaces_outside_of_strings(&text), 0);
+        } else if spaces_outside_of_strings(&text) == 0 {
+            prop_assert_eq!(read(&text), None);
+        }
     }
 
     /// Whatever is in an envelope, and however it is broken: the same notification, or the same error.
