@@ -184,8 +184,8 @@ pub struct Delivery {
     pub routing_key: String,
     /// The body, unpacked if the `compression` header said so; as it came where `packed` says why it could not be.
     pub body: Bytes,
-    /// The body as it came, to be passed on with the headers: what is unpacked may be larger than the broker takes.
-    pub raw: Bytes,
+    /// The body as it came, where it had a `compression` header; else it is the body, which nobody else has then.
+    pub raw: Option<Bytes>,
     /// Why the body is still packed: such a message is unreadable, to be parked with this reason.
     pub packed: Option<Packed>,
     /// `content_type`, if set.
@@ -200,6 +200,13 @@ pub struct Delivery {
     /// Settles it: `Kept` and `Parked` acknowledge (coalesced, `multiple`), `Returned` ends the consumer: what is
     /// unsettled goes back by closing the channel, never by `basic.nack` (which reorders).
     pub receipt: Receipt,
+}
+
+impl Delivery {
+    /// The body as it came, to be passed on with the headers: what is unpacked may be larger than the broker takes.
+    pub fn as_it_came(&self) -> &Bytes {
+        self.raw.as_ref().unwrap_or(&self.body)
+    }
 }
 
 /// How to consume.

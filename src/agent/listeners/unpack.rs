@@ -36,13 +36,14 @@ pub(super) fn in_turn(
 /// The packets, as they came; what is no packet is parked.
 pub(super) async fn read(context: &SinkContext, tasks: &TaskGroup, batch: Vec<Delivery>) -> Vec<(Packet, Receipt)> {
     let mut packets = Vec::with_capacity(batch.len());
-    for delivery in batch {
-        match packet::read(&delivery.body) {
+    for mut delivery in batch {
+        match packet::read_body(std::mem::take(&mut delivery.body)) {
             Ok(packet) => {
                 context.offer.metrics.packet_received(&delivery.queue, delivery.redelivered);
                 packets.push((packet, delivery.receipt));
             }
-            Err(error) => {
+            Err((error, body)) => {
+                delivery.body = body;
                 let reason = Reason { kind: ParkReason::ForeignPacket, text: error.to_string() };
                 let mut unfit = Unfit::of(delivery, reason);
                 unfit.receipt = context.account.unread(unfit.receipt);

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::encoding::Records;
 use super::packet::PacketBuilder;
 use crate::agent::runtime::options::PacketBounds;
 use crate::model::Receipt;
@@ -66,6 +67,8 @@ struct Lane {
     waiting: VecDeque<Waybill>,
     /// Until then the last packet that waits is filled, if something comes; nothing where it is sent as soon as it can be.
     open_until: Option<Instant>,
+    /// Bytes of the last packet that was sent: as many as the next one is expected to have.
+    bytes: usize,
     /// How many fragments had been put into all lanes when its last packet was begun.
     opened_at: usize,
     /// A packet is on its way, or waits until it is offered again, or the lane is [ready](Waiting::ready).
@@ -113,15 +116,18 @@ impl Waiting {
         &mut self,
         sender: &Sender,
         queue: &str,
-        (head, records): (&[u8], &[&[u8]]),
+        (head, records): (&[u8], &Records<'_>),
         receipt: Receipt,
     ) -> Option<Receipt> {
         if self.abandoned {
             return Some(receipt);
         }
         self.pushed += 1;
-        let lane = self.lanes.entry(queue.to_owned()).or_default();
-        let bytes = head.len() + records.iter().map(|record| record.len() + 1).sum::<usize>();
+        let lane = match self.lanes.get_mut(queue) {
+            Some(lane) => lane,
+            None => self.lanes.entry(queue.to_owned()).or_default(),
+        };
+        let bytes = head.len() + records.runs.iter().map(|run| run.len() + 1).sum::<usize>();
         let new = match lane.waiting.back() {
             Some(Waybill { content: Content::Filling(packet), .. }) => !packet.has_room(bytes, sender.bounds),
             _ => true,
@@ -129,15 +135,16 @@ impl Waiting {
         let mut opened = None;
         if new {
             let sequence = lane.next_sequence();
-            let content = Content::Filling(PacketBuilder::new(&sender.member, sender.epoch, sequence));
+            let packet = PacketBuilder::of_size(lane.bytes, &sender.member, sender.epoch, sequence);
+            let content = Content::Filling(packet);
             lane.waiting.push_back(Waybill { sequence, records: 0, content, receipts: Vec::new(), told: None });
             opened = Some(Instant::now() + OPEN_MAX);
             (lane.open_until, lane.opened_at) = (opened, self.pushed);
         }
         let last = lane.waiting.back_mut();
         if let Some(Waybill { content: Content::Filling(packet), receipts, records: count, .. }) = last {
-            packet.push_encoded(head, records);
-            *count += records.len();
+            packet.push_encoded(head, &records.runs);
+            *count += records.count;
             receipts.push(receipt);
             if packet.is_full(sender.bounds) {
                 lane.open_until = None;
@@ -229,6 +236,9 @@ impl Waiting {
             if lane.has_due()
                 && let Some(next) = lane.waiting.pop_front()
             {
+                if let Content::Filling(packet) = &next.content {
+                    lane.bytes = packet.bytes();
+                }
                 return Some((queue, next));
             }
             lane.busy = false;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::encoding::Records;
 use super::lane::{Content, Expected, Sender, Waiting, Waybill};
 use super::packet::CONTENT_TYPE;
 use crate::agent::books::Account;
@@ -53,7 +54,7 @@ impl Lanes {
     }
 
     /// Puts what a notification yields for a queue behind everything that goes there.
-    pub(in crate::agent) fn push(&self, queue: &str, head: &[u8], records: &[&[u8]], receipt: Receipt) {
+    pub(in crate::agent) fn push(&self, queue: &str, head: &[u8], records: &Records<'_>, receipt: Receipt) {
         let left = self.0.waiting().push(&self.0.sender, queue, (head, records), receipt);
         drop(left);
     }

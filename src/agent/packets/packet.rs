@@ -7,14 +7,15 @@ use crate::agent::runtime::options::PacketBounds;
 use crate::model::json::Exact;
 use crate::model::{Dict, Event, Sample, Text, Value, json};
 use crate::publish::Batch;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Bytes at most of what one notification yields for one sink, where it travels to another agent. RabbitMQ 4 takes 16 MiB in
 /// one message, and a state log has it together with as much again that was taken at once.
 pub(in crate::agent) const FRAGMENT_BYTES_MAX: usize = 8 << 20;
 
-/// The first guess of how many bytes a packet has: a third of what a full one has.
-const BODY_BYTES: usize = 16 * 1024;
+/// The first guess of how many bytes a packet has.
+const BODY_BYTES: usize = 4 * 1024;
 
 /// What a message that holds a packet says it is.
 pub(in crate::agent) const CONTENT_TYPE: &str = "application/json";
@@ -53,7 +54,12 @@ impl PacketBuilder {
     /// An empty packet from a listener: its member id, the epoch of its main queue, and the number of this packet in
     /// that epoch on its queue.
     pub fn new(member: &str, epoch: i64, sequence: u64) -> Self {
-        let mut body = Vec::with_capacity(BODY_BYTES);
+        PacketBuilder::of_size(BODY_BYTES, member, epoch, sequence)
+    }
+
+    /// The same, which has so many bytes, as one can guess.
+    pub(in crate::agent) fn of_size(bytes: usize, member: &str, epoch: i64, sequence: u64) -> Self {
+        let mut body = Vec::with_capacity(bytes.max(BODY_BYTES));
         body.extend_from_slice(
             format!(r#"{{"format":{FORMAT},"epoch":{epoch},"sequence":{sequence},"member":"#).as_bytes(),
         );
@@ -73,7 +79,7 @@ impl PacketBuilder {
         out.extend_from_slice(FRAGMENT_END);
     }
 
-    /// Adds a fragment that is encoded already: its head, and each of its records.
+    /// Adds a fragment that is encoded already: its head, and its records, each or several with commas between.
     pub(in crate::agent) fn push_encoded(&mut self, head: &[u8], records: &[&[u8]]) {
         let out = self.next();
         out.extend_from_slice(head);
@@ -112,6 +118,11 @@ impl PacketBuilder {
     pub fn has_room(&self, bytes: usize, bounds: PacketBounds) -> bool {
         self.notifications == 0
             || self.notifications < bounds.notifications_max && self.body.len() + bytes <= bounds.bytes_max
+    }
+
+    /// Bytes that it has now.
+    pub(in crate::agent) fn bytes(&self) -> usize {
+        self.body.len()
     }
 
     /// Whether no further fragment belongs into this packet.
@@ -187,8 +198,14 @@ pub struct Packet {
 
 /// Reads a packet.
 pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
-    let text = std::str::from_utf8(body).ok().map(Text::from);
-    text.and_then(|text| read_exact(&text)).map_or_else(|| read_any(body), Ok)
+    read_body(body.to_vec().into()).map_err(|(not, _)| not)
+}
+
+/// Reads a packet, which shares the body; what is none is given back. Nothing is copied where nobody else has the body.
+pub(in crate::agent) fn read_body(body: Bytes) -> Result<Packet, (NotAPacket, Bytes)> {
+    let text = Text::from_utf8(body.into()).map_err(|bytes| (NotAPacket::NotJson, bytes.into()))?;
+    let packet = read_exact(&text).map_or_else(|| read_any(text.as_bytes()), Ok);
+    packet.map_err(|not| (not, text.into_string().into()))
 }
 
 /// Reads what [`PacketBuilder`] writes, if it is nothing but fragments.

@@ -45,7 +45,8 @@ pub struct Parked {
 
 impl Parked {
     fn of(delivery: &Delivery) -> Parked {
-        let Delivery { headers, body, raw, returns, .. } = delivery;
+        let Delivery { headers, body, returns, .. } = delivery;
+        let raw = delivery.as_it_came();
         let mut hashed = Vec::with_capacity(raw.len() + 512);
         for (name, value) in headers {
             hashed.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());

@@ -58,7 +58,7 @@ impl Unfit {
             event_type: label::event_type(&body),
             whose: Whose::default(),
         });
-        Unfit { body: raw, compression: headers.remove(COMPRESSION_HEADER), case, receipt }
+        Unfit { body: raw.unwrap_or(body), compression: headers.remove(COMPRESSION_HEADER), case, receipt }
     }
 }
 

@@ -14,8 +14,8 @@ use crate::agent::packets::encoding::Part;
 use crate::agent::packets::packet::FRAGMENT_BYTES_MAX;
 use crate::agent::parked::parking::{Reason, Unfit};
 use crate::agent::runtime::task_group::TaskGroup;
-use crate::model::Receipt;
 use crate::model::envelope::{self, Unreadable};
+use crate::model::{Notification, Receipt, Text};
 use crate::observe::tap::Passing;
 use crate::observe::{Metrics, ParkReason};
 use crate::transport::Delivery;
@@ -113,19 +113,32 @@ impl<T: Part> Conversion<T> {
 }
 
 /// Reads a message and converts it.
-fn read<T: Part>(routes: &Routes, delivery: Delivery, metrics: &Metrics) -> Read<T> {
-    match convert(routes, &delivery, metrics) {
+fn read<T: Part>(routes: &Routes, mut delivery: Delivery, metrics: &Metrics) -> Read<T> {
+    let body = Text::from_utf8(std::mem::take(&mut delivery.body).into());
+    let open = || match &body {
+        Ok(text) => envelope::open_text(text, &routes.context),
+        Err(bytes) => envelope::open_plainly(bytes),
+    };
+    match convert(routes, &delivery, open, metrics) {
         Ok(yields) => Read::Yields(yields, delivery.receipt),
-        Err(reason) => Read::Unfit(Unfit::of(delivery, reason)),
+        Err(reason) => {
+            delivery.body = body.map_or_else(Into::into, |text| text.into_string().into());
+            Read::Unfit(Unfit::of(delivery, reason))
+        }
     }
 }
 
 /// What a message yields for the sinks, or why it has to be parked.
-fn convert<T: Part>(routes: &Routes, delivery: &Delivery, metrics: &Metrics) -> Result<Vec<(usize, T)>, Reason> {
+fn convert<T: Part>(
+    routes: &Routes,
+    delivery: &Delivery,
+    open: impl FnOnce() -> Result<Notification, Unreadable>,
+    metrics: &Metrics,
+) -> Result<Vec<(usize, T)>, Reason> {
     if let Some(packed) = &delivery.packed {
         return Err(Reason { kind: ParkReason::Unreadable, text: packed.to_string() });
     }
-    let notification = envelope::open_for(&delivery.body, &routes.context).map_err(|unreadable| Reason {
+    let notification = open().map_err(|unreadable| Reason {
         kind: match unreadable {
             Unreadable::Priority(_) => ParkReason::UnknownPriority,
             _ => ParkReason::Unreadable,

@@ -17,6 +17,15 @@ use crate::transport::{Session, topology};
 pub(in crate::agent) struct Forwarder {
     group: Arc<str>,
     lanes: Lanes,
+    /// Those that something went to.
+    names: Vec<Names>,
+}
+
+/// The names of the queues of a sink, by their numbers.
+struct Names {
+    sink: Arc<str>,
+    generation: u64,
+    queues: Vec<String>,
 }
 
 impl Forwarder {
@@ -32,29 +41,43 @@ impl Forwarder {
         let lanes = Lanes::new(&context.member, epoch, context.options.packet, account);
         let carry = lanes::carry(lanes.clone(), session, Arc::clone(context), queues);
         context.tasks.spawn(&format!("packets of {queue}"), carry);
-        Forwarder { group, lanes }
+        Forwarder { group, lanes, names: Vec::new() }
     }
 
     /// Puts what a batch of notifications yielded into the lanes; packets that are not full wait for what is `expected`, and
     /// while others are on their way.
     /// Every receipt that is not confirmed when the session is over goes back by itself.
     pub(in crate::agent) fn forward(
-        &self,
+        &mut self,
         routes: &Routes,
         layout: &Layout,
         yielded: Vec<(usize, EncodedFragment, Receipt)>,
         expected: Expected,
     ) {
         for (sink, fragment, receipt) in yielded {
+            let names = self.names_of(sink, routes, layout);
             for (queue, records) in fragment.by_queue(&layout.table) {
-                let sink = &routes.sinks[sink].name;
-                let name = topology::pipeline_queue_name(&self.group, sink, layout.generation, queue.into());
-                self.lanes.push(&name, fragment.head(), &records, receipt.split());
+                let name = &self.names[names].queues[usize::from(queue)];
+                self.lanes.push(name, fragment.head(), &records, receipt.split());
             }
             // The parts in the packets now carry the delivery.
             receipt.settle(Verdict::Kept);
         }
         self.lanes.send_full(expected);
+    }
+
+    /// The place of the names of a sink's queues.
+    fn names_of(&mut self, sink: usize, routes: &Routes, layout: &Layout) -> usize {
+        let sink = &routes.sinks[sink].name;
+        let is_of = |names: &Names| Arc::ptr_eq(&names.sink, sink) && names.generation == layout.generation;
+        self.names.iter().position(is_of).unwrap_or_else(|| {
+            // A reload may have taken sinks away.
+            self.names.retain(|names| routes.sinks.iter().any(|slot| Arc::ptr_eq(&slot.name, &names.sink)));
+            let name = |n| topology::pipeline_queue_name(&self.group, sink, layout.generation, n);
+            let queues = (0..layout.table.queues().into()).map(name).collect();
+            self.names.push(Names { sink: Arc::clone(sink), generation: layout.generation, queues });
+            self.names.len() - 1
+        })
     }
 
     /// Nothing more is put in: what is there is sent.

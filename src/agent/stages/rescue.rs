@@ -341,7 +341,8 @@ impl Sorting {
         let name = topology::rescue_queue_name(&self.queue);
         let headers = delivery.headers.clone();
         // As it came: what it unpacks to may be larger than the broker takes.
-        let message = Outgoing { headers, ..Outgoing::to_queue(&name, delivery.raw.clone(), CONTENT_TYPE).alone() };
+        let body = delivery.as_it_came().clone();
+        let message = Outgoing { headers, ..Outgoing::to_queue(&name, body, CONTENT_TYPE).alone() };
         self.session.publish(message).await?.wait().await
     }
 }

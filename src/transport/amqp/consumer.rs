@@ -130,8 +130,9 @@ impl AmqpConsumer {
         let receipt = Receipt::new(move |verdict| accounts.settle(tag, verdict));
         let headers = delivery.properties.headers().as_ref().map(strings).unwrap_or_default();
         let method = headers.get(COMPRESSION_HEADER).map(String::as_str);
-        let raw = Bytes::from(delivery.data);
-        let (body, packed) = compression::unpack(method, raw.clone());
+        let body = Bytes::from(delivery.data);
+        let raw = method.map(|_| body.clone());
+        let (body, packed) = compression::unpack(method, body);
         Delivery {
             queue: self.queue.clone(),
             exchange: delivery.exchange.into(),

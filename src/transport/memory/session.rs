@@ -221,7 +221,7 @@ impl MemoryConsumer {
             exchange: message.exchange,
             routing_key: message.routing_key,
             body,
-            raw: message.body,
+            raw: method.is_some().then_some(message.body),
             packed,
             content_type: Some(message.content_type.to_owned()),
             headers: message.headers,

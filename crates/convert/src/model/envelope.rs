@@ -35,18 +35,24 @@ pub fn open(body: &[u8]) -> Result<Notification, Unreadable> {
 /// As [`open`]; of the request context only these members are sure to be there. Others are read over: most of what a
 /// service writes into the context, no definition looks at.
 pub fn open_for(body: &[u8], context: &ContextMembers) -> Result<Notification, Unreadable> {
+    match std::str::from_utf8(body) {
+        Ok(text) => open_text(&text.into(), context),
+        Err(_) => open_plainly(body),
+    }
+}
+
+/// As [`open_for`], of a body that is text: the notification shares it.
+pub fn open_text(body: &Text, context: &ContextMembers) -> Result<Notification, Unreadable> {
     let wanted = |key: &str| match key.strip_prefix(CONTEXT_PREFIX) {
         Some(name) => context.has(name),
         None => MEMBERS.contains(&key),
     };
-    let text = std::str::from_utf8(body).ok().map(Text::from);
-    let message = text.as_ref().and_then(|text| one_pass::message_in_envelope(text, &wanted));
-    if let Some(message) = message {
+    if let Some(message) = one_pass::message_in_envelope(body, &wanted) {
         return from_message(message);
     }
-    match text.and_then(|text| one_pass::members(&text, &wanted)) {
+    match one_pass::members(body, &wanted) {
         Some(outer) => from_message(unwrap(outer)?),
-        None => open_plainly(body),
+        None => open_plainly(body.as_bytes()),
     }
 }
 

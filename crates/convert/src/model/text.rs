@@ -4,6 +4,7 @@ use hipstr::HipStr;
 use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::ops::{Deref, Range};
+use std::string::FromUtf8Error;
 
 /// A string: up to 23 bytes in place, else counted, so that a copy costs no allocation.
 ///
@@ -22,6 +23,11 @@ impl Text {
     #[must_use]
     pub fn detached(&self) -> Text {
         if self.0.is_inline() { self.clone() } else { Text::from(&**self) }
+    }
+
+    /// The text that these bytes are, without a copy of them; else the bytes.
+    pub fn from_utf8(bytes: Vec<u8>) -> Result<Text, Vec<u8>> {
+        String::from_utf8(bytes).map(Text::from).map_err(FromUtf8Error::into_bytes)
     }
 
     /// The string.

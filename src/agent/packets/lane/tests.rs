@@ -12,7 +12,8 @@ impl Bench {
         let sender = Sender { member: "m".into(), epoch: 7, bounds: BOUNDS };
         for _ in 0..count {
             let record = vec![b'1'; bytes];
-            let left = self.0.push(&sender, queue, (b"{[", &[&record]), Receipt::new(|_| ()));
+            let left =
+                self.0.push(&sender, queue, (b"{[", &Records { runs: vec![&record], count: 1 }), Receipt::new(|_| ()));
             assert!(left.is_none());
         }
     }

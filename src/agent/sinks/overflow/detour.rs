@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::answers::{Answers, Expected};
 use super::found::Found;
 use crate::agent::books::Account;
-use crate::agent::packets::encoding::EncodedFragment;
+use crate::agent::packets::encoding::{EncodedFragment, Records};
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
 use crate::agent::packets::packet::{FRAGMENT_BYTES_MAX, Fragment, PacketBuilder, Question};
 use crate::agent::runtime::{BrokerPlace, Context};
@@ -304,8 +304,8 @@ impl Detours {
                         let _unheard = confirmed.send(());
                     }
                 });
-                let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-                lanes.push(queue, head, &records, receipt);
+                let runs = records.iter().map(Vec::as_slice).collect();
+                lanes.push(queue, head, &Records { runs, count: records.len() }, receipt);
                 confirmations.push(confirmation);
             }
             lanes.send();
