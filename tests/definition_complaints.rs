@@ -269,11 +269,18 @@ fn an_event_type_is_no_text(#[case] event_type: Value) {
 /// Metadata are made once for all meters that name the same: each has what it has alone.
 #[test]
 fn each_meter_has_the_metadata_that_it_names() {
+    let by_key = |key: &str| {
+        format!("{{a: {{fields: $.payload.n, plugin: {{name: map, parameters: {{values: {{{key}: up}}}}}}}}}}")
+    };
+    let [by_number, by_text] = ["1", "'1'"].map(by_key);
     let metadata = [
+        &*by_number,
+        &by_text,
+        "{1: $.payload.v, '1': $.payload.n}",
+        "{'1': $.payload.n}",
         "{a: $.payload.v}",
         "{a: $.payload.v}",
         "{a: 1}",
-        "{a: '`1`'}",
         "{b: $.payload.v}",
         "{}",
         "{}",
@@ -284,7 +291,7 @@ fn each_meter_has_the_metadata_that_it_names() {
         .enumerate()
         .map(|(n, named)| meter(&[("name", &format!("m{n}")), ("metadata", named)]))
         .collect();
-    let notification = notification(r#"{"v": {"x": [1.5]}}"#);
+    let notification = notification(r#"{"v": {"x": [1.5]}, "n": 1}"#);
     let shown = |meters: &[&str]| -> Vec<String> {
         let (converter, complaints) = build(meters, "[]", ConvertOptions::default());
         assert!(complaints.iter().all(|complaint| complaint.severity != Severity::Error), "{complaints:?}");
@@ -294,5 +301,5 @@ fn each_meter_has_the_metadata_that_it_names() {
     let alone: Vec<String> = meters.iter().flat_map(|meter| shown(&[meter])).collect();
     let together = shown(&meters.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!((together.len(), &together), (metadata.len(), &alone));
-    assert_eq!((&together[0], &together[2]), (&r#"{"a":{"x":[1.5]}}"#.to_owned(), &r#"{"a":1}"#.to_owned()));
+    assert_eq!((&*together[0], &*together[4], &*together[6]), (r#"{"a":"up"}"#, r#"{"a":{"x":[1.5]}}"#, r#"{"a":1}"#));
 }

@@ -119,12 +119,13 @@ fn rewrite_traits(from: &mut Exact<'_>, out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(b",\"dtype\":");
         out.push(b'0' + dtype);
         out.extend_from_slice(b",\"value\":");
-        match value.split_once('T') {
-            Some((date, time)) if dtype == DATETIME => {
-                [date, " ", time].map(|part| out.extend_from_slice(part.as_bytes()))
-            }
-            _ => [value, "", ""].map(|part| out.extend_from_slice(part.as_bytes())),
-        };
+        let begin = out.len();
+        out.extend_from_slice(value.as_bytes());
+        if dtype == DATETIME
+            && let Some(t) = out[begin..].iter_mut().find(|byte| **byte == b'T')
+        {
+            *t = b' ';
+        }
         out.push(b'}');
         Some(())
     })?;

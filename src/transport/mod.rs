@@ -184,7 +184,7 @@ pub struct Delivery {
     pub routing_key: String,
     /// The body, unpacked if the `compression` header said so; as it came where `packed` says why it could not be.
     pub body: Bytes,
-    /// The body as it came, where it had a `compression` header; else it is the body, which nobody else has then.
+    /// The body as it came, where it had a `compression` header; else it is the body.
     pub raw: Option<Bytes>,
     /// Why the body is still packed: such a message is unreadable, to be parked with this reason.
     pub packed: Option<Packed>,

@@ -29,7 +29,7 @@ impl Part for Fragment {
     }
 }
 
-/// The JSON of a fragment, in parts.
+/// The JSON of a fragment, and where its records are.
 pub(in crate::agent) struct EncodedFragment {
     /// The head, and the records behind it with a comma between two.
     json: Vec<u8>,
@@ -107,25 +107,27 @@ impl EncodedFragment {
     /// The records by the number of the pipeline queue that they belong to, in order.
     pub(in crate::agent) fn by_queue(&self, slots: &SlotTable) -> Vec<(u16, Records<'_>)> {
         let mut groups: Vec<(u16, Records<'_>)> = Vec::with_capacity(1);
-        // Where the run of the record before began, and its queue.
-        let mut run: Option<(u16, usize)> = None;
+        // The group of the record before, and where its run began.
+        let mut run: Option<(usize, usize)> = None;
         for (slot, begin, end) in self.places() {
             let queue = slots.queue(slot);
+            if let Some((at, first)) = run
+                && let Some((of, Records { runs, count })) = groups.get_mut(at)
+                && *of == queue
+                && let Some(last) = runs.last_mut()
+            {
+                *last = &self.json[first..end];
+                *count += 1;
+                continue;
+            }
             let at = groups.iter().position(|(known, _)| *known == queue).unwrap_or_else(|| {
                 groups.push((queue, Records { runs: Vec::with_capacity(1), count: 0 }));
                 groups.len() - 1
             });
             let Records { runs, count } = &mut groups[at].1;
+            runs.push(&self.json[begin..end]);
             *count += 1;
-            let first = match run {
-                Some((of, first)) if of == queue => {
-                    runs.pop();
-                    first
-                }
-                _ => begin,
-            };
-            runs.push(&self.json[first..end]);
-            run = Some((queue, first));
+            run = Some((at, begin));
         }
         groups
     }

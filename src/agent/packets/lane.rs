@@ -67,7 +67,7 @@ struct Lane {
     waiting: VecDeque<Waybill>,
     /// Until then the last packet that waits is filled, if something comes; nothing where it is sent as soon as it can be.
     open_until: Option<Instant>,
-    /// Bytes of the last packet that was sent: as many as the next one is expected to have.
+    /// Bytes that the next packet is expected to have, by the last one that was sent.
     bytes: usize,
     /// How many fragments had been put into all lanes when its last packet was begun.
     opened_at: usize,
@@ -135,7 +135,12 @@ impl Waiting {
         let mut opened = None;
         if new {
             let sequence = lane.next_sequence();
-            let packet = PacketBuilder::of_size(lane.bytes, &sender.member, sender.epoch, sequence);
+            let packet = PacketBuilder::with_room(
+                lane.bytes.min(sender.bounds.bytes_max),
+                &sender.member,
+                sender.epoch,
+                sequence,
+            );
             let content = Content::Filling(packet);
             lane.waiting.push_back(Waybill { sequence, records: 0, content, receipts: Vec::new(), told: None });
             opened = Some(Instant::now() + OPEN_MAX);
@@ -237,7 +242,8 @@ impl Waiting {
                 && let Some(next) = lane.waiting.pop_front()
             {
                 if let Content::Filling(packet) = &next.content {
-                    lane.bytes = packet.bytes();
+                    // The next one may be a little larger.
+                    lane.bytes = packet.bytes() / 8 * 9;
                 }
                 return Some((queue, next));
             }

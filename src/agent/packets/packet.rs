@@ -54,11 +54,11 @@ impl PacketBuilder {
     /// An empty packet from a listener: its member id, the epoch of its main queue, and the number of this packet in
     /// that epoch on its queue.
     pub fn new(member: &str, epoch: i64, sequence: u64) -> Self {
-        PacketBuilder::of_size(BODY_BYTES, member, epoch, sequence)
+        PacketBuilder::with_room(BODY_BYTES, member, epoch, sequence)
     }
 
-    /// The same, which has so many bytes, as one can guess.
-    pub(in crate::agent) fn of_size(bytes: usize, member: &str, epoch: i64, sequence: u64) -> Self {
+    /// The same, with room for so many bytes.
+    pub(in crate::agent) fn with_room(bytes: usize, member: &str, epoch: i64, sequence: u64) -> Self {
         let mut body = Vec::with_capacity(bytes.max(BODY_BYTES));
         body.extend_from_slice(
             format!(r#"{{"format":{FORMAT},"epoch":{epoch},"sequence":{sequence},"member":"#).as_bytes(),
@@ -201,7 +201,7 @@ pub fn read(body: &[u8]) -> Result<Packet, NotAPacket> {
     read_body(body.to_vec().into()).map_err(|(not, _)| not)
 }
 
-/// Reads a packet, which shares the body; what is none is given back. Nothing is copied where nobody else has the body.
+/// Reads a packet; what is none is given back. What is read at the first go is not copied, where nobody else has the body.
 pub(in crate::agent) fn read_body(body: Bytes) -> Result<Packet, (NotAPacket, Bytes)> {
     let text = Text::from_utf8(body.into()).map_err(|bytes| (NotAPacket::NotJson, bytes.into()))?;
     let packet = read_exact(&text).map_or_else(|| read_any(text.as_bytes()), Ok);

@@ -114,12 +114,17 @@ impl<T: Part> Conversion<T> {
 
 /// Reads a message and converts it.
 fn read<T: Part>(routes: &Routes, mut delivery: Delivery, metrics: &Metrics) -> Read<T> {
+    if let Some(packed) = &delivery.packed {
+        let reason = Reason { kind: ParkReason::Unreadable, text: packed.to_string() };
+        return Read::Unfit(Unfit::of(delivery, reason));
+    }
+    // Not copied, where nobody else has it.
     let body = Text::from_utf8(std::mem::take(&mut delivery.body).into());
     let open = || match &body {
         Ok(text) => envelope::open_text(text, &routes.context),
         Err(bytes) => envelope::open_plainly(bytes),
     };
-    match convert(routes, &delivery, open, metrics) {
+    match convert(routes, &delivery.queue, open, metrics) {
         Ok(yields) => Read::Yields(yields, delivery.receipt),
         Err(reason) => {
             delivery.body = body.map_or_else(Into::into, |text| text.into_string().into());
@@ -131,13 +136,10 @@ fn read<T: Part>(routes: &Routes, mut delivery: Delivery, metrics: &Metrics) -> 
 /// What a message yields for the sinks, or why it has to be parked.
 fn convert<T: Part>(
     routes: &Routes,
-    delivery: &Delivery,
+    queue: &str,
     open: impl FnOnce() -> Result<Notification, Unreadable>,
     metrics: &Metrics,
 ) -> Result<Vec<(usize, T)>, Reason> {
-    if let Some(packed) = &delivery.packed {
-        return Err(Reason { kind: ParkReason::Unreadable, text: packed.to_string() });
-    }
     let notification = open().map_err(|unreadable| Reason {
         kind: match unreadable {
             Unreadable::Priority(_) => ParkReason::UnknownPriority,
@@ -157,7 +159,6 @@ fn convert<T: Part>(
     metrics.converted(&converted.samples, &converted.events);
     if metrics.taps().is_open() {
         let (samples, events) = (&converted.samples, &converted.events);
-        let queue = &*delivery.queue;
         metrics.taps().pass(&Passing { queue, notification: Some(&notification), samples, events });
     }
     converted.complaints.iter().for_each(|complaint| metrics.complained(complaint));

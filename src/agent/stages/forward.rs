@@ -17,7 +17,7 @@ use crate::transport::{Session, topology};
 pub(in crate::agent) struct Forwarder {
     group: Arc<str>,
     lanes: Lanes,
-    /// Those that something went to.
+    /// The names of the queues of each sink that something went to.
     names: Vec<Names>,
 }
 
@@ -69,10 +69,14 @@ impl Forwarder {
     /// The place of the names of a sink's queues.
     fn names_of(&mut self, sink: usize, routes: &Routes, layout: &Layout) -> usize {
         let sink = &routes.sinks[sink].name;
-        let is_of = |names: &Names| Arc::ptr_eq(&names.sink, sink) && names.generation == layout.generation;
+        let is_present = |names: &Names| {
+            names.generation == layout.generation && names.queues.len() == usize::from(layout.table.queues())
+        };
+        let is_of = |names: &Names| Arc::ptr_eq(&names.sink, sink) && is_present(names);
         self.names.iter().position(is_of).unwrap_or_else(|| {
             // A reload may have taken sinks away.
-            self.names.retain(|names| routes.sinks.iter().any(|slot| Arc::ptr_eq(&slot.name, &names.sink)));
+            let is_configured = |names: &Names| routes.sinks.iter().any(|slot| Arc::ptr_eq(&slot.name, &names.sink));
+            self.names.retain(|names| is_present(names) && is_configured(names));
             let name = |n| topology::pipeline_queue_name(&self.group, sink, layout.generation, n);
             let queues = (0..layout.table.queues().into()).map(name).collect();
             self.names.push(Names { sink: Arc::clone(sink), generation: layout.generation, queues });

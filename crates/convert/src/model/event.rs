@@ -1,7 +1,6 @@
 //! An event: what happened, with typed traits.
 
-use super::json;
-use super::on_demand::{OnDemand, Part};
+use super::json::{self, OnDemand, Part};
 use super::text::Text;
 use super::time;
 use super::value::{Dict, Value};
@@ -192,12 +191,15 @@ impl<'t> RawTrait<'t> {
 fn is_isoformat(text: &str) -> bool {
     const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.dddddd";
     let as_in = |(byte, form): (u8, &u8)| if *form == b'd' { byte.is_ascii_digit() } else { byte == *form };
-    matches!(text.len(), 19 | 26) && text.bytes().zip(FORM).all(as_in) && time::parse(text).is_some()
+    matches!(text.len(), 19 | 26)
+        && !text.ends_with(".000000")
+        && text.bytes().zip(FORM).all(as_in)
+        && time::parse(text).is_some()
 }
 
 impl Part for Vec<Trait> {
     fn read(json: &Text) -> Option<Vec<Trait>> {
-        match json::read(json.as_bytes()) {
+        match json::read_text(json) {
             Ok(Value::List(traits)) => traits.into_iter().map(read_trait).collect(),
             _ => None,
         }

@@ -1,7 +1,6 @@
 //! A sample: one measured value of one meter of one resource.
 
-use super::json::{self, NonFinite};
-use super::on_demand::OnDemand;
+use super::json::{self, NonFinite, OnDemand};
 use super::text::Text;
 use super::value::{Dict, Value};
 

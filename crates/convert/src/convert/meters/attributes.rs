@@ -30,6 +30,8 @@ const PROJECT_FALLBACK_REPAIRED: &str = "(ctxt.project_id)|(ctxt.tenant_id)|(ctx
 /// Where each attribute is found, by its place in [`KEYS`], and what it is where nothing is found.
 pub(super) struct Attributes {
     fields: [Option<Field>; 8],
+    /// Which of them [stand for themselves](Field::is_literal).
+    literal: [bool; 8],
     /// What is written for name, type and unit.
     written: [Value; 8],
     user_fallback: Field,
@@ -79,7 +81,14 @@ impl Attributes {
         let fallback = |text: &str| {
             Field::path(text).map_err(|error| LoadFault::Refused(entry.place.clone(), format!("{text}: {error}")))
         };
-        Ok(Attributes { fields, written, user_fallback: fallback(user)?, project_fallback: fallback(project)? })
+        let literal = fields.each_ref().map(|field| field.as_ref().is_some_and(Field::is_literal));
+        Ok(Attributes {
+            fields,
+            literal,
+            written,
+            user_fallback: fallback(user)?,
+            project_fallback: fallback(project)?,
+        })
     }
 
     /// The field of an attribute.
@@ -112,9 +121,8 @@ impl Attributes {
         let mut found: [Cow<'v, Value>; 8] = std::array::from_fn(|_| Cow::Owned(Value::Null));
         for (at, slot) in found.iter_mut().enumerate() {
             let value = match &self.fields[at] {
-                Some(field) if field.is_literal() => None,
-                Some(field) => field.first(root)?,
-                None => None,
+                Some(field) if !self.literal[at] => field.first(root)?,
+                _ => None,
             };
             *slot = match value {
                 Some(value) => value,

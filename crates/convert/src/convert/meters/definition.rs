@@ -40,6 +40,7 @@ impl MeterDefinition {
     pub(super) fn load(
         entry: &Node,
         options: &ConvertOptions,
+        numbers: &mut MetadataNumbers,
         complaints: &mut Vec<Complaint>,
     ) -> Result<Self, LoadFault> {
         if let Some(fault) = incomplete(entry) {
@@ -77,15 +78,8 @@ impl MeterDefinition {
         };
         let reads_priority = definition.fields().any(|(_, field)| field.reads_priority());
         definition.reads_priority = reads_priority;
+        definition.metadata_number = numbers.of(entry, reads_priority);
         Ok(definition)
-    }
-
-    /// Numbers its metadata: definitions whose entries name the same have the same number.
-    pub(super) fn number_metadata(&mut self, entry: &Node, numbers: &mut HashMap<String, usize>) {
-        let written = |key| entry.get(key).map(|node| crate::model::json::to_string(&node.to_value()));
-        let named = format!("{} {:?} {:?}", self.reads_priority, written("metadata"), written("user_metadata"));
-        let next = numbers.len();
-        self.metadata_number = *numbers.entry(named).or_insert(next);
     }
 
     /// What its paths are evaluated on.
@@ -185,6 +179,49 @@ impl MeterDefinition {
             user.copy(root, &mut metadata)?;
         }
         Ok(metadata)
+    }
+}
+
+/// The numbers of metadata: entries that name the same have the same number.
+#[derive(Default)]
+pub(super) struct MetadataNumbers(HashMap<String, usize>);
+
+impl MetadataNumbers {
+    fn of(&mut self, entry: &Node, reads_priority: bool) -> usize {
+        let mut named = reads_priority.to_string();
+        for key in ["metadata", "user_metadata"] {
+            named.push('\n');
+            if let Some(node) = entry.get(key) {
+                write_named(node, &mut named);
+            }
+        }
+        let next = self.0.len();
+        *self.0.entry(named).or_insert(next)
+    }
+}
+
+/// What is written in a file, so that two texts are the same only where the two nodes are: the keys of a mapping keep their types.
+fn write_named(node: &Node, out: &mut String) {
+    match &node.data {
+        Data::Scalar(value) => out.push_str(&crate::model::json::to_string(value)),
+        Data::List(items) => {
+            out.push('[');
+            for item in items {
+                write_named(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Data::Map(pairs) => {
+            out.push('{');
+            for (key, value) in pairs {
+                write_named(key, out);
+                out.push(':');
+                write_named(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) use definition::MeterDefinition;
 
 use super::options::ConvertOptions;
 use crate::model::{Complaint, Data, Node, Place, Value};
+use definition::MetadataNumbers;
 use fault::LoadFault;
 use std::collections::HashMap;
 
@@ -26,7 +27,7 @@ pub(crate) fn load(
 ) -> Option<Vec<MeterDefinition>> {
     let mut loaded: Vec<MeterDefinition> = Vec::new();
     let mut names: HashMap<String, Place> = HashMap::new();
-    let mut numbers = HashMap::new();
+    let mut numbers = MetadataNumbers::default();
     let mut whole = true;
     for file in files {
         let Some(entries) = entries(file, complaints) else {
@@ -34,11 +35,8 @@ pub(crate) fn load(
             continue;
         };
         for entry in entries.iter().rev() {
-            match load_one(entry, options, &mut names, complaints) {
-                Ok(Some(mut definition)) => {
-                    definition.number_metadata(entry, &mut numbers);
-                    loaded.push(definition);
-                }
+            match load_one(entry, options, (&mut names, &mut numbers), complaints) {
+                Ok(Some(definition)) => loaded.push(definition),
                 Ok(None) => {}
                 Err(complaint) => {
                     complaints.push(complaint);
@@ -86,7 +84,7 @@ fn is_empty_text_or_map(node: &Node) -> bool {
 fn load_one(
     entry: &Node,
     options: &ConvertOptions,
-    names: &mut HashMap<String, Place>,
+    (names, numbers): (&mut HashMap<String, Place>, &mut MetadataNumbers),
     complaints: &mut Vec<Complaint>,
 ) -> Result<Option<MeterDefinition>, Complaint> {
     let Data::Map(_) = &entry.data else {
@@ -105,7 +103,7 @@ fn load_one(
         complaints.push(Complaint::warning(&entry.place, text));
         return Ok(None);
     }
-    match MeterDefinition::load(entry, options, complaints) {
+    match MeterDefinition::load(entry, options, numbers, complaints) {
         Ok(definition) => {
             names.insert(name, entry.place.clone());
             Ok(Some(definition))

@@ -1,8 +1,8 @@
 //! Reading what was written here: members in the order in which the writer writes them, and nothing between. No key is looked
 //! up, and no object is built that is taken apart at once. What is written otherwise is not read, and left to [`read`](super::read).
 
+use super::on_demand::{OnDemand, Part};
 use super::one_pass::Reader;
-use crate::model::on_demand::{OnDemand, Part};
 use crate::model::text::Text;
 use crate::model::value::{Dict, Value};
 

@@ -5,11 +5,13 @@
 //! 64 bits, lone surrogates, nesting past 128) goes to a third, slower reader of the same grammar, whose errors count.
 
 mod exact;
+mod on_demand;
 pub(super) mod one_pass;
 mod python;
 mod secrets;
 
 pub use exact::Exact;
+pub use on_demand::{OnDemand, Part};
 pub use secrets::{LOOKED_INTO_MAX, MASKED, REMOVED, SECRETS, is_secret, write_without_secrets};
 
 use super::text::Text;
@@ -38,6 +40,11 @@ pub struct JsonError {
 pub fn read(bytes: &[u8]) -> Result<Value, JsonError> {
     let shared = std::str::from_utf8(bytes).ok().and_then(|text| one_pass::read(&Text::from(text)));
     shared.map_or_else(|| read_plainly(bytes), Ok)
+}
+
+/// As [`read`], of a text, whose bytes long strings share.
+pub fn read_text(text: &Text) -> Result<Value, JsonError> {
+    one_pass::read(text).map_or_else(|| read_plainly(text.as_bytes()), Ok)
 }
 
 /// As [`read`], by the two readers that decide what JSON is; several times slower. The measure of [`read`] in tests.

@@ -5,6 +5,8 @@
 //! It also reads the message inside of an envelope without unpacking it first: there a string begins and ends with `\"`,
 //! and every escape has one backslash more.
 
+mod look;
+
 use super::special;
 use crate::model::text::Text;
 use crate::model::value::{Dict, HASHED_FROM_PAIRS, Value};
@@ -352,51 +354,6 @@ impl<'t, const INNER: bool> Reader<'t, INNER> {
             b'[' => self.each_item(depth, |reader| reader.skip(depth + 1)),
             b'"' | b'\\' => self.skip_string(),
             _ => self.value(depth).map(drop),
-        }
-    }
-}
-
-impl<'t> Reader<'t, false> {
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
-    /// The text from a place up to here.
-    pub(super) fn share_from(&self, begin: usize) -> Option<Text> {
-        self.text.share(begin..self.at)
-    }
-
-    /// The text of a value, between whose tokens there is no space. Keys that repeat in it are as good as any.
-    pub(super) fn raw(&mut self, depth: usize) -> Option<&'t str> {
-        let begin = self.at;
-        self.pass(depth)?;
-        self.text.get(begin..self.at)
-    }
-
-    fn pass(&mut self, depth: usize) -> Option<()> {
-        let last = match self.peek()? {
-            b'"' => return self.skip_string(),
-            b'{' => b'}',
-            b'[' => b']',
-            _ => return self.value(depth).map(drop),
-        };
-        if depth > DEPTH_MAX {
-            return None;
-        }
-        self.at += 1;
-        if self.peek()? == last {
-            return self.take(last);
-        }
-        loop {
-            if last == b'}' {
-                self.skip_string()?;
-                self.take(b':')?;
-            }
-            self.pass(depth + 1)?;
-            match self.next()? {
-                b',' => {}
-                end => return (end == last).then_some(()),
-            }
         }
     }
 }

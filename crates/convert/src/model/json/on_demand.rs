@@ -1,8 +1,8 @@
 //! A part of a record that is read when somebody looks into it.
 
-use super::json::{self, NonFinite};
-use super::text::Text;
-use super::value::{Dict, Value};
+use super::NonFinite;
+use crate::model::text::Text;
+use crate::model::value::{Dict, Value};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ pub trait Part: Default {
 
 impl Part for Dict {
     fn read(json: &Text) -> Option<Dict> {
-        match json::read(json.as_bytes()) {
+        match super::read_text(json) {
             Ok(Value::Dict(dict)) => Some(dict),
             _ => None,
         }
@@ -44,8 +44,8 @@ impl<T: Part> OnDemand<T> {
         OnDemand(Arc::new(Forms { part: OnceLock::new(), json: json.into() }))
     }
 
-    /// The JSON, where it came as such and was not changed here: without a space between its tokens, and every number in it
-    /// has a finite value.
+    /// The JSON, where there is one: it came as such, or was written here for several who have the same. There is no space between
+    /// its tokens, and every number in it has a finite value. What another program wrote may have a key twice.
     pub fn json(&self) -> Option<&Text> {
         self.0.json.get()
     }
@@ -63,10 +63,8 @@ impl OnDemand<Dict> {
     /// The same, of which nothing keeps a message alive: see [`Text::detached`].
     #[must_use]
     pub fn detached(&self) -> Self {
-        match self.json() {
-            Some(json) => OnDemand::unread(json.detached()),
-            None => self.part().detached().into(),
-        }
+        // Who keeps it reads it: with the JSON beside, it would be there twice.
+        self.part().detached().into()
     }
 
     /// Appends it as compact JSON.
@@ -75,7 +73,7 @@ impl OnDemand<Dict> {
             return out.extend_from_slice(json.as_bytes());
         }
         let begin = out.len();
-        json::write_dict_as(self.part(), non_finite, out);
+        super::write_dict_as(self.part(), non_finite, out);
         // Others have the same, and will be written, too.
         let is_shared = Arc::strong_count(&self.0) > 1;
         if is_shared
