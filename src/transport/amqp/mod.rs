@@ -12,6 +12,7 @@ mod fields;
 mod follower;
 mod look;
 mod options;
+mod passive;
 mod producer;
 mod reply;
 mod request;

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +26,8 @@ use super::consumer::AmqpConsumer;
 use super::dial::Wire;
 use super::fields::{declare_own, short, table};
 use super::follower::AmqpFollower;
+
+use super::passive::Looks;
 use super::producer::Producer;
 use super::reply::{self, Line, Refusal};
 use super::request::RequestChannel;
@@ -40,8 +42,7 @@ pub(super) struct AmqpSession {
     consumers: TaskTracker,
     /// Which exchanges and queues are there as transient ones: what is declared again is asked for so at once.
     transient: StdMutex<BTreeSet<String>>,
-    /// For looking at queues, one look after the other, as long as no answer closes it and none is slow.
-    looks: Mutex<Option<RequestChannel>>,
+    looks: Looks,
 }
 
 impl AmqpSession {
@@ -75,7 +76,7 @@ impl AmqpSession {
             producer,
             consumers: TaskTracker::new(),
             transient: StdMutex::default(),
-            looks: Mutex::default(),
+            looks: Looks::default(),
         })
     }
 
@@ -147,29 +148,7 @@ impl AmqpSession {
 
     /// Passive declaration.
     async fn look(&self, queue: &str) -> Result<QueueState, TransportError> {
-        let name = short(queue)?;
-        let mut looks = self.looks.lock().await;
-        let channel = match looks.take().filter(|channel| channel.status().connected()) {
-            Some(channel) => channel,
-            None => self.channel().await?,
-        };
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found = {
-            let looking = self.line.within(channel.queue_declare(name, options, FieldTable::default()));
-            tokio::pin!(looking);
-            if let Ok(found) = timeout(LOOK_ALONE_MAX, &mut looking).await {
-                found
-            } else {
-                // The others look over another channel.
-                drop(looks);
-                let found = looking.await;
-                looks = self.looks.lock().await;
-                found
-            }
-        };
-        let found = found.map_err(|refusal| refusal.about_queue(queue))?;
-        *looks = Some(channel);
-        Ok(QueueState { messages: found.message_count(), consumers: found.consumer_count() })
+        self.looks.look(&self.line, self.channel(), queue).await
     }
 
     async fn done_with(&self, channel: RequestChannel) {
@@ -333,9 +312,6 @@ impl Drop for AmqpSession {
         self.cut();
     }
 }
-
-/// A look that takes longer is alone on its channel: RabbitMQ 4 looks for a queue on a killed node for a minute.
-const LOOK_ALONE_MAX: Duration = Duration::from_secs(1);
 
 /// How often the connection is looked at, should lapin report its end to nobody.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
