@@ -267,6 +267,17 @@ pub(super) mod tests {
         }
     }
 
+    /// A time that another program wrote has the same form in the file.
+    #[test]
+    fn a_time_that_was_written_otherwise_is_not_taken_as_it_stands() {
+        let written = text(|out| event("m").write_json(out));
+        for time in ["2020-01-01T00:00:00.000000", "2020-01-01 00:00:00", "2020-01-01T00:00:00Z", "2020-01-01"] {
+            let written =
+                Text::from(written.replacen(r#"4,"2020-01-01T00:00:00.000005""#, &format!(r#"4,"{time}""#), 1));
+            assert_eq!(Event::read_json(&mut Exact::new(&written)), None, "{time}");
+        }
+    }
+
     /// Volume, metadata and traits: whatever a strict reader would stumble over.
     #[test]
     fn a_record_without_a_finite_value_is_read_by_a_strict_reader() {

@@ -11,6 +11,7 @@ use crate::rig;
 
 use crate::rig::Generation;
 
+use futures_util::future::join_all;
 use nephoscope::model::Verdict;
 use nephoscope::transport::topology::{self, OsloQueues, QueueKind};
 use nephoscope::transport::{
@@ -612,6 +613,29 @@ async fn a_full_queue_refuses_and_forgets_nothing(
     assert_eq!(bodies(&take(&mut consume(&session, &name, 10).await, taken).await), all);
 }
 
+/// Of queues that are there and queues that are not; some who look go before they have the answer.
+#[rstest]
+#[tokio::test]
+async fn many_look_at_queues_at_once(#[values(Kind::Twin, Kind::Three, Kind::Four)] kind: Kind) {
+    let place = Place::new(kind);
+    let session = place.session().await;
+    let name = place.filled(&session, queue_of(place.name("q"), QueueKind::Classic), 3).await;
+    let gone = place.name("gone");
+    for _ in 0..3 {
+        for queue in [&name, &gone] {
+            let _unheard = timeout(Duration::ZERO, session.inspect(queue)).await;
+        }
+        let looks = (0..12).map(|n| session.inspect(if n % 3 == 0 { &gone } else { &name }));
+        for (n, found) in timeout(SOON, join_all(looks)).await.unwrap().into_iter().enumerate() {
+            match found {
+                Ok(found) => assert_eq!((n % 3 != 0, found.messages, found.consumers), (true, 3, 0)),
+                Err(error) => assert!(n % 3 == 0 && matches!(error, TransportError::NoQueue(_)), "{n}: {error}"),
+            }
+        }
+    }
+    assert!(!session.over().is_cancelled());
+}
+
 /// RabbitMQ says of a classic queue that it is not there while its node is not.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
@@ -635,12 +659,13 @@ async fn what_is_ours_is_there_without_the_node_that_it_was_made_on(
     session.declare(&ours).await.unwrap();
     assert!(matches!(session.inspect("none").await, Err(TransportError::NoQueue(_))));
     // Gone is another thing than away: what is gone is done with. RabbitMQ 4 looks for it for 64 s, longer than we wait.
-    let (looked, beside) = tokio::join!(session.inspect("classic"), async {
+    let (looked, beside) = tokio::join!(join_all((0..8).map(|_| session.inspect("classic"))), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         timeout(SOON, session.inspect("pipeline")).await
     });
+    let looked = &looked[0];
     let away = |queue: &str, why: &str| queue == "classic" && why.contains("down");
-    assert!(matches!(&looked, Err(TransportError::QueueAway { queue, why }) if away(queue, why)), "{looked:?}");
+    assert!(matches!(looked, Err(TransportError::QueueAway { queue, why }) if away(queue, why)), "{looked:?}");
     assert!(beside.is_ok_and(|found| found.is_ok()), "another queue is looked at meanwhile");
     assert!(session.delete_if_idle("classic").await.is_err());
     if generation == Generation::Four {

@@ -143,7 +143,7 @@ impl<V: Kept> Keep for Store<V> {
     fn restore(&mut self, resource: &str, key: &str, value: &[u8]) -> bool {
         let Ok(Value::Dict(mut dict)) = json::read(value) else { return false };
         let Some(Value::Int(at)) = dict.remove("at") else { return false };
-        let Some(value) = V::read(dict) else { return false };
+        let Some(value) = V::read(dict.detached()) else { return false };
         let address = address(resource, key);
         self.put(&address, at, value);
         self.touched.remove(&address);

@@ -1,7 +1,7 @@
 //! RabbitMQ over AMQP 0-9-1, with lapin.
 //!
-//! One connection, one channel for declarations at a time, one per consumer, one for publishing. lapin's automatic
-//! recovery is off: a lost connection is a lost session, so that no tag of one meets the channels of another.
+//! One connection; a channel for each topology that is declared, a few for looks at queues, one per consumer, one for publishing.
+//! lapin's automatic recovery is off: a lost connection is a lost session, so that no tag of one meets the channels of another.
 //!
 //! Never here: `basic.nack`, `basic.reject`, `basic.cancel`, which reorder; transient queues of our own, global
 //! prefetch, mirrored queues, which RabbitMQ 4 removed.

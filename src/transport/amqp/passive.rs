@@ -13,7 +13,7 @@ use super::fields::short;
 use super::reply::Line;
 use super::request::RequestChannel;
 
-/// Looks at once, each over a channel of its own: a refusal closes it.
+/// Looks at once, beside slow ones, each over a channel of its own: a refusal closes it.
 const AT_ONCE: usize = 4;
 /// A look that takes longer holds up nobody else: RabbitMQ 4 looks for a queue on a killed node for a minute.
 const SLOW: Duration = Duration::from_secs(1);
@@ -42,22 +42,22 @@ impl Looks {
         let name = short(queue)?;
         let turn = self.turns.acquire().await;
         let idle = self.idle().pop().filter(|channel| channel.status().connected());
-        let channel = match idle {
-            Some(channel) => channel,
-            None => another.await?,
+        let looking = async {
+            let channel = match idle {
+                Some(channel) => channel,
+                None => another.await?,
+            };
+            let options = QueueDeclareOptions { passive: true, ..Default::default() };
+            let found = line.within(channel.queue_declare(name, options, FieldTable::default())).await;
+            Ok::<_, TransportError>((channel, found.map_err(|refusal| refusal.about_queue(queue))?))
         };
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found = {
-            let looking = line.within(channel.queue_declare(name, options, FieldTable::default()));
-            tokio::pin!(looking);
-            if let Ok(found) = timeout(SLOW, &mut looking).await {
-                found
-            } else {
-                drop(turn);
-                looking.await
-            }
+        tokio::pin!(looking);
+        let found = timeout(SLOW, &mut looking).await;
+        drop(turn);
+        let (channel, found) = match found {
+            Ok(found) => found?,
+            Err(_) => looking.await?,
         };
-        let found = found.map_err(|refusal| refusal.about_queue(queue))?;
         let mut idle = self.idle();
         if idle.len() < AT_ONCE {
             idle.push(channel);

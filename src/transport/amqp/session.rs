@@ -26,7 +26,6 @@ use super::consumer::AmqpConsumer;
 use super::dial::Wire;
 use super::fields::{declare_own, short, table};
 use super::follower::AmqpFollower;
-
 use super::passive::Looks;
 use super::producer::Producer;
 use super::reply::{self, Line, Refusal};

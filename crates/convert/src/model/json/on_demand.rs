@@ -157,6 +157,16 @@ mod tests {
         assert_eq!(written(&copy, NonFinite::Null), r#"before {"a":1}"#);
     }
 
+    /// Who keeps it has it once, and no share of the message.
+    #[test]
+    fn what_is_kept_is_read() {
+        let message = Text::from(r#"{"a":"a text that is too long to be in place"}"#);
+        let kept = OnDemand::<Dict>::unread(message.clone()).detached();
+        assert_eq!((kept.json(), kept.get("a").is_some()), (None, true));
+        let place = message.as_bytes().as_ptr_range();
+        assert!(!place.contains(&kept.get("a").unwrap().as_str().unwrap().as_ptr()));
+    }
+
     /// What others will write, too, is written once; a number without a finite value has two forms.
     #[test]
     fn what_is_shared_is_written_once() {
