@@ -42,7 +42,11 @@ pub(in crate::agent) fn imported_mark(queue: &str) -> String {
 }
 
 /// The queues of a sink in a layout.
-fn queues<'a>(group: &'a str, sink: &'a str, layout: &'a Layout) -> impl Iterator<Item = String> + 'a {
+pub(in crate::agent) fn queues<'a>(
+    group: &'a str,
+    sink: &'a str,
+    layout: &'a Layout,
+) -> impl Iterator<Item = String> + 'a {
     let name = move |n| topology::pipeline_queue_name(group, sink, layout.generation, u32::from(n));
     (0..layout.table.queues()).map(name)
 }

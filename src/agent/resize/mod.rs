@@ -20,6 +20,6 @@ mod layouts;
 mod quiet;
 
 pub(super) use end_marker::EndMarker;
-pub(super) use layout::{GroupLayout, imported_mark, sealed_mark};
+pub(super) use layout::{GroupLayout, imported_mark, queues, sealed_mark};
 pub(super) use layouts::Layouts;
 pub(super) use quiet::Quiet;

@@ -120,11 +120,11 @@ fn read<T: Part>(routes: &Routes, mut delivery: Delivery, metrics: &Metrics) -> 
     }
     // Not copied, where nobody else has it.
     let body = Text::from_utf8(std::mem::take(&mut delivery.body).into());
-    let open = || match &body {
+    let opened = match &body {
         Ok(text) => envelope::open_text(text, &routes.context),
         Err(bytes) => envelope::open_plainly(bytes),
     };
-    match convert(routes, &delivery.queue, open, metrics) {
+    match convert(routes, &delivery.queue, opened, metrics) {
         Ok(yields) => Read::Yields(yields, delivery.receipt),
         Err(reason) => {
             delivery.body = body.map_or_else(Into::into, |text| text.into_string().into());
@@ -137,10 +137,10 @@ fn read<T: Part>(routes: &Routes, mut delivery: Delivery, metrics: &Metrics) -> 
 fn convert<T: Part>(
     routes: &Routes,
     queue: &str,
-    open: impl FnOnce() -> Result<Notification, Unreadable>,
+    opened: Result<Notification, Unreadable>,
     metrics: &Metrics,
 ) -> Result<Vec<(usize, T)>, Reason> {
-    let notification = open().map_err(|unreadable| Reason {
+    let notification = opened.map_err(|unreadable| Reason {
         kind: match unreadable {
             Unreadable::Priority(_) => ParkReason::UnknownPriority,
             _ => ParkReason::Unreadable,

@@ -8,10 +8,11 @@ use crate::agent::books::Account;
 use crate::agent::packets::encoding::EncodedFragment;
 use crate::agent::packets::lane::Expected;
 use crate::agent::packets::lanes::{self, CreateAgain, Lanes};
+use crate::agent::resize;
 use crate::agent::runtime::Context;
 use crate::cluster::Layout;
 use crate::model::{Receipt, Verdict};
-use crate::transport::{Session, topology};
+use crate::transport::Session;
 
 /// Forwards what one listener converts. Bound to one session: a lost one ends the listener.
 pub(in crate::agent) struct Forwarder {
@@ -77,8 +78,7 @@ impl Forwarder {
             // A reload may have taken sinks away.
             let is_configured = |names: &Names| routes.sinks.iter().any(|slot| Arc::ptr_eq(&slot.name, &names.sink));
             self.names.retain(|names| is_present(names) && is_configured(names));
-            let name = |n| topology::pipeline_queue_name(&self.group, sink, layout.generation, n);
-            let queues = (0..layout.table.queues().into()).map(name).collect();
+            let queues = resize::queues(&self.group, sink, layout).collect();
             self.names.push(Names { sink: Arc::clone(sink), generation: layout.generation, queues });
             self.names.len() - 1
         })

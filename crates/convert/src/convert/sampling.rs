@@ -3,6 +3,7 @@
 use super::field::Raised;
 use crate::model::{Complaint, Dict, Notification, OnDemand, Place, Sample, SampleType, Text, Value, json, time};
 use std::cell::OnceCell;
+use std::io::Write as _;
 use uuid::Uuid;
 
 /// The namespace of sample ids: UUIDv5 of `nephoscope.sample` in the OID namespace.
@@ -116,8 +117,8 @@ impl<'a> Sampling<'a> {
             }
         }
         let kept = self.id_prefix.len();
-        json::write_integer(self.samples.len(), &mut self.id_prefix);
-        self.id_prefix.push(b']');
+        // Writing to a `Vec` cannot fail.
+        let _written = write!(self.id_prefix, "{}]", self.samples.len());
         let id = Uuid::new_v5(&SAMPLE_IDS, &self.id_prefix);
         self.id_prefix.truncate(kept);
         Text::from(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))

@@ -169,11 +169,6 @@ fn special(bytes: &[u8], from: usize) -> usize {
     at + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
 }
 
-/// Appends a whole number.
-pub(crate) fn write_integer(number: usize, out: &mut Vec<u8>) {
-    write_plain(&number, out);
-}
-
 /// The value as a compact JSON text.
 pub fn to_string(value: &Value) -> String {
     let mut out = Vec::new();
