@@ -10,10 +10,14 @@
 # Needs RabbitMQ, etcd and LLVM's llvm-profdata: `.ci/deps tuned` installs them. docs/decisions/0057-tuned.md says why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# The compiler's own, where rustup has it; else the newest one.
+# The compiler's own, where rustup has it; else the newest one, if it is of LLVM 19 or later: an older one cannot read the counts.
 profdata() {
+    local found newest
     compgen -G "$(rustc --print sysroot)/lib/rustlib/*/bin/llvm-profdata" && return
-    compgen -c | grep -E '^llvm-profdata(-(19|[2-9][0-9]))?$' | sort -V | tail -1
+    newest=$(for found in $(compgen -c | grep -E '^llvm-profdata(-[0-9]+)?$' | sort -u); do
+        echo "$("$found" merge --version 2> /dev/null | sed -n 's/.*LLVM version \([0-9]*\).*/\1/p') $found"
+    done | sort -n | tail -1)
+    [ "${newest%% *}" -ge 19 ] 2> /dev/null && echo "${newest#* }"
 }
 if [ "${1:-}" = profdata ]; then
     profdata
