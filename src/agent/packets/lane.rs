@@ -3,7 +3,8 @@
 //! A packet that is not full stays open, because the broker's cost is by packet. It goes when it is full, when something that
 //! is no record stands behind it, and at the latest [`OPEN_MAX`] after its first record. It also goes when its listener
 //! expects nothing more and no packet is on its way: while one is, its confirmation lets the listener take more, and when
-//! none is, nothing else would. So a prefetch that is smaller than what fills the packets keeps nothing waiting. And it goes
+//! none is, nothing else would. So a prefetch that is smaller than what fills the packets keeps nothing waiting. Where much is
+//! open it goes only [`LULL`] after the last confirmation: until then what that lets come may be on its way. And a packet goes
 //! when it is old by what was put in since: its deliveries are acknowledged first, and without that nothing more comes.
 //!
 //! Never here: sending (`lanes`).
@@ -24,6 +25,13 @@ use crate::model::Receipt;
 /// queue gets 40 in this time, which is most of a full packet.
 const OPEN_MAX: Duration = Duration::from_millis(100);
 
+/// From so many fragments on, put in since the oldest open packet was begun, it is much that is open. What comes one by one is
+/// never so much, and waits for nothing.
+const MUCH: usize = 100;
+/// After a confirmation more is expected for so long: the delivery is acknowledged within 5 ms, and what the broker gives then
+/// has to come and be converted.
+const LULL: Duration = Duration::from_millis(10);
+
 /// Who sends, and how much in one packet.
 pub(super) struct Sender {
     pub(super) member: Arc<str>,
@@ -40,6 +48,17 @@ pub(in crate::agent) struct Expected {
     pub at_once: usize,
 }
 
+/// What becomes of open packets when nothing is on its way.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    /// None is open, or the listener expects more.
+    Nothing,
+    /// They go.
+    Goes,
+    /// They go at this moment, if nothing comes until then.
+    Waits(Instant),
+}
+
 /// What waits in the lanes of one listener.
 #[derive(Default)]
 pub(super) struct Waiting {
@@ -51,6 +70,8 @@ pub(super) struct Waiting {
     open_until: Option<Instant>,
     /// The listener expects more soon.
     more: bool,
+    /// Until then what the last confirmation let come may be on its way.
+    lull_until: Option<Instant>,
     /// Fragments that were put in.
     pushed: usize,
     /// Nothing more is put in.
@@ -215,13 +236,17 @@ impl Waiting {
         }
     }
 
-    /// Nothing is on its way: what is open goes, unless more comes soon. Whether anything was.
-    pub(super) fn send_open(&mut self) -> bool {
-        let goes = !self.more && self.open_until.is_some();
-        if goes {
-            self.end_open(None);
+    /// Nothing is on its way: what is open goes, unless more comes soon.
+    pub(super) fn send_open(&mut self) -> Open {
+        let opened = self.lanes.values().filter(|lane| lane.open_until.is_some()).map(|lane| lane.opened_at);
+        let Some(oldest) = opened.min().filter(|_| !self.more) else { return Open::Nothing };
+        match self.lull_until {
+            Some(until) if self.pushed - oldest >= MUCH && Instant::now() < until => Open::Waits(until),
+            _ => {
+                self.end_open(None);
+                Open::Goes
+            }
         }
-        goes
     }
 
     /// When [`Waiting::end_open`] has something to do.
@@ -231,6 +256,7 @@ impl Waiting {
 
     /// The queue has the packet that was on its way there.
     pub(super) fn is_free(&mut self, queue: String) {
+        self.lull_until = Some(Instant::now() + LULL);
         self.ready.push_back(queue);
     }
 

@@ -19,7 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::encoding::Records;
-use super::lane::{Content, Expected, Sender, Waiting, Waybill};
+use super::lane::{Content, Expected, Open, Sender, Waiting, Waybill};
 use super::packet::CONTENT_TYPE;
 use crate::agent::books::Account;
 use crate::agent::runtime::Context;
@@ -202,8 +202,13 @@ impl Carrier {
                     return;
                 }
             }
-            if self.on_the_way.is_empty() && self.lanes.0.waiting().send_open() {
-                continue;
+            let mut lull_until = None;
+            if self.on_the_way.is_empty() {
+                match self.lanes.0.waiting().send_open() {
+                    Open::Goes => continue,
+                    Open::Waits(until) => lull_until = Some(until),
+                    Open::Nothing => {}
+                }
             }
             if self.is_done() {
                 return;
@@ -219,6 +224,7 @@ impl Carrier {
                     true
                 }
                 () = self.lanes.0.changed.notified() => true,
+                () = until(lull_until) => true,
                 () = until(again) => self.offer_again().await,
             };
             if !sent {

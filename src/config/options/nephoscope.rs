@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Opt] = &[
         "true",
         "Exclusive consumers of main queues, where the broker supports them; set it to false beside a running Ceilometer",
     ),
-    whole(OWN, "packet_notifications_max", 1, "50", "Maximum number of notifications in one message to a pipeline queue")
+    whole(OWN, "packet_notifications_max", 1, "100", "Maximum number of notifications in one message to a pipeline queue")
         .at_most(10_000)
         .unit("notifications")
         .only_with(PARTITIONING),
