@@ -238,8 +238,11 @@ impl Waiting {
 
     /// Nothing is on its way: what is open goes, unless more comes soon.
     pub(super) fn send_open(&mut self) -> Open {
+        if self.more || self.open_until.is_none() {
+            return Open::Nothing;
+        }
         let opened = self.lanes.values().filter(|lane| lane.open_until.is_some()).map(|lane| lane.opened_at);
-        let Some(oldest) = opened.min().filter(|_| !self.more) else { return Open::Nothing };
+        let oldest = opened.min().unwrap_or(self.pushed);
         match self.lull_until {
             Some(until) if self.pushed - oldest >= MUCH && Instant::now() < until => Open::Waits(until),
             _ => {

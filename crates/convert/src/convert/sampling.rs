@@ -4,7 +4,7 @@ use super::field::Raised;
 use crate::model::{Complaint, Dict, Notification, OnDemand, Place, Sample, SampleType, Text, Value, json, time};
 use sha1::{Digest as _, Sha1};
 use std::cell::OnceCell;
-use std::io::{Cursor, Write as _};
+use std::io::Write as _;
 use uuid::{Builder, Uuid};
 
 /// The namespace of sample ids: UUIDv5 of `nephoscope.sample` in the OID namespace.
@@ -109,11 +109,12 @@ impl<'a> Sampling<'a> {
     /// The id of the sample that comes next: the same at every repeat of the same notification.
     pub(crate) fn next_id(&mut self) -> Text {
         let prefix = self.id_prefix.get_or_insert_with(|| hashed_prefix(self.notification));
-        let mut name_end = Cursor::new([0; NUMBER_BYTES]);
+        let mut name_end = [0; NUMBER_BYTES];
+        let mut room = &mut name_end[..];
         // There is room for any number.
-        let _written = write!(name_end, "{}]", self.samples.len());
-        let name_end = &name_end.get_ref()[..name_end.position() as usize];
-        let hash = prefix.clone().chain_update(name_end).finalize();
+        let _written = write!(room, "{}]", self.samples.len());
+        let written = NUMBER_BYTES - room.len();
+        let hash = prefix.clone().chain_update(&name_end[..written]).finalize();
         let mut first = [0; 16];
         first.copy_from_slice(&hash[..16]);
         let id = Builder::from_sha1_bytes(first).into_uuid();
