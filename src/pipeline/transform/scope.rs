@@ -66,14 +66,14 @@ impl<'a> Scope<'a> {
             timestamp: of.timestamp.clone(),
             resource_metadata: of.resource_metadata.clone(),
             source: self.options.sample_source.clone(),
-            id: self.next_id(&of.resource_id).into(),
+            id: self.next_id(&of.resource_id),
             monotonic_time: Value::Null,
         }
     }
 
     /// The same at every repeat: of the notification, the pipeline, the transformer, the resource, and how many samples
     /// that made of that resource before in this scope.
-    fn next_id(&mut self, resource: &Value) -> String {
+    fn next_id(&mut self, resource: &Value) -> Text {
         let position = self.turn.0;
         let made = self.made.entry((position, grouping_text(resource).into())).or_default();
         let (n, mut name) = (*made, Vec::new());
@@ -82,7 +82,7 @@ impl<'a> Scope<'a> {
         let parts =
             [self.message_id.clone(), Value::from(self.pipeline), step(position as u64), resource.clone(), step(n)];
         json::write(&Value::List(parts.into()), &mut name);
-        Uuid::new_v5(&TRANSFORMED_IDS, &name).to_string()
+        Sample::id_of(&TRANSFORMED_IDS, &name)
     }
 
     /// Something went wrong: what it cost is in the text.

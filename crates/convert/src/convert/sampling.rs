@@ -2,18 +2,15 @@
 
 use super::field::Raised;
 use crate::model::{Complaint, Dict, Notification, OnDemand, Place, Sample, SampleType, Text, Value, json, time};
-use sha1::{Digest as _, Sha1};
 use std::cell::OnceCell;
 use std::io::Write as _;
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 /// The namespace of sample ids: UUIDv5 of `nephoscope.sample` in the OID namespace.
 const SAMPLE_IDS: Uuid = Uuid::from_u128(0x87f5_969c_742e_51c4_814a_09f8_8de6_60fc);
 
-/// The first guess of how many bytes all ids of a notification have in common.
+/// The first guess of how many bytes are hashed for an id.
 const ID_BYTES: usize = 192;
-/// A number has no more digits than that, and an id's name ends with a bracket behind it.
-const NUMBER_BYTES: usize = 21;
 
 /// What became of one notification so far: samples in emission order, and what could not be made.
 pub(crate) struct Sampling<'a> {
@@ -25,8 +22,8 @@ pub(crate) struct Sampling<'a> {
     payload_copy: OnceCell<OnDemand<Dict>>,
     /// The named metadata that were made, by the number that definitions of the same metadata have.
     metadata: Vec<(usize, OnDemand<Dict>)>,
-    /// The namespace and `["message_id","event_type","timestamp",`, hashed once the first id was needed.
-    id_prefix: Option<Sha1>,
+    /// `["message_id","event_type","timestamp",` once the first id was needed.
+    id_prefix: Vec<u8>,
     samples: &'a mut Vec<Sample>,
     complaints: &'a mut Vec<Complaint>,
 }
@@ -52,7 +49,7 @@ impl<'a> Sampling<'a> {
         complaints: &'a mut Vec<Complaint>,
     ) -> Self {
         let (timestamp, payload_copy) = (OnceCell::new(), OnceCell::new());
-        let (metadata, id_prefix) = (Vec::new(), None);
+        let (metadata, id_prefix) = (Vec::new(), Vec::new());
         Sampling { notification, source, timestamp, payload_copy, metadata, id_prefix, samples, complaints }
     }
 
@@ -108,17 +105,23 @@ impl<'a> Sampling<'a> {
 
     /// The id of the sample that comes next: the same at every repeat of the same notification.
     pub(crate) fn next_id(&mut self) -> Text {
-        let prefix = self.id_prefix.get_or_insert_with(|| hashed_prefix(self.notification));
-        let mut name_end = [0; NUMBER_BYTES];
-        let mut room = &mut name_end[..];
-        // There is room for any number.
-        let _written = write!(room, "{}]", self.samples.len());
-        let written = NUMBER_BYTES - room.len();
-        let hash = prefix.clone().chain_update(&name_end[..written]).finalize();
-        let mut first = [0; 16];
-        first.copy_from_slice(&hash[..16]);
-        let id = Builder::from_sha1_bytes(first).into_uuid();
-        Text::from(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+        if self.id_prefix.is_empty() {
+            self.id_prefix.reserve(ID_BYTES);
+            self.id_prefix.push(b'[');
+            let event_type = self.notification.root().as_dict().and_then(|d| d.get("event_type"));
+            let parts =
+                [self.notification.message_id(), event_type.unwrap_or(&Value::Null), self.notification.timestamp()];
+            for part in parts {
+                json::write(part, &mut self.id_prefix);
+                self.id_prefix.push(b',');
+            }
+        }
+        let kept = self.id_prefix.len();
+        // Writing to a `Vec` cannot fail.
+        let _written = write!(self.id_prefix, "{}]", self.samples.len());
+        let id = Sample::id_of(&SAMPLE_IDS, &self.id_prefix);
+        self.id_prefix.truncate(kept);
+        id
     }
 
     /// The metadata of a sample whose definition names none: a copy of the payload, with `event_type` and `host`
@@ -153,18 +156,6 @@ impl<'a> Sampling<'a> {
         }
         self.timestamp.get_or_init(|| read_timestamp(self.notification.timestamp())).clone()
     }
-}
-
-/// What the ids of all samples of a notification begin with, as UUIDv5 hashes it: the namespace, then the name.
-fn hashed_prefix(notification: &Notification) -> Sha1 {
-    let event_type = notification.root().as_dict().and_then(|d| d.get("event_type"));
-    let mut name = Vec::with_capacity(ID_BYTES);
-    name.push(b'[');
-    for part in [notification.message_id(), event_type.unwrap_or(&Value::Null), notification.timestamp()] {
-        json::write(part, &mut name);
-        name.push(b',');
-    }
-    Sha1::new().chain_update(SAMPLE_IDS.as_bytes()).chain_update(&name)
 }
 
 /// A copy of a resource's description, with where it comes from.

@@ -3,6 +3,8 @@
 use super::json::{self, NonFinite, OnDemand};
 use super::text::Text;
 use super::value::{Dict, Value};
+use sha1::{Digest as _, Sha1};
+use uuid::{Builder, Uuid};
 
 /// How volumes of a meter relate to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,6 +67,15 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// The id of a sample that has this name in this namespace: a UUIDv5, as `Uuid::new_v5` makes it, hashed by the
+    /// processor's own instructions where it has them.
+    pub fn id_of(namespace: &Uuid, name: &[u8]) -> Text {
+        let hash = Sha1::new().chain_update(namespace).chain_update(name).finalize();
+        let [first @ .., _, _, _, _] = <[u8; 20]>::from(hash);
+        let id = Builder::from_sha1_bytes(first).into_uuid();
+        Text::from(&*id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+
     /// The same, of which nothing keeps a message alive: see [`Text::detached`].
     #[must_use]
     pub fn detached(&self) -> Sample {
