@@ -4,8 +4,8 @@
 //! is no record stands behind it, and at the latest [`OPEN_MAX`] after its first record. It also goes when its listener
 //! expects nothing more and no packet is on its way: while one is, its confirmation lets the listener take more, and when
 //! none is, nothing else would. So a prefetch that is smaller than what fills the packets keeps nothing waiting. Where much is
-//! open it goes only [`LULL`] after the last confirmation: until then what that lets come may be on its way. And a packet goes
-//! when it is old by what was put in since: its deliveries are acknowledged first, and without that nothing more comes.
+//! open, it waits until [`LULL`] after the last confirmation, because that confirmation lets the broker give more. And a packet
+//! goes when it is old by what was put in since: its deliveries are acknowledged first, and without that nothing more comes.
 //!
 //! Never here: sending (`lanes`).
 
@@ -21,15 +21,15 @@ use super::packet::PacketBuilder;
 use crate::agent::runtime::options::PacketBounds;
 use crate::model::Receipt;
 
-/// A packet is kept open for so long after its first record. With 20 pipeline queues and 8,000 notifications per second each
-/// queue gets 40 in this time, which is most of a full packet.
+/// A packet is kept open for so long after its first record. With 20 pipeline queues and 20,000 notifications per second each
+/// queue gets 100 in this time, which is a full packet.
 const OPEN_MAX: Duration = Duration::from_millis(100);
 
-/// From so many fragments on, put in since the oldest open packet was begun, it is much that is open. What comes one by one is
-/// never so much, and waits for nothing.
+/// Much is open when so many fragments were put in since the oldest open packet was begun. Notifications that come one by one are
+/// never so many, so their packets do not wait.
 const MUCH: usize = 100;
-/// After a confirmation more is expected for so long: the delivery is acknowledged within 5 ms, and what the broker gives then
-/// has to come and be converted.
+/// Much that is open waits for so long after a confirmation. The confirmed deliveries are acknowledged within 5 ms; then the
+/// broker gives more, and that has to come and be converted.
 const LULL: Duration = Duration::from_millis(10);
 
 /// Who sends, and how much in one packet.
@@ -70,7 +70,7 @@ pub(super) struct Waiting {
     open_until: Option<Instant>,
     /// The listener expects more soon.
     more: bool,
-    /// Until then what the last confirmation let come may be on its way.
+    /// Until then more may come, because the last confirmation let the broker give it.
     lull_until: Option<Instant>,
     /// Fragments that were put in.
     pushed: usize,

@@ -67,13 +67,12 @@ impl SinkSlot {
             // The deliveries are back in their queue, and another may have published them.
             return Ok(false);
         }
-        let mut left: usize = parcels.iter().map(|parcel| parcel.fragment.batch.len()).sum();
+        let records: usize = parcels.iter().map(|parcel| parcel.fragment.batch.len()).sum();
         let mut parcels = parcels.into_iter().peekable();
         // One batch holds samples or events; a sink of one file is given one kind only, so this runs once.
         while let Some(Parcel { fragment, receipt, came }) = parcels.next() {
             let Fragment { message_id, pipeline, mut batch } = fragment;
-            left -= batch.len();
-            reserve(&mut batch, left);
+            reserve(&mut batch, records);
             let mut origins = vec![Origin { message_id, pipeline, end: batch.len() }];
             let mut receipts = vec![receipt];
             let mut work = came.work(batch.len());
@@ -82,7 +81,6 @@ impl SinkSlot {
             {
                 let Fragment { message_id, pipeline, batch: more } = fragment;
                 work += came.work(more.len());
-                left -= more.len();
                 append(&mut batch, more);
                 origins.push(Origin { message_id, pipeline, end: batch.len() });
                 receipts.push(receipt);

@@ -120,17 +120,21 @@ async fn what_is_expected_is_waited_for() {
     assert_eq!(bench.0.send_open(), Open::Nothing, "none is open");
 }
 
-/// A backlog: the confirmation of a lets more be taken, and that fills b. It goes at once where nothing was confirmed, or it is
-/// little that is open.
-#[tokio::test(start_paused = true)]
-async fn much_that_is_open_waits_for_what_a_confirmation_lets_come() {
+/// Much is open, first of all one for b, and the queue a has just confirmed a packet.
+fn in_a_backlog() -> Bench {
     let mut bench = Bench::default();
     bench.push("b", 1, 10);
     bench.push("a", MUCH, 10);
     bench.0.expect(Expected { more: false, at_once: 1_000 });
     assert_eq!(bench.sent(), [sent("a", 1, 3)]);
-    let waits = Open::Waits(Instant::now() + LULL);
     bench.0.is_free("a".to_owned());
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn much_that_is_open_waits_for_what_a_confirmation_lets_come() {
+    let mut bench = in_a_backlog();
+    let waits = Open::Waits(Instant::now() + LULL);
     assert_eq!(bench.0.send_open(), waits);
     advance(LULL / 2).await;
     assert_eq!(bench.0.send_open(), waits);
@@ -142,11 +146,7 @@ async fn much_that_is_open_waits_for_what_a_confirmation_lets_come() {
 
 #[tokio::test(start_paused = true)]
 async fn much_that_is_open_goes_after_a_lull() {
-    let mut bench = Bench::default();
-    bench.push("b", 1, 10);
-    bench.push("a", MUCH, 10);
-    assert_eq!(bench.sent(), [sent("a", 1, 3)]);
-    bench.0.is_free("a".to_owned());
+    let mut bench = in_a_backlog();
     advance(LULL).await;
     assert_eq!((bench.0.send_open(), bench.sent().last()), (Open::Goes, Some(&sent("b", 1, 1))));
 }
