@@ -68,7 +68,8 @@ impl Notes {
             }
             if let (true, Some(row)) = (is_exact, row) {
                 hold(&format!("{kind}s that came and were taken"), row.taken, row.came);
-                hold(&format!("{kind}s that notifications gave"), row.given, row.came);
+                // What comes to an old queue goes on to a present one, and came to both.
+                hold(&format!("{kind}s that notifications gave"), row.given + row.work.forwarded, row.came);
             }
         }
         if is_exact {
